@@ -1,0 +1,1 @@
+"""Tarazy: the server of an accredited Bitcoin mining pool in Kazakhstan."""

@@ -1,0 +1,1 @@
+"""What was done and what is owed: the share journal, rounds, schemes, the ledger, distributions."""

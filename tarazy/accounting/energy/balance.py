@@ -1,0 +1,200 @@
+"""Settle energy in the database: derive each meter's intervals, divide each site's among its parties.
+
+A correction is a new version. Storing what is stored already changes nothing, so every function may be
+repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from tarazy.accounting.energy.allocation import Part, allocate
+from tarazy.accounting.energy.figures import SiteInterval, site_intervals
+from tarazy.accounting.energy.intervals import Break, Interval, believed, derive_intervals, floor_to
+from tarazy.accounting.energy.modbus import Meter
+from tarazy.accounting.energy.profiles import load_profile
+from tarazy.accounting.energy.readings import registers_since
+from tarazy.accounting.energy.tables import allocation, interval, reading
+
+Work = Callable[[Connection, str, datetime, datetime], Mapping[str, int]]
+"""(connection, site, start, end) → accepted work of each party there in that interval, as weight."""
+
+Efficiency = Callable[[Connection, str, str, datetime], int | None]
+"""(connection, site, party, instant) → mJ/TH of the party's machines at the site, None when unknown."""
+
+_RECHECKED_INTERVALS = 4
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a settlement stored, and the registers it could not believe (each told once)."""
+
+    intervals: int
+    allocations: int
+    breaks: tuple[tuple[Meter, Break], ...]
+
+
+def store_intervals(
+    connection: Connection, meter: Meter, intervals: Sequence[Interval], recorded_at: datetime
+) -> list[datetime]:
+    """Store what differs from the latest versions; returns the starts of the intervals that changed."""
+    if not intervals:
+        return []
+    stored = connection.execute(
+        select(interval)
+        .where(interval.c.meter == meter.meter, interval.c.interval_start >= intervals[0].start)
+        .order_by(interval.c.version)
+    )
+    latest = {row.interval_start: row for row in stored}
+    rows: list[dict[str, Any]] = []
+    for item in intervals:
+        old = latest.get(item.start)
+        if old and (old.site, old.seconds, old.energy_wh, old.quality) == (
+            meter.site,
+            item.seconds,
+            item.energy_wh,
+            item.quality,
+        ):
+            continue
+        rows.append(
+            {
+                "meter": meter.meter,
+                "site": meter.site,
+                "interval_start": item.start,
+                "version": old.version + 1 if old else 1,
+                "seconds": item.seconds,
+                "energy_wh": item.energy_wh,
+                "quality": item.quality,
+                "recorded_at": recorded_at,
+            }
+        )
+    if rows:
+        connection.execute(insert(interval), rows)
+    return [row["interval_start"] for row in rows]
+
+
+def derive_meter(
+    connection: Connection,
+    meter: Meter,
+    seconds: int,
+    until: datetime,
+    recorded_at: datetime,
+    since: datetime | None = None,
+) -> tuple[list[datetime], list[Break]]:
+    """Derive and store the meter's intervals that have ended by `until`.
+
+    Work begins where earlier calls left off, or at `since` when late or corrected readings were
+    appended. Returns the starts of the intervals that changed, and the breaks that lie in them.
+    """
+    start = _resume(connection, meter.meter) if since is None else since
+    if start is None:
+        return [], []
+    start = floor_to(start, seconds)
+    registers = registers_since(connection, meter.meter, start - timedelta(seconds=seconds))
+    segments, breaks = believed(registers, load_profile(meter.profile))
+    intervals = list(derive_intervals(segments, start, until, seconds))
+    changed = store_intervals(connection, meter, intervals, recorded_at)
+    fresh = set(changed)
+    return changed, [item for item in breaks if floor_to(item.after, seconds) in fresh]
+
+
+def _resume(connection: Connection, meter: str) -> datetime | None:
+    """Where derivation goes on: after the last interval that is not missing.
+
+    After the last of all while the meter is silent; at the first reading, failed or not, when nothing is
+    stored.
+    """
+    stored = (
+        select(interval.c.interval_start, interval.c.seconds)
+        .where(interval.c.meter == meter)
+        .order_by(interval.c.interval_start.desc())
+        .limit(1)
+    )
+    good = reading.c.status == "ok"
+    newest = connection.scalar(select(func.max(reading.c.at)).where(reading.c.meter == meter, good))
+    last = connection.execute(stored).first()
+    if last and newest and newest >= last.interval_start:
+        last = connection.execute(stored.where(interval.c.quality != "missing")).first()
+    start: datetime | None
+    if last:
+        start = last.interval_start + timedelta(seconds=last.seconds)
+    else:
+        start = connection.scalar(select(func.min(reading.c.at)).where(reading.c.meter == meter))
+    return start
+
+
+def store_allocation(connection: Connection, site: SiteInterval, parts: Iterable[Part], recorded_at: datetime) -> bool:
+    """Store a division of `site` as a new version unless the latest says the same. True when stored."""
+    here = (allocation.c.site == site.site) & (allocation.c.interval_start == site.start)
+    version = connection.scalar(select(func.max(allocation.c.version)).where(here)) or 0
+    old = connection.execute(select(allocation).where(here, allocation.c.version == version))
+    before = {(row.party, row.energy_wh, row.estimate_wh, row.weight, row.quality) for row in old}
+    parts = list(parts)
+    if before == {(part.party, part.energy_wh, part.estimate_wh, part.weight, site.quality) for part in parts}:
+        return False
+    common = {
+        "site": site.site,
+        "interval_start": site.start,
+        "version": version + 1,
+        "seconds": site.seconds,
+        "quality": site.quality,
+        "recorded_at": recorded_at,
+    }
+    rows = [
+        {
+            **common,
+            "party": part.party,
+            "energy_wh": part.energy_wh,
+            "estimate_wh": part.estimate_wh,
+            "weight": part.weight,
+        }
+        for part in parts
+    ]
+    connection.execute(insert(allocation), rows)
+    return True
+
+
+def divide(
+    connection: Connection, site: SiteInterval, work: Work, efficiency: Efficiency, recorded_at: datetime
+) -> bool:
+    """Divide one interval of a site by the work known now. True when that gave a new version."""
+    done = work(connection, site.site, site.start, site.start + timedelta(seconds=site.seconds))
+    efficiencies = {party: efficiency(connection, site.site, party, site.start) for party in done}
+    return store_allocation(connection, site, allocate(site.energy_wh, done, efficiencies), recorded_at)
+
+
+def settle(
+    connection: Connection,
+    meters: Iterable[Meter],
+    seconds: int,
+    until: datetime,
+    work: Work,
+    efficiency: Efficiency,
+    recorded_at: datetime,
+) -> Settled:
+    """Derive every meter's intervals that have ended by `until`, and divide those that changed.
+
+    The last few intervals are divided again each time, because work may reach the ledger after the
+    energy did. `until` should lie behind the clock by what readings and work need to arrive.
+    """
+    recent = floor_to(until, seconds) - timedelta(seconds=_RECHECKED_INTERVALS * seconds)
+    starts: dict[str, set[datetime]] = {}
+    breaks: list[tuple[Meter, Break]] = []
+    derived = 0
+    for meter in meters:
+        changed, found = derive_meter(connection, meter, seconds, until, recorded_at)
+        derived += len(changed)
+        breaks.extend((meter, item) for item in found)
+        starts.setdefault(meter.site, set()).update(changed)
+    divided = 0
+    for site, changed_here in starts.items():
+        first = min({*changed_here, recent})
+        for item in site_intervals(connection, first, until, site=site):
+            if item.start >= recent or item.start in changed_here:
+                divided += divide(connection, item, work, efficiency, recorded_at)
+    return Settled(derived, divided, tuple(breaks))

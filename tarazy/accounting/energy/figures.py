@@ -1,0 +1,167 @@
+"""Energy figures of a period, as they were known at an instant (invariant 6). All bounds are [start, end)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Column, Connection, FromClause, Select, Table, and_, case, func, select
+
+from tarazy.accounting.energy.intervals import Quality, worst
+from tarazy.accounting.energy.tables import allocation, interval
+
+
+@dataclass(frozen=True)
+class SiteInterval:
+    """Watt-hours of all meters of a site in one interval, with the worst of their qualities."""
+
+    site: str
+    start: datetime
+    seconds: int
+    energy_wh: int
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Watt-hours of a party at a site: allocated, and estimated from its work (None: partly unknown).
+
+    `uncertain_wh` is the part of `energy_wh` from intervals whose quality is estimated or missing.
+    """
+
+    energy_wh: int
+    estimate_wh: int | None
+    uncertain_wh: int
+
+
+@dataclass(frozen=True)
+class MeterEnergy:
+    """Watt-hours of one meter, and how many intervals of each quality they come from."""
+
+    energy_wh: int
+    intervals: dict[Quality, int]
+
+
+@dataclass(frozen=True)
+class PartyInterval:
+    """Watt-hours of a party at a site in one interval."""
+
+    site: str
+    start: datetime
+    seconds: int
+    energy_wh: int
+    estimate_wh: int | None
+    quality: Quality
+
+
+def _latest(table: Table, key: Column[str], start: datetime, end: datetime, known_at: datetime | None) -> FromClause:
+    """The rows of the newest version of each (key, interval_start) in the period."""
+    query: Select[tuple[object, ...]] = (
+        select(key, table.c.interval_start, func.max(table.c.version).label("version"))
+        .where(table.c.interval_start >= start, table.c.interval_start < end)
+        .group_by(key, table.c.interval_start)
+    )
+    if known_at is not None:
+        query = query.where(table.c.recorded_at <= known_at)
+    newest = query.subquery()
+    matches = and_(
+        key == newest.c[key.name],
+        table.c.interval_start == newest.c.interval_start,
+        table.c.version == newest.c.version,
+    )
+    return table.join(newest, matches)
+
+
+def site_intervals(
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    known_at: datetime | None = None,
+    site: str | None = None,
+) -> list[SiteInterval]:
+    """Every interval of every site (or of `site`), summed over its meters, in order of site and start."""
+    source = _latest(interval, interval.c.meter, start, end, known_at)
+    query = select(interval).select_from(source)
+    if site is not None:
+        query = query.where(interval.c.site == site)
+    found: dict[tuple[str, datetime], SiteInterval] = {}
+    for row in connection.execute(query.order_by(interval.c.site, interval.c.interval_start)):
+        key = (row.site, row.interval_start)
+        before = found.get(key)
+        energy = row.energy_wh + (before.energy_wh if before else 0)
+        quality = worst((row.quality, before.quality)) if before else row.quality
+        found[key] = SiteInterval(row.site, row.interval_start, row.seconds, energy, quality)
+    return list(found.values())
+
+
+def energy_by_party(
+    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+) -> dict[tuple[str, str], Energy]:
+    """(site, party) → watt-hours. Party '' is the rest: per site, all parties add up to the site's meters."""
+    source = _latest(allocation, allocation.c.site, start, end, known_at)
+    energy = allocation.c.energy_wh
+    query = (
+        select(
+            allocation.c.site,
+            allocation.c.party,
+            func.sum(energy).label("energy_wh"),
+            func.sum(allocation.c.estimate_wh).label("estimate_wh"),
+            func.count().label("rows"),
+            func.count(allocation.c.estimate_wh).label("estimates"),
+            func.sum(case((allocation.c.quality != "measured", energy), else_=0)).label("uncertain_wh"),
+        )
+        .select_from(source)
+        .group_by(allocation.c.site, allocation.c.party)
+        .order_by(allocation.c.site, allocation.c.party)
+    )
+    return {
+        (row.site, row.party): Energy(
+            int(row.energy_wh),
+            int(row.estimate_wh) if row.estimates == row.rows else None,
+            int(row.uncertain_wh),
+        )
+        for row in connection.execute(query)
+    }
+
+
+def energy_by_meter(
+    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+) -> dict[tuple[str, str], MeterEnergy]:
+    """(site, meter) → watt-hours and the qualities of its intervals."""
+    source = _latest(interval, interval.c.meter, start, end, known_at)
+    query = (
+        select(
+            interval.c.site,
+            interval.c.meter,
+            interval.c.quality,
+            func.sum(interval.c.energy_wh).label("energy_wh"),
+            func.count().label("rows"),
+        )
+        .select_from(source)
+        .group_by(interval.c.site, interval.c.meter, interval.c.quality)
+        .order_by(interval.c.site, interval.c.meter, interval.c.quality)
+    )
+    found: dict[tuple[str, str], MeterEnergy] = {}
+    for row in connection.execute(query):
+        key = (row.site, row.meter)
+        before = found.get(key, MeterEnergy(0, {}))
+        counts: dict[Quality, int] = {**before.intervals, row.quality: row.rows}
+        found[key] = MeterEnergy(before.energy_wh + int(row.energy_wh), counts)
+    return found
+
+
+def party_intervals(
+    connection: Connection, party: str, start: datetime, end: datetime, known_at: datetime | None = None
+) -> list[PartyInterval]:
+    """The party's load curve: its intervals at every site, in order of start and site."""
+    source = _latest(allocation, allocation.c.site, start, end, known_at)
+    query = (
+        select(allocation)
+        .select_from(source)
+        .where(allocation.c.party == party)
+        .order_by(allocation.c.interval_start, allocation.c.site)
+    )
+    return [
+        PartyInterval(row.site, row.interval_start, row.seconds, row.energy_wh, row.estimate_wh, row.quality)
+        for row in connection.execute(query)
+    ]

@@ -1,0 +1,344 @@
+"""The share journal of one gateway on disk: an SQLite file that one process writes and any may read.
+
+Shares lie in segments: one row a commit, each share a fixed record of `SHARE`. Their sequence numbers rise
+and are never given twice; a number is missing where a commit failed, and its share was then answered as not
+taken. Every name, job and block is stored with or before the first share that refers to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from tarazy.stratum.job import Job
+from tarazy.stratum.ports import NameRecord, NotReadyError
+from tarazy.stratum.share import ShareRecord
+
+SHARE = struct.Struct(">QIQ8sIIIbB")
+"""A share: the fields of `ShareRecord` in their order, big-endian, without padding."""
+
+LAYOUT = 1
+"""Version of the file's layout."""
+
+UNKNOWN_FINDER = 0
+"""In place of a name: the block is on disk, but the process ended before its share was."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE segment (
+    first_sequence INTEGER PRIMARY KEY, count INTEGER NOT NULL, shares BLOB NOT NULL
+) STRICT;
+CREATE TABLE name (
+    name INTEGER PRIMARY KEY, connection INTEGER NOT NULL, extranonce1 BLOB NOT NULL,
+    account TEXT NOT NULL, worker TEXT NOT NULL, party TEXT NOT NULL, site TEXT NOT NULL,
+    at_us INTEGER NOT NULL
+) STRICT;
+CREATE TABLE job (
+    job BLOB PRIMARY KEY, height INTEGER NOT NULL, previous_block_hash BLOB NOT NULL,
+    version INTEGER NOT NULL, nbits INTEGER NOT NULL, target BLOB NOT NULL, ntime INTEGER NOT NULL,
+    mintime INTEGER NOT NULL, coinbase_head BLOB NOT NULL, coinbase_tail BLOB NOT NULL,
+    coinbase_end BLOB NOT NULL, branch BLOB NOT NULL, clean INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE block (
+    number INTEGER PRIMARY KEY, block_hash BLOB NOT NULL UNIQUE, height INTEGER NOT NULL,
+    reward INTEGER NOT NULL, sequence INTEGER NOT NULL, name INTEGER NOT NULL, found_at_us INTEGER NOT NULL
+) STRICT;
+"""
+
+
+class JournalError(NotReadyError):
+    """The journal cannot be used. One line: what is wrong with which file, and the cure."""
+
+
+class BlockRecord(NamedTuple):
+    """A block found by this gateway."""
+
+    block_hash: bytes
+    """Internal byte order."""
+    height: int
+    reward: int
+    """Satoshi that its coinbase pays to the pool."""
+    sequence: int
+    """Last share of the round it closes: the solving one, or the latest given if that is not credited."""
+    name: int
+    """Whose share solved it, or `UNKNOWN_FINDER`."""
+    found_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The shares of one commit, or their later part."""
+
+    first_sequence: int
+    count: int
+    shares: bytes
+
+    @property
+    def last_sequence(self) -> int:
+        """Number of its last share."""
+        return self.first_sequence + self.count - 1
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit writes. Names, jobs and blocks that the file has already are passed over."""
+
+    first_sequence: int
+    shares: list[bytes] = field(default_factory=list)
+    """Each packed by `SHARE`."""
+    names: list[tuple[int, NameRecord]] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    blocks: list[BlockRecord] = field(default_factory=list)
+    connections: int = 0
+    """Connection numbers leased in total, when that changes."""
+
+
+class JournalFile:
+    """The journal as its one writer holds it. Any thread may use it, one at a time."""
+
+    def __init__(self, path: Path, gateway: int) -> None:
+        """Open the journal of `gateway` at `path`, or make an empty one in an existing directory.
+
+        Raises `JournalError` when the directory is missing, another process holds the file, or it is not a
+        journal, has another layout, or belongs to another gateway.
+        """
+        if not path.parent.is_dir():
+            raise JournalError(f"{path.parent}: no such directory; create it or correct `data` in the settings")
+        self.path = path
+        self._lock = _hold(path)
+        try:
+            self._connection = _open(path, gateway, writing=True)
+        except JournalError:
+            self._lock.close()
+            raise
+
+    def last_sequence(self) -> int:
+        """The number of the last share on disk; 0 before the first."""
+        return _number(self._connection, _LAST_SEQUENCE)
+
+    def last_name(self) -> int:
+        """The highest number given to a name; 0 before the first."""
+        return _number(self._connection, "SELECT max(name) FROM name")
+
+    def last_job(self) -> int:
+        """The highest job number on disk; 0 before the first."""
+        row = self._connection.execute("SELECT max(job) FROM job").fetchone()
+        return int.from_bytes(row[0] or b"", "big")
+
+    def blocks(self) -> set[bytes]:
+        """Hashes of the blocks on disk, internal order."""
+        return {row[0] for row in self._connection.execute("SELECT block_hash FROM block")}
+
+    def connections(self) -> int:
+        """How many connection numbers have been leased since the file was made."""
+        return _number(self._connection, "SELECT value FROM meta WHERE key = 'connections'")
+
+    def write(self, batch: Batch) -> None:
+        """Write `batch` as one durable commit. Raises `sqlite3.Error`; then nothing of it is in the file."""
+        execute, executemany = self._connection.execute, self._connection.executemany
+        execute("BEGIN IMMEDIATE")
+        try:
+            if batch.names:
+                rows = [(number, *record) for number, record in batch.names]
+                executemany("INSERT OR IGNORE INTO name VALUES (?,?,?,?,?,?,?,?)", rows)
+            if batch.jobs:
+                jobs = map(_job_row, batch.jobs)
+                executemany("INSERT OR IGNORE INTO job VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", jobs)
+            if batch.shares:
+                segment = (batch.first_sequence, len(batch.shares), b"".join(batch.shares))
+                execute("INSERT INTO segment VALUES (?,?,?)", segment)
+            if batch.blocks:
+                executemany("INSERT OR IGNORE INTO block VALUES (NULL,?,?,?,?,?,?)", batch.blocks)
+            if batch.connections:
+                execute("UPDATE meta SET value = ? WHERE key = 'connections'", (batch.connections,))
+            execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the file and let another process have it."""
+        self._connection.close()
+        self._lock.close()
+
+
+class JournalReader:
+    """The journal as another process or thread reads it while its gateway writes on."""
+
+    def __init__(self, path: Path, gateway: int) -> None:
+        """Open the journal of `gateway` for reading. Raises `JournalError` as `JournalFile` does."""
+        if not path.is_file():
+            raise JournalError(f"{path}: no such file; gateway {gateway} makes it when it starts")
+        self.path = path
+        self._connection = _open(path, gateway, writing=False)
+
+    def last_sequence(self) -> int:
+        """The number of the last share on disk; 0 before the first."""
+        return _number(self._connection, _LAST_SEQUENCE)
+
+    def since(self, sequence: int, block: int, limit: int) -> tuple[list[Segment], list[tuple[int, BlockRecord]], bool]:
+        """What came after share `sequence` and block number `block`, as of one moment.
+
+        Gives whole segments until they hold `limit` shares, the blocks with their numbers, and whether the
+        segments are all there are.
+        """
+        self._connection.execute("BEGIN")
+        try:
+            blocks = [(row[0], BlockRecord(*row[1:])) for row in self._connection.execute(_BLOCKS, (block,))]
+            segments: list[Segment] = []
+            held = 0
+            for segment in self._segments(sequence):
+                if held >= limit:
+                    return segments, blocks, False
+                segments.append(segment)
+                held += segment.count
+            return segments, blocks, True
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def _segments(self, after: int) -> Iterator[Segment]:
+        for first, count, shares in self._connection.execute(_SEGMENTS, (after + 1,)):
+            skip = max(0, after + 1 - first)
+            if skip < count:
+                yield Segment(first + skip, count - skip, shares[skip * SHARE.size :])
+
+    def shares(self, after: int = 0) -> Iterator[tuple[int, ShareRecord]]:
+        """Every share after number `after` with its own, in order."""
+        for segment in self._segments(after):
+            records = map(ShareRecord._make, SHARE.iter_unpack(segment.shares))
+            yield from enumerate(records, segment.first_sequence)
+
+    def names(self, numbers: Iterable[int]) -> dict[int, NameRecord]:
+        """The names of these numbers, as far as there are any."""
+        rows = self._connection.execute(_NAMES, (json.dumps(list(numbers)),))
+        return {row[0]: NameRecord(*row[1:]) for row in rows}
+
+    def job(self, number: int) -> Job | None:
+        """Everything needed to rebuild the work of a job; None when the journal has no such job."""
+        row = self._connection.execute("SELECT * FROM job WHERE job = ?", (number.to_bytes(8, "big"),)).fetchone()
+        return _job(row) if row else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+_LAST_SEQUENCE = "SELECT first_sequence + count - 1 FROM segment ORDER BY first_sequence DESC LIMIT 1"
+_BLOCKS = (
+    "SELECT number, block_hash, height, reward, sequence, name, found_at_us FROM block WHERE number > ? ORDER BY number"
+)
+_SEGMENTS = (
+    "SELECT first_sequence, count, shares FROM segment WHERE first_sequence >= coalesce("
+    "(SELECT max(first_sequence) FROM segment WHERE first_sequence <= ?1), 0) ORDER BY first_sequence"
+)
+_NAMES = (
+    "SELECT name, connection, extranonce1, account, worker, party, site, at_us FROM name "
+    "WHERE name IN (SELECT value FROM json_each(?))"
+)
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def _hold(path: Path) -> IO[bytes]:
+    """Take the writer's lock, which the system drops with the process, however that ends."""
+    try:
+        lock = path.with_name(f"{path.name}.lock").open("wb")
+    except OSError as error:
+        raise JournalError(
+            f"{path}: cannot be locked ({error.strerror}); correct the rights of its directory"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise JournalError(
+            f"{path}: another process writes this journal; stop it or give this one another `gateway`"
+        ) from None
+    return lock
+
+
+def _open(path: Path, gateway: int, *, writing: bool) -> sqlite3.Connection:
+    """A connection to what is known to be a journal of this layout and gateway."""
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if writing else 'ro'}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            if writing:
+                _prepare(connection, gateway)
+            _check(connection, path, gateway)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"{path}: cannot be used as a share journal ({error}); move it away or correct `data`"
+        ) from None
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, gateway: int) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    if not _number(connection, "SELECT count(*) FROM sqlite_schema"):
+        connection.executescript(f"BEGIN; {_SCHEMA}")
+        meta = (("layout", LAYOUT), ("gateway", gateway), ("connections", 0))
+        connection.executemany("INSERT INTO meta VALUES (?,?)", meta)
+        connection.execute("COMMIT")
+
+
+def _check(connection: sqlite3.Connection, path: Path, gateway: int) -> None:
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    if meta.get("layout") != LAYOUT:
+        raise JournalError(f"{path}: has layout {meta.get('layout')}, this program knows {LAYOUT}; update it")
+    if meta.get("gateway") != gateway:
+        raise JournalError(
+            f"{path}: belongs to gateway {meta.get('gateway')}, not {gateway}; correct `gateway` or `data`"
+        )
+
+
+def _job_row(job: Job) -> tuple[object, ...]:
+    return (
+        job.number.to_bytes(8, "big"),
+        job.height,
+        job.previous_block_hash,
+        job.version,
+        job.nbits,
+        job.target.to_bytes(32, "big"),
+        job.ntime,
+        job.mintime,
+        job.coinbase_head,
+        job.coinbase_tail,
+        job.coinbase_end,
+        b"".join(job.branch),
+        job.clean,
+    )
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    number, height, previous, version, nbits, target, ntime, mintime, head, tail, end, branch, clean = row
+    return Job(
+        number=int.from_bytes(number, "big"),
+        height=height,
+        previous_block_hash=previous,
+        version=version,
+        nbits=nbits,
+        target=int.from_bytes(target, "big"),
+        ntime=ntime,
+        mintime=mintime,
+        coinbase_head=head,
+        coinbase_tail=tail,
+        coinbase_end=end,
+        branch=tuple(branch[at : at + 32] for at in range(0, len(branch), 32)),
+        clean=bool(clean),
+    )

@@ -1,0 +1,112 @@
+"""Double entry in satoshi: what one account gains another gives. Entries are only ever appended.
+
+Accounts: `reward` is where block rewards come from, so its balance is minus what was divided. A party has
+`immature:<party>` and `payable:<party>`; the pool's fee and the carried remainder have accounts of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select
+
+from tarazy.accounting import tables
+from tarazy.accounting.upsert import upsert
+
+REWARD = "reward"
+FEE = "fee"
+IMMATURE_FEE = "fee:immature"
+REMAINDER = "remainder"
+IMMATURE_REMAINDER = "remainder:immature"
+
+IMMATURE = "immature:"
+PAYABLE = "payable:"
+
+
+class LedgerError(ValueError):
+    """An entry that the ledger does not take."""
+
+
+def immature(party: str) -> str:
+    """The account of a party's rewards that may still be lost."""
+    return IMMATURE + party
+
+
+def payable(party: str) -> str:
+    """The account of what a party is owed."""
+    return PAYABLE + party
+
+
+def post(
+    connection: Connection, at: datetime, kind: str, reference: str, note: str, postings: Mapping[str, int]
+) -> int:
+    """Append an entry that adds signed satoshi to accounts; its number. Accounts with 0 are left out.
+
+    Raises `LedgerError` for postings that do not add up to zero or move nothing, `TypeError` for amounts that
+    are not integers.
+    """
+    if not all(type(amount) is int for amount in postings.values()):
+        raise TypeError("amounts are integers of satoshi")
+    rows = [{"account": account, "amount": amount} for account, amount in postings.items() if amount]
+    if not rows:
+        raise LedgerError(f"{kind} {reference}: an entry without amounts")
+    if total := sum(postings.values()):
+        raise LedgerError(f"{kind} {reference}: postings add up to {total} satoshi, not to zero")
+    values = {"at": at, "kind": kind, "reference": reference, "note": note}
+    entry = connection.execute(
+        insert(tables.ledger_entry).values(**values).returning(tables.ledger_entry.c.entry)
+    ).scalar_one()
+    connection.execute(insert(tables.ledger_posting), [{"entry": entry, **row} for row in rows])
+    balances = [{"account": row["account"], "balance": row["amount"]} for row in rows]
+    upsert(connection, tables.ledger_account, balances, adding=True)
+    return int(entry)
+
+
+def balance(connection: Connection, account: str) -> int:
+    """Satoshi on an account; 0 for one never used."""
+    table = tables.ledger_account
+    return connection.scalar(select(table.c.balance).where(table.c.account == account)) or 0
+
+
+def balances(connection: Connection) -> dict[str, int]:
+    """Satoshi on every account."""
+    table = tables.ledger_account
+    return {row.account: row.balance for row in connection.execute(select(table).order_by(table.c.account))}
+
+
+def balances_at(connection: Connection, instant: datetime) -> dict[str, int]:
+    """Satoshi on every account after the entries up to and including `instant`. Adds up all of them."""
+    posting, entry = tables.ledger_posting, tables.ledger_entry
+    query = (
+        select(posting.c.account, func.sum(posting.c.amount))
+        .join(entry, entry.c.entry == posting.c.entry)
+        .where(entry.c.at <= instant)
+        .group_by(posting.c.account)
+        .order_by(posting.c.account)
+    )
+    return {account: int(total) for account, total in connection.execute(query)}
+
+
+def check(connection: Connection) -> list[str]:
+    """Faults of the ledger as a whole, one line each; none in a sound one. Reads all of it."""
+    entry, posting, account = tables.ledger_entry, tables.ledger_posting, tables.ledger_account
+    per_entry = (
+        select(entry.c.entry, func.coalesce(func.sum(posting.c.amount), 0), func.count(posting.c.account))
+        .outerjoin(posting, posting.c.entry == entry.c.entry)
+        .group_by(entry.c.entry)
+        .having((func.coalesce(func.sum(posting.c.amount), 0) != 0) | (func.count(posting.c.account) == 0))
+        .order_by(entry.c.entry)
+    )
+    faults = [
+        f"entry {number}: {count} postings add up to {int(total)}"
+        for number, total, count in connection.execute(per_entry)
+    ]
+    sums = dict(
+        connection.execute(select(posting.c.account, func.sum(posting.c.amount)).group_by(posting.c.account)).all()
+    )
+    kept = {row.account: row.balance for row in connection.execute(select(account))}
+    for name in sorted(sums.keys() | kept.keys()):
+        if int(sums.get(name, 0)) != kept.get(name, 0):
+            faults.append(f"account {name}: balance {kept.get(name, 0)}, postings add up to {sums.get(name, 0)}")
+    return faults

@@ -1,0 +1,282 @@
+"""Rounds: the journals of the gateways folded into tallies, exactly once, and cut where a block was found.
+
+The order of record is the order of folding: by sequence number within a gateway, batch after batch between
+gateways. Cursor, tallies and closed rounds change in one transaction.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, insert, select, update
+
+from tarazy.accounting import tables
+from tarazy.accounting.blocks import BlockState
+from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
+from tarazy.accounting.upsert import upsert
+from tarazy.stratum.difficulty import weight_of
+from tarazy.stratum.ports import NameRecord
+from tarazy.stratum.share import Verdict
+
+FEW_WORKERS = 20_000
+"""Up to so many a fold asks for their tallies by name; beyond, for all of the interval."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FOLDED = struct.Struct(">QI28xbB")
+"""Of `SHARE`: time, name, exponent and verdict."""
+
+_COLUMNS = ("interval_start", "party", "account", "worker", "site", "weight", "shares", "stale_weight", "stale_shares")
+
+_Counts: TypeAlias = Counter[tuple[int, int, int, int]]
+"""Number of shares by name, interval since 1970, exponent and verdict."""
+
+_Key: TypeAlias = tuple[datetime, str, str, str, str]
+"""Interval start, party, account, worker and site of a tally."""
+
+
+_NOBODY = NameRecord(connection=0, extranonce1=b"", account="", worker="", party="", site="", at_us=0)
+
+
+class FoldError(Exception):
+    """The journal cannot be folded. One line: what is wrong with it, and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What one call of `fold` did."""
+
+    shares: int
+    blocks: tuple[str, ...]
+    """Displayed hashes of the blocks that closed a round."""
+    complete: bool
+    """Whether the journal held no more."""
+
+
+@dataclass(slots=True)
+class _Work:
+    weight: int = 0
+    shares: int = 0
+    stale_weight: int = 0
+    stale_shares: int = 0
+
+
+def fold(
+    connection: Connection,
+    reader: JournalReader,
+    gateway: int,
+    interval_seconds: int,
+    limit: int,
+    fee_ppm: int,
+) -> Folded:
+    """Fold about `limit` shares that the journal of `gateway` holds behind its cursor; whole commits of it.
+
+    Accepted and stale shares are tallied by intervals of `interval_seconds`. A block closes its round behind
+    its last share; the round keeps where each journal stood and `fee_ppm`, the pool's fee in force. Belongs
+    into one transaction. Raises `FoldError`.
+    """
+    sequence, position = _cursor(connection, gateway)
+    segments, blocks, complete = reader.since(sequence, position, limit)
+    if not segments and reader.last_sequence() < sequence:
+        raise FoldError(
+            f"{reader.path}: ends at share {reader.last_sequence()}, but {sequence} are folded; bring the "
+            "right file back, or start this gateway with a new number"
+        )
+    end = segments[-1].last_sequence if segments else sequence
+    due = [(number, block) for number, block in blocks if complete or block.sequence <= end]
+    if segments or due:
+        first = SHARE.unpack_from(segments[0].shares)[0] if segments else due[0][1].found_at_us
+        number = _open_round(connection, _instant(first))
+        parts = list(_parts(segments, [block for _, block in due], interval_seconds))
+        names = _names(reader, parts)
+        for counts, block in parts:
+            _tally(connection, number, _work(counts, names, interval_seconds))
+            if block is not None:
+                sequence = max(sequence, block.sequence)
+                _close(connection, gateway, number, sequence, block, names[block.name], fee_ppm)
+                number += 1
+        position = due[-1][0] if due else position
+        upsert(connection, tables.gateway, [{"gateway": gateway, "sequence": end, "block": position}])
+    shares = sum(segment.count for segment in segments)
+    return Folded(shares, tuple(displayed(block.block_hash) for _, block in due), complete)
+
+
+def displayed(block_hash: bytes) -> str:
+    """A hash of internal byte order as people and nodes write it."""
+    return block_hash[::-1].hex()
+
+
+def _instant(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _cursor(connection: Connection, gateway: int) -> tuple[int, int]:
+    table = tables.gateway
+    query = select(table.c.sequence, table.c.block).where(table.c.gateway == gateway).with_for_update()
+    row = connection.execute(query).one_or_none()
+    return (row.sequence, row.block) if row else (0, 0)
+
+
+def _open_round(connection: Connection, at: datetime) -> int:
+    """The open round, which is always the last; the very first opens with its first share."""
+    table = tables.round_
+    number = connection.scalar(select(table.c.round).order_by(table.c.round.desc()).limit(1).with_for_update())
+    if number is None:
+        connection.execute(insert(table).values(round=1, opened_at=at))
+        return 1
+    return int(number)
+
+
+def _parts(
+    segments: list[Segment], blocks: list[BlockRecord], interval_seconds: int
+) -> Iterator[tuple[_Counts, BlockRecord | None]]:
+    """The shares of each round with the block that closes it, then those of the round that stays open."""
+    for block in blocks:
+        inside = [_until(segment, block.sequence) for segment in segments]
+        segments = [_behind(segment, block.sequence) for segment in segments]
+        yield _count(inside, interval_seconds), block
+    yield _count(segments, interval_seconds), None
+
+
+def _until(segment: Segment, sequence: int) -> Segment:
+    count = min(max(sequence + 1 - segment.first_sequence, 0), segment.count)
+    return replace(segment, count=count, shares=segment.shares[: count * SHARE.size])
+
+
+def _behind(segment: Segment, sequence: int) -> Segment:
+    skip = min(max(sequence + 1 - segment.first_sequence, 0), segment.count)
+    return Segment(segment.first_sequence + skip, segment.count - skip, segment.shares[skip * SHARE.size :])
+
+
+def _count(segments: Iterable[Segment], interval_seconds: int) -> _Counts:
+    interval = interval_seconds * 1_000_000
+    counts: _Counts = Counter()
+    for segment in segments:
+        for at_us, name, exponent, verdict in _FOLDED.iter_unpack(segment.shares):
+            counts[name, at_us // interval, exponent, verdict] += 1
+    return counts
+
+
+def _names(reader: JournalReader, parts: Iterable[tuple[_Counts, BlockRecord | None]]) -> dict[int, NameRecord]:
+    wanted = {key[0] for counts, _ in parts for key in counts}
+    wanted.update(block.name for _, block in parts if block is not None and block.name != UNKNOWN_FINDER)
+    names = {UNKNOWN_FINDER: _NOBODY, **reader.names(wanted)}
+    if missing := wanted - names.keys():
+        raise FoldError(f"{reader.path}: damaged: shares of name {min(missing)}, which it does not have")
+    return names
+
+
+def _work(counts: _Counts, names: Mapping[int, NameRecord], interval_seconds: int) -> dict[_Key, _Work]:
+    """The work of each tally. Shares rejected for other reasons than being stale count for nothing."""
+    work: dict[_Key, _Work] = {}
+    for (number, interval, exponent, verdict), shares in counts.items():
+        if verdict not in (Verdict.ACCEPTED, Verdict.STALE):
+            continue
+        name = names[number]
+        start = _EPOCH + timedelta(seconds=interval * interval_seconds)
+        tally = work.setdefault((start, name.party, name.account, name.worker, name.site), _Work())
+        if verdict == Verdict.ACCEPTED:
+            tally.weight += shares * weight_of(exponent)
+            tally.shares += shares
+        else:
+            tally.stale_weight += shares * weight_of(exponent)
+            tally.stale_shares += shares
+    return work
+
+
+def _tally(connection: Connection, number: int, work: dict[_Key, _Work]) -> None:
+    """Add to the tallies of the open round and to the parties' weights in it."""
+    if not work:
+        return
+    weights: Counter[str] = Counter()
+    for (_, party, *_), done in work.items():
+        weights[party] += done.weight
+    _add_present(connection, number, work)
+    upsert(connection, tables.tally, [_row(number, key, done) for key, done in work.items()])
+    table = tables.round_weight
+    query = select(table.c.party, table.c.weight).where(table.c.round == number, table.c.party.in_(weights))
+    for party, weight in connection.execute(query).all():
+        weights[party] += weight
+    upsert(connection, table, [{"round": number, "party": p, "weight": w} for p, w in weights.items() if w])
+
+
+def _add_present(connection: Connection, number: int, work: dict[_Key, _Work]) -> None:
+    """Add what the tallies hold so far. It is done here, because SQLite has no integers of this size."""
+    table = tables.tally
+    query = select(*(table.c[name] for name in _COLUMNS)).where(
+        table.c.round == number,
+        table.c.interval_start.in_({key[0] for key in work}),
+        table.c.party.in_({key[1] for key in work}),
+    )
+    workers = {key[3] for key in work}
+    if len(workers) <= FEW_WORKERS:
+        query = query.where(table.c.worker.in_(workers))
+    for *key, weight, shares, stale_weight, stale_shares in connection.execute(query).all():
+        if done := work.get(tuple(key)):
+            done.weight += weight
+            done.shares += shares
+            done.stale_weight += stale_weight
+            done.stale_shares += stale_shares
+
+
+def _row(number: int, key: _Key, done: _Work) -> dict[str, Any]:
+    start, party, account, worker, site = key
+    return {
+        "round": number,
+        "interval_start": start,
+        "party": party,
+        "account": account,
+        "worker": worker,
+        "site": site,
+        "weight": done.weight,
+        "shares": done.shares,
+        "stale_weight": done.stale_weight,
+        "stale_shares": done.stale_shares,
+    }
+
+
+def _close(
+    connection: Connection,
+    gateway: int,
+    number: int,
+    sequence: int,
+    block: BlockRecord,
+    finder: NameRecord,
+    fee_ppm: int,
+) -> None:
+    """Close the round behind `sequence` of the finder's gateway; the others stand where they are folded."""
+    found_at = _instant(block.found_at_us)
+    block_hash = displayed(block.block_hash)
+    cut = {str(row.gateway): row.sequence for row in connection.execute(select(tables.gateway))}
+    connection.execute(
+        update(tables.round_)
+        .where(tables.round_.c.round == number)
+        .values(
+            closed_at=found_at,
+            block_hash=block_hash,
+            gateway=gateway,
+            cut=cut | {str(gateway): sequence},
+            fee_ppm=fee_ppm,
+        )
+    )
+    connection.execute(
+        insert(tables.block).values(
+            block_hash=block_hash,
+            height=block.height,
+            round=number,
+            gateway=gateway,
+            sequence=sequence,
+            party=finder.party,
+            worker=finder.worker,
+            found_at=found_at,
+            state=BlockState.FOUND,
+            confirmations=0,
+            reward=block.reward,
+            state_at=found_at,
+        )
+    )
+    connection.execute(insert(tables.round_).values(round=number + 1, opened_at=found_at))

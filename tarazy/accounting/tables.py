@@ -1,0 +1,174 @@
+"""Tables of the accounting room. Money is satoshi; weight is about the hashes a share stands for.
+
+Tallies, round weights and account balances grow in place; everything else is appended, and what changes
+about a row (a block's state, a distribution's fate) carries the instant of the change.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from tarazy.database.types import BigCount, Instant, RowNumber, metadata
+
+gateway = Table(
+    "gateway",
+    metadata,
+    Column("gateway", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False, doc="last share folded"),
+    Column("block", BigInteger, nullable=False, doc="last block of the journal that closed its round"),
+)
+"""How far each gateway's journal is folded."""
+
+round_ = Table(
+    "round",
+    metadata,
+    Column("round", Integer, primary_key=True, autoincrement=False, doc="counts from 1"),
+    Column("opened_at", Instant, nullable=False),
+    Column("closed_at", Instant, nullable=True, doc="null for the open round, which is the last one"),
+    Column("block_hash", String(64), nullable=True),
+    Column("gateway", Integer, nullable=True, doc="the finder's"),
+    Column("cut", JSON, nullable=True, doc="gateway → last share inside"),
+    Column("fee_ppm", Integer, nullable=True, doc="the pool's fee in force when the round closed"),
+)
+"""Work between two found blocks. Rounds whose block left the main chain are merged only in distributions."""
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("round", Integer, ForeignKey("round.round"), primary_key=True, autoincrement=False),
+    Column("interval_start", Instant, primary_key=True),
+    Column("party", String(64), primary_key=True),
+    Column("account", String(128), primary_key=True),
+    Column("worker", String(128), primary_key=True),
+    Column("site", String(64), primary_key=True),
+    Column("weight", BigCount, nullable=False),
+    Column("shares", BigInteger, nullable=False),
+    Column("stale_weight", BigCount, nullable=False),
+    Column("stale_shares", BigInteger, nullable=False),
+    Index("ix_tally_interval_start", "interval_start", "site"),
+)
+"""Work by worker, site and interval of the share's time. Stale work earns nothing but used energy."""
+
+round_weight = Table(
+    "round_weight",
+    metadata,
+    Column("round", Integer, ForeignKey("round.round"), primary_key=True, autoincrement=False),
+    Column("party", String(64), primary_key=True),
+    Column("weight", BigCount, nullable=False),
+)
+"""Credited work of a party in a round, the sum of its tallies: dividing costs no more than the parties."""
+
+block = Table(
+    "block",
+    metadata,
+    Column("block_hash", String(64), primary_key=True, doc="as displayed"),
+    Column("height", Integer, nullable=False),
+    Column("round", Integer, ForeignKey("round.round"), nullable=False, unique=True),
+    Column("gateway", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False, doc="last share inside the round, as the gateway said"),
+    Column("party", String(64), nullable=False, doc="the finder"),
+    Column("worker", String(128), nullable=False),
+    Column("found_at", Instant, nullable=False),
+    Column("state", String(16), nullable=False, doc="a BlockState"),
+    Column("confirmations", Integer, nullable=False, doc="0 before the chain has it"),
+    Column("reward", BigInteger, nullable=False, doc="what the coinbase pays the pool"),
+    Column("state_at", Instant, nullable=False),
+    Index("ix_block_found_at", "found_at"),
+)
+"""Blocks found here; each closes one round."""
+
+_STANDING = text("state <> 'reversed'")
+
+distribution = Table(
+    "distribution",
+    metadata,
+    Column("distribution", RowNumber, primary_key=True, autoincrement=True),
+    Column("block_hash", String(64), ForeignKey("block.block_hash"), nullable=False),
+    Column("first_round", Integer, nullable=False),
+    Column("last_round", Integer, nullable=False),
+    Column("reward", BigInteger, nullable=False),
+    Column("fee_ppm", Integer, nullable=False),
+    Column("fee", BigInteger, nullable=False),
+    Column("remainder", BigInteger, nullable=False),
+    Column("total_weight", BigCount, nullable=False),
+    Column("state", String(16), nullable=False, doc="'immature', 'final' or 'reversed'"),
+    Column("booked_at", Instant, nullable=False),
+    Column("final_at", Instant, nullable=True),
+    Column("reversed_at", Instant, nullable=True),
+    Index(
+        "uq_distribution_block_hash",
+        "block_hash",
+        unique=True,
+        sqlite_where=_STANDING,
+        postgresql_where=_STANDING,
+    ),
+    Index(
+        "uq_distribution_first_round",
+        "first_round",
+        unique=True,
+        sqlite_where=_STANDING,
+        postgresql_where=_STANDING,
+    ),
+    Index("ix_distribution_state", "state", "last_round"),
+    Index("ix_distribution_booked_at", "booked_at"),
+)
+"""A block's reward over one or more rounds. At most one stands for a block, and one begins at a round."""
+
+credit = Table(
+    "credit",
+    metadata,
+    Column(
+        "distribution",
+        RowNumber,
+        ForeignKey("distribution.distribution"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("party", String(64), primary_key=True),
+    Column("weight", BigCount, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+)
+"""A party's part of a distribution."""
+
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    Column("entry", RowNumber, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("reference", String(128), nullable=False, doc="what it is about, such as a distribution's number"),
+    Column("note", Text, nullable=False),
+    Index("ix_ledger_entry_reference", "kind", "reference"),
+)
+"""One booking. Never changed: a correction is a new entry."""
+
+ledger_posting = Table(
+    "ledger_posting",
+    metadata,
+    Column("entry", RowNumber, ForeignKey("ledger_entry.entry"), primary_key=True, autoincrement=False),
+    Column("account", String(96), primary_key=True),
+    Column("amount", BigInteger, nullable=False, doc="signed; the postings of an entry add up to zero"),
+    CheckConstraint("amount <> 0", name="amount"),
+    Index("ix_ledger_posting_account", "account", "entry"),
+)
+"""What an entry adds to an account."""
+
+ledger_account = Table(
+    "ledger_account",
+    metadata,
+    Column("account", String(96), primary_key=True),
+    Column("balance", BigInteger, nullable=False, doc="the sum of its postings"),
+)
+"""Balances, kept beside the postings so that asking for one does not add up history."""

@@ -1,0 +1,254 @@
+"""The registers' rows as typed values: what each register holds, with the rule for each column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, ClassVar, get_type_hints
+
+from tarazy.accreditation.fields import (
+    NETWORKS,
+    TEXT,
+    VALID_FROM,
+    VALID_TO,
+    Account,
+    Bin,
+    Country,
+    Day,
+    Efficiency,
+    Field,
+    Host,
+    ModbusUnit,
+    Number,
+    PartyKey,
+    PayoutAddress,
+    Port,
+    Price,
+    SiteKey,
+    Slug,
+    Text,
+    Watts,
+    one_of,
+)
+
+
+class PartyKind(StrEnum):
+    """What a party is in law."""
+
+    LEGAL = "legal"
+    ENTREPRENEUR = "entrepreneur"
+
+
+class LicenceKind(StrEnum):
+    """Sub-type of a mining licence: I with a data centre of one's own, II in someone else's."""
+
+    OWN_DATA_CENTRE = "I"
+    PLACED = "II"
+
+
+class DocumentStatus(StrEnum):
+    """Where a licence or certificate stands."""
+
+    IN_FORCE = "in_force"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+
+
+class SiteStatus(StrEnum):
+    """Where a data centre stands."""
+
+    ACCREDITED = "accredited"
+    SUSPENDED = "suspended"
+    WITHDRAWN = "withdrawn"
+
+
+class EnergySource(StrEnum):
+    """Where a metering point's electricity comes from."""
+
+    GRID = "grid"
+    BILATERAL = "bilateral"
+    IMPORT = "import"
+    OWN = "own"
+    OWN_RENEWABLE = "own_renewable"
+
+
+class MeterStatus(StrEnum):
+    """Whether a meter can be relied on."""
+
+    OK = "ok"
+    FAULTY = "faulty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One version of one entry. `entry`, `recorded_at` and `recorded_by` are given when it is recorded."""
+
+    register: ClassVar[str]
+
+    valid_from: Annotated[datetime, VALID_FROM]
+    valid_to: Annotated[datetime | None, VALID_TO] = None
+    """First instant at which the version no longer holds; None while open."""
+    note: Annotated[str | None, TEXT] = None
+    entry: int = 0
+    recorded_at: datetime | None = None
+    recorded_by: str = ""
+
+    @property
+    def key(self) -> str:
+        """Key of the entry: the same for all its versions."""
+        value: str = getattr(self, self.register)
+        return value
+
+    def holds(self, instant: datetime) -> bool:
+        """Whether this version, were it the only one, is valid at `instant`."""
+        return self.valid_from <= instant and (self.valid_to is None or instant < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party(Entry):
+    """A miner: a legal entity or an individual entrepreneur of Kazakhstan."""
+
+    register: ClassVar[str] = "party"
+
+    party: Slug
+    bin: Bin
+    kind: Annotated[PartyKind, one_of(PartyKind)]
+    account: Account
+    name_kk: Text
+    name_ru: Text
+    name_en: Text
+    payout_address: PayoutAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licence(Entry):
+    """A mining licence, known by its number."""
+
+    register: ClassVar[str] = "licence"
+
+    licence: Number
+    party: PartyKey
+    kind: Annotated[LicenceKind, one_of(LicenceKind)]
+    issued_on: Day
+    status: Annotated[DocumentStatus, one_of(DocumentStatus)]
+    reason: Annotated[str | None, TEXT] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site(Entry):
+    """A data centre: who owns it, where it is, from which networks its machines connect."""
+
+    register: ClassVar[str] = "site"
+
+    site: Slug
+    party: PartyKey
+    name: Text
+    country: Country
+    region: Text
+    address: Text
+    networks: Annotated[tuple[str, ...], NETWORKS]
+    permitted_power_w: Watts
+    status: Annotated[SiteStatus, one_of(SiteStatus)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement(Entry):
+    """A party's machines stand in another's site under a contract."""
+
+    register: ClassVar[str] = "placement"
+
+    placement: Slug
+    party: PartyKey
+    site: SiteKey
+    contract: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate(Entry):
+    """The pool's certificate of accreditation, known by its number."""
+
+    register: ClassVar[str] = "certificate"
+
+    certificate: Number
+    issued_by: Text
+    issued_on: Day
+    status: Annotated[DocumentStatus, one_of(DocumentStatus)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server(Entry):
+    """A server of the pool and where it stands."""
+
+    register: ClassVar[str] = "server"
+
+    server: Slug
+    host: Host
+    address: Text
+    country: Country
+    location: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equipment(Entry):
+    """A mining machine, known by its serial number."""
+
+    register: ClassVar[str] = "equipment"
+
+    equipment: Number
+    model: Text
+    party: PartyKey
+    site: SiteKey
+    efficiency_mj_per_th: Efficiency
+    nominal_power_w: Watts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter(Entry):
+    """An electricity meter of a site, how it is reached, and what its energy costs."""
+
+    register: ClassVar[str] = "meter"
+
+    meter: Slug
+    site: SiteKey
+    host: Host
+    port: Port
+    unit: ModbusUnit
+    profile: Text
+    source: Annotated[EnergySource, one_of(EnergySource)]
+    price_tiyn_per_kwh: Price
+    status: Annotated[MeterStatus, one_of(MeterStatus)]
+
+
+ENTRY_TYPES: dict[str, type[Entry]] = {
+    kind.register: kind for kind in (Party, Licence, Site, Placement, Certificate, Server, Equipment, Meter)
+}
+"""The type of each register's rows, in an order in which no register refers to a later one."""
+
+_TRAILING = ("valid_from", "valid_to", "note")
+
+
+@cache
+def fields_of(register: str) -> Mapping[str, Field]:
+    """The columns a person fills in for `register`: its own in order, then validity and note."""
+    kind = ENTRY_TYPES[register]
+    hints = get_type_hints(kind, include_extras=True)
+    rules = {
+        name: rule
+        for name, hint in hints.items()
+        for rule in getattr(hint, "__metadata__", ())
+        if isinstance(rule, Field)
+    }
+    own = [field.name for field in fields(kind) if field.name in rules and field.name not in _TRAILING]
+    return {name: rules[name] for name in (*own, *_TRAILING)}
+
+
+def content_of(entry: Entry) -> dict[str, Any]:
+    """What a person said in this version, without when and by whom it was recorded."""
+    return {name: getattr(entry, name) for name in fields_of(entry.register)}
+
+
+OPTIONAL = frozenset({"valid_to", "note", "reason", "valid_from"})
+"""Columns that may be empty. An empty valid_from means the instant of recording."""

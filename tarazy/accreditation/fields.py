@@ -1,0 +1,229 @@
+"""What a column of a register may hold, and how a cell of a spreadsheet is read into it.
+
+Every reader takes a cell as CSV (text) or XLSX (text, number, date) gives it, or a value already of its own
+type, and gives back the value or raises ValueError with what is wrong and the cure.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from tarazy.accreditation.bin import check_bin
+
+Cell = str | int | float | bool | date | time | None | list[Any] | tuple[Any, ...]
+"""A spreadsheet's cell as read, or a value of a register."""
+
+LEGAL_ZONE = ZoneInfo("Asia/Almaty")
+"""Zone of legal days, and of instants written without one (invariant 9)."""
+
+MAXIMUM_TEXT = 500
+MAXIMUM_NETWORKS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How one column is read, and what it expects in words and by example."""
+
+    read: Callable[[Cell], Any]
+    hint: str
+    example: str
+    reference: str | None = None
+    """Register whose key the column names."""
+
+
+def _text(cell: Cell) -> str:
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+        raise ValueError(f"expected text, got {type(cell).__name__}; format the cell as text")
+    if isinstance(cell, float):
+        if not cell.is_integer():
+            raise ValueError("expected text, got a number with a fraction; format the cell as text")
+        cell = int(cell)
+    return str(cell).replace("\N{NO-BREAK SPACE}", " ").strip()
+
+
+def read_text(cell: Cell) -> str:
+    """One line of printable text that no spreadsheet takes for a formula."""
+    text = _text(cell)
+    if len(text) > MAXIMUM_TEXT:
+        raise ValueError(f"longer than {MAXIMUM_TEXT} characters; shorten it")
+    if not text.isprintable():
+        raise ValueError("contains control characters or line breaks; remove them")
+    if text[:1] in ("=", "+", "-", "@"):
+        raise ValueError(f"begins with {text[0]!r}, which spreadsheets take for a formula; remove it")
+    return text
+
+
+def _matching(pattern: str, expected: str, *, fold: bool = False, flags: int = re.ASCII) -> Callable[[Cell], str]:
+    compiled = re.compile(pattern, flags)
+
+    def read(cell: Cell) -> str:
+        text = _text(cell)
+        text = text.lower() if fold else text
+        if not compiled.fullmatch(text):
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return read
+
+
+def integer(low: int, high: int) -> Callable[[Cell], int]:
+    """A whole number between `low` and `high`."""
+
+    def read(cell: Cell) -> int:
+        if isinstance(cell, str) and re.fullmatch(r"-?[0-9]{1,19}", cell.strip(), re.ASCII):
+            cell = int(cell)
+        if isinstance(cell, float) and math.isfinite(cell) and cell.is_integer():
+            cell = int(cell)
+        if type(cell) is not int:
+            raise ValueError("expected a whole number, digits only")
+        if not low <= cell <= high:
+            raise ValueError(f"expected a number from {low} to {high}")
+        return cell
+
+    return read
+
+
+def one_of(words: type[StrEnum]) -> Field:
+    """One word of an enumeration."""
+
+    def read(cell: Cell) -> StrEnum:
+        try:
+            return words(_text(cell))
+        except ValueError:
+            raise ValueError(f"expected one of: {', '.join(words)}") from None
+
+    return Field(read, "one of: " + ", ".join(words), next(iter(words)).value)
+
+
+def read_day(cell: Cell) -> date:
+    """A calendar day: 2026-03-01 or 01.03.2026."""
+    if isinstance(cell, datetime):
+        if cell.time() != time():
+            raise ValueError("expected a day without a time of day")
+        return cell.date()
+    if isinstance(cell, date):
+        return cell
+    text = cell.strip() if isinstance(cell, str) else ""
+    dotted = re.fullmatch(r"(\d\d)\.(\d\d)\.(\d{4})", text, re.ASCII)
+    try:
+        return date.fromisoformat("-".join(reversed(dotted.groups())) if dotted else text)
+    except ValueError:
+        raise ValueError("expected a day such as 2026-03-01 or 01.03.2026") from None
+
+
+def _instant(cell: Cell, *, day_shift: int) -> datetime:
+    try:
+        if isinstance(cell, datetime) and cell.tzinfo:
+            return cell.astimezone(UTC)
+        try:
+            day = read_day(cell) + timedelta(days=day_shift)
+            return datetime.combine(day, time(), LEGAL_ZONE).astimezone(UTC)
+        except ValueError:
+            instant = cell if isinstance(cell, datetime) else datetime.fromisoformat(_text(cell))
+            return (instant if instant.tzinfo else instant.replace(tzinfo=LEGAL_ZONE)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("expected a day such as 2026-03-01 or an instant such as 2026-03-01T12:00:00+05:00") from None
+
+
+def read_valid_from(cell: Cell) -> datetime:
+    """First instant of validity; a day alone means its first instant in Asia/Almaty."""
+    return _instant(cell, day_shift=0)
+
+
+def read_valid_to(cell: Cell) -> datetime:
+    """First instant after validity; a day alone is the last valid day, so its end is meant."""
+    return _instant(cell, day_shift=1)
+
+
+def read_networks(cell: Cell) -> tuple[str, ...]:
+    """CIDR blocks separated by spaces, commas or semicolons."""
+    parts = cell if isinstance(cell, list | tuple) else re.split(r"[\s,;]+", _text(cell))
+    networks = tuple(_network(str(part)) for part in parts if part)
+    if not networks:
+        raise ValueError("expected at least one network such as 95.56.0.0/24")
+    if len(networks) > MAXIMUM_NETWORKS:
+        raise ValueError(f"more than {MAXIMUM_NETWORKS} networks; merge neighbouring ones")
+    if len(set(networks)) < len(networks):
+        raise ValueError("names a network twice; remove one")
+    return networks
+
+
+def _least_prefix(network: IPv4Network | IPv6Network) -> int:
+    if isinstance(network, IPv4Network):
+        return 8
+    holds_mapped_ipv4 = int(network.network_address) >> 96 == 0
+    return 104 if holds_mapped_ipv4 else 19
+
+
+def _network(text: str) -> str:
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        cure = "clear the host bits" if "host bits" in str(error) else "write it as 95.56.0.0/24"
+        raise ValueError(f"{text[:50]!r} is not a network; {cure}") from None
+    if network.prefixlen < _least_prefix(network):
+        raise ValueError(f"{text} is too wide for a site; name the site's own networks")
+    return str(network)
+
+
+NETWORKS = Field(read_networks, "CIDR blocks separated by spaces", "95.56.0.0/24 2a03:32c0:1::/48")
+VALID_FROM = Field(
+    read_valid_from,
+    "day (its first instant, Asia/Almaty) or instant with zone; empty means now",
+    "2026-01-01",
+)
+VALID_TO = Field(read_valid_to, "last valid day, or first instant no longer valid; may be empty", "2028-12-31")
+
+TEXT = Field(read_text, "text", "text")
+Text = Annotated[str, TEXT]
+_read_slug = _matching(r"[a-z0-9][a-z0-9._-]{0,63}", "lower-case letters, digits, dots and dashes, at most 64")
+Slug = Annotated[str, Field(_read_slug, "short name: lower-case letters, digits, dots, dashes", "acme")]
+Number = Annotated[
+    str,
+    Field(
+        _matching(r"[^\W_][\w./ -]{0,63}", "letters, digits, dots, dashes and slashes, at most 64", flags=0),
+        "number as printed on the document",
+        "KZ-0001",
+    ),
+]
+PartyKey = Annotated[str, Field(_read_slug, "key of a party", "acme", "party")]
+SiteKey = Annotated[str, Field(_read_slug, "key of a site", "ekibastuz-1", "site")]
+Bin = Annotated[str, Field(lambda cell: check_bin(_text(cell)), "BIN or IIN, 12 digits", "240140000001")]
+Account = Annotated[
+    str,
+    Field(
+        _matching(r"[a-z0-9][a-z0-9_-]{0,31}", "a login of letters, digits, - and _, at most 32, no dot", fold=True),
+        "login of the party's miners, before the dot",
+        "acme",
+    ),
+]
+Country = Annotated[
+    str,
+    Field(_matching(r"[A-Z]{2}", "a country code of two capital letters, for example KZ"), "country code", "KZ"),
+]
+PayoutAddress = Annotated[
+    str,
+    Field(
+        _matching(r"[A-Za-z0-9]{20,100}", "an address of letters and digits"),
+        "address that receives payouts",
+        "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+    ),
+]
+Host = Annotated[
+    str,
+    Field(_matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or address"), "host name or address", "10.10.1.20"),
+]
+Day = Annotated[date, Field(read_day, "day", "2026-01-01")]
+Port = Annotated[int, Field(integer(1, 65535), "TCP port", "502")]
+ModbusUnit = Annotated[int, Field(integer(0, 255), "Modbus unit number", "1")]
+Watts = Annotated[int, Field(integer(1, 10**12), "watt, whole number", "3500")]
+Efficiency = Annotated[int, Field(integer(1, 10**18), "millijoule per terahash: 17500 is 17.5 J/TH", "17500")]
+Price = Annotated[int, Field(integer(0, 10**9), "tiyn per kWh: 1840 is 18.40 KZT", "1840")]

@@ -1,0 +1,223 @@
+"""Spreadsheets into lines of cells: CSV and XLSX files, read with bounded work (invariant 10)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from openpyxl import load_workbook
+
+from tarazy.accreditation.entries import ENTRY_TYPES, OPTIONAL, fields_of
+from tarazy.accreditation.fields import Cell
+
+MAXIMUM_BYTES = 16 * 2**20
+MAXIMUM_UNPACKED_BYTES = 64 * 2**20
+MAXIMUM_PARTS = 200
+MAXIMUM_ROWS = 100_000
+MAXIMUM_BLANK_ROWS = 10_000
+MAXIMUM_COLUMNS = 40
+MAXIMUM_FAULTS = 200
+_BLANK = (None, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stands in a cell in place of a value."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a table, not yet judged."""
+
+    source: str
+    """File name, and sheet if it has any."""
+    row: int
+    """As a spreadsheet numbers it; the header is row 1."""
+    kind: str
+    """Name of the register."""
+    cells: dict[str, Cell | Unreadable]
+
+
+@dataclass(frozen=True, slots=True)
+class TableFault:
+    """What is wrong in a file, where, and the cure."""
+
+    source: str
+    problem: str
+    row: int | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        row = f", row {self.row}" if self.row else ""
+        column = f", column {self.column}" if self.column else ""
+        return f"{self.source}{row}{column}: {self.problem}"
+
+
+class RegisterImportError(Exception):
+    """Files cannot be imported; nothing was. One line of text for each fault, the first 200 of them."""
+
+    def __init__(self, faults: Sequence[TableFault]) -> None:
+        shown = [str(fault) for fault in faults[:MAXIMUM_FAULTS]]
+        more = len(faults) - len(shown)
+        super().__init__("\n".join([*shown, *([f"… and {more} more"] if more else [])]))
+        self.faults = tuple(faults[:MAXIMUM_FAULTS])
+
+
+_Row = Sequence[Cell | Unreadable]
+_NO_VALUES = {
+    "f": Unreadable("a formula; paste its value instead"),
+    "e": Unreadable("an error of the spreadsheet; correct it there"),
+}
+
+
+def read_table(path: Path, kind: str | None = None) -> list[Line]:
+    """Lines of a CSV file, named after its register unless `kind` is given, or of an XLSX with a sheet each.
+
+    Raises `RegisterImportError` when the file is no such table.
+    """
+    source = path.name
+    content = _content(path, source)
+    if content[:2] == b"PK":
+        return [line for table in _xlsx_tables(content, source, kind) for line in table]
+    return list(_lines(source, _register(source, kind or path.stem), _csv_rows(content, source)))
+
+
+def _fail(source: str, problem: str, row: int | None = None, column: str | None = None) -> RegisterImportError:
+    return RegisterImportError([TableFault(source, problem, row, column)])
+
+
+def _content(path: Path, source: str) -> bytes:
+    try:
+        if not path.is_file():
+            raise _fail(source, "no such file")
+        with path.open("rb") as file:
+            content = file.read(MAXIMUM_BYTES + 1)
+    except OSError as error:
+        raise _fail(source, f"cannot be read: {error.strerror}") from None
+    if len(content) > MAXIMUM_BYTES:
+        raise _fail(source, f"larger than {MAXIMUM_BYTES // 2**20} MiB; split it")
+    return content
+
+
+def _register(source: str, name: str) -> str:
+    register = name.strip().lower()
+    if register not in ENTRY_TYPES:
+        known = ", ".join(ENTRY_TYPES)
+        raise _fail(source, f"{name[:40]!r} is no register; name the file, sheet or kind one of: {known}")
+    return register
+
+
+def _csv_rows(content: bytes, source: str) -> Iterator[_Row]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        raise _fail(source, "not UTF-8; save it as CSV UTF-8, or as XLSX", row) from None
+    if "\0" in text:
+        raise _fail(source, "a binary file, neither CSV nor XLSX; export it anew")
+    header = text.partition("\n")[0]
+    delimiter = ";" if header.count(";") >= header.count(",") else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            yield list(next(reader))
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise _fail(source, f"not readable as CSV ({error}); check the quotes", reader.line_num) from None
+
+
+def _xlsx_tables(content: bytes, source: str, kind: str | None) -> Iterator[Iterator[Line]]:
+    _check_archive(content, source)
+    try:
+        workbook = load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
+        sheets: list[Any] = workbook.worksheets
+    except Exception as error:  # whatever the damage provokes in the parser
+        raise _fail(source, f"a damaged XLSX file ({type(error).__name__}); save it anew") from None
+    if not 0 < len(sheets) <= len(ENTRY_TYPES):
+        raise _fail(source, f"has {len(sheets)} sheets; one for each register is read")
+    if kind is not None and len(sheets) > 1:
+        raise _fail(source, "has several sheets; name each after its register and give no kind")
+    for sheet in sheets:
+        place = f"{source}, sheet {sheet.title}"
+        yield _lines(place, _register(place, kind or sheet.title), _xlsx_rows(sheet, place))
+
+
+def _check_archive(content: bytes, source: str) -> None:
+    """Refuse what would unpack to more than it should; the sizes told are those at which unpacking stops."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise _fail(source, "a damaged XLSX file; save it anew") from None
+    if len(parts) > MAXIMUM_PARTS or sum(part.file_size for part in parts) > MAXIMUM_UNPACKED_BYTES:
+        raise _fail(source, f"unpacks to more than {MAXIMUM_UNPACKED_BYTES // 2**20} MiB; split it or use CSV")
+
+
+def _xlsx_rows(sheet: Any, source: str) -> Iterator[_Row]:
+    sheet.reset_dimensions()
+    rows = sheet.iter_rows(max_col=MAXIMUM_COLUMNS + 1)
+    number = 0
+    while True:
+        number += 1
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except Exception as error:  # whatever the damage provokes in the parser
+            raise _fail(source, f"damaged ({type(error).__name__}); save it anew", number) from None
+        yield [_NO_VALUES.get(cell.data_type, cell.value) for cell in cells]
+
+
+def _lines(source: str, register: str, rows: Iterator[_Row]) -> Iterator[Line]:
+    header = _header(source, register, next(rows, []))
+    count = blank = 0
+    for number, raw in enumerate(rows, start=2):
+        cells = [cell.strip() if isinstance(cell, str) else cell for cell in raw]
+        if all(cell in _BLANK for cell in cells):
+            blank += 1
+            if blank > MAXIMUM_BLANK_ROWS:
+                raise _fail(source, f"more than {MAXIMUM_BLANK_ROWS} blank rows; delete them", number)
+            continue
+        count += 1
+        if count > MAXIMUM_ROWS:
+            raise _fail(source, f"more than {MAXIMUM_ROWS} rows; split it", number)
+        if any(cell not in _BLANK for cell in islice(cells, len(header), None)):
+            raise _fail(source, "more cells than columns; quote cells that contain the separator", number)
+        yield Line(source, number, register, dict(zip(header, cells, strict=False)))
+
+
+def _header(source: str, register: str, cells: _Row) -> list[str]:
+    header = ["" if cell is None else str(cell).strip().lower() for cell in cells]
+    while header and not header[-1]:
+        header.pop()
+    expected = fields_of(register)
+    if not header:
+        raise _fail(source, f"is empty; the first row names the columns: {', '.join(expected)}", 1)
+    if len(header) > MAXIMUM_COLUMNS:
+        raise _fail(source, f"more than {MAXIMUM_COLUMNS} columns; keep only {', '.join(expected)}", 1)
+    faults = [
+        TableFault(source, f"no such column; expected {', '.join(expected)}", 1, name[:40] or "(empty)")
+        for name in header
+        if name not in expected
+    ]
+    faults += [
+        TableFault(source, "stands in the header twice; remove one", 1, name)
+        for name in sorted({name for name in header if name in expected and header.count(name) > 1})
+    ]
+    faults += [
+        TableFault(source, "missing from the header; add it", 1, name)
+        for name in expected
+        if name not in header and name not in OPTIONAL
+    ]
+    if faults:
+        raise RegisterImportError(faults)
+    return header

@@ -1,0 +1,71 @@
+"""Open the ledger database and run transactions on it without blocking the reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def open_engine(url: str) -> Engine:
+    """Engine for `url`.
+
+    SQLite gets WAL, `synchronous=FULL`, foreign keys, and transactions that begin with `BEGIN IMMEDIATE`, because
+    the driver's own would leave a SELECT before the first write outside.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _connect(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            dbapi_connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("reads_only", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def reader(engine: Engine) -> Engine:
+    """The same database for reading: its transactions see one snapshot and, on SQLite, hold up no writer."""
+    return engine.execution_options(reads_only=True)
+
+
+class Database:
+    """Transactions on one thread: writers queue here instead of fighting for the database."""
+
+    def __init__(self, engine: Engine, reactor: Any) -> None:
+        self.engine = engine
+        self._reactor = reactor
+        self._pool = ThreadPool(minthreads=1, maxthreads=1, name="database")
+        self._pool.start()
+
+    def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Run `work(connection, …)` as one transaction on the thread; commits on return, rolls back on an exception."""
+
+        def transact() -> T:
+            with self.engine.begin() as connection:
+                return work(connection, *args, **kwargs)
+
+        return deferToThreadPool(self._reactor, self._pool, transact)
+
+    def close(self) -> None:
+        """Finish queued work, stop the thread and drop the connections."""
+        self._pool.stop()
+        self.engine.dispose()

@@ -1,0 +1,1 @@
+"""Prometheus series of one process: what the other rooms count, named and labelled for dashboards."""

@@ -1,0 +1,81 @@
+"""What the exporter may ask of a running server: plain values, one dataclass for each source.
+
+A source is a callable that returns such a record. It is called at each scrape, in the exporter's thread: it
+reads plain counters and never a database. Mappings hold every known label value from the start, so that
+`rate()` sees the first event. No field has room for a BIN, a wallet, a worker name or an address (invariant
+12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFacts:
+    """The Stratum listener."""
+
+    shares: Mapping[str, int] = field(default_factory=dict)
+    """Judged shares by result, `accepted` or the reason of rejection."""
+    difficulty: Mapping[str, float] = field(default_factory=dict)
+    """Sum of their credited difficulty, by the same results."""
+    connections: int = 0
+    ready_connections: int = 0
+    """Connections that have an admitted account and receive jobs."""
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    """Refused admissions by reason code."""
+    hashrate: float = 0.0
+    """Hashes per second, estimated from accepted work."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFacts:
+    """The share journal of a gateway."""
+
+    commits: int = 0
+    commit_seconds: float = 0.0
+    rows: int = 0
+    healthy: bool = True
+    unfolded_shares: int = 0
+    """Shares on disk that the office has not folded yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFacts:
+    """What is being mined on."""
+
+    tip_height: int = 0
+    template_height: int = 0
+    template_age_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountingFacts:
+    """Blocks and rounds as last read by the office."""
+
+    blocks: Mapping[str, int] = field(default_factory=dict)
+    """Blocks of ours by state."""
+    rounds: int = 0
+    """Rounds closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyFacts:
+    """Metered energy as last read by the office."""
+
+    joules: Mapping[str, int] = field(default_factory=dict)
+    """Energy metered so far, by site."""
+    power_watts: Mapping[str, float] = field(default_factory=dict)
+    """Mean power over the last reading, by site."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The callables behind the series. A process without a role leaves its source out."""
+
+    gateway: Callable[[], GatewayFacts] | None = None
+    journal: Callable[[], JournalFacts] | None = None
+    chain: Callable[[], ChainFacts] | None = None
+    accounting: Callable[[], AccountingFacts] | None = None
+    energy: Callable[[], EnergyFacts] | None = None

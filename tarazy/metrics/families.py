@@ -1,0 +1,69 @@
+"""Facts to Prometheus series: names, help texts and labels, one function for each source. No state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from tarazy.metrics.facts import AccountingFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"tarazy_{name}", text, value=float(value))
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"tarazy_{name}", text, value=float(value))
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(f"tarazy_{name}", text, labels=[label])
+    for key in sorted(values):
+        family.add_metric([key], float(values[key]))
+    return family
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"tarazy_{name}", text, labels=[label])
+    for key in sorted(values):
+        family.add_metric([key], float(values[key]))
+    return family
+
+
+def gateway(facts: GatewayFacts) -> Iterator[Metric]:
+    """Series of the Stratum listener."""
+    yield _counters("shares", "Shares judged, by result.", "result", facts.shares)
+    yield _counters("share_difficulty", "Difficulty of judged shares, by result.", "result", facts.difficulty)
+    yield _gauge("connections", "Open Stratum connections.", facts.connections)
+    yield _gauge("ready_connections", "Stratum connections that receive jobs.", facts.ready_connections)
+    yield _counters("refusals", "Refused admissions, by reason code.", "reason", facts.refusals)
+    yield _gauge("hashrate_hashes_per_second", "Hash rate estimated from accepted work.", facts.hashrate)
+
+
+def journal(facts: JournalFacts) -> Iterator[Metric]:
+    """Series of the share journal."""
+    yield _counter("journal_commits", "Group commits of the share journal.", facts.commits)
+    yield _counter("journal_commit_seconds", "Time spent in group commits.", facts.commit_seconds)
+    yield _counter("journal_rows", "Rows committed to the share journal.", facts.rows)
+    yield _gauge("journal_healthy", "1 while the journal takes shares, else 0.", facts.healthy)
+    yield _gauge("journal_unfolded_shares", "Shares on disk that are not folded yet.", facts.unfolded_shares)
+
+
+def chain(facts: ChainFacts) -> Iterator[Metric]:
+    """Series of the chain and its template."""
+    yield _gauge("tip_height", "Height of the best block.", facts.tip_height)
+    yield _gauge("template_height", "Height of the block being mined.", facts.template_height)
+    yield _gauge("template_age_seconds", "Time since the template was made.", facts.template_age_seconds)
+
+
+def accounting(facts: AccountingFacts) -> Iterator[Metric]:
+    """Series of blocks and rounds."""
+    yield _gauges("blocks", "Blocks found by the pool, by their present state.", "state", facts.blocks)
+    yield _counter("rounds", "Rounds closed by a block.", facts.rounds)
+
+
+def energy(facts: EnergyFacts) -> Iterator[Metric]:
+    """Series of the meters."""
+    yield _counters("energy_joules", "Energy metered, by site.", "site", facts.joules)
+    yield _gauges("site_power_watts", "Mean power over the last reading, by site.", "site", facts.power_watts)

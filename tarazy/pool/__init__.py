@@ -1,0 +1,1 @@
+"""The running server: chain, templates, blocks, roles and the command line."""

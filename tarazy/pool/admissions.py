@@ -1,0 +1,111 @@
+"""Admission while the pool runs: the registers are followed, decisions made on the newest, and all of them kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from tarazy.accreditation import audit
+from tarazy.accreditation.admission import split_name
+from tarazy.accreditation.decisions import DecisionLog
+from tarazy.accreditation.geo import load_geo
+from tarazy.accreditation.index import AdmissionIndex, CompiledRegisters
+from tarazy.accreditation.registers import RegistersVersion, as_of, registers_version
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.settings import AccreditationSettings
+from tarazy.database.engine import Database
+from tarazy.pool.clock import Clock, Timer
+from tarazy.pool.repeat import Repeat
+from tarazy.stratum.ports import Admission
+
+_FOLLOW_SECONDS = 0.4
+"""Two looks at the registers within the second in which a change must take hold (invariant 4)."""
+_KEEP_SECONDS = 1.0
+_LONGEST_TIMER = timedelta(hours=1)
+
+
+class Admissions:
+    """The gate of the Stratum server.
+
+    While the database is away it decides on the last registers it saw, and keeps its decisions until they can be
+    written.
+    """
+
+    def __init__(self, clock: Clock, database: Database, settings: AccreditationSettings) -> None:
+        self._clock = clock
+        self._database = database
+        self._index = AdmissionIndex(settings.server, load_geo(settings.country), settings.demo_addresses)
+        self._decisions = DecisionLog()
+        self._unwritten: list[audit.AuditEvent] = []
+        self._version: RegistersVersion | None = None
+        self._timer: Timer | None = None
+        self._on_change: Callable[[], None] = lambda: None
+        self.registers: Registers | None = None
+        """The newest, at the instant they were read."""
+        self.follow = Repeat(clock, "follow_registers", _FOLLOW_SECONDS, self.refresh)
+        self.keep = Repeat(clock, "keep_decisions", _KEEP_SECONDS, self._write_decisions)
+
+    async def start(self) -> None:
+        """Read the registers once, then follow them. Fails when the database does."""
+        await self.refresh()
+        self.follow.start()
+        self.keep.start()
+
+    async def stop(self) -> None:
+        """Stop following, and write every decision not written yet."""
+        await self.follow.stop()
+        await self.keep.stop()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._unwritten += self._decisions.take(datetime.now(UTC), everything=True)
+        await self._write_decisions()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a decision may come out differently than before."""
+        self._on_change = listener
+
+    def admit(self, name: str, password: str, peer: str) -> Admission:
+        """Decide, and note the decision for the audit log (a port of the Stratum server)."""
+        account, worker = split_name(name)
+        now = datetime.now(UTC)
+        decision = self._index.decide(account, worker, peer, now)
+        self._decisions.add(decision, account, worker, peer, now)
+        return Admission(
+            decision.admitted, decision.text, account, worker, decision.party, decision.site, decision.reasons
+        )
+
+    async def refresh(self) -> None:
+        """Take up the registers if anything was added to them since the last time."""
+        compiled = await self._database.run(self._read)
+        if compiled is not None:
+            self.registers = compiled.registers
+            self._index.install(compiled)
+            self._changed()
+
+    def _read(self, connection: Connection) -> CompiledRegisters | None:
+        version = registers_version(connection)
+        if version == self._version:
+            return None
+        compiled = CompiledRegisters(as_of(connection, datetime.now(UTC)))
+        self._version = version
+        return compiled
+
+    def _changed(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        now = datetime.now(UTC)
+        change = self._index.next_change(now)
+        if change is not None:
+            wait = min(change - now, _LONGEST_TIMER)
+            self._timer = self._clock.callLater(max(0.0, wait.total_seconds()), self._changed)
+        self._on_change()
+
+    async def _write_decisions(self) -> None:
+        now = datetime.now(UTC)
+        self._unwritten += self._decisions.take(now)
+        if self._unwritten:
+            events = list(self._unwritten)
+            await self._database.run(audit.append, events, now)
+            del self._unwritten[: len(events)]

@@ -1,0 +1,1 @@
+"""Benchmarks that load real server processes over sockets from outside."""

@@ -1,0 +1,253 @@
+"""The entrance for the rest of a demo network: a few of bitcoind's JSON-RPC calls over HTTP on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from inspect import signature
+from typing import Any
+
+import orjson
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from tarazy.pool.chain.assembly import REGTEST_TARGET
+from tarazy.pool.chain.embedded import EmbeddedChain
+from tarazy.pool.chain.engine import UNDECODABLE
+from tarazy.pool.chain.interface import SubmitVerdict, Template
+from tarazy.pool.chain.pending import TransactionRefusedError
+from tarazy.stratum.job import double_sha256
+
+MAX_BODY_BYTES = 8_100_000
+"""A block of 4 MB in hex, and its envelope."""
+
+Answer = Any
+"""What JSON can say."""
+
+_IDLE_SECONDS = 60
+_TOO_LARGE = -32001
+_STATUS = {-32600: 400, -32601: 404, _TOO_LARGE: 413}
+_log = structlog.get_logger()
+
+
+class RpcError(Exception):
+    """An error in bitcoind's words."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def displayed(block_hash: bytes) -> str:
+    """A hash as people write it."""
+    return block_hash[::-1].hex()
+
+
+def template_words(template: Template) -> dict[str, Answer]:
+    """A template as getblocktemplate answers it (BIP22, BIP23, BIP145); the target is regtest's own."""
+    return {
+        "version": template.version,
+        "rules": ["csv", "!segwit", "taproot"],
+        "vbavailable": {},
+        "vbrequired": 0,
+        "previousblockhash": displayed(template.previous_block_hash),
+        "transactions": [
+            {
+                "data": each.data.hex(),
+                "txid": displayed(each.txid),
+                "hash": displayed(double_sha256(each.data)),
+                "fee": each.fee,
+            }
+            for each in template.transactions
+        ],
+        "coinbasevalue": template.coinbase_value,
+        "target": f"{REGTEST_TARGET:064x}",
+        "mintime": template.mintime,
+        "curtime": template.curtime,
+        "bits": f"{template.nbits:08x}",
+        "height": template.height,
+        "default_witness_commitment": template.witness_commitment.hex(),
+    }
+
+
+class _Calls:
+    """The calls by name; each takes its parameters as they came."""
+
+    def __init__(self, chain: EmbeddedChain) -> None:
+        self._chain = chain
+
+    async def getblocktemplate(self, request: Answer = None) -> Answer:
+        rules = request.get("rules") if isinstance(request, dict) else None
+        if not isinstance(rules, list) or "segwit" not in rules:
+            raise RpcError(-8, "getblocktemplate must be called with the segwit rule set")
+        return template_words(await self._chain.template())
+
+    async def submitblock(self, data: Answer) -> Answer:
+        answer = await self._chain.relay(_bytes(data, -22, "Block decode failed"))
+        if answer.reason == UNDECODABLE:
+            raise RpcError(-22, "Block decode failed")
+        if answer.verdict is SubmitVerdict.ACCEPTED:
+            return None
+        return answer.reason or str(answer.verdict)
+
+    async def getbestblockhash(self) -> Answer:
+        return displayed((await self._chain.tip()).block_hash)
+
+    async def getblockheader(self, name: Answer) -> Answer:
+        header = await self._chain.header(_hash(name))
+        if header is None:
+            raise RpcError(-5, "Block not found")
+        return {
+            "hash": displayed(header.block_hash),
+            "confirmations": header.confirmations,
+            "height": header.height,
+            "version": header.version,
+            "merkleroot": displayed(header.merkle_root),
+            "time": header.time,
+            "mediantime": header.median_time,
+            "nonce": header.nonce,
+            "bits": f"{header.nbits:08x}",
+            "previousblockhash": displayed(header.previous_block_hash),
+        }
+
+    async def getblock(self, name: Answer, verbosity: Answer = 1) -> Answer:
+        if verbosity != 0 or isinstance(verbosity, bool):
+            raise RpcError(-8, "only verbosity 0, the block in hex, is offered here")
+        block = await self._chain.block(_hash(name))
+        if block is None:
+            raise RpcError(-5, "Block not found")
+        return block.hex()
+
+    async def sendrawtransaction(self, data: Answer) -> Answer:
+        try:
+            return displayed(await self._chain.add_transaction(_bytes(data, -22, "TX decode failed")))
+        except TransactionRefusedError as error:
+            undecodable = str(error).startswith("TX decode failed")
+            raise RpcError(-22 if undecodable else -26, str(error)) from error
+
+
+def _bytes(data: Answer, code: int, message: str) -> bytes:
+    if not isinstance(data, str) or not data.isascii() or not data.isalnum():
+        raise RpcError(code, message)
+    try:
+        return bytes.fromhex(data)
+    except ValueError as error:
+        raise RpcError(code, message) from error
+
+
+def _hash(name: Answer) -> bytes:
+    data = _bytes(name, -8, "blockhash must be hexadecimal")
+    if len(data) != 32:
+        raise RpcError(-8, f"blockhash must be of length 64 (not {2 * len(data)})")
+    return data[::-1]
+
+
+class _PeerResource(Resource):
+    isLeaf = True  # noqa: N815 - twisted's name
+
+    def __init__(self, chain: EmbeddedChain) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        calls = _Calls(chain)
+        self._methods: dict[str, Callable[..., Coroutine[Deferred[Answer], Answer, Answer]]] = {
+            "getblocktemplate": calls.getblocktemplate,
+            "submitblock": calls.submitblock,
+            "getbestblockhash": calls.getbestblockhash,
+            "getblockheader": calls.getblockheader,
+            "getblock": calls.getblock,
+            "sendrawtransaction": calls.sendrawtransaction,
+        }
+
+    def render_POST(self, request: Any) -> int:  # noqa: N802 - twisted's name
+        """Answer one call."""
+        gone: list[Failure] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        def write(answer: tuple[int, Answer]) -> None:
+            if not gone:
+                request.setResponseCode(answer[0])
+                request.setHeader(b"content-type", b"application/json")
+                text = orjson.dumps(answer[1])
+                request.setHeader(b"content-length", b"%d" % len(text))
+                request.write(text)
+                request.finish()
+
+        Deferred.fromCoroutine(self._answer(request)).addCallback(write)
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Any) -> tuple[int, Answer]:
+        name: Answer = None
+        try:
+            if request.excess:
+                raise RpcError(_TOO_LARGE, f"Request too large: at most {MAX_BODY_BYTES} bytes")
+            call = _parse(request.content.read())
+            name = call.get("id")
+            result = await self._call(call)
+        except RpcError as error:
+            failed = {"code": error.code, "message": error.message}
+            return _STATUS.get(error.code, 500), {"result": None, "error": failed, "id": name}
+        except Exception as error:
+            _log.exception("peer_call_failed")
+            failed = {"code": -1, "message": f"{type(error).__name__}: {error}"}
+            return 500, {"result": None, "error": failed, "id": name}
+        return 200, {"result": result, "error": None, "id": name}
+
+    async def _call(self, call: dict[str, Answer]) -> Answer:
+        method = call.get("method")
+        if not isinstance(method, str):
+            raise RpcError(-32600, "Method must be a string")
+        parameters = call.get("params") or []
+        if not isinstance(parameters, list):
+            raise RpcError(-32600, "Params must be an array")
+        work = self._methods.get(method)
+        if work is None:
+            raise RpcError(-32601, "Method not found")
+        try:
+            signature(work).bind(*parameters)
+        except TypeError as error:
+            raise RpcError(-1, f"{method}: {error}") from error
+        return await work(*parameters)
+
+
+def _parse(body: bytes) -> dict[str, Answer]:
+    try:
+        call = orjson.loads(body)
+    except ValueError as error:
+        raise RpcError(-32700, "Parse error") from error
+    if not isinstance(call, dict):
+        raise RpcError(-32600, "Invalid Request object: one call at a time")
+    return call
+
+
+class _BoundedRequest(Request):
+    channel: Any
+    excess = 0
+    """Bytes of the body over the limit; they are thrown away."""
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - twisted's name
+        """Take a part of the body; whoever does not stop sending is cut off."""
+        room = self.content is not None and self.content.tell() + len(data) <= MAX_BODY_BYTES
+        if room and not self.excess:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+            return
+        self.excess += len(data)
+        if self.excess > MAX_BODY_BYTES:
+            self.channel.transport.abortConnection()
+
+
+class PeerEntrance:
+    """The entrance, open on loopback. Blocks that come this way meet `EmbeddedChain.relay`."""
+
+    def __init__(self, chain: EmbeddedChain, reactor: Any, port: int) -> None:
+        """`port` 0 takes a free one. Raises twisted's CannotListenError when it is taken."""
+        site = Site(  # type: ignore[no-untyped-call]
+            _PeerResource(chain), requestFactory=_BoundedRequest, timeout=_IDLE_SECONDS
+        )
+        self._listening: Any = reactor.listenTCP(port, site, interface="127.0.0.1")
+        self.port: int = self._listening.getHost().port
+
+    async def stop(self) -> None:
+        """Take no more connections."""
+        await self._listening.stopListening()

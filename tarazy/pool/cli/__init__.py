@@ -1,0 +1,40 @@
+"""The command line. Exit codes: 0 fine, 1 found wanting, 2 misuse."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+_COMMANDS = {
+    "bench": "bench:bench",
+    "check": "server:check",
+    "db": "server:db",
+    "demo": "demo:demo",
+    "mine": "mine:mine",
+    "register": "register:register",
+    "report": "report:report",
+    "serve": "server:serve",
+    "status": "server:status",
+}
+"""Command → module of this package and name in it; loaded when asked for, so that none waits for the others."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(import_module(f"tarazy.pool.cli.{module}"), name)
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tarazy")
+def main() -> None:
+    """Tarazy: the server of an accredited Bitcoin mining pool in Kazakhstan."""

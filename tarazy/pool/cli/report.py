@@ -1,0 +1,64 @@
+"""`tarazy report`: documents for the authorities."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from tarazy.config.settings import Settings
+from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, settings_option
+
+_SETTLED = timedelta(seconds=5)
+"""Transactions begun before have ended by then, so that the same moment gives the same report later."""
+
+
+@click.group()
+def report() -> None:
+    """Build reports."""
+
+
+@report.command("build")
+@click.argument("kind", type=click.Choice(["accreditation"]))
+@settings_option
+@click.option("--as-of", type=InstantParam(), help="The moment the report speaks of; five seconds ago when absent.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory; DATA/reports when absent.",
+)
+@json_option
+def build(kind: str, settings: Settings, as_of: datetime | None, output: Path | None, as_json: bool) -> None:
+    """Build a report as JSON and as PDF in Kazakh, Russian and English.
+
+    The same records and the same moment give the same bytes.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from tarazy.config.law import LawError, load_law
+    from tarazy.database.engine import reader
+    from tarazy.reports.build import ReportError, build_report
+
+    directory = output or settings.data / "reports"
+    now = datetime.now(UTC)
+    as_of = as_of or (now - _SETTLED).replace(microsecond=0)
+    try:
+        law = load_law(settings.law.assumptions, settings.law.directory)
+        with ledger(settings) as engine, Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("Building the report")
+
+            def tell(done: int, steps: int) -> None:
+                progress.update(task, completed=done, total=steps)
+
+            with reader(engine).begin() as connection:
+                paths = build_report(connection, kind, as_of, directory, settings, law, now, tell)
+    except (ReportError, LawError) as error:
+        raise Wanting(str(error)) from None
+    if as_json:
+        print_json({"kind": kind, "as_of": as_of, "paths": [str(path) for path in paths]})
+        return
+    for path in paths:
+        click.echo(path)

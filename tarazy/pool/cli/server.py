@@ -1,0 +1,108 @@
+"""`tarazy serve`, `check`, `status` and `db`: the server and what it stands on."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import click
+
+from tarazy.config.settings import Settings
+from tarazy.pool.cli.common import Wanting, json_option, print_json, settings_option
+
+
+@click.command()
+@settings_option
+def serve(settings: Settings) -> None:
+    """Run the server until SIGTERM or Ctrl-C."""
+    from tarazy.pool.descriptors import raise_descriptor_limit
+    from tarazy.pool.log import configure_logging
+    from tarazy.pool.run import run_server
+
+    configure_logging(settings.log)
+    raise_descriptor_limit()
+    fault = run_server(settings)
+    if fault is not None:
+        raise Wanting(fault)
+
+
+@click.command()
+@settings_option
+@json_option
+def check(settings: Settings, as_json: bool) -> None:
+    """Look at everything a start needs; one line for each finding."""
+    from tarazy.pool.preflight import preflight
+
+    findings = list(preflight(settings, datetime.now(UTC)))
+    if as_json:
+        print_json(
+            [
+                {"subject": found.subject, "fine": found.fine, "text": found.text, "cure": found.cure}
+                for found in findings
+            ]
+        )
+    else:
+        for found in findings:
+            mark = click.style("fine   ", "green") if found.fine else click.style("WANTING", "red", bold=True)
+            click.echo(f"{mark} {found.subject}: {found.text}" + (f" → {found.cure}" if found.cure else ""))
+    wanting = sum(not found.fine for found in findings)
+    if wanting:
+        raise Wanting(f"{wanting} of {len(findings)} found wanting")
+
+
+@click.command()
+@settings_option
+@json_option
+def status(settings: Settings, as_json: bool) -> None:
+    """Ask a running server how it is."""
+    address = f"http://{settings.portal.host}:{settings.portal.port}/api/v1/overview"
+    try:
+        with urlopen(address, timeout=10) as response:
+            overview: dict[str, Any] = json.load(response)
+    except (URLError, OSError, ValueError) as error:
+        raise Wanting(f"no answer from {address} ({error}); is `tarazy serve` running with this file?") from None
+    if as_json:
+        print_json(overview)
+        return
+    from tarazy.pool.demo.screen import hashrate
+
+    ill = [part["part"] for part in overview["health"] if not part["ok"]]
+    click.echo(f"pool        {overview['pool']['name']}")
+    click.echo(f"health      {'ill: ' + ', '.join(ill) if ill else 'all parts work'}")
+    click.echo(f"hash rate   {hashrate(overview['hashrate'])}")
+    click.echo(f"miners      {overview['ready_connections']} at work of {overview['connections']} connected")
+    click.echo(f"height      {overview['chain']['tip_height']}")
+    click.echo(
+        f"shares      {overview['shares']['accepted']:,} accepted, {overview['shares']['stale']:,} stale in 24 h"
+    )
+    if ill:
+        raise Wanting(f"{', '.join(ill)} not working; see the server's log")
+
+
+@click.group()
+def db() -> None:
+    """The ledger's tables."""
+
+
+@db.command("upgrade")
+@settings_option
+def upgrade_database(settings: Settings) -> None:
+    """Create or migrate the tables. Make a back-up first; the server never does this by itself."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from tarazy.database.engine import open_engine
+    from tarazy.database.schema import SchemaError, upgrade
+
+    engine = open_engine(settings.database_url)
+    try:
+        before, after = upgrade(engine)
+    except SchemaError as error:
+        raise Wanting(str(error)) from None
+    except SQLAlchemyError as error:
+        raise Wanting(f"database: {' '.join(str(error.__cause__ or error).split())}") from None
+    finally:
+        engine.dispose()
+    click.echo(f"already at {after}" if before == after else f"{before or 'empty'} → {after}")

@@ -1,0 +1,80 @@
+"""A directory a server can start in: settings, ledger and registers, made once and kept for later runs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tarazy.accreditation.importing import import_registers
+from tarazy.accreditation.registers import as_of
+from tarazy.accreditation.sheets import read_table
+from tarazy.config.settings import Settings, load_settings
+from tarazy.database.engine import open_engine
+from tarazy.database.schema import upgrade
+from tarazy.pool.demo.scenario import METERS, licence_table, register_tables
+
+SETTINGS_HEAD = """\
+# A Tarazy server's settings, written by `tarazy demo`: invented parties, a worthless chain, loopback addresses that are
+# declared to lie in countries (accreditation.demo_addresses), and an assumed fee rule (law.assumptions).
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on at the moment."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A directory in which a server can start."""
+
+    path: Path
+    """The settings file."""
+    settings: Settings
+    meter_ports: dict[str, int]
+    """Meter → loopback port at which the registers say it answers."""
+
+
+def prepare(directory: Path, settings: Mapping[str, Any], now: datetime) -> Prepared:
+    """Write what is missing in `directory` and bring the rest up to date.
+
+    An existing settings file is left as it is. The registers are imported once; a licence that is to run out
+    during the run is issued anew each time.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "tarazy.yaml"
+    if not path.exists():
+        text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+        path.write_text(SETTINGS_HEAD + text, encoding="utf-8")
+    loaded = load_settings(path)
+    loaded.data.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(loaded.database_url)
+    upgrade(engine)
+    with engine.begin() as connection:
+        first = not as_of(connection, now).parties
+    tables = register_tables(now, _meter_ports()) if first else {"licence.csv": licence_table(now)}
+    files = directory / "registers"
+    files.mkdir(exist_ok=True)
+    for name, text in tables.items():
+        file = files / name
+        file.write_text(text, encoding="utf-8")
+        with engine.begin() as connection:
+            import_registers(connection, read_table(file), now, "demo")
+    with engine.begin() as connection:
+        meters = as_of(connection, now).meters
+    engine.dispose()
+    return Prepared(path, loaded, {key: meter.port for key, meter in meters.items()})
+
+
+def _meter_ports() -> dict[str, int]:
+    return dict(zip((meter.meter for meter in METERS), free_ports(len(METERS)), strict=True))

@@ -1,0 +1,200 @@
+"""What the demo shows in the terminal: the same figures the page shows, read from the same API."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+_COIN = 100_000_000
+_STATE_COLOURS = {"connected": "green", "mature": "bold green", "orphaned": "yellow", "rejected": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The answers of the portal's API at one moment."""
+
+    overview: dict[str, Any]
+    miners: list[dict[str, Any]]
+    blocks: list[dict[str, Any]]
+    distributions: list[dict[str, Any]]
+    refusals: list[dict[str, Any]]
+    sites: list[dict[str, Any]]
+
+
+def read_snapshot(portal: str) -> Snapshot | None:
+    """Ask the portal at `portal` (such as http://127.0.0.1:8080); None while it does not answer."""
+
+    def get(name: str) -> Any:
+        with urlopen(f"{portal}/api/v1/{name}", timeout=5) as response:  # noqa: S310 - our own address
+            return json.load(response)
+
+    try:
+        return Snapshot(
+            overview=get("overview"),
+            miners=get("miners")["items"],
+            blocks=get("blocks?limit=8")["items"],
+            distributions=get("distributions?limit=4")["items"],
+            refusals=get("refusals?limit=8")["items"],
+            sites=get("energy")["sites"],
+        )
+    except (URLError, OSError, ValueError):
+        return None
+
+
+def hashrate(value: float) -> str:
+    """Hashes per second with a prefix."""
+    for unit in ("H/s", "kH/s", "MH/s", "GH/s", "TH/s", "PH/s"):
+        if value < 1000:
+            return f"{value:.1f} {unit}" if value else "–"
+        value /= 1000
+    return f"{value:.1f} EH/s"
+
+
+def _coins(satoshi: int) -> str:
+    return f"{satoshi // _COIN}.{satoshi % _COIN:08d}"
+
+
+def _kwh(wh: int | None) -> str:
+    return "–" if wh is None else f"{wh / 1000:,.1f}"
+
+
+def _miners(snapshot: Snapshot) -> Table:
+    table = Table(title="Parties", title_justify="left", expand=True)
+    for column in (
+        "party",
+        "admitted",
+        "hash rate",
+        "shares",
+        "immature BTC",
+        "payable BTC",
+        "kWh",
+        "fee, KZT",
+    ):
+        table.add_column(column, justify="left" if column in ("party", "admitted") else "right")
+    for miner in snapshot.miners:
+        admitted = Text("yes", "green") if miner["admitted"] else Text(", ".join(miner["reasons"]), "yellow")
+        table.add_row(
+            miner["party"],
+            admitted,
+            hashrate(miner["hashrate"]),
+            f"{miner['shares']:,}",
+            _coins(miner["immature"]),
+            _coins(miner["payable"]),
+            _kwh(miner["energy_wh"]),
+            miner["fee"]["tenge"] or "–",
+        )
+    return table
+
+
+def _blocks(snapshot: Snapshot) -> Table:
+    table = Table(title="Blocks of the pool", title_justify="left", expand=True)
+    for column in ("height", "state", "reward BTC", "found by"):
+        table.add_column(column, justify="right" if column in ("height", "reward BTC") else "left")
+    for block in snapshot.blocks:
+        state = block["state"]
+        text = f"{block['confirmations']}/{block['maturity']}" if state == "connected" else state
+        table.add_row(
+            str(block["height"]),
+            Text(text, _STATE_COLOURS.get(state, "")),
+            _coins(block["reward"]),
+            block["party"],
+        )
+    return table
+
+
+def _division(snapshot: Snapshot) -> Table:
+    table = Table(title="Rewards divided: reward = miners + fee + remainder", title_justify="left", expand=True)
+    for column in ("round", "reward", "miners", "fee", "rest", "state"):
+        table.add_column(column, justify="left" if column == "state" else "right")
+    for row in snapshot.distributions:
+        rounds = {row["first_round"], row["last_round"]}
+        table.add_row(
+            "–".join(map(str, sorted(rounds))),
+            f"{row['reward']:,}",
+            f"{row['credited']:,}",
+            f"{row['fee']:,}",
+            f"{row['remainder']:,}",
+            row["state"],
+        )
+    return table
+
+
+def _refusals(snapshot: Snapshot) -> Table:
+    table = Table(title="Refused", title_justify="left", expand=True)
+    for column in ("account", "reasons", "times"):
+        table.add_column(column, justify="right" if column == "times" else "left")
+    for row in snapshot.refusals:
+        table.add_row(row["account"], ", ".join(row["reasons"]), str(row["count"]))
+    return table
+
+
+def _energy(snapshot: Snapshot) -> Table:
+    table = Table(title="Energy by site", title_justify="left", expand=True)
+    for column in ("site", "kW", "kWh metered", "kWh not allocated"):
+        table.add_column(column, justify="left" if column == "site" else "right")
+    for site in snapshot.sites:
+        power = site["power_watts"]
+        table.add_row(
+            site["site"],
+            "–" if power is None else f"{power / 1000:,.0f}",
+            _kwh(site["energy_wh"]),
+            _kwh(site["unallocated_wh"]),
+        )
+    return table
+
+
+def _side_by_side(left: RenderableType, right: RenderableType) -> Table:
+    grid = Table.grid(expand=True, padding=(0, 1))
+    grid.add_column(ratio=1)
+    grid.add_column(ratio=1)
+    grid.add_row(left, right)
+    return grid
+
+
+def render(snapshot: Snapshot | None, portal: str, stratum: str, report: str | None, remaining: str) -> RenderableType:
+    """The whole screen."""
+    head = Text.assemble(
+        ("Tarazy demo", "bold"),
+        "  regtest chain, invented parties, not for real coins\n",
+        ("page     ", "dim"),
+        f"{portal}\n",
+        ("stratum  ", "dim"),
+        f"{stratum}\n",
+        ("report   ", "dim"),
+        report or "in half a minute",
+        f"\n{remaining}",
+    )
+    if snapshot is None:
+        return Panel(Group(head, Text("the server is starting", "dim")))
+    overview = snapshot.overview
+    shares = overview["shares"]
+    line = (
+        f"{hashrate(overview['hashrate'])}, {overview['ready_connections']} miners at work, height "
+        f"{overview['chain']['tip_height']}, {shares['accepted']:,} shares accepted, {shares['stale']:,} stale"
+    )
+    return Group(
+        Panel(Group(head, Text(line, "bold"))),
+        _miners(snapshot),
+        _side_by_side(_blocks(snapshot), _division(snapshot)),
+        _side_by_side(_refusals(snapshot), _energy(snapshot)),
+    )
+
+
+def one_line(snapshot: Snapshot) -> str:
+    """The state in one line, for output that is not a terminal."""
+    overview = snapshot.overview
+    blocks = ", ".join(f"{count} {state}" for state, count in sorted(overview["blocks"].items()) if count)
+    energy = sum(site["energy_wh"] for site in snapshot.sites)
+    refused = sorted({row["account"] for row in snapshot.refusals})
+    return (
+        f"{hashrate(overview['hashrate'])}  shares {overview['shares']['accepted']}  blocks: {blocks or 'none yet'}  "
+        f"energy {_kwh(energy)} kWh  refused: {', '.join(refused) or 'nobody yet'}"
+    )

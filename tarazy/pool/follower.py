@@ -1,0 +1,156 @@
+"""Following the chain: a job from each template, which is kept while a share of that job may be a block."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from tarazy.pool.chain.interface import Chain, Template
+from tarazy.pool.clock import Clock, Timer
+from tarazy.pool.templates import make_job
+from tarazy.stratum.job import Job, JobNumbers
+
+KEEP_SECONDS = 600.0
+"""A template is kept this long, as shares of its job may still turn out to be blocks …"""
+KEEP_JOBS = 4_096
+"""… but never more than so many of them."""
+RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
+"""Pauses after failed calls; the last one repeats."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """What every coinbase of this pool carries, and what its miners may roll."""
+
+    payout_script: bytes
+    tag: bytes
+    mask: int
+
+
+class TemplateFollower:
+    """Asks for a template on each change of the tip and every `refresh` seconds, and publishes jobs.
+
+    Work goes on with the old job until the new template is in hand (C-050). A wake-up during a call makes
+    another call follow (C-095). A failed call is repeated after a short pause, and logged once until one
+    succeeds again.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        clock: Clock,
+        numbers: JobNumbers,
+        mining: Mining,
+        *,
+        refresh: float,
+        publish: Callable[[Job], None],
+    ) -> None:
+        self._chain = chain
+        self._clock = clock
+        self._numbers = numbers
+        self._mining = mining
+        self._refresh = refresh
+        self._publish = publish
+        self._kept: OrderedDict[int, tuple[float, Job, Template]] = OrderedDict()
+        self._previous: bytes | None = None
+        self._timer: Timer | None = None
+        self._calling = False
+        self._again = False
+        self._failures = 0
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin; the first job is published as soon as the chain answers."""
+        self._chain.on_tip(self.wake)
+        self.wake()
+
+    def stop(self) -> None:
+        """Publish nothing any more."""
+        self._stopped = True
+        self._cancel_timer()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the chain answered the last call."""
+        return not self._failures
+
+    def template_behind(self, job: Job) -> Template | None:
+        """The template behind a job, also behind one that was given out again under a new number.
+
+        What a job's merkle branch and the end of its coinbase commit to is the template's content.
+        """
+        for _, made, template in reversed(self._kept.values()):
+            if _content(made) == _content(job):
+                return template
+        return None
+
+    def wake(self) -> None:
+        """Ask for a template now, or again right after the call that is running."""
+        if self._stopped:
+            return
+        if self._calling:
+            self._again = True
+            return
+        self._cancel_timer()
+        self._calling = True
+        asked: Deferred[Template] = self._chain.template()
+        asked.addCallback(self._take).addCallbacks(self._succeeded, self._failed)
+
+    def _take(self, template: Template) -> None:
+        if self._stopped:
+            return
+        job = make_job(
+            template,
+            number=self._numbers(),
+            payout_script=self._mining.payout_script,
+            tag=self._mining.tag,
+            clean=template.previous_block_hash != self._previous,
+            mask=self._mining.mask,
+        )
+        self._previous = template.previous_block_hash
+        self._keep(job, template)
+        self._publish(job)
+
+    def _keep(self, job: Job, template: Template) -> None:
+        now = self._clock.seconds()
+        self._kept[job.number] = (now, job, template)
+        while len(self._kept) > KEEP_JOBS or next(iter(self._kept.values()))[0] < now - KEEP_SECONDS:
+            self._kept.popitem(last=False)
+
+    def _succeeded(self, _result: None) -> None:
+        if self._failures:
+            _log.info("template_restored", failed_calls=self._failures)
+        self._failures = 0
+        self._next_call(self._refresh)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._failures and not self._stopped:
+            _log.error("template_failed", reason=str(failure.value))
+        pause = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
+        self._failures += 1
+        self._again = False
+        self._next_call(pause)
+
+    def _next_call(self, pause: float) -> None:
+        self._calling = False
+        if self._again:
+            self._again = False
+            self.wake()
+        elif not self._stopped:
+            self._timer = self._clock.callLater(pause, self.wake)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+def _content(job: Job) -> tuple[bytes, tuple[bytes, ...], bytes]:
+    return job.previous_block_hash, job.branch, job.coinbase_end

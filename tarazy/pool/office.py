@@ -1,0 +1,151 @@
+"""The office: folds the journal, books what was earned, reads the meters; its transactions stay off the reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from tarazy.accounting.blocks import BlockStateError, open_blocks, set_block_state
+from tarazy.accounting.distribution import reconcile
+from tarazy.accounting.energy.balance import settle
+from tarazy.accounting.energy.modbus import Meter, Reading
+from tarazy.accounting.energy.poller import MeterPoller
+from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.journal_file import JournalReader
+from tarazy.accounting.queries import work_by_site_interval
+from tarazy.accounting.rounds import Folded, fold
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.settings import Settings
+from tarazy.database.engine import Database
+from tarazy.pool.admissions import Admissions
+from tarazy.pool.blocks import BlockStore, FoundBlock
+from tarazy.pool.clock import Clock
+from tarazy.pool.repeat import Repeat
+
+_FOLD_SECONDS = 0.5
+_FOLD_SHARES = 50_000
+_LATE = timedelta(seconds=2)
+"""How long readings and work may take to reach the ledger before their interval is settled."""
+_READINGS_HELD = 100_000
+"""Readings that wait while the database is away; the oldest go first, the cumulative register makes up for them."""
+
+_log = structlog.get_logger()
+
+
+class Office:
+    """Keeps the books of one gateway."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: Settings,
+        database: Database,
+        admissions: Admissions,
+        blocks: BlockStore,
+    ) -> None:
+        """The gateway must have made its journal."""
+        self._settings = settings
+        self._database = database
+        self._admissions = admissions
+        self._blocks = blocks
+        self._reader = JournalReader(settings.journal_path, settings.gateway)
+        self._readings: list[Reading] = []
+        self.meters: list[Meter] = []
+        """Those polled at present."""
+        self.folded_shares = 0
+        """Since the start."""
+        self._poller = MeterPoller(self._take_reading, lambda: datetime.now(UTC), settings.energy.poll_seconds)
+        self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books)
+        self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
+
+    def start(self) -> None:
+        """Begin."""
+        self.books.start()
+        self.energy.start()
+
+    async def stop(self) -> None:
+        """Fold everything that is in the journal, store what was read, and end."""
+        await self.energy.stop()
+        await self._poller.stop()
+        await self.books.stop()
+        try:
+            await self.keep_energy()
+            await self.keep_books()
+        finally:
+            self._reader.close()
+
+    async def keep_books(self) -> None:
+        """Fold what is new, take over what the chain says of our blocks, book what follows."""
+        complete = False
+        while not complete:
+            folded = await self._database.run(self._fold)
+            self.folded_shares += folded.shares
+            complete = folded.complete
+        for name in await self._database.run(_book, self._blocks.blocks(), datetime.now(UTC)):
+            self._blocks.archive(name)
+
+    async def keep_energy(self) -> None:
+        """Store the readings that came in, settle the intervals that have ended."""
+        registers = self._admissions.registers
+        if registers is None:
+            return
+        now = datetime.now(UTC)
+        registers = registers.at(now)
+        self.meters = meters_of(registers)
+        self._poller.follow(self.meters)
+        readings, self._readings = self._readings, []
+        try:
+            await self._database.run(self._settle, readings, registers, now)
+        except BaseException:
+            self._readings = [*readings, *self._readings][-_READINGS_HELD:]
+            raise
+
+    def _take_reading(self, reading: Reading) -> None:
+        self._readings.append(reading)
+
+    def _fold(self, connection: Connection) -> Folded:
+        settings = self._settings
+        return fold(
+            connection,
+            self._reader,
+            settings.gateway,
+            settings.energy.interval_seconds,
+            _FOLD_SHARES,
+            settings.pool.fee_ppm,
+        )
+
+    def _settle(self, connection: Connection, readings: Iterable[Reading], registers: Registers, now: datetime) -> None:
+        append_readings(connection, readings, now)
+
+        def efficiency(_: Connection, site: str, party: str, at: datetime) -> int | None:
+            machine = registers.at(at).equipment_by_site.get((party, site))
+            return machine.efficiency_mj_per_th if machine else None
+
+        seconds = self._settings.energy.interval_seconds
+        settled = settle(connection, self.meters, seconds, now - _LATE, work_by_site_interval, efficiency, now)
+        for meter, _ in settled.breaks:
+            _log.warning("meter_register_not_believed", meter=meter.meter, site=meter.site)
+
+
+def meters_of(registers: Registers) -> list[Meter]:
+    """The meters to be polled."""
+    return [Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile) for row in registers.meters.values()]
+
+
+def _book(connection: Connection, blocks: Iterable[FoundBlock], now: datetime) -> list[str]:
+    """Record the states of `blocks` that are still open, reconcile; names of those settled for good."""
+    before = {block.block_hash: block for block in open_blocks(connection)}
+    for found in blocks:
+        known = before.get(found.block_hash)
+        if known is None or (known.state, known.confirmations) == (found.state, max(0, found.confirmations)):
+            continue
+        try:
+            set_block_state(connection, found.block_hash, found.state, found.confirmations, now)
+        except BlockStateError as error:
+            _log.error("block_state_refused", reason=str(error))
+    reconcile(connection, now)
+    after = {block.block_hash for block in open_blocks(connection)}
+    return [name for name in before if name not in after]

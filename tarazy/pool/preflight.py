@@ -1,0 +1,167 @@
+"""What `tarazy check` looks at before a server starts: each finding is one line, with a cure where it is wanting."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from tarazy.accreditation.entries import DocumentStatus
+from tarazy.accreditation.registers import as_of, newest_recorded_at
+from tarazy.config.law import LawError, load_law
+from tarazy.config.settings import Settings
+from tarazy.database.engine import open_engine, reader
+from tarazy.database.schema import SchemaError, require_schema
+from tarazy.pool.templates import TemplateError, address_script
+
+_DISK_RESERVE = 1 << 30
+_DESCRIPTORS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    fine: bool
+    text: str
+    cure: str = ""
+
+
+def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Look at everything a start needs, without starting anything."""
+    yield Finding("settings", True, "read and well-formed")
+    yield _payout_address(settings)
+    yield _law(settings)
+    yield _data_directory(settings)
+    yield from _database(settings, now)
+    for name, host, port in (
+        ("stratum port", settings.stratum.host, settings.stratum.port),
+        ("portal port", settings.portal.host, settings.portal.port),
+        ("metrics port", settings.metrics.host, settings.metrics.port),
+    ):
+        yield port_finding(name, host, port)
+    yield _descriptors()
+    yield Finding("chain", True, "embedded regtest chain: for development and demos, not for real coins")
+
+
+def _payout_address(settings: Settings) -> Finding:
+    try:
+        address_script(settings.pool.payout_address, "regtest")
+    except TemplateError as error:
+        return Finding("payout address", False, str(error), "set pool.payout_address to an address of the chain in use")
+    return Finding("payout address", True, "belongs to the chain in use")
+
+
+def _law(settings: Settings) -> Finding:
+    try:
+        law = list(load_law(settings.law.assumptions, settings.law.directory))
+    except LawError as error:
+        return Finding("law", False, str(error), "mend the file named, or law.assumptions in the settings")
+    assumed = f"; assumptions in use: {', '.join(settings.law.assumptions)}" if settings.law.assumptions else ""
+    return Finding("law", True, f"{len(law)} rules{assumed}")
+
+
+def _data_directory(settings: Settings) -> Finding:
+    directory = settings.data
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        return Finding(
+            "data directory",
+            False,
+            f"{directory}: {error.strerror}",
+            "set `data` to a directory the server may write",
+        )
+    if not os.access(directory, os.W_OK):
+        return Finding(
+            "data directory",
+            False,
+            f"{directory}: not writable",
+            "give the server's user the right to write there",
+        )
+    if free < _DISK_RESERVE:
+        return Finding(
+            "data directory",
+            False,
+            f"{directory}: {free >> 20} MiB free",
+            "free at least 1 GiB: without disk no share is accepted",
+        )
+    return Finding("data directory", True, f"{directory}, {free >> 30} GiB free")
+
+
+def _database(settings: Settings, now: datetime) -> Iterator[Finding]:
+    engine = open_engine(settings.database_url)
+    try:
+        with reader(engine).begin() as connection:
+            require_schema(connection)
+            yield Finding("database", True, "reachable, schema up to date")
+            yield from _registers(connection, settings, now)
+    except SchemaError as error:
+        yield Finding("database", False, str(error).partition(";")[0], "run `tarazy db upgrade -c FILE`")
+    except SQLAlchemyError as error:
+        text = " ".join(str(error.__cause__ or error).split())
+        yield Finding("database", False, text, "check `database` in the settings and that its server runs")
+    finally:
+        engine.dispose()
+
+
+def _registers(connection: Connection, settings: Settings, now: datetime) -> Iterator[Finding]:
+    registers = as_of(connection, now)
+    cure = "import it with `tarazy register import FILE`"
+    server = registers.servers.get(settings.accreditation.server)
+    if server is None:
+        yield Finding("server", False, f"{settings.accreditation.server} is not in the register of servers", cure)
+    else:
+        yield Finding("server", True, f"{settings.accreditation.server} is registered in {server.country}")
+    certificates = [entry for entry in registers.certificates.values() if entry.status is DocumentStatus.IN_FORCE]
+    if certificates:
+        yield Finding("certificate", True, "a certificate of accreditation is in force")
+    else:
+        yield Finding(
+            "certificate",
+            False,
+            "no certificate of accreditation is in force; nobody would be admitted",
+            cure,
+        )
+    newest = newest_recorded_at(connection)
+    if newest is not None and newest > now + timedelta(minutes=1):
+        yield Finding("clock", False, "it is behind the newest entry of the registers", "set the machine's clock (NTP)")
+    else:
+        yield Finding("clock", True, f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, not behind the registers")
+
+
+def port_finding(name: str, host: str, port: int) -> Finding:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return Finding(
+                name,
+                False,
+                f"{host}:{port}: {error.strerror}",
+                "stop what uses it, or choose another in the settings",
+            )
+    return Finding(name, True, f"{host}:{port} is free")
+
+
+def _descriptors() -> Finding:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _DESCRIPTORS:
+        return Finding(
+            "descriptors",
+            False,
+            f"at most {hard} connections and files",
+            "raise the limit of open files (ulimit -Hn) to 65536",
+        )
+    return Finding("descriptors", True, f"up to {hard} open files")

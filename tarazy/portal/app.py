@@ -1,0 +1,85 @@
+"""The portal as a service: the page, the API and the event stream on one port."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from tarazy.portal.events import BEAT_SECONDS, Hub
+from tarazy.portal.guard import BoundedSite, Fault
+from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
+
+log = structlog.get_logger()
+
+
+def _not_told(failure: Failure) -> None:
+    """The stream goes on: the next pulse tries again."""
+    if not isinstance(failure.value, Fault):
+        log.error("portal_stream_failed", error=repr(failure.value))
+
+
+class Portal:
+    """The page, the API and the event stream on one port."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        engine: Engine,
+        subject: Subject,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        language: str = "ru",
+    ) -> None:
+        from tarazy.portal.routes import Pages  # klein imports the global reactor, which must be installed first
+
+        self._reactor = reactor
+        self._address = (host, port)
+        self.snapshots = Snapshots(reactor, engine, subject)
+        self.hub = Hub()
+        pages = Pages(self.snapshots, self.hub, subject, language)
+        self.site = BoundedSite(pages.app.resource(), reactor)
+        self._told = ""
+        self._pulse = LoopingCall(self._publish)
+        self._beat = LoopingCall(self.hub.beat)
+        self._pulse.clock = self._beat.clock = reactor
+        self._listener: Any = None
+
+    def start(self) -> int:
+        """Listen; returns the port. Raises `CannotListenError` when it is taken."""
+        host, port = self._address
+        self._listener = self._reactor.listenTCP(port, self.site, interface=host)
+        self.snapshots.start()
+        self._pulse.start(FRESH_SECONDS, now=False)
+        self._beat.start(BEAT_SECONDS, now=False)
+        bound: int = self._listener.getHost().port
+        return bound
+
+    def stop(self) -> Deferred[None]:
+        """End the streams, close the port, finish the read under way."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return maybeDeferred(lambda: None)
+        self._pulse.stop()
+        self._beat.stop()
+        self.hub.close()
+        closed: Deferred[None] = maybeDeferred(listener.stopListening)
+        return closed.addCallback(lambda _: self.snapshots.stop())
+
+    def _publish(self) -> Deferred[None] | None:
+        """Tell the open pages what changed; nothing is read while there are none."""
+        if not len(self.hub):
+            return None
+        told: Deferred[None] = self.snapshots.get().addCallback(self._tell)
+        return told.addErrback(_not_told)
+
+    def _tell(self, snapshot: Snapshot) -> None:
+        version = snapshot.version()
+        if version != self._told:
+            self._told = version
+            self.hub.publish(snapshot.event())

@@ -1,0 +1,145 @@
+"""What the portal knows at one moment, as plain values between the queries and the views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypedDict
+
+from tarazy.accounting.energy.figures import Energy, SiteInterval
+from tarazy.accounting.queries import Balance, BookedDistribution
+from tarazy.accreditation.snapshot import Registers
+
+
+class Live(TypedDict, total=False):
+    """What only the running server knows. Every key may be left out; instants are aware UTC."""
+
+    pool_name: str
+    demo: bool
+    """Parties, sites and meters are made up."""
+    test_chain: bool
+    """The chain is not for real coins."""
+    started_at: datetime
+    stratum_url: str
+    connections: int
+    ready_connections: int
+    """Connections that receive jobs."""
+    tip_height: int
+    template_height: int
+    template_at: datetime
+    health: Mapping[str, bool]
+    """Part → whether it works; known parts: journal, chain, database, meters, certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Work of a party in some span."""
+
+    weight: float = 0.0
+    shares: int = 0
+    stale_shares: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Refused admissions of one account for the same reasons in the last 24 hours."""
+
+    account: str
+    party: str | None
+    reasons: tuple[str, ...]
+    count: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of ours."""
+
+    height: int
+    block_hash: str
+    state: str
+    confirmations: int
+    found_at: datetime
+    reward: int
+    round: int
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeterState:
+    """The last answer of a meter."""
+
+    meter: str
+    site: str
+    status: str
+    """A reading's status, `faulty` as registered, or `none` before the first."""
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """The digital-mining fee of a party in the present quarter so far."""
+
+    tenge: int | None
+    confirmed: bool
+    problem: str | None
+    """Code of why there is no figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What changes by the second."""
+
+    registers: Registers
+    admissions: Mapping[str, tuple[str, ...]]
+    """Party → reason codes; none when it is admitted."""
+    window_seconds: float
+    work: Mapping[str, Work]
+    """By party, in the window of the present hash rate."""
+    balances: Mapping[str, Balance]
+    open_round: tuple[int, datetime] | None
+    blocks: Sequence[Block]
+    block_counts: Mapping[str, int]
+    distributions: Sequence[BookedDistribution]
+    distribution_count: int
+    meters: Sequence[MeterState]
+    power_w: Mapping[str, int | None]
+    """By site."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The last 24 hours."""
+
+    work: Mapping[str, Work] = field(default_factory=dict)
+    series: Mapping[str, Mapping[datetime, float]] = field(default_factory=dict)
+    """Party → start of the interval → accepted weight."""
+    site_intervals: Sequence[SiteInterval] = ()
+    estimates: Mapping[datetime, int] = field(default_factory=dict)
+    """Start of the interval → watt-hours that the work of all parties stands for."""
+    energy: Mapping[tuple[str, str], Energy] = field(default_factory=dict)
+    """(site, party) → watt-hours; party '' is what nobody's work accounts for."""
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuarterSoFar:
+    """The present legal quarter up to now."""
+
+    quarter: str
+    energy: Mapping[str, Energy]
+    """By party."""
+    fees: Mapping[str, Fee]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything one answer is made of."""
+
+    now: datetime
+    interval_seconds: int
+    present: Present
+    day: Day
+    quarter: QuarterSoFar

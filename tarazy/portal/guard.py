@@ -1,0 +1,150 @@
+"""What every request meets first: bounds, and the headers every answer carries. Invariant 10."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+MAXIMUM_TARGET = 512
+"""Bytes of path and query; the longest of ours is a report's name."""
+MAXIMUM_DISCARDED = 1 << 20
+"""Bytes of a body read and thrown away so that its sender can read the refusal; then the line is cut."""
+MAXIMUM_CONNECTIONS = 600
+"""Open connections; the rest is closed at once, so that they cannot eat the pool's file descriptors."""
+IDLE_SECONDS = 60
+
+_TARGET = re.compile(rb"/[\x21-\x7e]*")
+_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    b"content-security-policy": CONTENT_SECURITY_POLICY.encode("ascii"),
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
+    b"referrer-policy": b"no-referrer",
+    b"server": b"tarazy",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+}
+
+
+class Fault(Exception):
+    """A request that gets no figures: its status, a code for programs and a sentence for people."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status, self.code, self.text = status, code, text
+
+
+def refuse(request: Any, fault: Fault) -> bytes:
+    """Set the status and headers of `fault` on `request`; returns the JSON body."""
+    request.setResponseCode(fault.status)
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"cache-control", b"no-store")
+    return orjson.dumps({"error": {"status": fault.status, "code": fault.code, "text": fault.text}})
+
+
+class BoundedRequest(Request):
+    """A request without a body: one that brings a body is read to its end within bounds, and refused."""
+
+    body_length = 0
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        """Keep no space for a body."""
+        super().gotLength(0)  # type: ignore[no-untyped-call]
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Throw the body away; cut the line when it does not end."""
+        self.body_length += len(data)
+        if self.body_length > MAXIMUM_DISCARDED:
+            self.channel.forceAbortClient()  # type: ignore[no-untyped-call]
+
+
+class Guard(Resource):
+    """Passes decent requests on to `inner` and gives every answer the security headers."""
+
+    isLeaf = True  # noqa: N815 - Twisted's name
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._inner = inner
+
+    def render(self, request: Any) -> Any:
+        """Answer what `inner` answers, or say what is wrong with the request."""
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        fault = _fault(request)
+        return refuse(request, fault) if fault else self._inner.render(request)
+
+
+def _fault(request: Any) -> Fault | None:
+    if len(request.uri) > MAXIMUM_TARGET:
+        return Fault(414, "target_too_long", f"the address is longer than {MAXIMUM_TARGET} bytes")
+    if not _TARGET.fullmatch(request.uri) or b"//" in request.path or b"%" in request.path:
+        return Fault(404, "not_found", "there is nothing at this address; the API is described at /api/v1/openapi.json")
+    if not _HOST.fullmatch(request.getHeader(b"host") or b"-"):
+        return Fault(400, "bad_host", "the Host header is not a host name")
+    if request.method not in (b"GET", b"HEAD"):
+        request.setHeader(b"allow", b"GET, HEAD")
+        return Fault(405, "method_not_allowed", "everything here is read with GET")
+    if request.body_length:
+        return Fault(413, "body_not_allowed", "a GET request has no body")
+    return None
+
+
+class BoundedChannel(HTTPChannel):
+    """A connection that says so when a line of its request is too long, and is counted by its site."""
+
+    site: BoundedSite
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Answer before hanging up."""
+        text = b"a line of the request is longer than %d bytes\n" % self.MAX_LENGTH
+        head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\n"
+        transport: Any = self.transport
+        transport.write(head + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(text) + text)
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # noqa: N802 - Twisted's name
+        """Make room for another."""
+        self.site.connections -= 1
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+
+class BoundedSite(Site):
+    """HTTP over TCP with a bound on connections and on what a request may cost. Logs no addresses."""
+
+    protocol = BoundedChannel  # type: ignore[assignment]
+
+    def __init__(self, inner: Any, reactor: Any) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            Guard(inner), requestFactory=BoundedRequest, timeout=IDLE_SECONDS, reactor=reactor
+        )
+        self.connections = 0
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 - Twisted's name
+        """A channel for a new connection, or none when there are too many."""
+        if self.connections >= MAXIMUM_CONNECTIONS:
+            return None
+        self.connections += 1
+        return super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+
+    def log(self, request: Any) -> None:
+        """Nothing: an access log would hold addresses (invariant 12)."""

@@ -1,0 +1,112 @@
+"""The page's skeleton, its texts and its files: rendered from the package, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import orjson
+from jinja2 import Environment, StrictUndefined
+
+from tarazy.portal.facts import Live
+from tarazy.reports.language import LANGUAGES, messages, text
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_PREFERENCE = re.compile(r"\s*([A-Za-z]{1,8})[A-Za-z0-9-]{0,30}\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file of the page."""
+
+    body: bytes
+    content_type: str
+    integrity: str
+    """For the page's integrity attributes."""
+    url: str
+
+
+@cache
+def assets() -> dict[str, Asset]:
+    """Every file of the page by name; addresses carry a digest of all, so that browsers may keep them."""
+    found = dict(_files(files("tarazy.portal") / "static", ""))
+    version = hashlib.sha256(b"".join(found[name] for name in sorted(found))).hexdigest()[:12]
+    return {
+        name: Asset(
+            body,
+            _TYPES[name.rpartition(".")[2]],
+            "sha384-" + base64.b64encode(hashlib.sha384(body).digest()).decode(),
+            f"/static/{version}/{name}",
+        )
+        for name, body in found.items()
+    }
+
+
+def _files(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
+    found = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found += _files(entry, f"{prefix}{entry.name}/")
+        elif entry.name.rpartition(".")[2] in _TYPES:
+            found.append((prefix + entry.name, entry.read_bytes()))
+    return found
+
+
+@cache
+def page_texts(lang: str) -> bytes:
+    """What the page's script says in `lang`, as JSON: key → text, or its plural forms."""
+    found: dict[str, Any] = {}
+    for key, message in messages().items():
+        room, _, name = key.partition(".")
+        if room == "portal":
+            forms = message[lang]
+            found[name] = dict(forms) if len(forms) > 1 else forms["other"]
+    return orjson.dumps(found)
+
+
+@cache
+def _template() -> Any:
+    source = (files("tarazy.portal") / "templates" / "page.html").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(source)
+
+
+def page(lang: str, live: Live) -> bytes:
+    """The page in `lang`. Figures come to it by the API."""
+
+    def say(key: str, **values: object) -> str:
+        return text(lang, f"portal.{key}", **values)
+
+    html: str = _template().render(
+        lang=lang,
+        t=say,
+        asset=assets().__getitem__,
+        version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
+        pool=live.get("pool_name", "Tarazy"),
+        test_chain=live.get("test_chain", False),
+        demo=live.get("demo", False),
+        stratum_url=live.get("stratum_url"),
+    )
+    return html.encode()
+
+
+def preferred_language(header: str, fallback: str) -> str:
+    """The language of `LANGUAGES` that an Accept-Language header likes best, or `fallback`."""
+    best, weight = fallback, 0.0
+    for part in header[:500].split(","):
+        match = _PREFERENCE.fullmatch(part)
+        if match and match[1].lower() in LANGUAGES:
+            quality = float(match[2] or 1)
+            if quality > weight:
+                best, weight = match[1].lower(), quality
+    return best

@@ -1,0 +1,182 @@
+"""The portal's addresses: one method each. Imports klein, which imports the global reactor: import late."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+import orjson
+import structlog
+import yaml
+from klein import Klein
+from twisted.python.failure import Failure
+from twisted.web.http import CACHED
+from twisted.web.static import File
+from werkzeug.exceptions import HTTPException
+
+from tarazy.portal.documents import TYPES, document
+from tarazy.portal.events import Hub
+from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.pages import assets, page, page_texts, preferred_language
+from tarazy.portal.snapshot import Snapshots, Subject
+from tarazy.reports.language import LANGUAGES
+
+log = structlog.get_logger()
+
+LISTS = ("miners", "refusals", "blocks", "distributions", "reports")
+SERIES = ("hashrate", "energy")
+LIMIT, HIGHEST_LIMIT, HIGHEST_OFFSET = 100, 500, 1_000_000
+_LANG = f"any({','.join(LANGUAGES)})"
+_COUNT = re.compile(rb"\d{1,7}")
+
+
+@cache
+def openapi() -> bytes:
+    """The description of the API as JSON."""
+    text = (files("tarazy.portal") / "openapi.yaml").read_text(encoding="utf-8")
+    return orjson.dumps(yaml.safe_load(text))
+
+
+def _query(request: Any, allowed: dict[str, tuple[int, int, int]]) -> dict[str, int]:
+    """The request's parameters: name → (fallback, lowest, highest) to name → value. Raises `Fault`."""
+    unknown = [name for name in request.args if name.decode("ascii", "replace") not in allowed]
+    if unknown:
+        known = ", ".join(allowed) or "none"
+        raise Fault(400, "unknown_parameter", f"this address takes other parameters: {known}")
+    values = {}
+    for name, (fallback, lowest, highest) in allowed.items():
+        given = request.args.get(name.encode("ascii"), [])
+        if not given:
+            values[name] = fallback
+        elif len(given) == 1 and _COUNT.fullmatch(given[0]) and lowest <= int(given[0]) <= highest:
+            values[name] = int(given[0])
+        else:
+            raise Fault(400, "bad_parameter", f"{name} is one whole number from {lowest} to {highest}")
+    return values
+
+
+def _answer(request: Any, body: bytes, content_type: str, caching: str, version: str = "") -> bytes:
+    request.setHeader(b"content-type", content_type.encode("ascii"))
+    request.setHeader(b"cache-control", caching.encode("ascii"))
+    if version and request.setETag(b'"%s"' % version.encode("ascii")) is CACHED:
+        return b""
+    return body
+
+
+def _json(request: Any, body: bytes, version: str) -> bytes:
+    return _answer(request, body, "application/json", "no-cache", version)
+
+
+class Pages:
+    """One method an address."""
+
+    app = Klein()
+
+    def __init__(self, snapshots: Snapshots, hub: Hub, subject: Subject, language: str) -> None:
+        self._snapshots = snapshots
+        self._hub = hub
+        self._subject = subject
+        self._language = language
+
+    @app.route("/")
+    def home(self, request: Any) -> bytes:
+        """To the page in the reader's language."""
+        lang = preferred_language(request.getHeader("accept-language") or "", self._language)
+        request.setHeader(b"vary", b"accept-language")
+        return _moved(request, f"/{lang}/")
+
+    @app.route(f"/<{_LANG}:lang>")
+    def without_slash(self, request: Any, lang: str) -> bytes:
+        """To the page."""
+        return _moved(request, f"/{lang}/")
+
+    @app.route(f"/<{_LANG}:lang>/")
+    def show(self, request: Any, lang: str) -> bytes:
+        """The page."""
+        return _answer(request, page(lang, self._subject.live()), "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/texts.json")
+    def texts(self, request: Any, lang: str) -> bytes:
+        """What the page's script says."""
+        return _answer(request, page_texts(lang), "application/json", "public, max-age=86400")
+
+    @app.route("/static/<version>/<path:name>")
+    def static(self, request: Any, version: str, name: str) -> bytes:
+        """A file of the page."""
+        asset = assets().get(name)
+        if asset is None or asset.url != f"/static/{version}/{name}":
+            raise Fault(404, "not_found", "this version of the page has no such file; reload the page")
+        return _answer(request, asset.body, asset.content_type, "public, max-age=31536000, immutable")
+
+    @app.route("/api/v1/openapi.json")
+    def describe(self, request: Any) -> bytes:
+        """The API's description."""
+        return _answer(request, openapi(), "application/json", "no-cache")
+
+    @app.route("/api/v1/overview")
+    async def overview(self, request: Any) -> bytes:
+        """The pool at a glance."""
+        _query(request, {})
+        snapshot = await self._snapshots.get()
+        return _json(request, snapshot.overview(), snapshot.version())
+
+    @app.route("/api/v1/events")
+    async def events(self, request: Any) -> None:
+        """The overview, again after each change."""
+        _query(request, {})
+        snapshot = await self._snapshots.get()
+        await self._hub.open(request, snapshot.event())
+
+    @app.route(f"/api/v1/<any({','.join(LISTS)}):name>")
+    async def listing(self, request: Any, name: str) -> bytes:
+        """A page of a list."""
+        paging = _query(request, {"limit": (LIMIT, 1, HIGHEST_LIMIT), "offset": (0, 0, HIGHEST_OFFSET)})
+        snapshot = await self._snapshots.get()
+        section = snapshot.sections[name]
+        items = section["items"][paging["offset"] : paging["offset"] + paging["limit"]]
+        version = f"{snapshot.versions[name]}-{paging['offset']}-{paging['limit']}"
+        return _json(request, orjson.dumps({**section, "items": items}), version)
+
+    @app.route(f"/api/v1/<any({','.join(SERIES)}):name>")
+    async def series(self, request: Any, name: str) -> bytes:
+        """Figures over time."""
+        _query(request, {})
+        snapshot = await self._snapshots.get()
+        return _json(request, orjson.dumps(snapshot.sections[name]), snapshot.versions[name])
+
+    @app.route("/api/v1/reports/<name>")
+    def report(self, request: Any, name: str) -> Any:
+        """A document for download."""
+        _query(request, {})
+        path = document(self._subject.reports, name)
+        request.setHeader(b"content-disposition", b'attachment; filename="%s"' % name.encode("ascii"))
+        request.setHeader(b"cache-control", b"no-cache")
+        served = File(str(path))
+        served.type, served.encoding = TYPES[name.rpartition(".")[2]], None
+        served.isLeaf = True
+        return served
+
+    @app.handle_errors(Fault)
+    def fault(self, request: Any, failure: Failure) -> bytes:
+        """Say what was wrong."""
+        return refuse(request, cast(Fault, failure.value))
+
+    @app.handle_errors(HTTPException)
+    def unknown(self, request: Any, failure: Failure) -> bytes:
+        """Nothing is at this address."""
+        text = "there is nothing at this address; the API is described at /api/v1/openapi.json"
+        return refuse(request, Fault(404, "not_found", text))
+
+    @app.handle_errors(Exception)
+    def broken(self, request: Any, failure: Failure) -> bytes:
+        """Ours to mend: the log has the cause, the reader a plain word."""
+        log.error("portal_request_failed", path=request.path.decode("ascii", "replace"), error=repr(failure.value))
+        return refuse(request, Fault(500, "internal", "the server failed to answer; its log says why"))
+
+
+def _moved(request: Any, address: str) -> bytes:
+    request.setResponseCode(302)
+    request.setHeader(b"location", address.encode("ascii"))
+    return b""

@@ -1,0 +1,237 @@
+"""What the portal answers with: read once a second for all viewers, off the reactor's thread."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+import orjson
+import structlog
+from sqlalchemy import Connection, Engine
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from tarazy.accounting.energy.figures import energy_by_meter, energy_by_party
+from tarazy.accounting.energy.modbus import Meter as MeterPoint
+from tarazy.accounting.energy.readings import site_power_w
+from tarazy.accounting.queries import balances_by_party
+from tarazy.accreditation.entries import MeterStatus
+from tarazy.accreditation.registers import as_of, registers_version
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.law import LawBook
+from tarazy.config.law.calendar import Quarter
+from tarazy.database.engine import reader
+from tarazy.portal import queries, views
+from tarazy.portal.documents import documents
+from tarazy.portal.events import event
+from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
+from tarazy.portal.guard import Fault
+from tarazy.portal.standing import Seat, admissions, energy_of_parties, fees
+
+log = structlog.get_logger()
+
+FRESH_SECONDS = 1.0
+"""Younger answers are given again."""
+REST = 10
+"""A read that took a second is not repeated for so many, so that a large pool is not busy showing itself."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All lists of one moment, and a version of each that changes with its content."""
+
+    sections: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+
+    def version(self) -> str:
+        """Changes with anything in the snapshot."""
+        return hashlib.sha256("".join(self.versions.values()).encode()).hexdigest()[:16]
+
+    def overview(self) -> bytes:
+        """The overview as JSON, with the versions of the lists."""
+        lists = {name: version for name, version in self.versions.items() if name != "overview"}
+        return orjson.dumps({**self.sections["overview"], "versions": lists})
+
+    def event(self) -> bytes:
+        """The overview as a server-sent event, known by the snapshot's version."""
+        return event("overview", self.overview(), self.version())
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the portal shows, besides the database."""
+
+    live: Callable[[], Live]
+    seat: Seat
+    law: LawBook
+    reports: Path
+    interval_seconds: int
+
+
+class _Rested(Generic[T]):
+    """A value read again only after a rest in proportion to what reading it cost."""
+
+    def __init__(self, read: Callable[[Connection, datetime], T]) -> None:
+        self._read = read
+        self._due = 0.0
+        self._value: T | None = None
+
+    def get(self, connection: Connection, now: datetime) -> T:
+        begun = monotonic()
+        if self._value is None or begun >= self._due:
+            self._value = self._read(connection, now)
+            ended = monotonic()
+            self._due = ended + REST * (ended - begun)
+        return self._value
+
+
+class Reader:
+    """Reads the facts of a moment. Runs on one thread at a time."""
+
+    def __init__(self, engine: Engine, subject: Subject) -> None:
+        self._engine = reader(engine)
+        self._subject = subject
+        self._registers: tuple[object, Registers] | None = None
+        self._present = _Rested(self._read_present)
+        self._day = _Rested(queries.day_of_work)
+        self._quarter = _Rested(self._read_quarter)
+        self._facts: Facts | None = None
+        self._works = True
+
+    def snapshot(self, live: Live) -> Snapshot:
+        """Everything now. While the database cannot be read, the last facts with `database` reported ill.
+
+        Raises `Fault` when there are none yet.
+        """
+        try:
+            self._facts = self.facts(datetime.now(UTC))
+            self._works = True
+        except Exception as error:
+            if self._works:
+                log.error("portal_read_failed", error=repr(error))
+            self._works = False
+        if self._facts is None:
+            raise Fault(503, "not_ready", "the database cannot be read; try again in a few seconds")
+        told = live.get("health", {})
+        health = {**told, "database": told.get("database", True) and self._works}
+        return make_snapshot(self._facts, live, health, documents(self._subject.reports))
+
+    def facts(self, now: datetime) -> Facts:
+        """Read the database as of `now`."""
+        with self._engine.begin() as connection:
+            return Facts(
+                now,
+                self._subject.interval_seconds,
+                self._present.get(connection, now),
+                self._day.get(connection, now),
+                self._quarter.get(connection, now),
+            )
+
+    def registers(self, connection: Connection, now: datetime) -> Registers:
+        """The registers at `now`, read again only after something was added."""
+        version = registers_version(connection)
+        if self._registers is None or self._registers[0] != version:
+            self._registers = version, as_of(connection, now)
+        return self._registers[1].at(now)
+
+    def _read_present(self, connection: Connection, now: datetime) -> Present:
+        registers = self.registers(connection, now)
+        work, window = queries.present_work(connection, now, self._subject.interval_seconds)
+        distributions, count = queries.distributions(connection, now)
+        points = [
+            MeterPoint(row.meter, row.site, row.host, row.port, row.unit, row.profile)
+            for row in registers.meters.values()
+        ]
+        meters = {row.meter: (row.site, row.status is MeterStatus.FAULTY) for row in registers.meters.values()}
+        return Present(
+            registers=registers,
+            admissions=admissions(registers, self._subject.seat),
+            window_seconds=window,
+            work=work,
+            balances=balances_by_party(connection),
+            open_round=queries.open_round(connection),
+            blocks=queries.blocks(connection),
+            block_counts=queries.block_counts(connection),
+            distributions=distributions,
+            distribution_count=count,
+            meters=queries.meter_states(connection, meters),
+            power_w=site_power_w(connection, points, now, 2 * self._subject.interval_seconds),
+        )
+
+    def _read_quarter(self, connection: Connection, now: datetime) -> QuarterSoFar:
+        quarter = Quarter.of(now)
+        energy = energy_by_party(connection, quarter.start, now)
+        meters = energy_by_meter(connection, quarter.start, now)
+        registers = self.registers(connection, now)
+        return QuarterSoFar(
+            str(quarter),
+            energy_of_parties(energy),
+            fees(self._subject.law, now, registers, energy, meters),
+        )
+
+
+def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: dict[str, Any]) -> Snapshot:
+    """The views of `facts`, each with its version."""
+    sections = {
+        "overview": views.overview(facts, live, health),
+        "miners": views.miners(facts),
+        "refusals": views.refusals(facts),
+        "blocks": views.blocks(facts),
+        "distributions": views.distributions(facts),
+        "hashrate": views.hashrate_series(facts),
+        "energy": views.energy(facts),
+        "reports": reports,
+    }
+    versions = {name: hashlib.sha256(orjson.dumps(section)).hexdigest()[:16] for name, section in sections.items()}
+    return Snapshot(sections, versions)
+
+
+class Snapshots:
+    """The newest snapshot, shared: a hundred viewers cost one read."""
+
+    def __init__(self, reactor: Any, engine: Engine, subject: Subject) -> None:
+        self._reactor = reactor
+        self.reader = Reader(engine, subject)
+        self._live = subject.live
+        self._threads = ThreadPool(minthreads=0, maxthreads=1, name="portal")
+        self._newest: Snapshot | None = None
+        self._read_at = 0.0
+        self._waiting: list[Deferred[Snapshot]] = []
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._threads.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._threads.stop()
+
+    def get(self) -> Deferred[Snapshot]:
+        """A snapshot not older than `FRESH_SECONDS`. Cancelling one caller's leaves the others' alone."""
+        if self._newest and monotonic() - self._read_at < FRESH_SECONDS:
+            return succeed(self._newest)
+        waiter: Deferred[Snapshot] = Deferred()
+        self._waiting.append(waiter)
+        if len(self._waiting) == 1:
+            maybeDeferred(self._read).addBoth(self._answer)
+        return waiter
+
+    def _read(self) -> Deferred[Snapshot]:
+        return deferToThreadPool(self._reactor, self._threads, self.reader.snapshot, self._live())
+
+    def _answer(self, result: Snapshot | Failure) -> None:
+        waiting, self._waiting = self._waiting, []
+        if isinstance(result, Snapshot):
+            self._newest, self._read_at = result, monotonic()
+        for waiter in waiting:
+            if not waiter.called:
+                waiter.callback(result) if isinstance(result, Snapshot) else waiter.errback(result)

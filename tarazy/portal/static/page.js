@@ -1,0 +1,161 @@
+"use strict";
+
+/* The page at work: the event stream brings the overview, whose versions tell which lists to read again. */
+
+const API = "/api/v1/";
+const SHOW = {
+  miners: (answer) => fillList("miners", answer),
+  refusals: (answer) => fillList("refusals", answer),
+  blocks: (answer) => fillList("blocks", answer),
+  distributions: (answer) => fillList("distributions", answer),
+  reports: (answer) => fillList("reports", answer),
+  hashrate: (answer) => drawChart("hashrate", hashrateModel(answer)),
+  energy: (answer) => {
+    fillList("energy", answer);
+    drawChart("energy", energyModel(answer));
+  },
+};
+const SERIES = {hashrate: true, energy: true};
+const seen = {};
+const loading = new Set();
+let paused = false;
+let newest = null;
+let shown = null;
+
+function tile(name, figure, ...details) {
+  const box = document.getElementById(`tile-${name}`);
+  const [main, ...rest] = box.querySelectorAll("p");
+  main.replaceChildren(figure);
+  rest.forEach((line, at) => line.replaceChildren(details[at] ?? ""));
+}
+
+function showOverview(view) {
+  tile("hashrate", rate(view.hashrate), t("overview.window", {span: span(view.hashrate_window_seconds)}), t("overview.shares", {count: view.shares.accepted}));
+  const height = view.chain.template_height;
+  tile("miners", number(view.ready_connections), t("overview.parties", {mining: view.parties.mining, count: view.parties.registered}), height === null ? "" : t("overview.template", {height}));
+  const block = view.last_block;
+  const round = view.round ? t("overview.round", {number: view.round.number, age: span(secondsSince(view.round.opened_at))}) : "";
+  if (block) tile("last_block", number(block.height), element("span", {}, t("unit.ago", {span: span(secondsSince(block.found_at))}), " · ", t(`blocks.states.${block.state}`, {done: block.confirmations, all: block.maturity})), round);
+  else tile("last_block", t("overview.no_block"), t("overview.no_block_hint"), round);
+  if (view.power_watts === null) tile("power", "–", t("overview.no_power"));
+  else tile("power", power(view.power_watts), t("overview.metered"));
+  const bad = view.health.filter((part) => !part.ok);
+  const words = (bad.length ? bad : view.health).map((part) => t(`health.${part.part}`)).join(", ");
+  tile("health", bad.length ? badge("bad", t("overview.trouble", {count: bad.length})) : badge("good", t("overview.all_well")), words);
+}
+
+function tellNews(view) {
+  if (!shown) return;
+  const news = [];
+  if (view.last_block && view.last_block.block_hash !== shown.last_block?.block_hash) news.push(`${t("overview.last_block")}: ${number(view.last_block.height)}`);
+  for (const part of view.health) {
+    const before = shown.health.find((other) => other.part === part.part);
+    if (before && before.ok !== part.ok) news.push(`${t(`health.${part.part}`)}: ${t(part.ok ? "health.ok" : "health.bad")}`);
+  }
+  if (news.length) document.getElementById("news").textContent = news.join(". ");
+}
+
+async function load(name, version) {
+  if (loading.has(name)) return;
+  loading.add(name);
+  try {
+    const answer = await fetch(`${API}${name}${name in SERIES ? "" : `?limit=${wholeLists.has(name) || name === "miners" ? LONG_LIST : SHORT_LIST + 1}`}`);
+    if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
+    const content = await answer.json();
+    if (name === "miners") for (const row of content.items) names.set(row.party, row.names[lang]);
+    SHOW[name](content);
+    seen[name] = version;
+    document.getElementById("problem").hidden = true;
+  } catch (error) {
+    document.getElementById("problem").hidden = false;
+  } finally {
+    loading.delete(name);
+  }
+}
+
+async function show(view) {
+  showOverview(view);
+  tellNews(view);
+  shown = view;
+  const stale = Object.keys(SHOW).filter((name) => seen[name] !== view.versions[name]);
+  if (stale.includes("miners")) await load("miners", view.versions.miners);
+  await Promise.all(stale.filter((name) => name !== "miners").map((name) => load(name, view.versions[name])));
+}
+
+function streamState(state) {
+  const box = document.getElementById("stream");
+  box.dataset.state = state;
+  box.textContent = t(`stream.${state}`);
+}
+
+function listen() {
+  const source = new EventSource(API + "events");
+  source.addEventListener("open", () => streamState(paused ? "paused" : "live"));
+  source.addEventListener("overview", (event) => {
+    newest = JSON.parse(event.data);
+    if (!paused) show(newest);
+  });
+  source.addEventListener("error", () => {
+    streamState("lost");
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
+  });
+}
+
+function pauseButton() {
+  const button = document.getElementById("pause");
+  button.addEventListener("click", () => {
+    paused = !paused;
+    button.setAttribute("aria-pressed", String(paused));
+    button.textContent = t(paused ? "stream.resume" : "stream.pause");
+    if (document.getElementById("stream").dataset.state !== "lost") streamState(paused ? "paused" : "live");
+    if (!paused && newest) show(newest);
+  });
+}
+
+function themeButton() {
+  const root = document.documentElement;
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const kept = localStorage.getItem("theme");
+  if (kept) root.dataset.theme = kept;
+  dark.addEventListener("change", redrawCharts);
+  document.getElementById("theme").addEventListener("click", () => {
+    const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
+    root.dataset.theme = now === "dark" ? "light" : "dark";
+    localStorage.setItem("theme", root.dataset.theme);
+    redrawCharts();
+  });
+}
+
+function tick() {
+  document.getElementById("clock").textContent = clockTime.format(new Date());
+  if (shown && !paused) showOverview(shown);
+}
+
+function moreButtons() {
+  for (const button of document.querySelectorAll(".more")) {
+    button.addEventListener("click", () => {
+      const name = button.dataset.list;
+      wholeLists.add(name);
+      load(name, seen[name]);
+    });
+  }
+}
+
+async function start() {
+  try {
+    await loadTexts();
+  } catch (error) {
+    document.getElementById("problem").hidden = false;
+    setTimeout(start, 10000);
+    return;
+  }
+  pauseButton();
+  moreButtons();
+  watchSizes();
+  tick();
+  setInterval(tick, 1000);
+  listen();
+}
+
+themeButton();
+start();

@@ -1,0 +1,1 @@
+"""Documents built from stored records: content, gathering, canonical JSON, rendering, language."""

@@ -1,0 +1,77 @@
+"""A document laid out in one language: the shape between a report's content and its rendering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Running text. `small` is for sources and remarks."""
+
+    text: str
+    small: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a reader must not overlook, set apart from the text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Names and values, one pair a line."""
+
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table's column; `width` is its share of the line in relation to the others."""
+
+    heading: str
+    width: int
+    align: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with a caption; `total` is a closing row in bold."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: tuple[str, ...] | None = None
+
+
+Block = Paragraph | Notice | Facts | Table
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A numbered part of the document."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole document. The cover stands on a page of its own; header and footer on every page."""
+
+    lang: str
+    title: str
+    author: str
+    created: datetime
+    header: str
+    footer: str
+    page: str
+    """The page number's text with `{page}` and `{pages}`."""
+    digest: str
+    """SHA-256 of the content that the document renders, as hexadecimal; kept in the file's keywords too."""
+    cover: tuple[Block, ...]
+    sections: tuple[Section, ...]

@@ -1,0 +1,55 @@
+"""The accreditation report, section by section."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from tarazy.accreditation.registers import as_of as registers_as_of
+from tarazy.config.law import LawBook
+from tarazy.config.law.calendar import Quarter, legal_day
+from tarazy.reports.content import AccreditationReport, Pool
+from tarazy.reports.gather.energy import gather_energy
+from tarazy.reports.gather.fee import gather_fee
+from tarazy.reports.gather.law import gather_rules
+from tarazy.reports.gather.records import period_until
+from tarazy.reports.gather.registers import (
+    audit_head,
+    gather_accreditation,
+    gather_admission,
+    gather_miners,
+    names_of,
+)
+from tarazy.reports.gather.rewards import gather_rewards
+
+FORMAT = 1
+"""Version of the report's JSON; a change of its shape takes the next number."""
+
+
+def gather(connection: Connection, as_of: datetime, pool: Pool, book: LawBook) -> AccreditationReport:
+    """The accreditation report at `as_of` (aware), with the sums of the legal quarter up to it.
+
+    It holds nothing that was recorded at `as_of` or after, so it is the same whenever it is gathered
+    (invariant 6).
+    """
+    period = period_until(as_of)
+    known_at = as_of - datetime.resolution
+    registers = registers_as_of(connection, as_of, known_at)
+    quarter = Quarter.parse(period.quarter)
+    return AccreditationReport(
+        kind="accreditation",
+        format=FORMAT,
+        as_of=as_of,
+        period=period,
+        pool=pool,
+        names=names_of(registers),
+        accreditation=gather_accreditation(registers),
+        miners=gather_miners(registers, pool),
+        admission=gather_admission(connection, period),
+        rewards=gather_rewards(connection, period, known_at),
+        energy=gather_energy(connection, period, known_at),
+        fee=gather_fee(connection, registers, book, period, known_at),
+        rules=gather_rules(book, legal_day(as_of), quarter.last_day),
+        audit=audit_head(connection, as_of),
+    )

@@ -1,0 +1,90 @@
+"""How one accreditation report speaks in one language: its messages, figures, names and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+
+from tarazy.reports.content import AccreditationReport, Records, Rule
+from tarazy.reports.document import Paragraph
+from tarazy.reports.language import bitcoin, day, energy, has, instant, number, text
+
+NOTHING = "—"
+"""Stands in a cell that has no value."""
+
+_LISTED_RANGES = 40
+"""Ranges of record numbers that a source line spells out; the JSON holds them all."""
+
+
+class Voice:
+    """Says the report's messages and values in `lang`."""
+
+    def __init__(self, report: AccreditationReport, lang: str) -> None:
+        self.lang = lang
+        self._names = {party: names[lang] for party, names in report.names.items()}
+        self._sites = {site.site: site.name for site in report.miners.sites}
+
+    def say(self, key: str, /, **values: object) -> str:
+        """The message `accreditation.<key>`."""
+        return text(self.lang, f"accreditation.{key}", **values)
+
+    def word(self, kind: str, code: str) -> str:
+        """The word of a code, such as a status; the code itself where the catalogue has no word for it."""
+        key = f"words.{kind}.{code}"
+        return text(self.lang, key) if has(key) else code
+
+    def number(self, value: int | Decimal) -> str:
+        """A number in the language's format."""
+        return number(self.lang, value)
+
+    def day(self, value: date) -> str:
+        """A calendar day."""
+        return day(self.lang, value)
+
+    def instant(self, value: datetime | None) -> str:
+        """An instant in Almaty's time with its offset, short enough for a cell; a dash for none."""
+        return NOTHING if value is None else instant(self.lang, value).replace("(UTC", "").replace(")", "")
+
+    def bitcoin(self, satoshi: int) -> str:
+        """An amount in BTC without the unit, which the column's heading names."""
+        return bitcoin(self.lang, satoshi).rpartition("\xa0")[0]
+
+    def energy(self, wh: int) -> str:
+        """An energy in kWh without the unit, which the column's heading names."""
+        return energy(self.lang, wh).rpartition("\xa0")[0]
+
+    def kilowatts(self, watts: int) -> str:
+        """A power in kW without the unit, with as many decimals as it has."""
+        return number(self.lang, Decimal(f"{Decimal(watts).scaleb(-3).normalize():f}"))
+
+    def party(self, party: str) -> str:
+        """A party's name; its key where the registers of the report do not hold it."""
+        return self._names.get(party, party)
+
+    def site(self, site: str) -> str:
+        """A site's name; its key where the registers of the report do not hold it."""
+        return self._sites.get(site, site)
+
+    def standing(self, rule: Rule) -> str:
+        """Whether a rule is confirmed, unconfirmed or an assumption."""
+        code = "assumed" if rule.assumed else "confirmed" if rule.confirmed else "unconfirmed"
+        return self.word("rule_standing", code)
+
+    def act(self, rule: Rule) -> str:
+        """The rule's act, with the article where it is known."""
+        article = "" if rule.article is None else ", " + self.say("rules.article", article=rule.article)
+        return rule.act + article
+
+    def source(self, records: Iterable[Records]) -> Paragraph:
+        """The line that closes a section: which stored records it rests on."""
+        return Paragraph(self.say("source.line", records="; ".join(map(self._records, records))), small=True)
+
+    def _records(self, records: Records) -> str:
+        if not records.count:
+            return self.say("source.empty", table=records.table)
+        if not records.numbers:
+            return self.say("source.counted", table=records.table, count=records.count)
+        ranges = [str(first) if first == last else f"{first}–{last}" for first, last in records.numbers]
+        shown = ", ".join(ranges[:_LISTED_RANGES]) + (", …" if len(ranges) > _LISTED_RANGES else "")
+        return self.say("source.numbered", table=records.table, numbers=shown)

@@ -1,0 +1,196 @@
+"""The board: the job of the moment, in the form each connection gets it, and what all connections share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tarazy.stratum.difficulty import exponent_below
+from tarazy.stratum.job import Job
+from tarazy.stratum.ports import Admission, Blocks, Gate, Journal
+from tarazy.stratum.share import Work
+from tarazy.stratum.vardiff import DifficultyLimits
+
+if TYPE_CHECKING:
+    from tarazy.stratum.session import Session
+
+JOB_LIFE = 600.0
+"""Seconds for which shares of a job are credited while its previous block is current."""
+MEMORY_LIFE = 86_400.0
+MEMORY_SIZE = 100_000
+"""Names whose last difficulty is remembered."""
+
+REASONS = (
+    "stale",
+    "duplicate",
+    "low-difficulty",
+    "unauthorized",
+    "time-too-old",
+    "time-too-new",
+    "bad-version",
+    "unknown-job",
+    "bad-params",
+    "bad-extranonce2",
+    "not-subscribed",
+    "not-ready",
+)
+"""Why a submit is rejected: the words of the answers and of the counters."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the start. Plain numbers, read by whoever wants them."""
+
+    connections: int = 0
+    ready: int = 0
+    """Connections, now: all, and those with an admitted name."""
+    connected: int = 0
+    """Connections, ever."""
+    dropped: int = 0
+    """Connections ended because the peer did not read."""
+    accepted: int = 0
+    rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    weight: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accepted", *REASONS), 0))
+    """Weight of the judged shares by result."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Refused admissions by their first reason."""
+    blocks: int = 0
+    """Blocks found."""
+
+
+@dataclass(frozen=True, slots=True)
+class StratumRules:
+    """The settings that connections follow; difficulties are exponents."""
+
+    gateway: int
+    """First byte of every extranonce1."""
+    version_mask: int
+    minimum: int
+    maximum: int
+    start: int
+    share_interval: float
+    """Goal of vardiff, seconds."""
+
+
+def unheard(admission: Admission, peer: str) -> None:
+    """Nobody wants to hear of refusals."""
+
+
+def _asleep() -> None:
+    """No server to wake."""
+
+
+class Board:
+    """Shared by all connections of a server. Times are the reactor's, in seconds."""
+
+    def __init__(
+        self,
+        rules: StratumRules,
+        gate: Gate,
+        journal: Journal,
+        blocks: Blocks,
+        numbers: Callable[[], int],
+        on_refused: Callable[[Admission, str], None] = unheard,
+    ) -> None:
+        """`numbers` is the source of job numbers, the same that numbers the jobs published."""
+        self.rules = rules
+        self.gate = gate
+        self.journal = journal
+        self.blocks = blocks
+        self.counters = Counters()
+        self.limits = DifficultyLimits(rules.minimum, rules.maximum, rules.start, rules.share_interval)
+        self.utc_offset = 0.0
+        """Unix time minus the reactor's."""
+        self.handing_out = True
+        """False after the journal failed: no work that could not be booked."""
+        self.generation = 0
+        """Changes of the previous block."""
+        self.talkative: list[Session] = []
+        """Sessions that have something to send, outside of a call to them."""
+        self.hurried: set[Session] = set()
+        """Sessions whose change of difficulty should not wait for the next job."""
+        self.wake: Callable[[], None] = _asleep
+        """Called when `talkative` is no longer empty."""
+        self.job_id: str | None = None
+        """The job of the moment, as miners know it."""
+        self._numbers = numbers
+        self._on_refused = on_refused
+        self._job: Job | None = None
+        self._works: dict[int, Work] = {}
+        self._expires = 0.0
+        self._memory: dict[str, tuple[int, float]] = {}
+
+    def publish(self, job: Job, now: float) -> None:
+        """Make `job` the one that is handed out from now on.
+
+        Raises ValueError if its version has a bit inside the mask: miners differ in what they do with it.
+        """
+        if job.version & self.rules.version_mask:
+            raise ValueError(f"job version {job.version:08x} has bits inside the mask {self.rules.version_mask:08x}")
+        if self._job is None or job.clean or job.previous_block_hash != self._job.previous_block_hash:
+            self.generation += 1
+        self.limits.ceiling = exponent_below(job.target)
+        self.handing_out = True
+        self._install(job, now + JOB_LIFE)
+
+    def reissue(self) -> bool:
+        """Give the present job, if there is one, a new number: for those that cannot wait for the next."""
+        if self._job is None or not self.handing_out:
+            return False
+        self._install(replace(self._job, number=self._numbers(), clean=False), self._expires)
+        return True
+
+    def _install(self, job: Job, expires: float) -> None:
+        self._job = job
+        self.job_id = job.wire_id
+        self._expires = expires
+        self._works = {}
+        self.journal.job(job)
+
+    def work(self, exponent: int) -> Work:
+        """The job of the moment, which there must be, at difficulty 2**exponent."""
+        work = self._works.get(exponent)
+        if work is None:
+            assert self._job is not None
+            work = Work(self._job, exponent, generation=self.generation, expires=self._expires)
+            self._works[exponent] = work
+        return work
+
+    def refuse(self, admission: Admission, peer: str) -> None:
+        """Count a refused admission and pass it on."""
+        self.count_refusal(admission.reasons[0] if admission.reasons else "refused")
+        self._on_refused(admission, peer)
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a refused name."""
+        refused = self.counters.refused
+        refused[reason] = refused.get(reason, 0) + 1
+
+    def count_rejection(self, reason: str, weight: int) -> None:
+        """Count a rejected share."""
+        self.counters.rejected[reason] += 1
+        self.counters.weight[reason] += weight
+
+    def speak(self, session: Session) -> None:
+        """Note that a session has something to send, and wake the server for the first of them."""
+        session.talking = True
+        self.talkative.append(session)
+        if len(self.talkative) == 1:
+            self.wake()
+
+    def unix_us(self, now: float) -> int:
+        """The reactor's `now` in Unix microseconds."""
+        return int((now + self.utc_offset) * 1_000_000)
+
+    def remember(self, name: str, exponent: int, now: float) -> None:
+        """Keep the difficulty a name was last served at."""
+        self._memory.pop(name, None)
+        if len(self._memory) >= MEMORY_SIZE:
+            del self._memory[next(iter(self._memory))]
+        self._memory[name] = (exponent, now)
+
+    def recall(self, name: str, now: float) -> int | None:
+        """The difficulty a name was served at within the last day."""
+        exponent, at = self._memory.get(name, (None, 0.0))
+        return exponent if now - at < MEMORY_LIFE else None

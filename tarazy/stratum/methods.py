@@ -1,0 +1,148 @@
+"""What a miner may ask besides submitting: one function a method, with the result or a `RefusalError`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tarazy.stratum import codec, wishes
+from tarazy.stratum.difficulty import exponent_at_least, exponent_of
+from tarazy.stratum.ports import NotReadyError
+
+if TYPE_CHECKING:
+    from tarazy.stratum.session import Session
+
+EXTRANONCE2_SIZE = 8
+NAMES = 1024
+"""Names on one connection; farm proxies have hundreds."""
+EXTENSIONS = 64
+LONGEST_PASSWORD = 128
+
+
+class RefusalError(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def _bad_params(cure: str) -> RefusalError:
+    return RefusalError(codec.OTHER, f"bad-params: {cure}")
+
+
+def configure(session: Session, params: list[Any], now: float) -> dict[str, Any]:
+    """BIP310: one entry for every extension asked for, false for those unknown."""
+    if not params or type(params[0]) is not list or len(params[0]) > EXTENSIONS:
+        raise _bad_params("mining.configure takes [[extension, ...], {...}]")
+    options = params[1] if len(params) > 1 and type(params[1]) is dict else {}
+    result: dict[str, Any] = {}
+    for extension in params[0]:
+        if type(extension) is not str:
+            raise _bad_params("extensions are strings")
+        result[extension] = False
+        if extension == "version-rolling":
+            mask = session.board.rules.version_mask & wishes.version_mask(options)
+            session.assignments.roll(mask)
+            if mask:
+                result.update({"version-rolling": True, "version-rolling.mask": f"{mask:08x}"})
+        elif extension == "minimum-difficulty":
+            value = wishes.difficulty_wish(options.get("minimum-difficulty.value"))
+            result[extension] = value is not None and session.assignments.vardiff.raise_floor(exponent_at_least(value))
+        elif extension == "info":
+            result[extension] = True
+    return result
+
+
+def subscribe(session: Session, params: list[Any], now: float) -> list[Any]:
+    """The extranonce; asked again, the same answer."""
+    extranonce1 = _opened(session)
+    session.subscribed = True
+    subscription = session.subscription
+    return [
+        [["mining.set_difficulty", subscription], ["mining.notify", subscription]],
+        extranonce1.hex(),
+        EXTRANONCE2_SIZE,
+    ]
+
+
+def _opened(session: Session) -> bytes:
+    try:
+        return session.open()
+    except NotReadyError:
+        raise RefusalError(codec.OTHER, "not-ready: the pool cannot store shares now") from None
+
+
+def authorize(session: Session, params: list[Any], now: float) -> bool:
+    """Ask the gate about a name."""
+    if not params or type(params[0]) is not str:
+        raise _bad_params("mining.authorize takes [login, password]")
+    login = wishes.canonical_name(params[0])
+    if login is None:
+        session.board.count_refusal("bad-name")
+        raise session.refused(wishes.NAME_CURE, now)
+    known = session.names.get(login)
+    if known is not None and known.refusal is None:
+        return True
+    if known is None and len(session.names) >= NAMES:
+        raise RefusalError(codec.OTHER, f"too-many-names: {NAMES} names are the most for one connection")
+    _opened(session)
+    password = params[1][:LONGEST_PASSWORD] if len(params) > 1 and type(params[1]) is str else ""
+    admission = session.board.gate.admit(login, password, session.peer)
+    if not admission.admitted:
+        session.board.refuse(admission, session.peer)
+        raise session.refused(admission.text, now)
+    session.admit(login, password, admission, now)
+    options = wishes.password_options(password)
+    if options.minimum is not None:
+        session.assignments.vardiff.raise_floor(min(exponent_at_least(options.minimum), session.board.limits.maximum))
+    if options.wish is not None:
+        session.assignments.vardiff.suggest(exponent_of(options.wish))
+    return True
+
+
+def suggest_difficulty(session: Session, params: list[Any], now: float) -> bool:
+    """A wish for the next job."""
+    return _suggest(session, wishes.difficulty_wish(params[0]) if params else None, now)
+
+
+def suggest_target(session: Session, params: list[Any], now: float) -> bool:
+    """The same as a target of 64 hex digits."""
+    return _suggest(session, wishes.target_wish(params[0]) if params else None, now)
+
+
+def _suggest(session: Session, wish: float | None, now: float) -> bool:
+    if wish is None:
+        raise _bad_params("a difficulty is a positive decimal number")
+    session.assignments.vardiff.suggest(exponent_of(wish))
+    session.hurry(now)
+    return True
+
+
+def ping(session: Session, params: list[Any], now: float) -> str:
+    """Alive."""
+    return "pong"
+
+
+def multi_version(session: Session, params: list[Any], now: float) -> bool:
+    """Old bmminer: no effect."""
+    return True
+
+
+def not_supported(session: Session, params: list[Any], now: float) -> None:
+    """Known, and not done here: a full get_transactions is megabytes, and an extranonce never changes."""
+    raise RefusalError(codec.OTHER, "not-supported")
+
+
+METHODS: dict[str, Callable[[Session, list[Any], float], object]] = {
+    "mining.configure": configure,
+    "mining.subscribe": subscribe,
+    "mining.authorize": authorize,
+    "mining.suggest_difficulty": suggest_difficulty,
+    "mining.suggest_target": suggest_target,
+    "mining.extranonce.subscribe": not_supported,
+    "mining.get_transactions": not_supported,
+    "mining.ping": ping,
+    "mining.multi_version": multi_version,
+}

@@ -1,0 +1,143 @@
+"""The way of a share: from the parameters of mining.submit to the journal, and back as `true`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tarazy.stratum import codec, wishes
+from tarazy.stratum.job import double_sha256
+from tarazy.stratum.methods import RefusalError
+from tarazy.stratum.share import ShareRecord, Verdict, Work, judge
+
+if TYPE_CHECKING:
+    from tarazy.stratum.session import Name, Session
+
+_REJECTIONS = {
+    Verdict.STALE: (codec.JOB_NOT_FOUND, "stale"),
+    Verdict.DUPLICATE: (codec.DUPLICATE, "duplicate"),
+    Verdict.LOW_DIFFICULTY: (codec.LOW_DIFFICULTY, "low-difficulty"),
+    Verdict.TIME_TOO_OLD: (codec.OTHER, "time-too-old"),
+    Verdict.TIME_TOO_NEW: (codec.OTHER, "time-too-new"),
+    Verdict.BAD_VERSION: (codec.OTHER, "bad-version"),
+}
+_NOT_DURABLE = codec.error_tail(codec.OTHER, "not-ready: the share could not be stored, send it again later")
+_ACCEPTED = Verdict.ACCEPTED
+_UNAUTHORIZED = Verdict.UNAUTHORIZED
+
+
+class Commit:
+    """An accepted share on its way to the disk: holds the place of its answer, is called with the outcome."""
+
+    __slots__ = ("_head", "_keys", "_seen", "_session", "_weight", "reply")
+
+    def __init__(self, session: Session, head: bytes, weight: int, seen: set[bytes], keys: tuple[bytes, bytes]) -> None:
+        """`keys`: what `seen` must forget if the share is lost."""
+        self._session = session
+        self._head = head
+        self._weight = weight
+        self._seen = seen
+        self._keys = keys
+        self.reply: bytes | None = None
+
+    def __call__(self, committed: bool) -> None:
+        """The journal's word: only now the miner gets its answer (invariant 1)."""
+        session = self._session
+        board = session.board
+        board.handing_out = committed
+        if committed:
+            counters = board.counters
+            counters.accepted += 1
+            counters.weight["accepted"] += self._weight
+            self.reply = self._head + codec.TRUE
+        else:
+            board.count_rejection("not-ready", self._weight)
+            self._seen.difference_update(self._keys)
+            self.reply = self._head + _NOT_DURABLE
+        session.settle()
+
+
+def submit(session: Session, ident: Any, params: Any, now: float) -> None:
+    """Judge a share. An accepted one is answered after its commit, any other by the RefusalError."""
+    login, job_id, fields = _shape(session, params)
+    if not session.ready:
+        if not session.subscribed:
+            raise _rejection(session, codec.NOT_SUBSCRIBED, "not-subscribed")
+        raise _rejection(session, codec.UNAUTHORIZED, "unauthorized", session.refusal)
+    board = session.board
+    assignments = session.assignments
+    work = assignments.find(job_id)
+    if work is None:
+        raise _rejection(session, codec.JOB_NOT_FOUND, "unknown-job")
+    name = session.names.get(login) or session.names.get(wishes.canonical_name(login) or "")
+    admitted = name is not None and name.refusal is None
+    number = session.first_name.number if name is None else name.number
+    seen = assignments.seen(work)
+    record, header, found, keep = judge(
+        work,
+        session.extranonce1,
+        fields,
+        assignments.mask(work, fields),
+        seen,
+        number,
+        board.unix_us(now),
+        assignments.is_stale(work, now),
+        None if admitted else _UNAUTHORIZED,
+    )
+    if found:
+        _report_block(session, work, record, header)
+    if record.verdict == 0:
+        commit = Commit(session, codec.answer_head(ident), work.weight, seen, (fields, header))
+        session.waiting.append(commit)
+        sequence = board.journal.share(record, commit)
+        session.count_share(work.exponent, now)
+    elif keep:
+        sequence = board.journal.share(record, _recorded)
+    if found:
+        board.blocks.recorded(double_sha256(header), sequence, number)
+    if record.verdict:
+        raise _verdict_rejection(session, Verdict(record.verdict), work, name)
+
+
+def _recorded(committed: bool) -> None:
+    """Nobody waits for a share that is recorded without credit."""
+
+
+def _shape(session: Session, params: Any) -> tuple[str, str, bytes]:
+    """Login, job id, and the proof's 20 bytes: extranonce2, ntime, nonce, version bits."""
+    try:
+        if len(params) == 6:
+            login, job_id, extranonce2, ntime, nonce, bits = params
+        else:
+            login, job_id, extranonce2, ntime, nonce = params
+            bits = "00000000"
+        if type(login) is str and type(job_id) is str and len(ntime) == len(nonce) == len(bits) == 8:
+            # Half as long as the text: bytes.fromhex takes blanks, and nothing else that is no digit.
+            fields = bytes.fromhex(extranonce2 + ntime + nonce + bits)
+            if len(extranonce2) != 16:
+                raise _rejection(session, codec.OTHER, "bad-extranonce2", "16 hex digits")
+            if len(fields) == 20:
+                return login, job_id, fields
+    except (TypeError, ValueError):
+        pass
+    cure = "mining.submit takes [login, job, extranonce2, ntime, nonce, version bits]"
+    raise _rejection(session, codec.OTHER, "bad-params", cure)
+
+
+def _report_block(session: Session, work: Work, record: ShareRecord, header: bytes) -> None:
+    """Hand over a block before anything else happens (invariant 5)."""
+    coinbase = work.coinb1 + session.extranonce1 + record.extranonce2 + work.job.coinbase_end
+    session.board.blocks.found(header, coinbase, work.job)
+    session.board.counters.blocks += 1
+
+
+def _verdict_rejection(session: Session, verdict: Verdict, work: Work, name: Name | None) -> RefusalError:
+    if verdict is _UNAUTHORIZED:
+        reason = name.refusal if name is not None else "authorize this login on this connection first"
+        return _rejection(session, codec.UNAUTHORIZED, "unauthorized", reason or "", work.weight)
+    code, word = _REJECTIONS[verdict]
+    return _rejection(session, code, word, "", work.weight)
+
+
+def _rejection(session: Session, code: int, word: str, text: str = "", weight: int = 0) -> RefusalError:
+    session.board.count_rejection(word, weight)
+    return RefusalError(code, f"{word}: {text}" if text else word)

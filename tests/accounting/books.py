@@ -1,0 +1,104 @@
+"""Journals and ledgers that tests fill by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, select
+
+from tarazy.accounting import tables
+from tarazy.accounting.blocks import BlockState, observe_block
+from tarazy.accounting.distribution import Reconciled, reconcile
+from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
+from tarazy.accounting.rounds import Folded, fold
+from tarazy.stratum.ports import NameRecord
+from tarazy.stratum.share import ShareRecord, Verdict
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+START_US = int(START.timestamp()) * 1_000_000
+INTERVAL = 900
+FEE_PPM = 10_000
+REWARD = 312_500_000
+
+
+def share(
+    name: int = 1, exponent: int = 0, verdict: int = Verdict.ACCEPTED, second: float = 0, nonce: int = 0
+) -> ShareRecord:
+    """A share `second` seconds after `START`."""
+    at_us = START_US + int(second * 1_000_000)
+    return ShareRecord(at_us, name, 7 << 32, bytes(8), 1_700_000_000, nonce, 0x20000000, exponent, int(verdict))
+
+
+def name_record(party: str, worker: str = "rig", site: str = "site") -> NameRecord:
+    """A name `<party>.<worker>`."""
+    return NameRecord(1, b"\x01\x00\x00\x01", party, worker, party, site, START_US)
+
+
+def at(minutes: float) -> datetime:
+    """An instant after `START`."""
+    return START + timedelta(minutes=minutes)
+
+
+class Gateway:
+    """A gateway that writes shares and blocks into a real journal, one commit a call."""
+
+    def __init__(self, path: Path, parties: Iterable[str], number: int = 1) -> None:
+        """Names are numbered from 1 in the order of `parties`."""
+        self.number = number
+        self.file = JournalFile(path, number)
+        self.sequence = self.file.last_sequence()
+        self.file.write(Batch(0, names=[(i, name_record(p)) for i, p in enumerate(parties, 1)]))
+        self.reader = JournalReader(path, number)
+
+    def write(self, *shares: ShareRecord, block: BlockRecord | None = None) -> int:
+        """Commit shares, and a block; the last sequence number."""
+        packed = [SHARE.pack(*record) for record in shares]
+        self.file.write(Batch(self.sequence + 1, packed, blocks=[block] if block else []))
+        self.sequence += len(shares)
+        return self.sequence
+
+    def find(self, height: int, *, name: int = 1, reward: int = REWARD, verdict: int = Verdict.ACCEPTED) -> str:
+        """Commit a share of weight 2**32 that solves a block; the block's displayed hash."""
+        block_hash = bytes([self.number]) + (self.sequence + 1).to_bytes(31, "little")
+        self.write(
+            share(name, verdict=verdict),
+            block=BlockRecord(block_hash, height, reward, self.sequence + 1, name, START_US),
+        )
+        return block_hash[::-1].hex()
+
+    def fold(self, connection: Connection, limit: int = 1_000_000, fee_ppm: int = FEE_PPM) -> Folded:
+        """Fold what the journal holds."""
+        return fold(connection, self.reader, self.number, INTERVAL, limit, fee_ppm)
+
+    def close(self) -> None:
+        """Close reader and writer."""
+        self.reader.close()
+        self.file.close()
+
+
+def settle(engine: Engine, instant: datetime, **confirmations: int | None) -> Reconciled:
+    """Tell what the chain says of blocks, given by `b<hash>`, and reconcile."""
+    with engine.begin() as connection:
+        for key, count in confirmations.items():
+            observe_block(connection, key.removeprefix("b"), count, instant)
+        return reconcile(connection, instant)
+
+
+def state(connection: Connection, block_hash: str) -> BlockState:
+    """The recorded state of a block."""
+    table = tables.block
+    return BlockState(connection.execute(select(table.c.state).where(table.c.block_hash == block_hash)).scalar_one())
+
+
+def standing(connection: Connection) -> list[tuple[str, int, int, int, int, dict[str, int]]]:
+    """Standing distributions by round: block, rounds, fee, remainder, credits."""
+    table, credit = tables.distribution, tables.credit
+    rows = connection.execute(select(table).where(table.c.state != "reversed").order_by(table.c.last_round)).all()
+    found = []
+    for row in rows:
+        query = select(credit.c.party, credit.c.amount).where(credit.c.distribution == row.distribution)
+        credits = {part.party: part.amount for part in connection.execute(query)}
+        found.append((row.block_hash, row.first_round, row.last_round, row.fee, row.remainder, credits))
+    return found

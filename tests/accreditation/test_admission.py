@@ -1,0 +1,251 @@
+"""Who is let in: every rule, every reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tarazy.accreditation.admission import _TEXTS, Reason, decide, is_name, split_name
+from tarazy.accreditation.entries import DocumentStatus, Entry, Licence, SiteStatus
+from tests.accreditation.world import (
+    GEO,
+    HOME,
+    NOW,
+    SERVER,
+    admit,
+    certificate,
+    licence,
+    machine,
+    meter,
+    registers,
+    server,
+    site,
+    world,
+)
+
+Change = Callable[[list[Entry]], Sequence[Entry]]
+LATER = NOW + timedelta(days=1)
+
+
+def plus(*entries: Entry) -> Change:
+    """The world with more recorded."""
+    return lambda before: [*before, *entries]
+
+
+def without(register: str) -> Change:
+    """The world without the entries of one register."""
+    return lambda before: [entry for entry in before if entry.register != register]
+
+
+def test_world_is_admitted_and_names_what_that_rests_on() -> None:
+    """The decision names party, site and each entry needed."""
+    decision = admit(world())
+    assert decision.admitted
+    assert (decision.reasons, decision.text) == ((), "")
+    assert (decision.party, decision.site) == ("guest", "site-host")
+    assert {reference.key for reference in decision.entries} == {
+        *("guest", "L-2", "AC-1", SERVER, "site-host", "placement-1", "SN-1")
+    }
+
+
+@pytest.mark.parametrize("peer", ["2.72.0.0", "2.72.0.255", "2001:678:98::1", "::ffff:2.72.0.7"])
+def test_every_network_of_the_site_admits(peer: str) -> None:
+    """First and last address, IPv6 and mapped IPv4."""
+    assert admit(world(), peer).admitted
+
+
+@given(st.sampled_from([entry for entry in world() if entry.key != "host"]))
+def test_removing_any_needed_entry_refuses(entry: Entry) -> None:
+    """Nobody mines without every entry the admission rests on (invariant 4)."""
+    assert not admit([other for other in world() if other != entry]).admitted
+
+
+def test_own_site_needs_no_placement() -> None:
+    """The holder of a site mines there without a contract with itself."""
+    entries = [*world(), licence("L-1", "host"), machine("SN-9", "host", "site-host")]
+    assert admit(entries, account="host").admitted
+
+
+EXPECTED: list[tuple[Change, dict[str, str], tuple[Reason, ...]]] = [
+    (without("licence"), {}, (Reason.NO_LICENCE,)),
+    (
+        lambda before: [replace(entry, valid_to=NOW) if isinstance(entry, Licence) else entry for entry in before],
+        {},
+        (Reason.LICENCE_EXPIRED,),
+    ),
+    (
+        lambda before: [replace(entry, valid_from=LATER) if isinstance(entry, Licence) else entry for entry in before],
+        {},
+        (Reason.LICENCE_NOT_BEGUN,),
+    ),
+    (plus(licence("L-2", "guest", status=DocumentStatus.SUSPENDED)), {}, (Reason.LICENCE_SUSPENDED,)),
+    (plus(licence("L-2", "guest", status=DocumentStatus.REVOKED)), {}, (Reason.LICENCE_REVOKED,)),
+    (without("certificate"), {}, (Reason.NO_CERTIFICATE,)),
+    (plus(certificate(status=DocumentStatus.SUSPENDED)), {}, (Reason.CERTIFICATE_SUSPENDED,)),
+    (plus(certificate(status=DocumentStatus.REVOKED)), {}, (Reason.CERTIFICATE_REVOKED,)),
+    (
+        lambda before: [*without("certificate")(before), certificate(valid_to=NOW)],
+        {},
+        (Reason.CERTIFICATE_EXPIRED,),
+    ),
+    (
+        lambda before: [*without("certificate")(before), certificate(valid_from=LATER)],
+        {},
+        (Reason.CERTIFICATE_NOT_BEGUN,),
+    ),
+    (without("server"), {}, (Reason.SERVER_NOT_REGISTERED,)),
+    (plus(server("RU")), {}, (Reason.SERVER_ABROAD,)),
+    (without("site"), {}, (Reason.SITE_UNKNOWN,)),
+    (without("placement"), {}, (Reason.SITE_UNKNOWN,)),
+    (
+        plus(site("site-host", "host", "2.72.0.0/24", status=SiteStatus.SUSPENDED)),
+        {},
+        (Reason.SITE_NOT_ACCREDITED,),
+    ),
+    (
+        plus(site("site-host", "host", "2.72.0.0/24", status=SiteStatus.WITHDRAWN)),
+        {},
+        (Reason.SITE_NOT_ACCREDITED,),
+    ),
+    (plus(site("site-host", "host", "2.72.0.0/24", country="RU")), {}, (Reason.SITE_ABROAD,)),
+    (plus(site("site-host", "host", "8.8.8.0/24")), {"peer": "8.8.8.8"}, (Reason.FOREIGN_ADDRESS,)),
+    (
+        plus(site("site-host", "host", "127.0.0.0/8")),
+        {"peer": "127.0.0.1"},
+        (Reason.LOOPBACK_NOT_ALLOWED,),
+    ),
+    (without("equipment"), {}, (Reason.NO_EQUIPMENT,)),
+    (plus(machine("SN-1", "guest", "elsewhere")), {}, (Reason.NO_EQUIPMENT,)),
+    (plus(), {"peer": "2.73.0.1"}, (Reason.SITE_UNKNOWN,)),
+    (plus(), {"peer": "8.8.8.8"}, (Reason.FOREIGN_ADDRESS, Reason.SITE_UNKNOWN)),
+    (plus(), {"peer": "no address"}, (Reason.FOREIGN_ADDRESS, Reason.SITE_UNKNOWN)),
+    (plus(), {"account": "stranger"}, (Reason.UNKNOWN_ACCOUNT,)),
+    (plus(), {"account": ""}, (Reason.BAD_NAME, Reason.UNKNOWN_ACCOUNT)),
+]
+
+
+@pytest.mark.parametrize(("change", "ask", "reasons"), EXPECTED)
+def test_each_shortcoming_has_its_reason(change: Change, ask: dict[str, str], reasons: tuple[Reason, ...]) -> None:
+    """A refusal carries exactly the codes of what is wanting."""
+    decision = admit(change(world()), **ask)  # type: ignore[arg-type]
+    assert not decision.admitted
+    assert decision.reasons == reasons
+
+
+def test_every_reason_occurs_above() -> None:
+    """No reason code is left untested."""
+    assert {reason for _, _, reasons in EXPECTED for reason in reasons} == set(Reason)
+
+
+def test_all_reasons_are_told_and_the_first_gives_the_text() -> None:
+    """Whoever lacks everything learns it at once."""
+    decision = admit([entry for entry in world() if entry.register == "party"], "8.8.8.8")
+    assert decision.reasons == (
+        Reason.NO_LICENCE,
+        Reason.NO_CERTIFICATE,
+        Reason.SERVER_NOT_REGISTERED,
+        Reason.FOREIGN_ADDRESS,
+        Reason.SITE_UNKNOWN,
+        Reason.NO_EQUIPMENT,
+    )
+    assert decision.text.startswith("no mining licence")
+
+
+def test_texts_fit_the_wire_and_name_a_cure() -> None:
+    """At most 100 ASCII characters: what is wrong, a colon, what to do."""
+    assert set(_TEXTS) == set(Reason)
+    for text in _TEXTS.values():
+        line = text.format(begins="2026-10-01", ended="2026-10-01")
+        assert line.isascii()
+        assert len(line) <= 100
+        assert 0 < line.index(": ") < len(line) - 10
+
+
+def test_expiry_is_exact_and_named_by_its_last_day() -> None:
+    """valid_to is the first instant refused; the text gives the last legal day in Asia/Almaty."""
+    end = NOW.replace(hour=19)
+    entries = [replace(entry, valid_to=end) if isinstance(entry, Licence) else entry for entry in world()]
+    assert admit(entries, now=end - timedelta(microseconds=1)).admitted
+    decision = admit(entries, now=end)
+    assert decision.reasons == (Reason.LICENCE_EXPIRED,)
+    assert "licence ended 2026-06-01:" in decision.text
+    assert registers(entries).next_change(NOW) == end
+    assert registers(entries).next_change(end) is None
+
+
+def test_suspension_for_a_time_ends_by_itself() -> None:
+    """After valid_to of a suspension the licence holds again."""
+    until = NOW + timedelta(days=30)
+    entries = [
+        *world(),
+        licence("L-2", "guest", status=DocumentStatus.SUSPENDED, valid_from=NOW, valid_to=until),
+    ]
+    assert admit(entries, now=NOW - timedelta(seconds=1)).admitted
+    assert admit(entries, now=NOW).reasons == (Reason.LICENCE_SUSPENDED,)
+    assert admit(entries, now=until).admitted
+
+
+def test_another_licence_in_force_outweighs_a_revoked_one() -> None:
+    """A re-issued licence counts, whatever became of the old one."""
+    revoked = licence("L-0", "guest", status=DocumentStatus.REVOKED)
+    assert admit([*world(), revoked]).admitted
+
+
+def test_of_several_sites_the_one_with_least_against_it_counts() -> None:
+    """Two sites share a network; the one that is accredited and holds machines admits."""
+    entries = [*world(), site("a-site", "guest", "2.72.0.0/16"), meter()]
+    decision = admit(entries)
+    assert decision.admitted
+    assert decision.site == "site-host"
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("acme", True),
+        ("ACME.Rig-7", True),
+        ("acme.", True),
+        ("acme.a.b", True),
+        (".rig", False),
+        ("_acme", False),
+        ("", False),
+        ("acme/x", False),
+        ("acme.r\u0456g", False),
+        ("acme.\x07", False),
+        ("a" * 127, True),
+        ("a" * 128, False),
+        ("a" * 63 + "." + "b" * 63, True),
+        ("a" * 63 + "." + "b" * 64, False),
+    ],
+)
+def test_names_follow_the_wire_rules(name: str, good: bool) -> None:
+    """Stratum reference, section 7."""
+    assert is_name(*split_name(name)) is good
+
+
+def test_names_split_at_the_first_dot_and_fold_the_account() -> None:
+    """Accounts fold to lower case, workers keep theirs."""
+    assert split_name("ACME.Rig.A") == ("acme", "Rig.A")
+    assert split_name("acme") == ("acme", "")
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=140), st.text(max_size=140), st.text(max_size=50))
+def test_hostile_input_is_refused_without_error(account: str, worker: str, peer: str) -> None:
+    """Whatever is sent, an answer comes (invariant 10)."""
+    decision = decide(registers(world()), account, worker, peer, NOW, SERVER, GEO)
+    assert not decision.admitted
+    assert decision.text.isascii()
+    assert len(decision.text) <= 100
+
+
+def test_a_refusal_tells_no_personal_data() -> None:
+    """The text names neither login nor address nor BIN (invariant 12)."""
+    for peer, account in ((HOME, "stranger"), ("2.73.0.1", "guest")):
+        text = admit(world(), peer, account=account).text
+        assert not any(word in text for word in (peer, account, "rig-1", "180540000002"))

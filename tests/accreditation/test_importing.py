@@ -1,0 +1,304 @@
+"""Spreadsheets into the registers: everything checked first, nothing half done, hostile files answered."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+from sqlalchemy import Engine
+
+from tarazy.accreditation import sheets
+from tarazy.accreditation.entries import ENTRY_TYPES, fields_of
+from tarazy.accreditation.importing import (
+    ImportResult,
+    RegisterImportError,
+    columns_of,
+    import_registers,
+    read_table,
+    to_csv,
+)
+from tarazy.accreditation.registers import append_all, as_of, registers_version, revoke_licence
+from tests.accreditation.world import NOW, START, meter, world
+
+PARTY = (
+    "party;bin;kind;account;name_kk;name_ru;name_en;payout_address;valid_from;valid_to;note\n"
+    "acme;240140000001;legal;ACME;«Акме» ЖШС;ТОО\u00a0«Акме»;Acme LLP;"
+    "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080;2026-01-01;;\n"
+)
+LICENCE = (
+    "licence,party,kind,issued_on,status,valid_from,valid_to\n"
+    "ЦМ-0001,acme,I,01.02.2026,in_force,01.02.2026,31.01.2029\n"
+)
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    """A file for import."""
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def load(engine: Engine, *paths: Path, kind: str | None = None) -> ImportResult:
+    """Import files as one transaction."""
+    lines = [line for path in paths for line in read_table(path, kind)]
+    with engine.begin() as connection:
+        return import_registers(connection, lines, NOW, "operator")
+
+
+def faults(engine: Engine, *paths: Path) -> list[str]:
+    """The lines of a refused import; nothing may have been recorded."""
+    with pytest.raises(RegisterImportError) as raised:
+        load(engine, *paths)
+    with engine.connect() as connection:
+        assert set(registers_version(connection)) == {0}
+    return str(raised.value).splitlines()
+
+
+def refusal(path: Path) -> str:
+    """Why a file is no table."""
+    with pytest.raises(RegisterImportError) as raised:
+        read_table(path)
+    return str(raised.value)
+
+
+def test_csv_files_of_two_registers_import_together(tmp_path: Path, engine: Engine) -> None:
+    """Either separator, byte order mark, days in both spellings; the licence may come before its party."""
+    party = write(tmp_path, "party.csv", "\ufeff" + PARTY)
+    licence = write(tmp_path, "Licence.csv", LICENCE)
+    assert load(engine, licence, party) == ImportResult({"party": 1, "licence": 1}, {}, ())
+    with engine.connect() as connection:
+        registers = as_of(connection, NOW)
+    assert registers.accounts["acme"].name_kk == "«Акме» ЖШС"
+    assert registers.accounts["acme"].name_ru == "ТОО «Акме»"
+    row = registers.licences["ЦМ-0001"]
+    assert row.issued_on == date(2026, 2, 1)
+    assert row.valid_from == datetime(2026, 1, 31, 19, tzinfo=UTC)
+    assert row.valid_to == datetime(2029, 1, 31, 19, tzinfo=UTC), "the last valid day is valid to its end"
+
+
+def test_importing_again_changes_nothing(tmp_path: Path, engine: Engine) -> None:
+    """A second import leaves out what is recorded, and never revives what was revoked since."""
+    paths = [write(tmp_path, "party.csv", PARTY), write(tmp_path, "licence.csv", LICENCE)]
+    load(engine, *paths)
+    with engine.begin() as connection:
+        revoke_licence(connection, "ЦМ-0001", since=NOW, reason="x", recorded_at=NOW, recorded_by="y")
+    assert load(engine, *paths) == ImportResult({}, {"party": 1, "licence": 1}, ())
+    with engine.connect() as connection:
+        assert as_of(connection, NOW).licences["ЦМ-0001"].status == "revoked"
+
+
+def test_an_empty_valid_from_means_now_and_repeats_safely(tmp_path: Path, engine: Engine) -> None:
+    """A file without days can be imported twice as well."""
+    path = write(tmp_path, "party.csv", PARTY.replace("2026-01-01", ""))
+    assert load(engine, path).added == {"party": 1}
+    assert load(engine, path).unchanged == {"party": 1}
+    with engine.connect() as connection:
+        assert as_of(connection, NOW).parties["acme"].valid_from == NOW
+
+
+def test_every_fault_is_listed_by_row_and_column(tmp_path: Path, engine: Engine) -> None:
+    """Bad values, unknown references, repeated keys and taken accounts, each with a cure."""
+    good = PARTY.splitlines()[1]
+    rows = [
+        good.replace("240140000001", "240140000002").replace("legal", "llc"),
+        good.replace("acme;", "other;", 1),
+        good.replace("acme;", "third;", 1),
+        good.replace("acme;", "Fourth Party;", 1).replace("ACME", "a.b"),
+        good.replace("acme;", "fifth;", 1).replace("ACME", "fifth").replace("Acme LLP", "=HYPERLINK(1)"),
+        good.replace("acme;", "sixth;", 1).replace("ACME", "sixth").replace("2026-01-01", "2026-13-01"),
+        good.replace("acme;", "seventh;", 1).replace("ACME", "seventh").replace("2026-01-01;", ";2020-01-01"),
+        "",
+        ";;;;;;;;;;",
+    ]
+    party = write(tmp_path, "party.csv", PARTY.splitlines()[0] + "\n" + "\n".join(rows))
+    licence = write(tmp_path, "licence.csv", LICENCE + "L-2,nobody,III,2026-01-01,,2026-01-01,\n")
+    listed = faults(engine, party, licence)
+    assert [line.split(": ")[0] for line in listed] == [
+        "party.csv, row 2, column bin",
+        "party.csv, row 2, column kind",
+        "party.csv, row 4, column account",
+        "party.csv, row 5, column party",
+        "party.csv, row 5, column account",
+        "party.csv, row 6, column name_en",
+        "party.csv, row 7, column valid_from",
+        "party.csv, row 8, column valid_to",
+        "licence.csv, row 3, column kind",
+        "licence.csv, row 3, column status",
+    ]
+    assert "one of: legal, entrepreneur" in listed[1]
+    assert "formula" in listed[5]
+    assert "is empty; expected one of: in_force" in listed[-1]
+
+
+def test_references_are_checked_against_file_and_register(tmp_path: Path, engine: Engine) -> None:
+    """A party that is nowhere is a fault; one whose own row is faulty is not blamed twice."""
+    licence = write(tmp_path, "licence.csv", LICENCE)
+    assert faults(engine, licence) == [
+        "licence.csv, row 2, column party: there is no party acme; import it first or correct the key"
+    ]
+    party = write(tmp_path, "party.csv", PARTY.replace("240140000001", "1"))
+    assert [line.split(": ")[0] for line in faults(engine, party, licence)] == ["party.csv, row 2, column bin"]
+
+
+def test_an_unusual_bin_layout_is_a_warning(tmp_path: Path, engine: Engine) -> None:
+    """The import goes through and says so."""
+    path = write(tmp_path, "party.csv", PARTY.replace("240140000001", "900101300007"))
+    result = load(engine, path)
+    assert result.added == {"party": 1}
+    assert [(fault.row, fault.column) for fault in result.warnings] == [(2, "bin")]
+
+
+def workbook(tables: dict[str, list[list[Any]]]) -> bytes:
+    """An XLSX file with a sheet for each register."""
+    book = Workbook()
+    book.remove(book.active)
+    for title, rows in tables.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+PARTY_ROW = [*("acme", 240140000001, "legal", "acme", "Акме", "Акме", "Acme", "bcrt1qw508d6qejxtdg4y5r3zarvary")]
+SITE_ROW = ["s-1", "acme", "Цех", "KZ", "Павлодар", "ул. 1", "2.72.0.0/24, 2.72.4.0/24", 5e6, "accredited"]
+
+
+def table(register: str, *rows: list[Any]) -> list[list[Any]]:
+    """Header and rows."""
+    return [list(fields_of(register)), *rows]
+
+
+def test_xlsx_with_a_sheet_for_each_register(tmp_path: Path, engine: Engine) -> None:
+    """Numbers and dates in cells, sheets in any order, blank rows."""
+    site = [*SITE_ROW, datetime(2026, 1, 1), date(2026, 12, 31), None]  # noqa: DTZ001
+    content = workbook({"site": table("site", [], site), "Party": table("party", [*PARTY_ROW, date(2026, 1, 1)])})
+    result = load(engine, write(tmp_path, "book.xlsx", content))
+    assert result.added == {"party": 1, "site": 1}
+    with engine.connect() as connection:
+        row = as_of(connection, NOW).sites["s-1"]
+    assert row.networks == ("2.72.0.0/24", "2.72.4.0/24")
+    assert row.permitted_power_w == 5_000_000
+    assert row.valid_from == datetime(2025, 12, 31, 19, tzinfo=UTC)
+    assert row.valid_to == datetime(2026, 12, 31, 19, tzinfo=UTC)
+
+
+def test_xlsx_faults_name_sheet_row_and_column(tmp_path: Path, engine: Engine) -> None:
+    """Formulas are refused, fractions are no counts, a number that lost its zeros is told so."""
+    party = [*PARTY_ROW, "=TODAY()"]
+    party[1] = 60640000745
+    site = [*SITE_ROW, date(2026, 1, 1)]
+    site[7] = 1.5
+    site[8] = True
+    content = workbook({"party": table("party", party), "site": table("site", site)})
+    listed = faults(engine, write(tmp_path, "book.xlsx", content))
+    assert [line.split(": ")[0] for line in listed] == [
+        "book.xlsx, sheet party, row 2, column bin",
+        "book.xlsx, sheet party, row 2, column valid_from",
+        "book.xlsx, sheet site, row 2, column permitted_power_w",
+        "book.xlsx, sheet site, row 2, column status",
+    ]
+    assert "drops leading zeros" in listed[0]
+    assert "a formula; paste its value" in listed[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("miners.csv", PARTY, "'miners' is no register; name the file, sheet or kind one of: party"),
+        ("party.csv", "", "is empty"),
+        ("party.csv", b"\x7fELF\0\0\0", "a binary file"),
+        ("party.csv", PARTY.encode("cp1251", "replace"), "row 2: not UTF-8; save it as CSV UTF-8"),
+        ("party.csv", PARTY.encode("utf-16"), "not UTF-8"),
+        ("party.csv", PARTY.replace("account;", "login;"), "column login: no such column"),
+        ("party.csv", PARTY.replace("account;", "login;"), "column account: missing from the header"),
+        ("party.csv", PARTY.replace("account;", "bin;"), "column bin: stands in the header twice"),
+        ("party.csv", PARTY.rstrip("\n") + ";more", "row 2: more cells than columns"),
+        ("party.csv", PARTY + '"open', "row 3: not readable as CSV"),
+        ("party.csv", "a;" * 1_000, "more than 40 columns"),
+        ("party.csv", PARTY + "a" * 200_000, "field larger than field limit"),
+        ("party.xlsx", b"PK\x03\x04garbage", "a damaged XLSX file"),
+        ("party.xlsx", "PK", "a damaged XLSX file"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_a_cure(tmp_path: Path, name: str, content: str | bytes, says: str) -> None:
+    """Wrong names, encodings, headers and damage (invariant 10)."""
+    assert says in refusal(write(tmp_path, name, content))
+
+
+def test_missing_files_directories_and_devices_are_refused(tmp_path: Path) -> None:
+    """Only ordinary files are read."""
+    for path in (tmp_path / "party.csv", tmp_path, Path("/dev/zero")):
+        assert refusal(path).endswith(": no such file")
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    """A gigabyte is refused after the limit (invariant 10)."""
+    path = tmp_path / "party.csv"
+    with path.open("wb") as file:
+        file.truncate(2**30)
+    assert "larger than 16 MiB; split it" in refusal(path)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    """An XLSX that would unpack to more than the limit is refused by its directory."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", b"\0" * (65 * 2**20))
+    assert len(out.getvalue()) < 100_000
+    assert "unpacks to more than 64 MiB" in refusal(write(tmp_path, "party.xlsx", out.getvalue()))
+
+
+def test_a_lying_row_number_does_not_loop(tmp_path: Path) -> None:
+    """A sheet that claims row 9,999,999,999 is refused after ten thousand blank rows (invariant 10)."""
+    content = workbook({"party": table("party", [*PARTY_ROW, date(2026, 1, 1)])})
+    forged = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(forged, "w") as target:
+        for part in source.namelist():
+            text = source.read(part)
+            target.writestr(part, text.replace(b'<row r="2"', b'<row r="9999999999"'))
+    assert "more than 10000 blank rows" in refusal(write(tmp_path, "book.xlsx", forged.getvalue()))
+
+
+def test_rows_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than the limit are refused."""
+    monkeypatch.setattr(sheets, "MAXIMUM_ROWS", 3)
+    path = write(tmp_path, "party.csv", PARTY + PARTY.splitlines()[1] * 1 + "\n" + "acme\n" * 2)
+    assert "row 5: more than 3 rows; split it" in refusal(path)
+
+
+def test_many_faults_are_cut_short(tmp_path: Path, engine: Engine) -> None:
+    """The first two hundred are listed, the rest counted."""
+    path = write(tmp_path, "licence.csv", LICENCE.splitlines()[0] + "\n" + "x,,,,,,\n" * 300)
+    listed = faults(engine, path)
+    assert len(listed) == 201
+    assert listed[-1] == "… and 1000 more"
+
+
+@pytest.mark.parametrize("register", ENTRY_TYPES)
+def test_the_template_is_itself_a_table(tmp_path: Path, register: str) -> None:
+    """Every column of the printed template reads its own example."""
+    (line,) = read_table(write(tmp_path, f"{register}.csv", to_csv(register)))
+    for column in columns_of(register):
+        if column.required:
+            fields_of(register)[column.name].read(line.cells[column.name])  # type: ignore[arg-type]
+
+
+def test_what_is_exported_imports_as_nothing_new(tmp_path: Path, engine: Engine) -> None:
+    """Round trip of every register."""
+    with engine.begin() as connection:
+        append_all(connection, [*world(), meter()], START, "operator")
+        registers = as_of(connection, NOW)
+    paths = [
+        write(tmp_path, f"{register}.csv", to_csv(register, registers.in_force(kind).values()))
+        for register, kind in ENTRY_TYPES.items()
+    ]
+    result = load(engine, *paths)
+    assert result.added == {}
+    assert sum(result.unchanged.values()) == 9

@@ -1,0 +1,154 @@
+"""Settings: whatever is wrong with the file is one line with the file, the path inside it, and the cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tarazy.config.settings import Settings, SettingsError, load_settings
+
+ADDRESS = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+
+
+def _smallest() -> dict[str, Any]:
+    return {
+        "data": "data",
+        "pool": {"name": "Demo pool", "payout_address": ADDRESS},
+        "chain": {"kind": "embedded"},
+        "accreditation": {"server": "demo-server"},
+    }
+
+
+def _load(path: Path, raw: object) -> Settings:
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return load_settings(path)
+
+
+def _faults(tmp_path: Path, raw: object) -> list[str]:
+    path = tmp_path / "tarazy.yaml"
+    with pytest.raises(SettingsError) as refused:
+        _load(path, raw)
+    lines = str(refused.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+def test_the_smallest_file_gives_the_defaults(tmp_path: Path) -> None:
+    """Only what nobody can guess is required; paths are relative to the file."""
+    settings = _load(tmp_path / "tarazy.yaml", _smallest())
+    assert settings.data == tmp_path / "data"
+    assert settings.database_url == f"sqlite:///{tmp_path / 'data' / 'tarazy.db'}"
+    assert settings.journal_path == tmp_path / "data" / "journal" / "gateway-1.sqlite"
+    assert (settings.stratum.port, settings.portal.port, settings.metrics.port) == (3333, 8080, 9333)
+    assert settings.law.assumptions == ()
+
+
+def test_the_operators_rules_are_looked_for_beside_the_file(tmp_path: Path) -> None:
+    """`law.directory` is relative to the settings file, like `data`."""
+    settings = _load(tmp_path / "tarazy.yaml", _smallest() | {"law": {"directory": "rules"}})
+    assert settings.law.directory == tmp_path / "rules"
+
+
+def test_a_wrong_key_is_named_with_its_path(tmp_path: Path) -> None:
+    """An unknown key is an error at its place, not ignored."""
+    raw = _smallest()
+    raw["pool"]["fee"] = 1
+    assert _faults(tmp_path, raw) == ["pool.fee: unknown key; remove it or check its spelling (got 1)"]
+
+
+def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
+    """A required key that is absent is named."""
+    raw = _smallest()
+    del raw["accreditation"]["server"]
+    assert _faults(tmp_path, raw) == ["accreditation.server: required key is missing; add it"]
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "where", "words"),
+    [
+        ("stratum", {"port": "many"}, "stratum.port", "valid integer"),
+        ("stratum", {"port": 70000}, "stratum.port", "65535"),
+        ("stratum", {"start_difficulty": 3}, "stratum.start_difficulty", "power of two"),
+        ("stratum", {"minimum_difficulty": 131072}, "stratum", "minimum_difficulty ≤ start_difficulty"),
+        ("stratum", {"version_mask": "xyz"}, "stratum.version_mask", "pattern"),
+        ("energy", {"interval_seconds": 700}, "energy", "divide an hour"),
+        ("chain", {"kind": "bitcoind"}, "chain", "embedded"),
+        ("metrics", {"host": "0.0.0.0"}, "metrics.host", "127.0.0.1"),
+        ("law", {"assumptions": "fee"}, "law.assumptions", "must be a list"),
+        ("stratum", {"host": "miners.example"}, "stratum.host", "for example 127.0.0.1"),
+        ("portal", {"host": "127.0.0.300"}, "portal.host", "for example 127.0.0.1"),
+        ("gateway", 256, "gateway", "255"),
+        ("language", "de", "language", "'kk', 'ru' or 'en'"),
+        ("pool", "Demo", "pool", "must be a mapping"),
+        ("log", None, "log", "must be a mapping"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_its_path(
+    tmp_path: Path, section: str, value: object, where: str, words: str
+) -> None:
+    """A value of a wrong type or out of range is one line: the path, and what is expected."""
+    raw = _smallest()
+    raw[section] = raw[section] | value if section in raw and isinstance(value, dict) else value
+    [line] = _faults(tmp_path, raw)
+    assert line.startswith((f"{where}: ", f"{where}."))
+    assert words in line
+
+
+def test_a_wrong_address_says_what_an_address_looks_like(tmp_path: Path) -> None:
+    """A network that is none, or that is not loopback, is refused at its place in the list."""
+    raw = _smallest()
+    raw["accreditation"]["demo_addresses"] = [
+        {"network": "127.0.0.1/32", "country": "KZ"},
+        {"network": "127.0.0.300", "country": "KZ"},
+        {"network": "10.0.0.0/8", "country": "KZ"},
+    ]
+    network, public = _faults(tmp_path, raw)
+    assert network.startswith("accreditation.demo_addresses.1.network: ")
+    assert "127.0.0.1/32" in network
+    assert public.startswith("accreditation.demo_addresses.2: demo addresses are loopback networks")
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    """Two faults, two lines: nobody has to start three times to learn of three mistakes."""
+    raw = _smallest() | {"gateway": -1, "portal": {"port": "x"}}
+    assert len(_faults(tmp_path, raw)) == 2
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    """No file: one line with its name and the cure."""
+    path = tmp_path / "nowhere.yaml"
+    with pytest.raises(SettingsError) as refused:
+        load_settings(path)
+    assert str(refused.value).splitlines() == [f"{path}: no such file; name one with -c, or run `tarazy demo`"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"pool: [unclosed", "not YAML"),
+        (b"- a\n- list", "must be a mapping"),
+        (b"", "must be a mapping"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"name: \x07", "not YAML"),
+        (b"data: a\ndata: b", "line 2, column 1: the key data stands twice"),
+        (b"data: 2024-02-30", "2024-02-30 is no date"),
+    ],
+)
+def test_a_file_that_is_no_settings_is_one_line(tmp_path: Path, content: bytes, words: str) -> None:
+    """Broken YAML, another kind of YAML, and bytes that are no text each give one line."""
+    path = tmp_path / "tarazy.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(path)
+    [line] = str(refused.value).splitlines()
+    assert line.startswith(f"{path}: ")
+    assert words in line
+
+
+def test_a_directory_instead_of_a_file_is_one_line(tmp_path: Path) -> None:
+    """A path that cannot be read gives the system's reason."""
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(tmp_path)

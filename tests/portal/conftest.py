@@ -1,0 +1,61 @@
+"""A portal over a real database and real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+import treq
+
+from tarazy.portal.app import Portal
+from tests.portal.pool import Pool
+from tests.portal.subject import make_subject
+
+
+@dataclass
+class Running:
+    """A portal that answers on `url`."""
+
+    url: str
+    port: int
+    pool: Pool
+    portal: Portal
+    directory: Path
+
+    async def get(self, path: str, **options: Any) -> Any:
+        """Answer to a GET of `path`, over a connection of its own."""
+        return await treq.get(self.url + path, persistent=False, allow_redirects=False, **options)
+
+    async def json(self, path: str, **options: Any) -> Any:
+        """JSON that `path` answers with status 200."""
+        answer = await self.get(path, **options)
+        assert answer.code == 200, await answer.text()
+        return await answer.json()
+
+
+def _run(directory: Path) -> Iterator[Running]:
+    from twisted.internet import reactor
+
+    pool = Pool(directory)
+    portal = Portal(reactor, pool.engine, make_subject(directory, datetime.now(UTC)), port=0)
+    port = portal.start()
+    yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory)
+    pytest_twisted.blockon(portal.stop())
+    pool.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A portal over a pool with a day of history, shared by tests that only read."""
+    yield from _run(tmp_path_factory.mktemp("portal"))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Running]:
+    """A portal of the test's own, which may change its pool."""
+    yield from _run(tmp_path)

@@ -1,0 +1,365 @@
+"""A pool with a plausible day behind it, in a real database: what the portal's tests look at."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, update
+
+from tarazy.accounting import tables
+from tarazy.accounting.energy import tables as energy_tables
+from tarazy.accounting.energy.intervals import floor_to
+from tarazy.accreditation.audit import AuditEvent, append, instant_text
+from tarazy.accreditation.entries import (
+    Certificate,
+    DocumentStatus,
+    EnergySource,
+    Entry,
+    Equipment,
+    Licence,
+    LicenceKind,
+    Meter,
+    MeterStatus,
+    Party,
+    PartyKind,
+    Placement,
+    Server,
+    Site,
+    SiteStatus,
+)
+from tarazy.accreditation.registers import append_all
+from tarazy.database.engine import open_engine
+from tarazy.database.types import metadata
+
+SINCE = datetime(2024, 1, 15, tzinfo=UTC)
+INTERVAL = 900
+EKIBASTUZ, KARAGANDA = "ekibastuz", "karaganda"
+NAMES = {
+    "altyn": ("240140000011", "«Алтын Майнинг» ЖШС", "ТОО «Алтын Майнинг»", "Altyn Mining LLP"),
+    "dala": ("240240000025", "«Дала Хэш» ЖШС", "ТОО «Дала Хэш»", "Dala Hash LLP"),
+    "samal": ("240340000039", "«Самал Энерго» ЖШС", "ТОО «Самал Энерго»", "Samal Energo LLP"),
+    "kokshe": ("240440000042", "«Көкше Дата» ЖШС", "ТОО «Кокше Дата»", "Kokshe Data LLP"),
+}
+SITE_OF = {"altyn": EKIBASTUZ, "dala": EKIBASTUZ, "samal": KARAGANDA, "kokshe": KARAGANDA}
+RATE = {"altyn": 42e15, "dala": 21e15, "samal": 13e15}
+"""Hashes per second."""
+ADDRESS = "bcrt1qqz7xhvxhgz9mkazdn6dz0rrv9plhvq8evdcmyy"
+
+
+def entries(now: datetime) -> Iterable[Entry]:
+    """The registers: four parties on two sites, one with a licence that has ended."""
+    for party, (number, kk, ru, en) in NAMES.items():
+        yield Party(
+            party=party,
+            bin=number,
+            kind=PartyKind.LEGAL,
+            account=party,
+            name_kk=kk,
+            name_ru=ru,
+            name_en=en,
+            payout_address=ADDRESS,
+            valid_from=SINCE,
+        )
+    for index, party in enumerate(NAMES, 1):
+        ended = now - timedelta(hours=3) if party == "kokshe" else datetime(2030, 1, 15, tzinfo=UTC)
+        yield Licence(
+            licence=f"KZ-{index:04}",
+            party=party,
+            kind=LicenceKind.OWN_DATA_CENTRE if party in ("altyn", "samal") else LicenceKind.PLACED,
+            issued_on=date(2024, 1, 15),
+            status=DocumentStatus.IN_FORCE,
+            valid_from=SINCE,
+            valid_to=ended,
+        )
+    for site, owner, name, region in (
+        (EKIBASTUZ, "altyn", "Екібастұз ДӨО", "Павлодар облысы"),
+        (KARAGANDA, "samal", "Қарағанды ДӨО", "Қарағанды облысы"),
+    ):
+        yield Site(
+            site=site,
+            party=owner,
+            name=name,
+            country="KZ",
+            region=region,
+            address=f"{name}, 1",
+            networks=("127.0.0.1/32",) if site == EKIBASTUZ else ("127.0.0.3/32",),
+            permitted_power_w=5_000_000,
+            status=SiteStatus.ACCREDITED,
+            valid_from=SINCE,
+        )
+    for party in ("dala", "kokshe"):
+        yield Placement(placement=f"{party}-1", party=party, site=SITE_OF[party], contract="1", valid_from=SINCE)
+    yield Certificate(
+        certificate="POOL-1",
+        issued_by="Authority",
+        issued_on=date(2024, 1, 15),
+        status=DocumentStatus.IN_FORCE,
+        valid_from=SINCE,
+    )
+    yield Server(
+        server="astana-1",
+        host="astana-1",
+        address="127.0.0.1",
+        country="KZ",
+        location="Астана",
+        valid_from=SINCE,
+    )
+    for index, party in enumerate(NAMES, 1):
+        yield Equipment(
+            equipment=f"SN-{index}",
+            model="S21",
+            party=party,
+            site=SITE_OF[party],
+            efficiency_mj_per_th=17_500,
+            nominal_power_w=3_500,
+            valid_from=SINCE,
+        )
+    for index, site in enumerate((EKIBASTUZ, KARAGANDA), 1):
+        yield Meter(
+            meter=f"feeder-{index}",
+            site=site,
+            host="127.0.0.1",
+            port=5020,
+            unit=1,
+            profile="tarazy-demo",
+            source=EnergySource.GRID,
+            price_tiyn_per_kwh=1800,
+            status=MeterStatus.OK,
+            valid_from=SINCE,
+        )
+
+
+def weight_of_rate(rate: float, seconds: int) -> int:
+    """Work of `seconds` at `rate` hashes per second."""
+    return int(rate * seconds)
+
+
+def block_hash(number: int) -> str:
+    """A displayed hash that looks like one."""
+    return "00000000" + hashlib.sha256(str(number).encode()).hexdigest()[8:]
+
+
+class Pool:
+    """The database and what happens in it."""
+
+    def __init__(self, directory: Path, now: datetime | None = None) -> None:
+        self.now = now or datetime.now(UTC)
+        self.url = f"sqlite:///{directory / 'pool.db'}"
+        self.engine: Engine = open_engine(self.url)
+        metadata.create_all(self.engine)
+        self.height = 843_210
+        self.random = random.Random(7)
+        self.rounds = 1
+        with self.engine.begin() as connection:
+            append_all(connection, list(entries(self.now)), SINCE, "test")
+            self._rounds(connection)
+            self._work(connection)
+            self._energy(connection)
+            self._refusals(connection)
+
+    def _rounds(self, connection: Connection) -> None:
+        opened = self.now - timedelta(hours=23)
+        _insert(connection, tables.round_, round=1, opened_at=opened)
+        for confirmations, state in ((130, "mature"), (0, "orphaned"), (47, "connected")):
+            opened += timedelta(hours=6)
+            self._find_block(connection, opened, state, confirmations)
+
+    def _find_block(self, connection: Connection, at: datetime, state: str, confirmations: int) -> None:
+        self.height += 1
+        name, number = block_hash(self.height), self.rounds
+        closed = {"closed_at": at, "block_hash": name, "gateway": 1, "fee_ppm": 10_000}
+        connection.execute(update(tables.round_).where(tables.round_.c.round == number).values(**closed))
+        reward = 312_500_000 + self.random.randrange(20_000_000)
+        _insert(
+            connection,
+            tables.block,
+            block_hash=name,
+            height=self.height,
+            round=number,
+            gateway=1,
+            sequence=number * 1000,
+            party="altyn",
+            worker="rig1",
+            found_at=at,
+            state=state,
+            confirmations=confirmations,
+            reward=reward,
+            state_at=at,
+        )
+        self.rounds += 1
+        _insert(connection, tables.round_, round=self.rounds, opened_at=at)
+        self._divide(connection, name, number, reward, state, at)
+
+    def _divide(self, connection: Connection, name: str, number: int, reward: int, state: str, at: datetime) -> None:
+        fee = reward // 100
+        total = int(sum(RATE.values()))
+        amounts = {party: (reward - fee) * int(rate) // total for party, rate in RATE.items()}
+        fate = {"mature": "final", "orphaned": "reversed"}.get(state, "immature")
+        inserted = connection.execute(
+            insert(tables.distribution).values(
+                block_hash=name,
+                first_round=number,
+                last_round=number,
+                reward=reward,
+                fee_ppm=10_000,
+                fee=fee,
+                remainder=reward - fee - sum(amounts.values()),
+                total_weight=total,
+                state=fate,
+                booked_at=at,
+                final_at=at if fate == "final" else None,
+                reversed_at=at if fate == "reversed" else None,
+            )
+        )
+        key = inserted.inserted_primary_key
+        assert key is not None
+        for party, amount in amounts.items():
+            _insert(
+                connection,
+                tables.credit,
+                distribution=key[0],
+                party=party,
+                weight=int(RATE[party]),
+                amount=amount,
+            )
+            if fate != "reversed":
+                account = f"{'payable' if fate == 'final' else 'immature'}:{party}"
+                _insert(connection, tables.ledger_account, account=account, balance=amount)
+
+    def _work(self, connection: Connection) -> None:
+        start = floor_to(self.now, INTERVAL)
+        for back in range(96):
+            at = start - timedelta(seconds=back * INTERVAL)
+            seconds = int((self.now - start).total_seconds()) if back == 0 else INTERVAL
+            for party, rate in RATE.items():
+                moved = rate * self.random.uniform(0.94, 1.05) * (0.55 if party == "samal" and back > 60 else 1)
+                self.tally(connection, party, at, weight_of_rate(moved, seconds), seconds // 3)
+
+    def tally(self, connection: Connection, party: str, at: datetime, weight: int, shares: int) -> None:
+        """Add work of `party` in the interval that starts `at`."""
+        _insert(
+            connection,
+            tables.tally,
+            round=self.rounds,
+            interval_start=at,
+            party=party,
+            account=party,
+            worker="rig1",
+            site=SITE_OF[party],
+            weight=weight,
+            shares=shares,
+            stale_weight=weight // 400,
+            stale_shares=shares // 40,
+        )
+
+    def _energy(self, connection: Connection) -> None:
+        start = floor_to(self.now, INTERVAL)
+        for back in range(1, 95):
+            at = start - timedelta(seconds=back * INTERVAL)
+            for number, site in enumerate((EKIBASTUZ, KARAGANDA), 1):
+                self._site_interval(connection, f"feeder-{number}", site, at, missing=number == 2 and back == 30)
+        for number, power in ((1, 1_130_000), (2, 245_000)):
+            for minutes in range(40, -1, -1):
+                at = self.now - timedelta(minutes=minutes)
+                register = 10**9 + power * (40 - minutes) // 60
+                _insert(
+                    connection,
+                    energy_tables.reading,
+                    meter=f"feeder-{number}",
+                    at=at,
+                    register_wh=register,
+                    status="ok",
+                    recorded_at=at,
+                )
+
+    def _site_interval(self, connection: Connection, meter: str, site: str, at: datetime, missing: bool) -> None:
+        here = [party for party in RATE if SITE_OF[party] == site]
+        estimates = {party: int(RATE[party] / 1e12 * 17.5 / 4) for party in here}
+        energy = 0 if missing else int(sum(estimates.values()) * self.random.uniform(1.02, 1.09))
+        quality = "missing" if missing else "measured"
+        common: dict[str, Any] = {
+            "site": site,
+            "interval_start": at,
+            "version": 1,
+            "seconds": INTERVAL,
+            "energy_wh": energy,
+            "quality": quality,
+            "recorded_at": at,
+        }
+        _insert(connection, energy_tables.interval, meter=meter, **common)
+        rest = energy
+        for party in here:
+            part = energy * estimates[party] // sum(estimates.values())
+            rest -= part
+            values = {**common, "energy_wh": part, "estimate_wh": estimates[party], "weight": 1}
+            _insert(connection, energy_tables.allocation, party=party, **values)
+        values = {**common, "energy_wh": rest, "estimate_wh": 0, "weight": 0}
+        _insert(connection, energy_tables.allocation, party="", **values)
+
+    def _refusals(self, connection: Connection) -> None:
+        for minutes, account, party, reasons, count in (
+            (170, "kokshe", "kokshe", ["licence-expired"], 412),
+            (40, "belgisiz", None, ["unknown-account"], 61),
+            (12, "dala", "dala", ["foreign-address", "site-unknown"], 3),
+        ):
+            at = self.now - timedelta(minutes=minutes)
+            self.refuse(connection, account, party, reasons, count, at)
+
+    def refuse(
+        self,
+        connection: Connection,
+        account: str,
+        party: str | None,
+        reasons: list[str],
+        count: int,
+        at: datetime,
+    ) -> None:
+        """Keep a refusal in the audit log."""
+        body = {
+            "reasons": reasons,
+            "text": "refused",
+            "site": "",
+            "entries": [],
+            "worker": "rig1",
+            "peer": "192.0.2.7",
+            "count": count,
+            "first": instant_text(at),
+            "last": instant_text(at),
+        }
+        append(connection, [AuditEvent("refused", body, party, account)], at)
+
+    def find_block(self) -> int:
+        """A block is found now; returns its height."""
+        with self.engine.begin() as connection:
+            at = datetime.now(UTC)
+            self.height += 1
+            number = self.rounds
+            connection.execute(update(tables.round_).where(tables.round_.c.round == number).values(closed_at=at))
+            _insert(
+                connection,
+                tables.block,
+                block_hash=block_hash(self.height),
+                height=self.height,
+                round=number,
+                gateway=1,
+                sequence=number * 1000,
+                party="dala",
+                worker="rig1",
+                found_at=at,
+                state="connected",
+                confirmations=1,
+                reward=312_500_000,
+                state_at=at,
+            )
+            self.rounds += 1
+            _insert(connection, tables.round_, round=self.rounds, opened_at=at)
+        return self.height
+
+
+def _insert(connection: Connection, table: Any, **values: Any) -> None:
+    connection.execute(insert(table).values(**values))

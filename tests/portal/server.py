@@ -1,0 +1,63 @@
+"""The portal as a process of its own: prints its port, does as it is told by lines of standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import asyncioreactor
+from twisted.internet.error import ReactorNotRunning
+
+asyncio.set_event_loop(asyncio.new_event_loop())
+asyncioreactor.install(asyncio.get_event_loop())  # type: ignore[no-untyped-call]
+
+from twisted.internet import reactor as installed  # noqa: E402
+from twisted.internet.stdio import StandardIO  # noqa: E402
+from twisted.protocols.basic import LineReceiver  # noqa: E402
+
+from tarazy.portal.app import Portal  # noqa: E402
+from tests.portal.pool import Pool  # noqa: E402
+from tests.portal.subject import make_subject  # noqa: E402
+
+
+class Orders(LineReceiver):
+    """A line `cut` from standard input ends the event streams; any other is a found block."""
+
+    delimiter = b"\n"
+
+    def __init__(self, pool: Pool, portal: Portal) -> None:
+        self._pool = pool
+        self._portal = portal
+
+    def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Do it, and tell."""
+        if line == b"cut":
+            self._portal.hub.close()
+            print("cut", flush=True)  # noqa: T201 - the test reads it
+            return
+        print(self._pool.find_block(), flush=True)  # noqa: T201 - the test reads it
+
+    def connectionLost(self, reason: object = None) -> None:  # noqa: N802 - Twisted's name
+        """The test is over."""
+        with suppress(ReactorNotRunning):
+            reactor.stop()
+
+
+if __name__ == "__main__":
+    reactor: Any = installed
+    where = Path(sys.argv[1])
+    pool = Pool(where)
+    subject = make_subject(where, datetime.now(UTC) - timedelta(hours=23))
+    portal = Portal(reactor, pool.engine, subject, port=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+
+    def begin() -> None:
+        print(portal.start(), flush=True)  # noqa: T201 - the test reads it
+        StandardIO(Orders(pool, portal), reactor=reactor)  # type: ignore[no-untyped-call]
+
+    reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger("before", "shutdown", portal.stop)
+    reactor.run()

@@ -1,0 +1,39 @@
+"""What a portal under test shows besides its database."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from tarazy.config.law import load_law
+from tarazy.portal.facts import Live
+from tarazy.portal.snapshot import Subject
+from tarazy.portal.standing import Seat
+from tests.portal.pool import INTERVAL
+
+
+def make_subject(directory: Path, started: datetime) -> Subject:
+    """A demo pool on a test chain with two reports."""
+    reports = directory / "reports"
+    reports.mkdir(exist_ok=True)
+    (reports / "accreditation-2026-11-22.json").write_text(json.dumps({"kind": "accreditation"}) * 900)
+    (reports / "accreditation-2026-11-22-kk.pdf").write_bytes(b"%PDF-1.7\n" + b"0" * 90_000)
+
+    def live() -> Live:
+        return {
+            "pool_name": "Tarazy",
+            "demo": True,
+            "test_chain": True,
+            "started_at": started,
+            "stratum_url": "stratum+tcp://127.0.0.1:3333",
+            "connections": 1214,
+            "ready_connections": 1209,
+            "tip_height": 843_213,
+            "template_height": 843_214,
+            "template_at": started,
+            "health": {"journal": True, "chain": True, "meters": True},
+        }
+
+    law = load_law(("fee-2026-ladder-continued",))
+    return Subject(live, Seat("astana-1", "KZ"), law, reports, INTERVAL)

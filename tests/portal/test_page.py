@@ -1,0 +1,182 @@
+"""The page in a real browser, the server a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import IO, Any, ParamSpec
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)")
+
+
+@dataclass
+class Server:
+    """The portal's process."""
+
+    url: str
+    orders: IO[str]
+    answers: IO[str]
+
+    def cut_streams(self) -> None:
+        """Let the server end every event stream."""
+        self.orders.write("cut\n")
+        self.orders.flush()
+        assert self.answers.readline() == "cut\n"
+
+    def find_block(self) -> int:
+        """Let the pool find a block; its height."""
+        self.orders.write("\n")
+        self.orders.flush()
+        return int(self.answers.readline())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A portal in a process of its own."""
+    command = [sys.executable, "-m", "tests.portal.server", str(tmp_path_factory.mktemp("pool"))]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}", process.stdin, process.stdout)
+    process.stdin.close()
+    assert process.wait(20) == 0
+    process.stdout.close()
+
+
+THREAD = ThreadPoolExecutor(1, thread_name_prefix="browser")
+"""Playwright's own loop cannot run where the tests' reactor does."""
+
+P = ParamSpec("P")
+
+
+def in_browser_thread(test: Callable[P, None]) -> Callable[P, None]:
+    """Run a test where the browser was started."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        THREAD.submit(test, *args, **kwargs).result()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    os.environ["PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD"] = "1"
+    arguments = ["--no-sandbox", "--disable-background-networking"]
+    playwright = THREAD.submit(sync_playwright().start).result()
+    launch = THREAD.submit(playwright.chromium.launch, executable_path=CHROMIUM, args=arguments)
+    yield launch.result()
+    THREAD.submit(launch.result().close).result()
+    THREAD.submit(playwright.stop).result()
+
+
+def visit(browser: Browser, url: str, **options: Any) -> tuple[Page, list[str]]:
+    """A page that has loaded its lists, and whatever it complained of."""
+    page = browser.new_context(**options).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
+    page.goto(url)
+    expect(page.locator("#energy tbody tr")).to_have_count(2)
+    expect(page.locator("#stream")).to_have_attribute("data-state", "live")
+    return page, complaints
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize(("lang", "scheme", "word"), [("kk", "dark", "Майнерлер"), ("ru", "light", "Майнеры")])
+@in_browser_thread
+def test_page_fits_and_complains_of_nothing(
+    server: Server, browser: Browser, lang: str, scheme: Any, word: str, width: int
+) -> None:
+    """At phone and desk width nothing scrolls sideways, nothing is blocked, and no text is missing."""
+    page, complaints = visit(
+        browser, f"{server.url}/{lang}/", viewport={"width": width, "height": 844}, color_scheme=scheme
+    )
+    expect(page.locator("#miners-title")).to_have_text(word)
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen, .scroll') && "
+    assert page.evaluate(outside + "e.getBoundingClientRect().right > innerWidth).length") == 0
+    text = page.inner_text("body")
+    assert not [key for key in ("undefined", "NaN", "null", "{", "portal.") if key in text]
+    expect(page.locator(".uplot")).to_have_count(2)
+    assert complaints == []
+    page.context.close()
+
+
+@in_browser_thread
+def test_page_is_live_and_can_be_paused(server: Server, browser: Browser) -> None:
+    """A found block shows by itself and is announced; while paused the page stands still, then catches up."""
+    page, complaints = visit(browser, f"{server.url}/en/", viewport={"width": 1400, "height": 900})
+    figure = page.locator("#tile-last_block .figure")
+    height = server.find_block()
+    expect(figure).to_have_text(f"{height:,}")
+    expect(page.locator("#blocks tbody tr").first).to_contain_text("immature 1/100")
+    expect(page.locator("#news")).to_contain_text(f"{height:,}")
+    page.locator("#pause").press("Enter")
+    expect(page.locator("#stream")).to_have_text("Paused")
+    later = server.find_block()
+    while page.evaluate("newest.last_block.height") != later:
+        page.wait_for_timeout(50)
+    expect(figure).to_have_text(f"{height:,}")
+    page.locator("#pause").press("Enter")
+    expect(figure).to_have_text(f"{later:,}")
+    assert complaints == []
+    page.context.close()
+
+
+@in_browser_thread
+def test_charts_have_table_twins_and_states_have_words(server: Server, browser: Browser) -> None:
+    """Figures of a chart stand in a table too, reached by the keyboard; no state is told by colour alone."""
+    page, complaints = visit(browser, f"{server.url}/en/", viewport={"width": 1400, "height": 900})
+    for name, heads in (("hashrate", 5), ("energy", 4)):
+        page.locator(f"#{name}-twin summary").press("Enter")
+        expect(page.locator(f"#{name}-twin thead th")).to_have_count(heads)
+        assert page.locator(f"#{name}-twin tbody tr").count() > 90
+    for badge in page.locator(".badge").all():
+        assert len(badge.inner_text()) > 3
+    page.locator("#distributions details").first.locator("summary").press("Enter")
+    expect(page.locator("#distributions details").first).to_contain_text("Altyn Mining LLP")
+    page.keyboard.press("Tab")
+    page.locator("#theme").click()
+    page.evaluate("document.activeElement.blur()")
+    assert complaints == []
+    page.context.close()
+
+
+@in_browser_thread
+def test_everything_interactive_is_reached_by_tab(server: Server, browser: Browser) -> None:
+    """The first Tab offers the way to the content; then come the controls, each with a name."""
+    page, _ = visit(browser, f"{server.url}/ru/", viewport={"width": 1400, "height": 900})
+    names = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel"))
+    assert names == ["Перейти к содержанию", "Пауза", "◐", "Қазақша", "Русский", "English"]
+    page.context.close()
+
+
+@in_browser_thread
+def test_page_comes_back_after_a_lost_connection(server: Server, browser: Browser) -> None:
+    """A lost stream is told, and mends by itself."""
+    page, _ = visit(browser, f"{server.url}/en/", viewport={"width": 1400, "height": 900})
+    server.cut_streams()
+    expect(page.locator("#stream")).to_have_text("Connection lost, trying again")
+    height = server.find_block()
+    expect(page.locator("#stream")).to_have_text("Live", timeout=10_000)
+    expect(page.locator("#tile-last_block .figure")).to_have_text(f"{height:,}")
+    page.context.close()

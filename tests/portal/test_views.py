@@ -1,0 +1,76 @@
+"""The views' own rules, and the page's words."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+
+import pytest
+
+from tarazy.accreditation.admission import Reason
+from tarazy.portal.pages import page_texts
+from tarazy.portal.views import CHART_POINTS, chart_starts, hashrate, iso
+from tarazy.reports.language import LANGUAGES, has, messages
+
+NOW = datetime(2026, 11, 22, 10, 7, 30, tzinfo=UTC)
+
+
+def test_hashrate_is_rounded_to_what_chance_allows() -> None:
+    """Weight over seconds, in hashes, three significant digits; nothing is divided by no time."""
+    assert hashrate(65535 * 1000.0, 60) == 1_090_000.0
+    assert hashrate(5.0, 0) == 0.0
+
+
+def test_instants_are_utc() -> None:
+    """An instant of any zone is told in UTC."""
+    assert iso(NOW.astimezone(UTC)) == "2026-11-22T10:07:30Z"
+    assert iso(None) is None
+
+
+def test_charts_show_ended_intervals_only() -> None:
+    """The running interval is no point of a chart: it would always look like a fall."""
+    starts = chart_starts(NOW, 900, [NOW - timedelta(hours=1)])
+    assert starts[-1] == datetime(2026, 11, 22, 9, 45, tzinfo=UTC)
+    assert len(chart_starts(NOW, 900, [NOW - timedelta(days=9)])) == CHART_POINTS
+    assert chart_starts(NOW, 900, []) == []
+
+
+def test_every_word_of_the_page_is_in_the_catalogue() -> None:
+    """Each key that the page or its scripts name exists, in the three languages, and each language has the same."""
+    room = files("tarazy.portal")
+    used: set[str] = set()
+    for name in ("format.js", "tables.js", "charts.js", "page.js"):
+        source = (room / "static" / name).read_text(encoding="utf-8")
+        used |= set(re.findall(r"\bt\(\"([a-z_.0-9]+)\"", source))
+    source = (room / "templates" / "page.html").read_text(encoding="utf-8")
+    used |= set(re.findall(r"\bt\([\"']([a-z_.]+)[\"'][,)]", source))
+    assert len(used) > 40
+    assert [key for key in sorted(used) if not has(f"portal.{key}")] == []
+
+
+def test_every_reason_has_words() -> None:
+    """A refusal is told in words with a cure, whatever its code."""
+    assert [reason for reason in Reason if not has(f"portal.reason.{reason}")] == []
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_languages_are_written_in_their_own_letters(lang: str) -> None:
+    """No text of one language stands in another's place: Kazakh and Russian in Cyrillic, English without."""
+    for key, message in messages().items():
+        if key.startswith("portal."):
+            for form in message[lang].values():
+                bare = re.sub(r"\{\w+\}", "", form)
+                cyrillic = bool(re.search("[а-яәғқңөұүһі]", bare, re.IGNORECASE))
+                latin = bool(re.search("[a-z]{3}", bare, re.IGNORECASE))
+                assert cyrillic or not latin if lang != "en" else not cyrillic, key
+    assert len(page_texts(lang)) > 5000
+
+
+def test_importing_the_portal_installs_no_reactor() -> None:
+    """The server chooses its reactor after its imports; klein, which would choose for it, is imported late."""
+    code = "import tarazy.portal.app, tarazy.metrics.exporter, sys; print('twisted.internet.reactor' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
