@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import deque
@@ -38,6 +39,9 @@ from tarazy.pool.chain.transactions import (
 TIMEOUT_SECONDS = 10.0
 LOOK_SECONDS = 0.25
 """How often somebody else's new blocks are looked for between bursts."""
+HURRY_SECONDS = 60.0
+UNHURRIED = 10
+"""Times longer pauses between bursts after the first minute."""
 REMEMBERED_BLOCKS = 1_000
 TRANSACTION_CHANCE = 0.2
 """Of sending a transaction before a block of ours."""
@@ -234,9 +238,12 @@ def _spend(coin: _Coin) -> bytes:
 
 
 def run_network(
-    url: str, *, burst_blocks: int = 10, burst_seconds: float = 4.0, orphan_every: int = 5, seed: int = 1
+    url: str, *, burst_blocks: int = 10, burst_seconds: float = 4.0, orphan_every: int = 7, seed: int = 1
 ) -> None:
     """Be the rest of the network at `url` until SIGTERM or SIGINT.
+
+    In the first minute it is in a hurry, so that rewards mature before the reader's eyes; then it slows down, because
+    regtest halves its subsidy every 150 blocks.
 
     A burst of `burst_blocks` blocks every `burst_seconds`; every `orphan_every`-th block of somebody else is
     orphaned (0: none). While the server is away it asks again, ever less often.
@@ -260,13 +267,16 @@ def run_network(
 
 
 def _mine_until(stopped: threading.Event, network: Network, blocks: int, seconds: float) -> None:
-    looks = max(1, round(seconds / LOOK_SECONDS))
+    begun = time.monotonic()
+    orphaned: list[str] = []
     while not stopped.is_set():
-        orphaned = network.burst(blocks)
-        for _ in range(looks):
+        orphaned += network.burst(blocks)
+        hurried = time.monotonic() - begun < HURRY_SECONDS
+        pause = seconds if hurried else seconds * UNHURRIED
+        for _ in range(max(1, round(pause / LOOK_SECONDS))):
             for name in orphaned:
                 _log.info("network_orphaned", block=name)
-            if stopped.wait(seconds / looks):
+            if stopped.wait(LOOK_SECONDS):
                 return
             orphaned = network.look()
 

@@ -25,8 +25,8 @@ from tarazy.pool.blocks import BlockStore, FoundBlock
 from tarazy.pool.clock import Clock
 from tarazy.pool.repeat import Repeat
 
-_FOLD_SECONDS = 0.5
-_FOLD_SHARES = 50_000
+_FOLD_SECONDS = 2.0
+_FOLD_SHARES = 200_000
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
 _READINGS_HELD = 100_000

@@ -180,12 +180,17 @@ def render(snapshot: Snapshot | None, portal: str, stratum: str, report: str | N
         f"{hashrate(overview['hashrate'])}, {overview['ready_connections']} miners at work, height "
         f"{overview['chain']['tip_height']}, {shares['accepted']:,} shares accepted, {shares['stale']:,} stale"
     )
+    ill = Text("".join(f"\n{part} does not work, see the server's log" for part in _ill(snapshot)), "bold red")
     return Group(
-        Panel(Group(head, Text(line, "bold"))),
+        Panel(Group(head, Text(line, "bold") + ill)),
         _miners(snapshot),
         _side_by_side(_blocks(snapshot), _division(snapshot)),
         _side_by_side(_refusals(snapshot), _energy(snapshot)),
     )
+
+
+def _ill(snapshot: Snapshot) -> list[str]:
+    return [part["part"] for part in snapshot.overview["health"] if not part["ok"]]
 
 
 def one_line(snapshot: Snapshot) -> str:
@@ -197,4 +202,5 @@ def one_line(snapshot: Snapshot) -> str:
     return (
         f"{hashrate(overview['hashrate'])}  shares {overview['shares']['accepted']}  blocks: {blocks or 'none yet'}  "
         f"energy {_kwh(energy)} kWh  refused: {', '.join(refused) or 'nobody yet'}"
+        + "".join(f"  {part} DOES NOT WORK" for part in _ill(snapshot))
     )
