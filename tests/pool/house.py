@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -16,7 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from click.testing import CliRunner, Result
+
 from tarazy.config.settings import Settings
+from tarazy.pool.cli import main
 from tarazy.pool.demo.prepare import free_ports, prepare
 from tarazy.pool.demo.scenario import demo_settings
 
@@ -93,7 +95,7 @@ class House:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str) -> Result:
         """Run a `tarazy` command with this server's settings."""
         return run_command(*arguments, "-c", str(self.prepared.path))
 
@@ -109,12 +111,14 @@ class House:
         return body.decode()
 
 
-def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `tarazy` as a user would, in a terminal of 160 columns."""
-    environment = os.environ | {"COLUMNS": "160"}
-    return subprocess.run(
-        [sys.executable, "-m", "tarazy", *arguments], capture_output=True, text=True, timeout=120, env=environment
-    )
+def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `tarazy` as a user would."""
+    return subprocess.run([sys.executable, "-m", "tarazy", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def run_command(*arguments: str) -> Result:
+    """Run a `tarazy` command in this process, which spares the seconds of a start."""
+    return CliRunner(env={"COLUMNS": "160"}).invoke(main, arguments, prog_name="tarazy")
 
 
 class Client:

@@ -55,7 +55,7 @@ def test_accepted_shares_reach_the_page_and_the_metrics(house: House) -> None:
 
     wait_until(shown)
     assert f'tarazy_shares_total{{result="accepted"}} {accepted}.0' in house.metrics()
-    assert house.command("status").returncode == 0
+    assert house.command("status").exit_code == 0
     client.close()
     assert house.stop() == 0
 
@@ -66,7 +66,7 @@ def test_revoking_a_licence_ends_its_connections_within_a_second(house: House) -
     assert client.login("altyn.rig")["result"] is True
     assert other.login("dala.rig")["result"] is True
     done = house.command("register", "revoke", "DEMO-0001", "--reason", "test")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     revoked = time.monotonic()
     while client.read() is not None:
         pass
@@ -85,7 +85,7 @@ def test_an_expiring_licence_ends_to_the_second(house: House) -> None:
     until = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
     row = {**expiring_licence(datetime.now(UTC)), "valid_to": until, "licence": "TEST-1", "party": "belgisiz"}
     house.directory.joinpath("licence.csv").write_text(";".join(row) + "\n" + ";".join(row.values()) + "\n")
-    assert house.command("register", "import", str(house.directory / "licence.csv")).returncode == 0
+    assert house.command("register", "import", str(house.directory / "licence.csv")).exit_code == 0
     client = Client(house.settings.stratum.port)
     assert wait_until(lambda: Client(house.settings.stratum.port).login("belgisiz.rig")["result"])
     assert client.login("belgisiz.rig")["result"] is True

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -40,9 +41,9 @@ def read_snapshot(portal: str) -> Snapshot | None:
         return Snapshot(
             overview=get("overview"),
             miners=get("miners")["items"],
-            blocks=get("blocks?limit=8")["items"],
+            blocks=get("blocks?limit=6")["items"],
             distributions=get("distributions?limit=4")["items"],
-            refusals=get("refusals?limit=8")["items"],
+            refusals=get("refusals?limit=6")["items"],
             sites=get("energy")["sites"],
         )
     except (URLError, OSError, ValueError):
@@ -66,8 +67,12 @@ def _kwh(wh: int | None) -> str:
     return "–" if wh is None else f"{wh / 1000:,.1f}"
 
 
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", expand=True, box=SIMPLE_HEAD)
+
+
 def _miners(snapshot: Snapshot) -> Table:
-    table = Table(title="Parties", title_justify="left", expand=True)
+    table = _table("Parties")
     for column in (
         "party",
         "admitted",
@@ -95,7 +100,7 @@ def _miners(snapshot: Snapshot) -> Table:
 
 
 def _blocks(snapshot: Snapshot) -> Table:
-    table = Table(title="Blocks of the pool", title_justify="left", expand=True)
+    table = _table("Blocks of the pool")
     for column in ("height", "state", "reward BTC", "found by"):
         table.add_column(column, justify="right" if column in ("height", "reward BTC") else "left")
     for block in snapshot.blocks:
@@ -111,7 +116,9 @@ def _blocks(snapshot: Snapshot) -> Table:
 
 
 def _division(snapshot: Snapshot) -> Table:
-    table = Table(title="Rewards divided: reward = miners + fee + remainder", title_justify="left", expand=True)
+    table = Table(
+        title="Rewards divided: reward = miners + fee + remainder", title_justify="left", expand=True, box=SIMPLE_HEAD
+    )
     for column in ("round", "reward", "miners", "fee", "rest", "state"):
         table.add_column(column, justify="left" if column == "state" else "right")
     for row in snapshot.distributions:
@@ -128,7 +135,7 @@ def _division(snapshot: Snapshot) -> Table:
 
 
 def _refusals(snapshot: Snapshot) -> Table:
-    table = Table(title="Refused", title_justify="left", expand=True)
+    table = _table("Refused")
     for column in ("account", "reasons", "times"):
         table.add_column(column, justify="right" if column == "times" else "left")
     for row in snapshot.refusals:
@@ -137,7 +144,7 @@ def _refusals(snapshot: Snapshot) -> Table:
 
 
 def _energy(snapshot: Snapshot) -> Table:
-    table = Table(title="Energy by site", title_justify="left", expand=True)
+    table = _table("Energy by site")
     for column in ("site", "kW", "kWh metered", "kWh not allocated"):
         table.add_column(column, justify="left" if column == "site" else "right")
     for site in snapshot.sites:

@@ -1,0 +1,111 @@
+"""The commands: what they print, what they refuse and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.pool.house import House, run_command, run_process
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """Settings, ledger and registers, without a running server."""
+    return House(tmp_path_factory.mktemp("cli") / "pool")
+
+
+def test_help_names_every_command() -> None:
+    """A reader of `--help` finds the contract's commands."""
+    text = run_command("--help").stdout
+    for command in ("bench", "check", "db", "demo", "mine", "register", "report", "serve", "status"):
+        assert command in text
+
+
+def test_faulty_settings_are_one_line_each(tmp_path: Path) -> None:
+    """Exit code 2 with file, path inside it and cure; no traceback."""
+    file = tmp_path / "tarazy.yaml"
+    missing = run_command("check", "-c", str(file))
+    assert (missing.exit_code, "no such file" in missing.stderr) == (2, True)
+    file.write_text("data: data\nchain: {kind: embedded}\naccreditation: {server: s}\npool: {name: x, fee_ppm: many}\n")
+    faulty = run_process("serve", "-c", str(file))
+    assert faulty.returncode == 2
+    assert "pool.payout_address" in faulty.stderr
+    assert "pool.fee_ppm" in faulty.stderr
+    assert "Traceback" not in faulty.stderr
+
+
+def test_check_finds_all_well_then_wanting(house: House, tmp_path: Path) -> None:
+    """Exit code 0 when fine; 1 with a cure when the database has no tables."""
+    fine = house.command("check", "--json")
+    assert fine.exit_code == 0, fine.stdout
+    assert all(found["fine"] for found in json.loads(fine.stdout))
+    other = tmp_path / "tarazy.yaml"
+    other.write_text(house.prepared.path.read_text().replace("data: data", "data: elsewhere"))
+    wanting = run_command("check", "-c", str(other))
+    assert wanting.exit_code == 1
+    assert "tarazy db upgrade" in wanting.stdout
+    assert run_command("db", "upgrade", "-c", str(other)).exit_code == 0
+    assert "certificate" in run_command("check", "-c", str(other)).stdout
+
+
+def test_server_refuses_what_check_finds(tmp_path: Path, house: House) -> None:
+    """It never upgrades by itself; it says what to run."""
+    other = tmp_path / "tarazy.yaml"
+    other.write_text(house.prepared.path.read_text())
+    refused = run_process("serve", "-c", str(other))
+    assert refused.returncode == 1
+    assert "tarazy db upgrade" in refused.stderr
+
+
+def test_import_is_all_or_nothing(house: House, tmp_path: Path) -> None:
+    """One bad row among good ones: place and cure are told, and nothing is recorded."""
+    template = house.command("register", "export", "party").stdout.splitlines()
+    good = template[1].replace("altyn", "zhana").replace("240140000011", "180540000002")
+    bad = good.replace("zhana", "eski").replace("180540000002", "180540000003")
+    file = tmp_path / "party.csv"
+    file.write_text("\n".join([template[0], good, bad]), encoding="utf-8")
+    refused = house.command("register", "import", str(file))
+    assert refused.exit_code == 1
+    assert "row 3" in refused.stderr
+    assert "bin" in refused.stderr
+    assert "zhana" not in house.command("register", "show", "party", "--json").stdout
+    file.write_text("\n".join([template[0], good]), encoding="utf-8")
+    assert json.loads(house.command("register", "import", str(file), "--json").stdout)["added"] == {"party": 1}
+    assert "zhana" in house.command("register", "show", "party", "--json").stdout
+
+
+def test_registers_can_be_described_and_exported(house: House, tmp_path: Path) -> None:
+    """What is exported can be imported again, and then changes nothing."""
+    columns = json.loads(run_command("register", "columns", "licence", "--json").stdout)
+    assert [column["name"] for column in columns][:2] == ["licence", "party"]
+    file = tmp_path / "site.csv"
+    assert house.command("register", "export", "site", "-o", str(file)).exit_code == 0
+    again = json.loads(house.command("register", "import", str(file), "--json").stdout)
+    assert (again["added"], again["unchanged"]) == ({}, {"site": 2})
+
+
+def test_report_is_built_twice_with_the_same_bytes(house: House, tmp_path: Path) -> None:
+    """Invariant 6, through the command; a moment without a zone or in the future is refused."""
+    built = house.command("report", "build", "accreditation", "-o", str(tmp_path), "--json")
+    assert built.exit_code == 0, built.stderr
+    answer = json.loads(built.stdout)
+    before = {path: Path(path).read_bytes() for path in answer["paths"]}
+    again = house.command(
+        "report", "build", "accreditation", "-o", str(tmp_path), "--as-of", answer["as_of"].replace("Z", "+00:00")
+    )
+    assert again.stdout.split() == answer["paths"]
+    assert {path: Path(path).read_bytes() for path in answer["paths"]} == before
+    zoneless = house.command("report", "build", "accreditation", "--as-of", "2026-03-03T12:00:00")
+    assert (zoneless.exit_code, "no zone" in zoneless.stderr) == (2, True)
+    future = house.command("report", "build", "accreditation", "--as-of", "2999-01-01T00:00:00+05:00")
+    assert (future.exit_code, "future" in future.stderr) == (1, True)
+
+
+def test_commands_without_their_counterpart_say_so(house: House) -> None:
+    """No server behind `status`, no address behind `mine`."""
+    status = house.command("status")
+    assert (status.exit_code, "tarazy serve" in status.stderr) == (1, True)
+    mine = run_command("mine", "http://nowhere", "--user", "a.b")
+    assert (mine.exit_code, "stratum+tcp" in mine.stderr) == (2, True)

@@ -1,0 +1,116 @@
+"""The demo as a user runs it, and the wheel as a user installs it: the second run comes from the wheel."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import tarazy
+from tarazy.pool.demo.prepare import free_ports
+from tarazy.pool.demo.scenario import demo_settings
+
+CHECKOUT = Path(tarazy.__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo directory whose settings name free ports."""
+    made = tmp_path_factory.mktemp("demo")
+    stratum, portal, metrics, peer = free_ports(4)
+    settings = demo_settings(peer_port=peer)
+    settings["stratum"]["port"] = stratum
+    settings |= {"portal": {"port": portal}, "metrics": {"port": metrics}}
+    (made / "tarazy.yaml").write_text(yaml.safe_dump(settings))
+    return made
+
+
+def run_demo(directory: Path, seconds: int, environment: dict[str, str], where: Path) -> dict[str, Any]:
+    """`tarazy demo --for … --summary …`; what it wrote."""
+    summary = directory / "summary.json"
+    command = [sys.executable, "-m", "tarazy", "demo", "--data", str(directory), "--for", str(seconds)]
+    done = subprocess.run(
+        [*command, "--summary", str(summary)],
+        capture_output=True,
+        text=True,
+        timeout=seconds + 120,
+        env=os.environ | environment,
+        cwd=where,
+    )
+    logs = "\n".join(log.read_text()[-1500:] for log in (directory / "logs").glob("server*.log"))
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs}"
+    happened: dict[str, Any] = json.loads(summary.read_text())
+    return happened
+
+
+@pytest.fixture(scope="module")
+def first_run(directory: Path) -> dict[str, Any]:
+    """A run of 45 seconds."""
+    return run_demo(directory, 45, {}, directory)
+
+
+def test_the_main_job_is_done(first_run: dict[str, Any]) -> None:
+    """Blocks, shares of three parties, exact distributions, refusals with reasons, energy."""
+    assert len(first_run["blocks"]) >= 3
+    assert first_run["shares"]["accepted"] >= 30
+    divided = first_run["distributions"]
+    assert divided
+    for row in divided:
+        assert row["reward"] == row["fee"] + row["remainder"] + sum(row["credits"].values())
+    assert {party for row in divided for party in row["credits"]} >= {"altyn", "dala", "samal"}
+    assert all(first_run["energy_wh"][party] > 0 for party in ("altyn", "dala", "samal"))
+    reasons = {row["party"]: set(row["reasons"]) for row in first_run["refused"]}
+    assert reasons["belgisiz"] == {"no-licence"}
+    assert "foreign-address" in reasons["alys"]
+    assert reasons["kokshe"] == {"licence-expired"}
+
+
+def test_rewards_mature_and_a_block_is_orphaned(first_run: dict[str, Any]) -> None:
+    """The rest of the network buries the first blocks within the run, and takes one away."""
+    states = {block["state"] for block in first_run["blocks"]}
+    assert {"mature", "orphaned"} <= states
+    assert any(row["state"] == "final" for row in first_run["distributions"])
+
+
+def test_the_reports_open(first_run: dict[str, Any]) -> None:
+    """JSON that is JSON, PDFs that are PDFs, digests that agree."""
+    paths = {Path(path).suffix: Path(path) for path in first_run["reports"]}
+    assert json.loads(paths[".json"].read_text())["kind"] == "accreditation"
+    assert paths[".pdf"].read_bytes().startswith(b"%PDF-")
+    for line in paths[".sha256"].read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((paths[".sha256"].parent / name).read_bytes()).hexdigest() == digest
+
+
+def test_a_second_run_from_the_wheel_goes_on(first_run: dict[str, Any], directory: Path, tmp_path: Path) -> None:
+    """The wheel holds all its data (rules, fonts, pages, address blocks) and continues the first run's chain."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(installed), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    elsewhere = {"PYTHONPATH": str(installed)}
+    where = subprocess.run(
+        [sys.executable, "-c", "import tarazy; print(tarazy.__file__)"],
+        capture_output=True,
+        text=True,
+        env=os.environ | elsewhere,
+        cwd=tmp_path,
+    )
+    assert where.stdout.startswith(str(installed))
+    second = run_demo(directory, 15, elsewhere, tmp_path)
+    highest = max(block["height"] for block in first_run["blocks"])
+    assert second["blocks"]
+    assert all(block["height"] > highest for block in second["blocks"])
+    assert second["shares"]["accepted"] >= 5
+    assert "kokshe" in {party for row in second["distributions"] for party in row["credits"]} | {
+        block["party"] for block in second["blocks"]
+    } | set(second["energy_wh"])
