@@ -78,7 +78,7 @@ class Journal:
         self._leased = self._connection + LEASE
         try:
             file.write(Batch(0, connections=self._leased))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise JournalError(f"{file.path}: cannot be written: {error}") from error
         self._next = Batch(self._sequence + 1)
         self._waiting: list[_Done] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import secrets
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
@@ -118,6 +119,7 @@ class JournalFile:
         except JournalError:
             self._lock.close()
             raise
+        self._inode = path.stat().st_ino
 
     def last_sequence(self) -> int:
         """The number of the last share on disk; 0 before the first."""
@@ -141,7 +143,12 @@ class JournalFile:
         return _number(self._connection, "SELECT value FROM meta WHERE key = 'connections'")
 
     def write(self, batch: Batch) -> None:
-        """Write `batch` as one durable commit. Raises `sqlite3.Error`; then nothing of it is in the file."""
+        """Write `batch` as one durable commit. Raises `sqlite3.Error` or OSError; then nothing of it is in the file.
+
+        A file that was moved or removed under us still takes writes, which nobody would find again: that is an error.
+        """
+        if self.path.stat().st_ino != self._inode:
+            raise FileNotFoundError(f"{self.path}: another file is in its place; put the journal back, then restart")
         execute, executemany = self._connection.execute, self._connection.executemany
         execute("BEGIN IMMEDIATE")
         try:
@@ -179,6 +186,8 @@ class JournalReader:
             raise JournalError(f"{path}: no such file; gateway {gateway} makes it when it starts")
         self.path = path
         self._connection = _open(path, gateway, writing=False)
+        self.identity = _number(self._connection, "SELECT value FROM meta WHERE key = 'identity'")
+        """Drawn when the file was made: tells a journal from another of the same gateway."""
 
     def last_sequence(self) -> int:
         """The number of the last share on disk; 0 before the first."""
@@ -292,7 +301,8 @@ def _prepare(connection: sqlite3.Connection, gateway: int) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     if not _number(connection, "SELECT count(*) FROM sqlite_schema"):
         connection.executescript(f"BEGIN; {_SCHEMA}")
-        meta = (("layout", LAYOUT), ("gateway", gateway), ("connections", 0))
+        identity = secrets.randbits(62)
+        meta = (("layout", LAYOUT), ("gateway", gateway), ("connections", 0), ("identity", identity))
         connection.executemany("INSERT INTO meta VALUES (?,?)", meta)
         connection.execute("COMMIT")
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Float, Row, Select, cast, func, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.distribution import DistributionState
+from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.ledger import IMMATURE, PAYABLE
-from tarazy.stratum.difficulty import hashes_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SHORTEST_WINDOW = timedelta(seconds=60)
+
+rough_weight = func.sum(cast(tables.tally.c.weight, Float))
+"""Work as a float: good for a rate, never for a division."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,16 @@ class Balance:
     immature: int = 0
     """Credited, but the blocks may still be lost."""
     payable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Work of a party in some span."""
+
+    weight: float = 0.0
+    shares: int = 0
+    stale_shares: int = 0
+    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,8 @@ class BookedDistribution:
     booked_at: datetime
     credits: dict[str, int]
     """Satoshi by party, in order of party."""
+    weights: dict[str, int]
+    """Work credited, by party."""
 
 
 def balances_by_party(connection: Connection) -> dict[str, Balance]:
@@ -58,10 +74,12 @@ def distributions(connection: Connection, booked_since: datetime, known_at: date
     """Distributions booked since `booked_since`, in order, as they were known at `known_at` (invariant 6)."""
     table, credit = tables.distribution, tables.credit
     booked = table.c.booked_at.between(booked_since, known_at)
-    parts = select(credit.c.distribution, credit.c.party, credit.c.amount).join(table).where(booked)
+    parts = select(credit).join(table).where(booked)
     credits: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    weights: defaultdict[int, dict[str, int]] = defaultdict(dict)
     for row in connection.execute(parts.order_by(credit.c.distribution, credit.c.party)):
         credits[row.distribution][row.party] = row.amount
+        weights[row.distribution][row.party] = row.weight
     rows = connection.execute(select(table).where(booked).order_by(table.c.distribution))
     return [
         BookedDistribution(
@@ -77,6 +95,7 @@ def distributions(connection: Connection, booked_since: datetime, known_at: date
             _state_at(row, known_at),
             row.booked_at,
             credits[row.distribution],
+            weights[row.distribution],
         )
         for row in rows
     ]
@@ -90,14 +109,46 @@ def _state_at(row: Row[tuple[object, ...]], instant: datetime) -> DistributionSt
     return DistributionState.IMMATURE
 
 
-def hashrate_by_party(connection: Connection, now: datetime, seconds: int, interval_seconds: int) -> dict[str, int]:
-    """Hashes per second of each party: credited work of the intervals that reach into the last `seconds`."""
-    table = tables.tally
-    window = timedelta(seconds=seconds)
-    since = now - window - (now - window - _EPOCH) % timedelta(seconds=interval_seconds)
-    query = select(table.c.party, table.c.weight).where(table.c.interval_start >= since)
-    covered = int((now - since).total_seconds())
-    return {party: hashes_of(weight) // covered for party, weight in _sums(connection, query).items()}
+def present_work(connection: Connection, now: datetime, interval_seconds: int) -> tuple[dict[str, Work], float]:
+    """Work by party in the present hash rate's window, and the window's seconds.
+
+    The window holds the intervals of at least `SHORTEST_WINDOW` before the running one; it begins with the
+    first work when that is later.
+    """
+    whole = math.ceil(SHORTEST_WINDOW.total_seconds() / interval_seconds)
+    start = floor_to(now, interval_seconds) - timedelta(seconds=whole * interval_seconds)
+    tally = tables.tally
+    query = (
+        select(
+            tally.c.party,
+            rough_weight.label("weight"),
+            func.sum(tally.c.shares).label("shares"),
+            func.sum(tally.c.stale_shares).label("stale_shares"),
+            func.count(tally.c.account.concat(".").concat(tally.c.worker).distinct()).label("workers"),
+        )
+        .where(tally.c.interval_start >= start)
+        .group_by(tally.c.party)
+    )
+    rows = connection.execute(query).all()
+    earliest = connection.scalar(select(func.min(tally.c.interval_start)))
+    begun = max(start, earliest) if earliest else start
+    work = {row.party: Work(row.weight, int(row.shares), int(row.stale_shares), row.workers) for row in rows}
+    return work, (now - begun).total_seconds()
+
+
+def open_round(connection: Connection) -> tuple[int, datetime] | None:
+    """Number of the open round and when it was opened."""
+    table = tables.round_
+    query = select(table.c.round, table.c.opened_at).where(table.c.closed_at.is_(None))
+    row = connection.execute(query.order_by(table.c.round.desc()).limit(1)).first()
+    return (row.round, row.opened_at) if row else None
+
+
+def block_counts(connection: Connection) -> dict[str, int]:
+    """Number of blocks by state."""
+    state = tables.block.c.state
+    query = select(state, func.count().label("blocks")).group_by(state)
+    return {row.state: row.blocks for row in connection.execute(query)}
 
 
 def work_by_site_interval(connection: Connection, site: str, start: datetime, end: datetime) -> dict[str, int]:

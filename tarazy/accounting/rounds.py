@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
@@ -55,6 +56,8 @@ class Folded:
     """Displayed hashes of the blocks that closed a round."""
     complete: bool
     """Whether the journal held no more."""
+    sequence: int
+    """The last share that is folded now."""
 
 
 @dataclass(slots=True)
@@ -79,15 +82,10 @@ def fold(
     its last share; the round keeps where each journal stood and `fee_ppm`, the pool's fee in force. Belongs
     into one transaction. Raises `FoldError`.
     """
-    sequence, position = _cursor(connection, gateway)
+    sequence, position = require_journal(connection, reader, gateway)
     segments, blocks, complete = reader.since(sequence, position, limit)
-    if not segments and reader.last_sequence() < sequence:
-        raise FoldError(
-            f"{reader.path}: ends at share {reader.last_sequence()}, but {sequence} are folded; bring the "
-            "right file back, or start this gateway with a new number"
-        )
     end = segments[-1].last_sequence if segments else sequence
-    due = [(number, block) for number, block in blocks if complete or block.sequence <= end]
+    due = list(takewhile(lambda numbered: complete or numbered[1].sequence <= end, blocks))
     if segments or due:
         first = SHARE.unpack_from(segments[0].shares)[0] if segments else due[0][1].found_at_us
         number = _open_round(connection, _instant(first))
@@ -100,9 +98,29 @@ def fold(
                 _close(connection, gateway, number, sequence, block, names[block.name], fee_ppm)
                 number += 1
         position = due[-1][0] if due else position
-        upsert(connection, tables.gateway, [{"gateway": gateway, "sequence": end, "block": position}])
+        cursor = {"gateway": gateway, "journal": reader.identity, "sequence": end, "block": position}
+        upsert(connection, tables.gateway, [cursor])
     shares = sum(segment.count for segment in segments)
-    return Folded(shares, tuple(displayed(block.block_hash) for _, block in due), complete)
+    return Folded(shares, tuple(displayed(block.block_hash) for _, block in due), complete, end)
+
+
+def require_journal(connection: Connection, reader: JournalReader, gateway: int) -> tuple[int, int]:
+    """The last share and block of the journal that are folded.
+
+    Raises `FoldError` when another journal was folded so far, or this one has lost shares that were folded: going on
+    would pass over shares in silence.
+    """
+    table = tables.gateway
+    row = connection.execute(select(table).where(table.c.gateway == gateway).with_for_update()).one_or_none()
+    if row is None:
+        return 0, 0
+    cure = "bring the right file back, or start this gateway with a new number"
+    if row.journal != reader.identity:
+        raise FoldError(f"{reader.path}: is not the journal of gateway {gateway} that was folded so far; {cure}")
+    if reader.last_sequence() < row.sequence:
+        ends = f"ends at share {reader.last_sequence()}, but {row.sequence} are folded"
+        raise FoldError(f"{reader.path}: {ends}; {cure}")
+    return row.sequence, row.block
 
 
 def displayed(block_hash: bytes) -> str:
@@ -112,13 +130,6 @@ def displayed(block_hash: bytes) -> str:
 
 def _instant(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _cursor(connection: Connection, gateway: int) -> tuple[int, int]:
-    table = tables.gateway
-    query = select(table.c.sequence, table.c.block).where(table.c.gateway == gateway).with_for_update()
-    row = connection.execute(query).one_or_none()
-    return (row.sequence, row.block) if row else (0, 0)
 
 
 def _open_round(connection: Connection, at: datetime) -> int:

@@ -26,6 +26,7 @@ gateway = Table(
     "gateway",
     metadata,
     Column("gateway", Integer, primary_key=True, autoincrement=False),
+    Column("journal", BigInteger, nullable=False, doc="identity of the journal folded"),
     Column("sequence", BigInteger, nullable=False, doc="last share folded"),
     Column("block", BigInteger, nullable=False, doc="last block of the journal that closed its round"),
 )

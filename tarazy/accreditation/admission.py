@@ -13,8 +13,7 @@ from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.accreditation.geo import Geo, Origin, origin_of, parse_address, range_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import DemoAddress
-
-MAXIMUM_NAME = 127
+from tarazy.stratum.login import is_login
 
 
 class Reason(StrEnum):
@@ -90,25 +89,6 @@ class Decision:
     entries: tuple[EntryReference, ...]
 
 
-def split_name(name: str) -> tuple[str, str]:
-    """Account, folded to lower case, and worker of a login `account` or `account.worker`."""
-    account, _, worker = name.partition(".")
-    return account.lower(), worker
-
-
-def is_name(account: str, worker: str) -> bool:
-    """Whether the two make a login: printable ASCII without `/`, at most 127 bytes, no `_` in front."""
-    name = f"{account}.{worker}" if worker else account
-    return (
-        account != ""
-        and len(name) <= MAXIMUM_NAME
-        and name[0] != "_"
-        and name.isascii()
-        and name.isprintable()
-        and "/" not in name
-    )
-
-
 def decide(
     registers: Registers,
     account: str,
@@ -123,10 +103,10 @@ def decide(
     registers = registers.at(now)
     address = parse_address(peer)
     if address is None:
-        return judge(registers, account, is_name(account, worker), (), Origin.FOREIGN, server, geo.country)
+        return judge(registers, account, is_login(account, worker), (), Origin.FOREIGN, server, geo.country)
     origin = origin_of(address, geo, demo_addresses)
     located = sorted(key for key, site in registers.sites.items() if _contains(site, address))
-    return judge(registers, account, is_name(account, worker), located, origin, server, geo.country)
+    return judge(registers, account, is_login(account, worker), located, origin, server, geo.country)
 
 
 def _contains(site: Site, address: int) -> bool:
@@ -166,6 +146,11 @@ def judge(
         case.refuse(Reason.LOOPBACK_NOT_ALLOWED)
     site = "" if party is None else case.place(registers, party, located, country)
     return case.decision(party.party if party else "", site)
+
+
+def judge_from_sites(registers: Registers, party: Party, sites: Sequence[str], server: str, country: str) -> Decision:
+    """The decision on `party`, were it to connect from the network of `sites` (keys of sites in force)."""
+    return judge(registers, party.account, True, sites, Origin.HOME, server, country)
 
 
 _LICENCE_REASONS = (

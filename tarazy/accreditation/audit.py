@@ -90,9 +90,12 @@ def row_hash(
     return hashlib.sha256((previous_hash + canonical(content)).encode()).hexdigest()
 
 
-def head(connection: Connection) -> AuditHead:
-    """The last row; sequence 0 and zeros when the log is empty."""
-    row = connection.execute(select(audit.c.sequence, audit.c.hash).order_by(audit.c.sequence.desc()).limit(1)).first()
+def head(connection: Connection, before: datetime | None = None) -> AuditHead:
+    """The last row, or the last written before an instant; sequence 0 and zeros when there is none."""
+    newest = select(audit.c.sequence, audit.c.hash).order_by(audit.c.sequence.desc()).limit(1)
+    if before is not None:
+        newest = newest.where(audit.c.at < before)
+    row = connection.execute(newest).first()
     return AuditHead(row.sequence, row.hash) if row else AuditHead(0, FIRST_PREVIOUS_HASH)
 
 

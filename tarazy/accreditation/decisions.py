@@ -154,6 +154,8 @@ class DecisionSummary:
     reasons: tuple[str, ...]
     first: datetime
     last: datetime
+    worker: str = ""
+    """Of the latest decision; empty where logins were counted together or named none."""
     count: int = 0
     sites: set[str] = field(default_factory=set)
     peers: set[str] = field(default_factory=set)
@@ -179,6 +181,7 @@ def decisions_between(connection: Connection, since: datetime, until: datetime) 
         key = (row.kind, row.party or "", row.account or "", reasons)
         summary = found.setdefault(key, DecisionSummary(*key, first, last, first_sequence=row.sequence))
         summary.first, summary.last = min(summary.first, first), max(summary.last, last)
+        summary.worker = body.get("worker", "")
         summary.count += body["count"]
         summary.sites |= {body["site"]} if body.get("site") else set()
         summary.peers |= {body["peer"]} if body.get("peer") else set()

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from tarazy.accreditation.admission import Decision, is_name, judge
+from tarazy.accreditation.admission import Decision, judge
 from tarazy.accreditation.geo import Geo, Origin, origin_of, parse_address, range_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import DemoAddress
+from tarazy.stratum.login import is_login
 
 
 class SiteMap:
@@ -78,7 +79,7 @@ class AdmissionIndex:
             located = compiled.sites.containing(address)
             origin = origin_of(address, self._geo, self._demo_addresses)
         known = account if account in compiled.accounts else None
-        question = (known, is_name(account, worker), located, origin)
+        question = (known, is_login(account, worker), located, origin)
         decision = compiled.decisions.get(question)
         if decision is None:
             decision = judge(compiled.registers, account, question[1], located, origin, self._server, self._geo.country)

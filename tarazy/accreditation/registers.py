@@ -156,7 +156,10 @@ def revoke_licence(
     recorded_at: datetime,
     recorded_by: str,
 ) -> None:
-    """End a licence for good at `since`."""
+    """End a licence for good at `since`. Raises LookupError when it is not in force, or revoked already."""
+    current = as_of(connection, since).licences.get(number)
+    if current is not None and current.status is DocumentStatus.REVOKED:
+        raise LookupError(f"licence {number} is revoked already, since {current.valid_from.isoformat()}")
     restate(
         connection,
         "licence",

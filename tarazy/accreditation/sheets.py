@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +20,13 @@ from tarazy.accreditation.fields import Cell
 MAXIMUM_BYTES = 16 * 2**20
 MAXIMUM_UNPACKED_BYTES = 64 * 2**20
 MAXIMUM_PARTS = 200
+MAXIMUM_ELEMENTS = 4_000_000
+"""XML elements in all sheets: some 100,000 rows of ten cells."""
+MAXIMUM_ROW_ELEMENTS = 1_000
+MAXIMUM_OTHER_ELEMENTS = 100_000
+"""XML elements in a part that is no sheet and no table of texts, such as the styles."""
+MAXIMUM_LINE = 65_536
+"""Characters of a line of CSV."""
 MAXIMUM_ROWS = 100_000
 MAXIMUM_BLANK_ROWS = 10_000
 MAXIMUM_COLUMNS = 40
@@ -123,6 +131,9 @@ def _csv_rows(content: bytes, source: str) -> Iterator[_Row]:
         raise _fail(source, "not UTF-8; save it as CSV UTF-8, or as XLSX", row) from None
     if "\0" in text:
         raise _fail(source, "a binary file, neither CSV nor XLSX; export it anew")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > MAXIMUM_LINE:
+            raise _fail(source, f"the line is longer than {MAXIMUM_LINE} characters; is this a register?", number)
     header = text.partition("\n")[0]
     delimiter = ";" if header.count(";") >= header.count(",") else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -152,14 +163,28 @@ def _xlsx_tables(content: bytes, source: str, kind: str | None) -> Iterator[Iter
 
 
 def _check_archive(content: bytes, source: str) -> None:
-    """Refuse what would unpack to more than it should; the sizes told are those at which unpacking stops."""
+    """Refuse what would cost more than a register may: the parser counts nothing before it has built it."""
+    too_large = _fail(source, f"unpacks to more than {MAXIMUM_UNPACKED_BYTES // 2**20} MiB; split it or use CSV")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+            if len(parts) > MAXIMUM_PARTS or sum(part.file_size for part in parts) > MAXIMUM_UNPACKED_BYTES:
+                raise too_large
+            sheets = 0
+            for part in parts:
+                with archive.open(part) as opened:
+                    xml = opened.read(MAXIMUM_UNPACKED_BYTES + 1)
+                elements = xml.count(b"<")
+                if "worksheets/" in part.filename:
+                    sheets += elements
+                    if any(row.count(b"<") > MAXIMUM_ROW_ELEMENTS for row in xml.split(b"<row")):
+                        raise _fail(source, f"a row has more than {MAXIMUM_COLUMNS} cells; is this a register?")
+                elif not part.filename.endswith("sharedStrings.xml") and elements > MAXIMUM_OTHER_ELEMENTS:
+                    raise _fail(source, f"{part.filename} is too large; copy the values into a new workbook")
+            if sheets > MAXIMUM_ELEMENTS:
+                raise _fail(source, "too many cells; split it or use CSV")
+    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, EOFError, RuntimeError):
         raise _fail(source, "a damaged XLSX file; save it anew") from None
-    if len(parts) > MAXIMUM_PARTS or sum(part.file_size for part in parts) > MAXIMUM_UNPACKED_BYTES:
-        raise _fail(source, f"unpacks to more than {MAXIMUM_UNPACKED_BYTES // 2**20} MiB; split it or use CSV")
 
 
 def _xlsx_rows(sheet: Any, source: str) -> Iterator[_Row]:

@@ -130,9 +130,28 @@ class Registers:
         return {(row.party, row.site): row for row in _newest_first(self.placements)}
 
     @cached_property
+    def sites_by_party(self) -> dict[str, tuple[str, ...]]:
+        """Keys of the sites that each party owns or is placed in, in order."""
+        grouped: dict[str, set[str]] = {}
+        for site in self.sites.values():
+            grouped.setdefault(site.party, set()).add(site.site)
+        for placement in self.placements.values():
+            if placement.site in self.sites:
+                grouped.setdefault(placement.party, set()).add(placement.site)
+        return {party: tuple(sorted(sites)) for party, sites in grouped.items()}
+
+    @cached_property
     def equipment_by_site(self) -> dict[tuple[str, str], Equipment]:
         """One machine of a party at a site, the first recorded, by (party, site)."""
         return {(row.party, row.site): row for row in _newest_first(self.equipment)}
+
+    @cached_property
+    def machines_by_site(self) -> dict[tuple[str, str], list[Equipment]]:
+        """All machines of a party at a site, by (party, site)."""
+        grouped: dict[tuple[str, str], list[Equipment]] = {}
+        for machine in self.equipment.values():
+            grouped.setdefault((machine.party, machine.site), []).append(machine)
+        return grouped
 
     @cached_property
     def equipped_parties(self) -> frozenset[str]:

@@ -131,8 +131,12 @@ class AccreditationSettings(Section):
 
     server: str
     """Key of this server in the register of servers."""
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "KZ"
     demo_addresses: tuple[DemoAddress, ...] = ()
+
+    @property
+    def country(self) -> str:
+        """Where sites, servers and miners must be; the address blocks and the law of no other country are shipped."""
+        return "KZ"
 
 
 class EnergySettings(Section):

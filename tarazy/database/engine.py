@@ -11,6 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+_BUSY_SECONDS = 10
+"""How long SQLite waits for another writer."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -19,14 +22,15 @@ def open_engine(url: str) -> Engine:
     """Engine for `url`.
 
     SQLite gets WAL, `synchronous=FULL`, foreign keys, and transactions that begin with `BEGIN IMMEDIATE`, because
-    the driver's own would leave a SELECT before the first write outside.
+    the driver's own would leave a SELECT before the first write outside. Errors carry no parameters, because they are
+    logged (invariant 12).
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": 30})
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _connect(dbapi_connection: Any, _record: Any) -> None:

@@ -35,7 +35,7 @@ class JournalFacts:
 
     commits: int = 0
     commit_seconds: float = 0.0
-    rows: int = 0
+    shares: int = 0
     healthy: bool = True
     unfolded_shares: int = 0
     """Shares on disk that the office has not folded yet."""

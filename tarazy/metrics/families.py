@@ -45,7 +45,7 @@ def journal(facts: JournalFacts) -> Iterator[Metric]:
     """Series of the share journal."""
     yield _counter("journal_commits", "Group commits of the share journal.", facts.commits)
     yield _counter("journal_commit_seconds", "Time spent in group commits.", facts.commit_seconds)
-    yield _counter("journal_rows", "Rows committed to the share journal.", facts.rows)
+    yield _counter("journal_shares", "Shares committed to the share journal.", facts.shares)
     yield _gauge("journal_healthy", "1 while the journal takes shares, else 0.", facts.healthy)
     yield _gauge("journal_unfolded_shares", "Shares on disk that are not folded yet.", facts.unfolded_shares)
 

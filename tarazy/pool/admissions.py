@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import orjson
+import structlog
 from sqlalchemy import Connection
 
 from tarazy.accreditation import audit
-from tarazy.accreditation.admission import split_name
 from tarazy.accreditation.decisions import DecisionLog
 from tarazy.accreditation.geo import load_geo
 from tarazy.accreditation.index import AdmissionIndex, CompiledRegisters
@@ -16,14 +18,18 @@ from tarazy.accreditation.registers import RegistersVersion, as_of, registers_ve
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import AccreditationSettings
 from tarazy.database.engine import Database
+from tarazy.pool.blocks import write_durably
 from tarazy.pool.clock import Clock, Timer
 from tarazy.pool.repeat import Repeat
+from tarazy.stratum.login import split_login
 from tarazy.stratum.ports import Admission
 
 _FOLLOW_SECONDS = 0.4
 """Two looks at the registers within the second in which a change must take hold (invariant 4)."""
 _KEEP_SECONDS = 1.0
 _LONGEST_TIMER = timedelta(hours=1)
+
+_log = structlog.get_logger()
 
 
 class Admissions:
@@ -33,7 +39,9 @@ class Admissions:
     written.
     """
 
-    def __init__(self, clock: Clock, database: Database, settings: AccreditationSettings) -> None:
+    def __init__(self, clock: Clock, database: Database, settings: AccreditationSettings, pending: Path) -> None:
+        """`pending`: file that takes the decisions which the database could not take at the end."""
+        self._pending = pending
         self._clock = clock
         self._database = database
         self._index = AdmissionIndex(settings.server, load_geo(settings.country), settings.demo_addresses)
@@ -42,7 +50,7 @@ class Admissions:
         self._version: RegistersVersion | None = None
         self._timer: Timer | None = None
         self._on_change: Callable[[], None] = lambda: None
-        self.registers: Registers | None = None
+        self.registers = Registers({}, datetime.now(UTC))
         """The newest, at the instant they were read."""
         self.follow = Repeat(clock, "follow_registers", _FOLLOW_SECONDS, self.refresh)
         self.keep = Repeat(clock, "keep_decisions", _KEEP_SECONDS, self._write_decisions)
@@ -50,6 +58,11 @@ class Admissions:
     async def start(self) -> None:
         """Read the registers once, then follow them. Fails when the database does."""
         await self.refresh()
+        if self._pending.exists():
+            lines = self._pending.read_bytes().splitlines()
+            self._unwritten = [audit.AuditEvent(**orjson.loads(line)) for line in lines]
+            await self._write_decisions()
+            self._pending.unlink()
         self.follow.start()
         self.keep.start()
 
@@ -60,7 +73,11 @@ class Admissions:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._unwritten += self._decisions.take(datetime.now(UTC), everything=True)
-        await self._write_decisions()
+        try:
+            await self._write_decisions()
+        except Exception:
+            write_durably(self._pending, b"\n".join(map(orjson.dumps, self._unwritten)))
+            _log.warning("decisions_pending", count=len(self._unwritten), file=str(self._pending))
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a decision may come out differently than before."""
@@ -68,7 +85,7 @@ class Admissions:
 
     def admit(self, name: str, password: str, peer: str) -> Admission:
         """Decide, and note the decision for the audit log (a port of the Stratum server)."""
-        account, worker = split_name(name)
+        account, worker = split_login(name)
         now = datetime.now(UTC)
         decision = self._index.decide(account, worker, peer, now)
         self._decisions.add(decision, account, worker, peer, now)
@@ -103,9 +120,12 @@ class Admissions:
         self._on_change()
 
     async def _write_decisions(self) -> None:
-        now = datetime.now(UTC)
-        self._unwritten += self._decisions.take(now)
+        self._unwritten += self._decisions.take(datetime.now(UTC))
         if self._unwritten:
             events = list(self._unwritten)
-            await self._database.run(audit.append, events, now)
+            await self._database.run(_append, events)
             del self._unwritten[: len(events)]
+
+
+def _append(connection: Connection, events: list[audit.AuditEvent]) -> None:
+    audit.append(connection, events, datetime.now(UTC))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -38,8 +38,6 @@ class FoundBlock:
     confirmations: int = 0
     reason: str = ""
     """The chain's word when rejected."""
-    details: Mapping[str, str | int] = field(default_factory=dict)
-    """What the finder's gateway keeps with it."""
 
 
 OnState = Callable[[str, BlockState, int], None]
@@ -91,7 +89,7 @@ class BlockStore:
             if call is not None and call.active():
                 call.cancel()
 
-    def found(self, block: bytes, details: Mapping[str, str | int] | None = None) -> FoundBlock:
+    def found(self, block: bytes) -> FoundBlock:
         """Write a block to disk, durably, before anything else happens to it (invariant 5); then submit it.
 
         One that is kept already is not submitted again (C-089). Should the disk fail, the block is submitted
@@ -101,20 +99,14 @@ class BlockStore:
         if name in self._blocks:
             return self._blocks[name]
         try:
-            _write_durably(self._path(name), block)
+            write_durably(self._path(name), block)
         except OSError as error:
             _log.error("block_not_written", block=name, reason=str(error))
-        self._blocks[name] = self._describe(name, block, details or {})
+        self._blocks[name] = self._describe(name, block)
         self._record(name)
         self._tell(self._blocks[name])
         self._submit(name, block)
         return self._blocks[name]
-
-    def annotate(self, name: str, details: Mapping[str, str | int]) -> None:
-        """Keep more facts with a block, such as the number of its share; without such a block do nothing."""
-        if block := self._blocks.get(name):
-            self._blocks[name] = replace(block, details={**block.details, **details})
-            self._record(name)
 
     def archive(self, name: str) -> None:
         """Move a block's files to `settled/` and forget it: its last state is booked elsewhere."""
@@ -213,7 +205,7 @@ class BlockStore:
     def _record(self, name: str) -> None:
         text = json.dumps(asdict(self._blocks[name]), indent=1, sort_keys=True)
         try:
-            _write_durably(self._path(name, ".json"), text.encode())
+            write_durably(self._path(name, ".json"), text.encode())
         except OSError as error:
             _log.error("block_state_not_written", block=name, reason=str(error))
 
@@ -222,15 +214,15 @@ class BlockStore:
             kept = json.loads(path.with_suffix(".json").read_text())
             return FoundBlock(**(kept | {"state": BlockState(kept["state"])}))
         except (OSError, ValueError, TypeError, KeyError):
-            return self._describe(path.stem, path.read_bytes(), {})
+            return self._describe(path.stem, path.read_bytes())
 
-    def _describe(self, name: str, block: bytes, details: Mapping[str, str | int]) -> FoundBlock:
+    def _describe(self, name: str, block: bytes) -> FoundBlock:
         try:
             height = coinbase_height(block_coinbase(block))
-            return FoundBlock(name, height, reward_of(block, self._payout_script), details=dict(details))
+            return FoundBlock(name, height, reward_of(block, self._payout_script))
         except ValueError as error:
             _log.error("block_unreadable", block=name, reason=str(error))
-            return FoundBlock(name, 0, 0, details=dict(details))
+            return FoundBlock(name, 0, 0)
 
     def _path(self, name: str, suffix: str = ".block") -> Path:
         return self._directory / f"{name}{suffix}"
@@ -242,7 +234,7 @@ def _is_followed(block: FoundBlock, tip_height: int) -> bool:
     return block.state in (BlockState.SUBMITTED, BlockState.CONNECTED)
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes) -> None:
     """Write a file: after the return it is on disk; after a crash before, it is there whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:

@@ -17,6 +17,8 @@ from tarazy.stratum.job import Job, JobNumbers
 
 KEEP_SECONDS = 600.0
 """A template is kept this long, as shares of its job may still turn out to be blocks …"""
+KEEP_AT_LEAST = 64
+"""… and however old, while there are few: a connection remembers its last 40 jobs, and a block on any counts …"""
 KEEP_JOBS = 4_096
 """… but never more than so many of them."""
 RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
@@ -121,7 +123,9 @@ class TemplateFollower:
     def _keep(self, job: Job, template: Template) -> None:
         now = self._clock.seconds()
         self._kept[job.number] = (now, job, template)
-        while len(self._kept) > KEEP_JOBS or next(iter(self._kept.values()))[0] < now - KEEP_SECONDS:
+        while len(self._kept) > KEEP_JOBS or (
+            len(self._kept) > KEEP_AT_LEAST and next(iter(self._kept.values()))[0] < now - KEEP_SECONDS
+        ):
             self._kept.popitem(last=False)
 
     def _succeeded(self, _result: None) -> None:

@@ -97,11 +97,13 @@ class Gateway:
         self.job: Job | None = None
         """The newest."""
         self.job_at = datetime.now(UTC)
+        self.port = settings.stratum.port
+        """The one it listens on, once started."""
         settings.journal_path.parent.mkdir(parents=True, exist_ok=True)
         file = JournalFile(settings.journal_path, settings.gateway)
         numbers = JobNumbers(max(int(time.time()), (file.last_job() >> 32) + 1))
         entered = file.blocks()
-        self.journal = Journal(file, loop.call_soon_threadsafe)
+        self.journal = Journal(file, loop.call_soon_threadsafe, lambda healthy, _: self.server.hand_out(healthy))
         payout_script = address_script(settings.pool.payout_address)
         self.blocks = BlockStore(settings.data / "blocks", chain, reactor, payout_script, _log_state)
         mask = int(settings.stratum.version_mask, 16)
@@ -126,14 +128,14 @@ class Gateway:
         )
         self._first_job: Deferred[None] = Deferred()
 
-    async def start(self) -> int:
-        """Listen as soon as there is work to hand out. Returns the port."""
+    async def start(self) -> None:
+        """Listen as soon as there is work to hand out."""
         self._found.start()
         self.blocks.start()
         self.follower.start()
         await self._first_job
         self.admissions.on_change(self.server.reconsider)
-        return self.server.start()
+        self.port = self.server.start()
 
     async def stop(self) -> None:
         """End the connections, commit what waits, leave the chain."""

@@ -10,13 +10,15 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.blocks import BlockStateError, open_blocks, set_block_state
 from tarazy.accounting.distribution import reconcile
+from tarazy.accounting.energy.allocation import fleet_efficiency
 from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.modbus import Meter, Reading
 from tarazy.accounting.energy.poller import MeterPoller
+from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.journal_file import JournalReader
 from tarazy.accounting.queries import work_by_site_interval
-from tarazy.accounting.rounds import Folded, fold
+from tarazy.accounting.rounds import Folded, fold, require_journal
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
@@ -54,15 +56,19 @@ class Office:
         self._reader = JournalReader(settings.journal_path, settings.gateway)
         self._readings: list[Reading] = []
         self.meters: list[Meter] = []
-        """Those polled at present."""
-        self.folded_shares = 0
-        """Since the start."""
+        """Those of a known profile."""
+        self.meters_answer = True
+        """Whether every meter of the register gave a good reading the last time it was asked."""
+        self.folded_sequence = 0
+        """The last share that is folded."""
+        self._answers: dict[str, str] = {}
         self._poller = MeterPoller(self._take_reading, lambda: datetime.now(UTC), settings.energy.poll_seconds)
         self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
-    def start(self) -> None:
-        """Begin."""
+    async def start(self) -> None:
+        """Begin. Raises `FoldError` when the journal is not the one that was folded so far."""
+        await self._database.run(require_journal, self._reader, self._settings.gateway)
         self.books.start()
         self.energy.start()
 
@@ -72,7 +78,7 @@ class Office:
         await self._poller.stop()
         await self.books.stop()
         try:
-            await self.keep_energy()
+            await self._settle_energy()
             await self.keep_books()
         finally:
             self._reader.close()
@@ -82,29 +88,31 @@ class Office:
         complete = False
         while not complete:
             folded = await self._database.run(self._fold)
-            self.folded_shares += folded.shares
-            complete = folded.complete
-        for name in await self._database.run(_book, self._blocks.blocks(), datetime.now(UTC)):
+            self.folded_sequence, complete = folded.sequence, folded.complete
+        for name in await self._database.run(_book, self._blocks.blocks()):
             self._blocks.archive(name)
 
     async def keep_energy(self) -> None:
-        """Store the readings that came in, settle the intervals that have ended."""
-        registers = self._admissions.registers
-        if registers is None:
-            return
-        now = datetime.now(UTC)
-        registers = registers.at(now)
-        self.meters = meters_of(registers)
-        self._poller.follow(self.meters)
+        """Ask the meters of the day; store the readings that came in, settle the intervals that have ended."""
+        registered = meters_of(self._admissions.registers.at(datetime.now(UTC)))
+        self._poller.follow(registered)
+        self.meters = [meter for meter in registered if is_usable(meter.profile)]
+        self.meters_answer = len(self.meters) == len(registered) and all(
+            self._answers.get(meter.meter, "ok") == "ok" for meter in registered
+        )
+        await self._settle_energy()
+
+    async def _settle_energy(self) -> None:
         readings, self._readings = self._readings, []
         try:
-            await self._database.run(self._settle, readings, registers, now)
+            await self._database.run(self._settle, readings, self._admissions.registers)
         except BaseException:
             self._readings = [*readings, *self._readings][-_READINGS_HELD:]
             raise
 
     def _take_reading(self, reading: Reading) -> None:
         self._readings.append(reading)
+        self._answers[reading.meter] = reading.status
 
     def _fold(self, connection: Connection) -> Folded:
         settings = self._settings
@@ -117,12 +125,13 @@ class Office:
             settings.pool.fee_ppm,
         )
 
-    def _settle(self, connection: Connection, readings: Iterable[Reading], registers: Registers, now: datetime) -> None:
+    def _settle(self, connection: Connection, readings: Iterable[Reading], registers: Registers) -> None:
+        now = datetime.now(UTC)
         append_readings(connection, readings, now)
 
         def efficiency(_: Connection, site: str, party: str, at: datetime) -> int | None:
-            machine = registers.at(at).equipment_by_site.get((party, site))
-            return machine.efficiency_mj_per_th if machine else None
+            machines = registers.at(at).machines_by_site.get((party, site), [])
+            return fleet_efficiency((each.efficiency_mj_per_th, each.nominal_power_w) for each in machines)
 
         seconds = self._settings.energy.interval_seconds
         settled = settle(connection, self.meters, seconds, now - _LATE, work_by_site_interval, efficiency, now)
@@ -131,12 +140,13 @@ class Office:
 
 
 def meters_of(registers: Registers) -> list[Meter]:
-    """The meters to be polled."""
+    """The meters of the register."""
     return [Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile) for row in registers.meters.values()]
 
 
-def _book(connection: Connection, blocks: Iterable[FoundBlock], now: datetime) -> list[str]:
+def _book(connection: Connection, blocks: Iterable[FoundBlock]) -> list[str]:
     """Record the states of `blocks` that are still open, reconcile; names of those settled for good."""
+    now = datetime.now(UTC)
     before = {block.block_hash: block for block in open_blocks(connection)}
     for found in blocks:
         known = before.get(found.block_hash)

@@ -9,10 +9,12 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from tarazy.accounting.ledger import check as check_ledger
 from tarazy.accreditation.entries import DocumentStatus
 from tarazy.accreditation.registers import as_of, newest_recorded_at
 from tarazy.config.law import LawError, load_law
@@ -99,10 +101,16 @@ def _data_directory(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings, now: datetime) -> Iterator[Finding]:
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        yield Finding("database", False, "there is no ledger yet", "run `tarazy db upgrade -c FILE`")
+        return
     engine = open_engine(settings.database_url)
     try:
         with reader(engine).begin() as connection:
             require_schema(connection)
+            if faults := check_ledger(connection):
+                yield Finding("ledger", False, faults[0], "stop the pool and find out who wrote to the database")
             yield Finding("database", True, "reachable, schema up to date")
             yield from _registers(connection, settings, now)
     except SchemaError as error:
@@ -140,6 +148,7 @@ def _registers(connection: Connection, settings: Settings, now: datetime) -> Ite
 
 
 def port_finding(name: str, host: str, port: int) -> Finding:
+    """Whether a server could listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from twisted.internet.defer import Deferred, ensureDeferred
+from sqlalchemy.exc import DBAPIError
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 _log = structlog.get_logger()
@@ -28,38 +29,36 @@ class Repeat:
         self._work = work
         self._call = LoopingCall(self._turn)
         self._call.clock = clock
-        self._current: Deferred[None] | None = None
+        self._ended: Deferred[Any] | None = None
 
     def start(self) -> None:
         """Begin now."""
-        self._call.start(self._seconds)
+        self._ended = self._call.start(self._seconds)
 
     async def stop(self) -> None:
         """End after the turn under way."""
-        if self._call.running:
-            current = self._current
+        if self._ended is not None and self._call.running:
             self._call.stop()
-            if current is not None:
-                await current
+            await self._ended
 
     def _turn(self) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        self._current = done
+        return Deferred.fromCoroutine(self._try())
 
-        async def turn() -> None:
-            try:
-                await self._work()
-            except Exception as error:
-                if self.healthy:
-                    _log.error("repeated_work_failed", work=self._name, error=str(error), exc_info=True)
-                self.healthy = False
-            else:
-                if not self.healthy:
-                    _log.info("repeated_work_recovered", work=self._name)
-                self.healthy = True
-            finally:
-                self._current = None
-                done.callback(None)
+    async def _try(self) -> None:
+        try:
+            await self._work()
+        except Exception as error:
+            if self.healthy:
+                _log.error("repeated_work_failed", work=self._name, error=_told(error))
+            self.healthy = False
+        else:
+            if not self.healthy:
+                _log.info("repeated_work_recovered", work=self._name)
+            self.healthy = True
 
-        ensureDeferred(turn())
-        return done
+
+def _told(error: Exception) -> str:
+    """What failed, without the values of a database's own message: they may name people (invariant 12)."""
+    if isinstance(error, DBAPIError):
+        return f"{type(error).__name__}: {type(error.orig).__name__}"
+    return f"{type(error).__name__}: {error}"

@@ -52,15 +52,15 @@ class Server:
             peer = PeerEntrance(chain, reactor, settings.chain.peer_port)
             self._endings.append(peer.stop)
 
-        admissions = Admissions(reactor, database, settings.accreditation)
+        admissions = Admissions(reactor, database, settings.accreditation, settings.data / "decisions.pending")
         await admissions.start()
         self._endings.append(admissions.stop)
         gateway = Gateway(reactor, self._loop, settings, chain, admissions)
         office = Office(reactor, settings, database, admissions, gateway.blocks)
         self._endings.append(office.stop)
         self._endings.append(gateway.stop)
-        stratum_port = await gateway.start()
-        office.start()
+        await office.start()
+        await gateway.start()
 
         telemetry = Telemetry(reactor, settings, gateway, office, database)
         telemetry.read.start()
@@ -85,7 +85,7 @@ class Server:
         )
         portal_port = portal.start()
         self._endings.append(portal.stop)
-        _log.info("server_started", stratum_port=stratum_port, portal_port=portal_port, metrics_port=metrics_port)
+        _log.info("server_started", stratum_port=gateway.port, portal_port=portal_port, metrics_port=metrics_port)
 
     async def stop(self) -> None:
         """Stop taking work, commit and fold what is there, close everything; a failing part holds up no other."""

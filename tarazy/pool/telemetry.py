@@ -9,7 +9,9 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.energy.readings import registers_since, site_power_w
+from tarazy.accounting.queries import block_counts, open_round, present_work
 from tarazy.accreditation.admission import Reason
+from tarazy.accreditation.entries import DocumentStatus
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
 from tarazy.metrics.facts import AccountingFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts, Sources
@@ -18,7 +20,6 @@ from tarazy.pool.gateway import Gateway
 from tarazy.pool.office import Office
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.facts import Live
-from tarazy.portal.queries import block_counts, open_round, present_work
 from tarazy.stratum.difficulty import hashes_of, weight_of
 
 _READ_SECONDS = 5.0
@@ -54,27 +55,28 @@ class Telemetry:
     def live(self) -> Live:
         """What the portal shows besides the database."""
         settings, gateway, office = self._settings, self._gateway, self._office
-        host, counters = settings.stratum.host, gateway.server.counters
-        found: Live = {
-            "pool_name": settings.pool.name,
-            "demo": bool(settings.accreditation.demo_addresses),
-            "test_chain": True,
-            "started_at": self._started_at,
-            "stratum_url": f"stratum+tcp://{host}:{settings.stratum.port}",
-            "connections": counters.connections,
-            "ready_connections": counters.ready,
-            "template_at": gateway.job_at,
-            "health": {
+        counters, registers = gateway.server.counters, gateway.admissions.registers.at(datetime.now(UTC))
+        server = registers.servers.get(settings.accreditation.server)
+        height = None if gateway.job is None else gateway.job.height
+        return Live(
+            pool_name=settings.pool.name,
+            demo=bool(settings.accreditation.demo_addresses),
+            test_chain=True,
+            started_at=self._started_at,
+            stratum_url=stratum_url(server.host if server else settings.stratum.host, gateway.port),
+            connections=counters.connections,
+            ready_connections=counters.ready,
+            tip_height=None if height is None else height - 1,
+            template_height=height,
+            template_at=gateway.job_at,
+            health={
                 "journal": gateway.journal.healthy,
-                "database": office.books.healthy and gateway.admissions.follow.healthy,
+                "database": all(part.healthy for part in (office.books, office.energy, gateway.admissions.follow)),
                 "chain": gateway.follower.healthy,
-                "meters": office.energy.healthy,
+                "meters": office.meters_answer,
+                "certificate": any(row.status is DocumentStatus.IN_FORCE for row in registers.certificates.values()),
             },
-        }
-        if gateway.job is not None:
-            found["tip_height"] = gateway.job.height - 1
-            found["template_height"] = gateway.job.height
-        return found
+        )
 
     def _gateway_facts(self) -> GatewayFacts:
         counters = self._gateway.server.counters
@@ -93,9 +95,9 @@ class Telemetry:
         return JournalFacts(
             commits=counters.commits,
             commit_seconds=counters.commit_seconds,
-            rows=counters.shares,
+            shares=counters.shares,
             healthy=journal.healthy,
-            unfolded_shares=max(0, counters.shares - self._office.folded_shares),
+            unfolded_shares=max(0, journal.last_sequence - self._office.folded_sequence),
         )
 
     def _chain_facts(self) -> ChainFacts:
@@ -126,3 +128,8 @@ class Telemetry:
         power = site_power_w(connection, meters, now, window)
         watts = {site: float(value) for site, value in power.items() if value is not None}
         return EnergyFacts(joules=joules, power_watts=watts)
+
+
+def stratum_url(host: str, port: int) -> str:
+    """The address miners are told."""
+    return f"stratum+tcp://[{host}]:{port}" if ":" in host else f"stratum+tcp://{host}:{port}"

@@ -26,7 +26,8 @@ MAX_COINBASE_BYTES = 400
 
 _INPUT_PREFIX = 4 + 1 + 36 + 1
 """Bytes before the input's script: version, count, outpoint, length."""
-_EXPONENT_PLACE = b"\x00"
+_OWN_BYTES = 9
+"""The difficulty exponent and the job's number, which `Job.coinb1` puts in."""
 
 
 class TemplateError(Exception):
@@ -44,16 +45,16 @@ def make_job(template: Template, *, number: int, payout_script: bytes, tag: byte
         raise TemplateError(
             f"version {template.version:08x} has bits inside the version mask {mask:08x}; narrow the mask"
         )
-    before = height_push(template.height) + push(tag) + b"\x01"
+    before = height_push(template.height) + push(tag) + bytes([_OWN_BYTES])
     behind = bytes([EXTRANONCE_BYTES])
-    script = before + _EXPONENT_PLACE + behind + bytes(EXTRANONCE_BYTES)
+    script = before + bytes(_OWN_BYTES) + behind + bytes(EXTRANONCE_BYTES)
     coinbase = coinbase_transaction(
         script,
         [Output(template.coinbase_value, payout_script), Output(0, template.witness_commitment)],
         template.height - 1,
     )
     _check(coinbase, template, payout_script)
-    exponent_at = _INPUT_PREFIX + len(before)
+    own_at = _INPUT_PREFIX + len(before)
     extranonce_at = _INPUT_PREFIX + len(script) - EXTRANONCE_BYTES
     return Job(
         number=number,
@@ -64,8 +65,8 @@ def make_job(template: Template, *, number: int, payout_script: bytes, tag: byte
         target=template.target,
         ntime=template.curtime,
         mintime=template.mintime,
-        coinbase_head=coinbase[:exponent_at],
-        coinbase_tail=coinbase[exponent_at + 1 : extranonce_at],
+        coinbase_head=coinbase[:own_at],
+        coinbase_tail=coinbase[own_at + _OWN_BYTES : extranonce_at],
         coinbase_end=coinbase[extranonce_at + EXTRANONCE_BYTES :],
         branch=merkle_branch([each.txid for each in template.transactions]),
         clean=clean,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypedDict
 
+from tarazy.accounting.blocks import Block
 from tarazy.accounting.energy.figures import Energy, SiteInterval
-from tarazy.accounting.queries import Balance, BookedDistribution
+from tarazy.accounting.queries import Balance, BookedDistribution, Work
 from tarazy.accreditation.snapshot import Registers
 
 
-class Live(TypedDict, total=False):
-    """What only the running server knows. Every key may be left out; instants are aware UTC."""
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What only the running server knows. Instants are aware UTC."""
 
     pool_name: str
     demo: bool
@@ -25,21 +26,12 @@ class Live(TypedDict, total=False):
     connections: int
     ready_connections: int
     """Connections that receive jobs."""
-    tip_height: int
-    template_height: int
+    tip_height: int | None
+    """None before the first template, as is its height."""
+    template_height: int | None
     template_at: datetime
     health: Mapping[str, bool]
     """Part → whether it works; known parts: journal, chain, database, meters, certificate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Work of a party in some span."""
-
-    weight: float = 0.0
-    shares: int = 0
-    stale_shares: int = 0
-    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +43,6 @@ class Refusal:
     reasons: tuple[str, ...]
     count: int
     last_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block of ours."""
-
-    height: int
-    block_hash: str
-    state: str
-    confirmations: int
-    found_at: datetime
-    reward: int
-    round: int
-    party: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,13 +64,15 @@ def _files(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
 
 @cache
 def page_texts(lang: str) -> bytes:
-    """What the page's script says in `lang`, as JSON: key → text, or its plural forms."""
+    """What the page's script says in `lang`, as JSON: key → text, or its plural forms.
+
+    The page's own texts stand without their catalogue's name; the words of codes, shared with reports, with it.
+    """
     found: dict[str, Any] = {}
     for key, message in messages().items():
-        room, _, name = key.partition(".")
-        if room == "portal":
+        if key.startswith(("portal.", "words.")):
             forms = message[lang]
-            found[name] = dict(forms) if len(forms) > 1 else forms["other"]
+            found[key.removeprefix("portal.")] = dict(forms) if len(forms) > 1 else forms["other"]
     return orjson.dumps(found)
 
 
@@ -92,10 +94,10 @@ def page(lang: str, live: Live) -> bytes:
         t=say,
         asset=assets().__getitem__,
         version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
-        pool=live.get("pool_name", "Tarazy"),
-        test_chain=live.get("test_chain", False),
-        demo=live.get("demo", False),
-        stratum_url=live.get("stratum_url"),
+        pool=live.pool_name,
+        test_chain=live.test_chain,
+        demo=live.demo,
+        stratum_url=live.stratum_url,
     )
     return html.encode()
 

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Float, cast, func, select
+from sqlalchemy import Connection, func, select
 
 from tarazy.accounting import queries as accounts
 from tarazy.accounting import tables
 from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.figures import energy_by_party, site_intervals
-from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.queries import BookedDistribution
+from tarazy.accounting.queries import BookedDistribution, Work, rough_weight
 from tarazy.accreditation.decisions import ADMITTED, decisions_between
-from tarazy.portal.facts import Block, Day, MeterState, Refusal, Work
+from tarazy.portal.facts import Day, MeterState, Refusal
 
 LISTED = 500
 """Rows of a list that are read; the API pages within them."""
-SHORTEST_WINDOW = timedelta(seconds=60)
 DAY = timedelta(hours=24)
-
-_weight = func.sum(cast(tables.tally.c.weight, Float))
-"""Work as a float: good for a rate, never for a division."""
-
-
-def present_work(connection: Connection, now: datetime, interval_seconds: int) -> tuple[dict[str, Work], float]:
-    """Work by party in the present hash rate's window, and the window's seconds.
-
-    The window holds the intervals of at least `SHORTEST_WINDOW` before the running one; it begins with the
-    first work when that is later.
-    """
-    whole = math.ceil(SHORTEST_WINDOW.total_seconds() / interval_seconds)
-    start = floor_to(now, interval_seconds) - timedelta(seconds=whole * interval_seconds)
-    tally = tables.tally
-    query = (
-        select(
-            tally.c.party,
-            func.min(tally.c.interval_start).label("first"),
-            _weight.label("weight"),
-            func.sum(tally.c.shares).label("shares"),
-            func.sum(tally.c.stale_shares).label("stale_shares"),
-            func.count(tally.c.account.concat(".").concat(tally.c.worker).distinct()).label("workers"),
-        )
-        .where(tally.c.interval_start >= start)
-        .group_by(tally.c.party)
-    )
-    rows = connection.execute(query).all()
-    earliest = connection.scalar(select(func.min(tally.c.interval_start)))
-    begun = max(start, earliest) if earliest else start
-    work = {row.party: Work(row.weight, int(row.shares), int(row.stale_shares), row.workers) for row in rows}
-    return work, (now - begun).total_seconds()
 
 
 def day_of_work(connection: Connection, now: datetime) -> Day:
@@ -61,7 +27,7 @@ def day_of_work(connection: Connection, now: datetime) -> Day:
         select(
             tally.c.party,
             tally.c.interval_start,
-            _weight.label("weight"),
+            rough_weight.label("weight"),
             func.sum(tally.c.shares).label("shares"),
             func.sum(tally.c.stale_shares).label("stale_shares"),
         )
@@ -106,40 +72,6 @@ def _estimates(connection: Connection, since: datetime) -> dict[datetime, int]:
     return {
         row.interval_start: int(row.estimate_wh) for row in connection.execute(query) if row.estimate_wh is not None
     }
-
-
-def open_round(connection: Connection) -> tuple[int, datetime] | None:
-    """Number of the open round and when it was opened."""
-    table = tables.round_
-    query = select(table.c.round, table.c.opened_at).where(table.c.closed_at.is_(None))
-    row = connection.execute(query.order_by(table.c.round.desc()).limit(1)).first()
-    return (row.round, row.opened_at) if row else None
-
-
-def blocks(connection: Connection) -> list[Block]:
-    """The newest blocks."""
-    table = tables.block
-    query = select(table).order_by(table.c.found_at.desc(), table.c.height.desc()).limit(LISTED)
-    return [
-        Block(
-            row.height,
-            row.block_hash,
-            row.state,
-            row.confirmations,
-            row.found_at,
-            row.reward,
-            row.round,
-            row.party,
-        )
-        for row in connection.execute(query)
-    ]
-
-
-def block_counts(connection: Connection) -> dict[str, int]:
-    """Number of blocks by state."""
-    state = tables.block.c.state
-    query = select(state, func.count().label("blocks")).group_by(state)
-    return {row.state: row.blocks for row in connection.execute(query)}
 
 
 def distributions(connection: Connection, now: datetime) -> tuple[list[BookedDistribution], int]:

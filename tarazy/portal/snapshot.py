@@ -18,10 +18,11 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from tarazy.accounting.energy.figures import energy_by_meter, energy_by_party
+from tarazy.accounting.blocks import recent_blocks
+from tarazy.accounting.energy.figures import energy_by_party
 from tarazy.accounting.energy.modbus import Meter as MeterPoint
 from tarazy.accounting.energy.readings import site_power_w
-from tarazy.accounting.queries import balances_by_party
+from tarazy.accounting.queries import balances_by_party, block_counts, open_round, present_work
 from tarazy.accreditation.entries import MeterStatus
 from tarazy.accreditation.registers import as_of, registers_version
 from tarazy.accreditation.snapshot import Registers
@@ -33,7 +34,9 @@ from tarazy.portal.documents import documents
 from tarazy.portal.events import event
 from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
 from tarazy.portal.guard import Fault
-from tarazy.portal.standing import Seat, admissions, energy_of_parties, fees
+from tarazy.portal.queries import LISTED
+from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
+from tarazy.reports.consumption import consumption_by_party
 
 log = structlog.get_logger()
 
@@ -121,8 +124,7 @@ class Reader:
             self._works = False
         if self._facts is None:
             raise Fault(503, "not_ready", "the database cannot be read; try again in a few seconds")
-        told = live.get("health", {})
-        health = {**told, "database": told.get("database", True) and self._works}
+        health = {**live.health, "database": live.health.get("database", True) and self._works}
         return make_snapshot(self._facts, live, health, documents(self._subject.reports))
 
     def facts(self, now: datetime) -> Facts:
@@ -145,7 +147,7 @@ class Reader:
 
     def _read_present(self, connection: Connection, now: datetime) -> Present:
         registers = self.registers(connection, now)
-        work, window = queries.present_work(connection, now, self._subject.interval_seconds)
+        work, window = present_work(connection, now, self._subject.interval_seconds)
         distributions, count = queries.distributions(connection, now)
         points = [
             MeterPoint(row.meter, row.site, row.host, row.port, row.unit, row.profile)
@@ -158,9 +160,9 @@ class Reader:
             window_seconds=window,
             work=work,
             balances=balances_by_party(connection),
-            open_round=queries.open_round(connection),
-            blocks=queries.blocks(connection),
-            block_counts=queries.block_counts(connection),
+            open_round=open_round(connection),
+            blocks=recent_blocks(connection, LISTED),
+            block_counts=block_counts(connection),
             distributions=distributions,
             distribution_count=count,
             meters=queries.meter_states(connection, meters),
@@ -168,14 +170,13 @@ class Reader:
         )
 
     def _read_quarter(self, connection: Connection, now: datetime) -> QuarterSoFar:
-        quarter = Quarter.of(now)
+        quarter, law = Quarter.of(now), self._subject.law
         energy = energy_by_party(connection, quarter.start, now)
-        meters = energy_by_meter(connection, quarter.start, now)
-        registers = self.registers(connection, now)
+        consumed = consumption_by_party(connection, self.registers(connection, now), quarter.start, now, now)
         return QuarterSoFar(
             str(quarter),
             energy_of_parties(energy),
-            fees(self._subject.law, now, registers, energy, meters),
+            {party: fee_so_far(law, quarter, now, used) for party, used in consumed.items()},
         )
 
 

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tarazy.accounting.energy.figures import Energy, MeterEnergy
-from tarazy.accounting.fee.consumption import Consumption, FeeError, consumption_of
+from tarazy.accounting.energy.figures import Energy
+from tarazy.accounting.fee.consumption import FeeError
 from tarazy.accounting.fee.statement import compute_fee
-from tarazy.accreditation.admission import judge
-from tarazy.accreditation.entries import MeterStatus
-from tarazy.accreditation.geo import Origin
+from tarazy.accreditation.admission import judge_from_sites
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook, NoRuleInForceError
 from tarazy.config.law.calendar import Quarter
 from tarazy.portal.facts import Fee
+from tarazy.reports.consumption import Consumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +29,9 @@ def admissions(registers: Registers, seat: Seat) -> dict[str, tuple[str, ...]]:
     """Party → reason codes against it, were it to connect from a site of its own. None: it is admitted."""
     found = {}
     for key, party in registers.parties.items():
-        located = sorted(
-            {site.site for site in registers.sites.values() if site.party == key}
-            | {place.site for place in registers.placements.values() if place.party == key} & set(registers.sites)
-        )
-        decision = judge(registers, party.account, True, located, Origin.HOME, seat.server, seat.country)
-        found[key] = tuple(str(reason) for reason in decision.reasons)
+        sites = registers.sites_by_party.get(key, ())
+        decision = judge_from_sites(registers, party, sites, seat.server, seat.country)
+        found[key] = tuple(map(str, decision.reasons))
     return found
 
 
@@ -53,45 +49,12 @@ def energy_of_parties(energy: Mapping[tuple[str, str], Energy]) -> dict[str, Ene
     return found
 
 
-def fees(
-    law: LawBook,
-    now: datetime,
-    registers: Registers,
-    energy: Mapping[tuple[str, str], Energy],
-    meters: Mapping[tuple[str, str], MeterEnergy],
-) -> dict[str, Fee]:
-    """Party → the digital-mining fee of the present quarter so far, or why there is none."""
-    sources: dict[str, list[Consumption]] = {}
-    for (site, key), measured in sorted(meters.items()):
-        meter = registers.meters.get(key)
-        if meter:
-            sources.setdefault(site, []).append(
-                Consumption(
-                    key,
-                    meter.source.value,
-                    measured.energy_wh,
-                    meter.price_tiyn_per_kwh,
-                    meter.status is MeterStatus.OK,
-                )
-            )
-    used: dict[str, list[Consumption]] = {}
-    problems: dict[str, str] = {}
-    for (site, party), here in energy.items():
-        try:
-            used.setdefault(party, []).extend(consumption_of(here.energy_wh, sources.get(site, [])))
-        except FeeError:
-            problems[party] = "incomplete"
-    return {
-        party: Fee(None, confirmed=False, problem=problems[party]) if party in problems else _fee(law, now, parts)
-        for party, parts in used.items()
-        if party
-    }
-
-
-def _fee(law: LawBook, now: datetime, consumption: list[Consumption]) -> Fee:
-    quarter = Quarter.of(now)
+def fee_so_far(law: LawBook, quarter: Quarter, now: datetime, used: Consumed) -> Fee:
+    """The digital-mining fee of a party for `quarter` up to `now`, as a report of that moment states it."""
+    if used.fault is not None:
+        return Fee(None, confirmed=False, problem="incomplete")
     try:
-        statement = compute_fee(law, quarter, consumption, quarter.start, now)
+        statement = compute_fee(law, quarter, used.items, quarter.start, now)
     except NoRuleInForceError:
         return Fee(None, confirmed=False, problem="no_rule")
     except FeeError:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tarazy.accounting.blocks import MATURITY, Block
 from tarazy.accounting.energy.figures import Energy
 from tarazy.accounting.energy.intervals import floor_to
+from tarazy.accounting.queries import Work
 from tarazy.accreditation.entries import Licence
-from tarazy.portal.facts import Block, Facts, Fee, Live, Work
+from tarazy.portal.facts import Facts, Fee, Live
 
-MATURITY = 100
-"""Confirmations after which a coinbase may be spent (consensus rule COINBASE_MATURITY)."""
 CHART_POINTS = 96
 CHART_PARTIES = 5
 HASHES_PER_WEIGHT = 65536 / 65535
@@ -36,16 +36,16 @@ def overview(facts: Facts, live: Live, health: Mapping[str, bool]) -> dict[str, 
     powers = [watts for watts in present.power_w.values() if watts is not None]
     return {
         "pool": {
-            "name": live.get("pool_name", "Tarazy"),
-            "demo": live.get("demo", False),
-            "test_chain": live.get("test_chain", False),
-            "started_at": iso(live.get("started_at")),
-            "stratum_url": live.get("stratum_url"),
+            "name": live.pool_name,
+            "demo": live.demo,
+            "test_chain": live.test_chain,
+            "started_at": iso(live.started_at),
+            "stratum_url": live.stratum_url,
         },
         "hashrate": hashrate(sum(work.weight for work in present.work.values()), present.window_seconds),
         "hashrate_window_seconds": round(present.window_seconds),
-        "connections": live.get("connections", 0),
-        "ready_connections": live.get("ready_connections", 0),
+        "connections": live.connections,
+        "ready_connections": live.ready_connections,
         "parties": {
             "registered": len(present.registers.parties),
             "mining": sum(work.weight > 0 for work in present.work.values()),
@@ -60,9 +60,9 @@ def overview(facts: Facts, live: Live, health: Mapping[str, bool]) -> dict[str, 
         "last_block": _block(present.blocks[0]) if present.blocks else None,
         "blocks": dict(present.block_counts),
         "chain": {
-            "tip_height": live.get("tip_height"),
-            "template_height": live.get("template_height"),
-            "template_at": iso(live.get("template_at")),
+            "tip_height": live.tip_height,
+            "template_height": live.template_height,
+            "template_at": iso(live.template_at),
         },
         "power_watts": sum(powers) if powers else None,
         "health": [{"part": part, "ok": ok} for part, ok in sorted(health.items())],
@@ -73,7 +73,7 @@ def _block(block: Block) -> dict[str, Any]:
     return {
         "height": block.height,
         "block_hash": block.block_hash,
-        "state": block.state,
+        "state": str(block.state),
         "confirmations": max(0, min(block.confirmations, MATURITY)),
         "maturity": MATURITY,
         "found_at": iso(block.found_at),
@@ -106,8 +106,7 @@ def _miner(facts: Facts, party: str) -> dict[str, Any]:
     reasons = present.admissions.get(party, ())
     balance = present.balances.get(party)
     energy = facts.quarter.energy.get(party)
-    sites = {placed.site for placed in registers.placements.values() if placed.party == party}
-    sites |= {site.site for site in registers.sites.values() if site.party == party}
+    sites = registers.sites_by_party.get(party, ())
     licences = registers.licences_by_party.get(party, ())
     return {
         "party": party,
@@ -116,7 +115,7 @@ def _miner(facts: Facts, party: str) -> dict[str, Any]:
         "admitted": not reasons,
         "reasons": list(reasons),
         "licence": _licence(max(licences, key=lambda licence: licence.entry)) if licences else None,
-        "sites": [registers.sites[site].name for site in sorted(sites) if site in registers.sites],
+        "sites": [registers.sites[site].name for site in sites],
         "workers": now.workers,
         "hashrate": hashrate(now.weight, present.window_seconds),
         "shares": day.shares,

@@ -1,7 +1,7 @@
 """Build a report: its content from the database, then its files.
 
-The two steps stand apart because the first needs a transaction and is short, while the second takes seconds:
-the server runs the first on the database's thread and the second on another.
+The two steps stand apart because the first needs a transaction and is short, while the second takes seconds and
+touches no database. Reports are built by the command `tarazy report build`; the server itself builds none yet.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -25,6 +25,9 @@ from tarazy.reports.pdf import render_pdf
 
 KINDS = ("accreditation",)
 """Kinds of report that can be built."""
+
+SETTLED_SECONDS = 5
+"""How long ago a report's moment must be: transactions that were under way then have ended by now."""
 
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
@@ -59,10 +62,10 @@ def build_report(
 def gather_report(
     connection: Connection, kind: str, as_of: datetime, settings: Settings, book: LawBook, now: datetime
 ) -> AccreditationReport:
-    """The content of the report of `kind` at `as_of`, an aware datetime not after `now`.
+    """The content of the report of `kind` at `as_of`, an aware datetime at least `SETTLED_SECONDS` before `now`.
 
-    Raises `ReportError` for a kind that does not exist, and for a moment without a zone or in the future: its
-    report would not stay the same.
+    Raises `ReportError` for a kind that does not exist, and for a moment without a zone, in the future or too
+    fresh: its report would not stay the same.
     """
     if kind not in KINDS:
         raise ReportError(f"there is no report {kind!r}; choose one of: {', '.join(KINDS)}")
@@ -70,6 +73,11 @@ def gather_report(
         raise ReportError(f"{as_of.isoformat()} has no time zone; write it like {as_of.isoformat()}+05:00")
     if as_of > now:
         raise ReportError(f"{as_of.isoformat()} lies in the future: a report states what is known already")
+    if as_of > now - timedelta(seconds=SETTLED_SECONDS):
+        raise ReportError(
+            f"{as_of.isoformat()} is less than {SETTLED_SECONDS} seconds ago: wait a few seconds, a transaction that "
+            "the report must tell of may still be under way"
+        )
     accreditation = settings.accreditation
     pool = Pool(settings.pool.name, accreditation.country, accreditation.server)
     return gather(connection, as_of.astimezone(UTC), pool, book)

@@ -142,9 +142,10 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLogin:
-    """Refusals of one login in the period. `party` is empty where no registered party has that login."""
+    """Refusals of one account in the period. `party` is empty where no registered party has that account."""
 
-    account: str
+    login: str
+    """Account and worker as the latest of them was named; empty where logins were counted together."""
     party: str
     reasons: tuple[str, ...]
     refusals: int

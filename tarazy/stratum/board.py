@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from tarazy.stratum.difficulty import exponent_below
 from tarazy.stratum.job import Job
-from tarazy.stratum.ports import Admission, Blocks, Gate, Journal
+from tarazy.stratum.ports import Admission, Blocks, Gate, Journal, Talker
 from tarazy.stratum.share import Work
-from tarazy.stratum.vardiff import DifficultyLimits
-
-if TYPE_CHECKING:
-    from tarazy.stratum.session import Session
+from tarazy.stratum.vardiff import DifficultyLimits, DifficultyRules
 
 JOB_LIFE = 600.0
 """Seconds for which shares of a job are credited while its previous block is current."""
@@ -45,36 +41,21 @@ class Counters:
     connections: int = 0
     ready: int = 0
     """Connections, now: all, and those with an admitted name."""
-    connected: int = 0
-    """Connections, ever."""
-    dropped: int = 0
-    """Connections ended because the peer did not read."""
     accepted: int = 0
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     weight: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accepted", *REASONS), 0))
     """Weight of the judged shares by result."""
     refused: dict[str, int] = field(default_factory=dict)
     """Refused admissions by their first reason."""
-    blocks: int = 0
-    """Blocks found."""
 
 
 @dataclass(frozen=True, slots=True)
-class StratumRules:
-    """The settings that connections follow; difficulties are exponents."""
+class StratumRules(DifficultyRules):
+    """The settings that connections follow."""
 
     gateway: int
     """First byte of every extranonce1."""
     version_mask: int
-    minimum: int
-    maximum: int
-    start: int
-    share_interval: float
-    """Goal of vardiff, seconds."""
-
-
-def unheard(admission: Admission, peer: str) -> None:
-    """Nobody wants to hear of refusals."""
 
 
 def _asleep() -> None:
@@ -91,7 +72,6 @@ class Board:
         journal: Journal,
         blocks: Blocks,
         numbers: Callable[[], int],
-        on_refused: Callable[[Admission, str], None] = unheard,
     ) -> None:
         """`numbers` is the source of job numbers, the same that numbers the jobs published."""
         self.rules = rules
@@ -99,23 +79,24 @@ class Board:
         self.journal = journal
         self.blocks = blocks
         self.counters = Counters()
-        self.limits = DifficultyLimits(rules.minimum, rules.maximum, rules.start, rules.share_interval)
+        self.limits = DifficultyLimits(rules)
         self.utc_offset = 0.0
         """Unix time minus the reactor's."""
         self.handing_out = True
         """False after the journal failed: no work that could not be booked."""
         self.generation = 0
         """Changes of the previous block."""
-        self.talkative: list[Session] = []
+        self.talkative: list[Talker] = []
         """Sessions that have something to send, outside of a call to them."""
-        self.hurried: set[Session] = set()
+        self.hurried: set[Talker] = set()
         """Sessions whose change of difficulty should not wait for the next job."""
+        self.extranonces: set[bytes] = set()
+        """Every extranonce1 that a living connection has."""
         self.wake: Callable[[], None] = _asleep
         """Called when `talkative` is no longer empty."""
         self.job_id: str | None = None
         """The job of the moment, as miners know it."""
         self._numbers = numbers
-        self._on_refused = on_refused
         self._job: Job | None = None
         self._works: dict[int, Work] = {}
         self._expires = 0.0
@@ -131,7 +112,6 @@ class Board:
         if self._job is None or job.clean or job.previous_block_hash != self._job.previous_block_hash:
             self.generation += 1
         self.limits.ceiling = exponent_below(job.target)
-        self.handing_out = True
         self._install(job, now + JOB_LIFE)
 
     def reissue(self) -> bool:
@@ -157,13 +137,9 @@ class Board:
             self._works[exponent] = work
         return work
 
-    def refuse(self, admission: Admission, peer: str) -> None:
-        """Count a refused admission and pass it on."""
-        self.count_refusal(admission.reasons[0] if admission.reasons else "refused")
-        self._on_refused(admission, peer)
-
-    def count_refusal(self, reason: str) -> None:
+    def count_refusal(self, admission: Admission) -> None:
         """Count a refused name."""
+        reason = admission.reasons[0] if admission.reasons else "refused"
         refused = self.counters.refused
         refused[reason] = refused.get(reason, 0) + 1
 
@@ -172,7 +148,7 @@ class Board:
         self.counters.rejected[reason] += 1
         self.counters.weight[reason] += weight
 
-    def speak(self, session: Session) -> None:
+    def speak(self, session: Talker) -> None:
         """Note that a session has something to send, and wake the server for the first of them."""
         session.talking = True
         self.talkative.append(session)

@@ -1,6 +1,6 @@
 """Lines, JSON and the bytes of every answer and notification.
 
-Whatever arrives becomes a message or a `MalformedError`; whatever leaves is one line of valid JSON.
+Whatever arrives becomes a message or a `RefusalError`; whatever leaves is one line of valid JSON.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ TRUE = b',"result":true,"error":null}\n'
 """The end of the answer `true`, behind `answer_head`."""
 
 
-class MalformedError(Exception):
-    """A line that is no message. `code` and the text are for the peer."""
+class RefusalError(Exception):
+    """A line or a request that is answered with an error. `code` and the text are for the peer."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -59,14 +59,14 @@ class Lines:
 def decode(line: bytes) -> dict[str, Any]:
     """The message on a line.
 
-    Raises MalformedError for anything but one JSON object without repeated keys.
+    Raises RefusalError for anything but one JSON object without repeated keys.
     """
     try:
         message = orjson.loads(line)
     except orjson.JSONDecodeError:
-        raise MalformedError(PARSE_ERROR, "parse-error: a line must be one JSON object") from None
+        raise RefusalError(PARSE_ERROR, "parse-error: a line must be one JSON object") from None
     if type(message) is not dict:
-        raise MalformedError(INVALID_REQUEST, "invalid-request: send one JSON object on each line")
+        raise RefusalError(INVALID_REQUEST, "invalid-request: send one JSON object on each line")
     # A flat object has one colon for each key. Where there are more, a key may be repeated; and orjson turns
     # integers beyond 64 bits into floats, which matters for an id, since it is echoed.
     if line.count(b":") != len(message) or type(message.get("id")) is float:
@@ -78,14 +78,14 @@ def _decode_with_care(line: bytes) -> dict[str, Any]:
     try:
         message: dict[str, Any] = json.loads(line, object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError):
-        raise MalformedError(PARSE_ERROR, "parse-error: a line must be one JSON object") from None
+        raise RefusalError(PARSE_ERROR, "parse-error: a line must be one JSON object") from None
     return message
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise MalformedError(PARSE_ERROR, "parse-error: a key stands twice in one object")
+        raise RefusalError(PARSE_ERROR, "parse-error: a key stands twice in one object")
     return members
 
 

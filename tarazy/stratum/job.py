@@ -50,9 +50,9 @@ class Job:
     ntime: int
     mintime: int
     coinbase_head: bytes
-    """The coinbase up to the byte that carries the difficulty exponent."""
+    """The coinbase up to the byte that carries the difficulty exponent and the 8 bytes of the job's number."""
     coinbase_tail: bytes
-    """From behind that byte to the push of the extranonces, its opcode included."""
+    """From behind these to the push of the extranonces, its opcode included."""
     coinbase_end: bytes
     """Everything behind the extranonces: coinb2."""
     branch: tuple[bytes, ...]
@@ -65,8 +65,13 @@ class Job:
         return f"{self.number:016x}"
 
     def coinb1(self, exponent: int) -> bytes:
-        """The coinbase up to extranonce1 for work of difficulty 2**exponent (invariant 11)."""
-        return b"%b%c%b" % (self.coinbase_head, exponent - LOWEST_EXPONENT, self.coinbase_tail)
+        """The coinbase up to extranonce1 for work of difficulty 2**exponent.
+
+        The exponent's byte makes the credit part of the work (invariant 11); the job's number behind it makes work on
+        two jobs of the same content two works, so that none is paid twice.
+        """
+        own = bytes([exponent - LOWEST_EXPONENT]) + self.number.to_bytes(8, "big")
+        return self.coinbase_head + own + self.coinbase_tail
 
 
 class JobNumbers:

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tarazy.stratum import codec, wishes
+from tarazy.stratum.codec import RefusalError
 from tarazy.stratum.difficulty import exponent_at_least, exponent_of
+from tarazy.stratum.login import canonical_login
 from tarazy.stratum.ports import NotReadyError
-
-if TYPE_CHECKING:
-    from tarazy.stratum.session import Session
+from tarazy.stratum.state import State
 
 EXTRANONCE2_SIZE = 8
 NAMES = 1024
 """Names on one connection; farm proxies have hundreds."""
 EXTENSIONS = 64
 LONGEST_PASSWORD = 128
-
-
-class RefusalError(Exception):
-    """A request that is answered with an error."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
+LOGIN_KEPT = 256
+"""Characters of a login that are looked at: more than a login may have, so that a longer one stays too long."""
 
 
 def _bad_params(cure: str) -> RefusalError:
     return RefusalError(codec.OTHER, f"bad-params: {cure}")
 
 
-def configure(session: Session, params: list[Any], now: float) -> dict[str, Any]:
+def configure(session: State, params: list[Any], now: float) -> dict[str, Any]:
     """BIP310: one entry for every extension asked for, false for those unknown."""
     if not params or type(params[0]) is not list or len(params[0]) > EXTENSIONS:
         raise _bad_params("mining.configure takes [[extension, ...], {...}]")
@@ -55,7 +48,7 @@ def configure(session: Session, params: list[Any], now: float) -> dict[str, Any]
     return result
 
 
-def subscribe(session: Session, params: list[Any], now: float) -> list[Any]:
+def subscribe(session: State, params: list[Any], now: float) -> list[Any]:
     """The extranonce; asked again, the same answer."""
     extranonce1 = _opened(session)
     session.subscribed = True
@@ -67,52 +60,48 @@ def subscribe(session: Session, params: list[Any], now: float) -> list[Any]:
     ]
 
 
-def _opened(session: Session) -> bytes:
+def _opened(session: State) -> bytes:
     try:
         return session.open()
     except NotReadyError:
         raise RefusalError(codec.OTHER, "not-ready: the pool cannot store shares now") from None
 
 
-def authorize(session: Session, params: list[Any], now: float) -> bool:
+def authorize(session: State, params: list[Any], now: float) -> bool:
     """Ask the gate about a name."""
     if not params or type(params[0]) is not str:
         raise _bad_params("mining.authorize takes [login, password]")
-    login = wishes.canonical_name(params[0])
-    if login is None:
-        session.board.count_refusal("bad-name")
-        raise session.refused(wishes.NAME_CURE, now)
+    login = canonical_login(params[0][:LOGIN_KEPT])
     known = session.names.get(login)
     if known is not None and known.refusal is None:
         return True
     if known is None and len(session.names) >= NAMES:
         raise RefusalError(codec.OTHER, f"too-many-names: {NAMES} names are the most for one connection")
-    _opened(session)
     password = params[1][:LONGEST_PASSWORD] if len(params) > 1 and type(params[1]) is str else ""
     admission = session.board.gate.admit(login, password, session.peer)
     if not admission.admitted:
-        session.board.refuse(admission, session.peer)
-        raise session.refused(admission.text, now)
+        raise session.refused(admission, now)
+    _opened(session)
     session.admit(login, password, admission, now)
     options = wishes.password_options(password)
     if options.minimum is not None:
-        session.assignments.vardiff.raise_floor(min(exponent_at_least(options.minimum), session.board.limits.maximum))
+        session.assignments.vardiff.raise_floor(min(exponent_at_least(options.minimum), session.board.rules.maximum))
     if options.wish is not None:
         session.assignments.vardiff.suggest(exponent_of(options.wish))
     return True
 
 
-def suggest_difficulty(session: Session, params: list[Any], now: float) -> bool:
+def suggest_difficulty(session: State, params: list[Any], now: float) -> bool:
     """A wish for the next job."""
     return _suggest(session, wishes.difficulty_wish(params[0]) if params else None, now)
 
 
-def suggest_target(session: Session, params: list[Any], now: float) -> bool:
+def suggest_target(session: State, params: list[Any], now: float) -> bool:
     """The same as a target of 64 hex digits."""
     return _suggest(session, wishes.target_wish(params[0]) if params else None, now)
 
 
-def _suggest(session: Session, wish: float | None, now: float) -> bool:
+def _suggest(session: State, wish: float | None, now: float) -> bool:
     if wish is None:
         raise _bad_params("a difficulty is a positive decimal number")
     session.assignments.vardiff.suggest(exponent_of(wish))
@@ -120,22 +109,22 @@ def _suggest(session: Session, wish: float | None, now: float) -> bool:
     return True
 
 
-def ping(session: Session, params: list[Any], now: float) -> str:
+def ping(session: State, params: list[Any], now: float) -> str:
     """Alive."""
     return "pong"
 
 
-def multi_version(session: Session, params: list[Any], now: float) -> bool:
+def multi_version(session: State, params: list[Any], now: float) -> bool:
     """Old bmminer: no effect."""
     return True
 
 
-def not_supported(session: Session, params: list[Any], now: float) -> None:
+def not_supported(session: State, params: list[Any], now: float) -> None:
     """Known, and not done here: a full get_transactions is megabytes, and an extranonce never changes."""
     raise RefusalError(codec.OTHER, "not-supported")
 
 
-METHODS: dict[str, Callable[[Session, list[Any], float], object]] = {
+METHODS: dict[str, Callable[[State, list[Any], float], object]] = {
     "mining.configure": configure,
     "mining.subscribe": subscribe,
     "mining.authorize": authorize,

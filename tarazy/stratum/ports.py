@@ -39,7 +39,23 @@ class Gate(Protocol):
     """Decides who may mine. Synchronous, and a matter of microseconds."""
 
     def admit(self, name: str, password: str, peer: str) -> Admission:
-        """The decision for a login `account.worker` from the address `peer`, as things stand now."""
+        """The decision for what came as a login from the address `peer`, as things stand now.
+
+        Whatever a miner sent, cut to 256 characters, is asked about, so that every refusal is decided and kept in one
+        place: what is no login by the rule of `login` must be refused. Also asked again about names admitted before.
+        """
+
+
+class Talker(Protocol):
+    """A session, as far as the board knows it."""
+
+    talking: bool
+    """On the board's list of those that have something to send."""
+    flush: Callable[[], None]
+    """Send it."""
+
+    def send_job(self, now: float) -> None:
+        """Take the board's job."""
 
 
 class NotReadyError(Exception):

@@ -6,16 +6,21 @@ import asyncio
 import resource
 import socket
 import time
+import traceback
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from ipaddress import IPv6Address, ip_address
 from itertools import cycle
-from typing import cast
+from pathlib import Path
+from typing import TypeVar, cast
 
-from tarazy.stratum.board import Board, Counters, StratumRules, unheard
+import structlog
+
+from tarazy.stratum.board import Board, Counters, StratumRules
 from tarazy.stratum.job import Job
-from tarazy.stratum.ports import Admission, Blocks, Gate, Journal
-from tarazy.stratum.session import SECONDS_AFTER_WITHDRAWAL, Session
+from tarazy.stratum.ports import Blocks, Gate, Journal
+from tarazy.stratum.session import Session
+from tarazy.stratum.state import SECONDS_AFTER_WITHDRAWAL
 
 BACKLOG = 4096
 """Connections that may wait to be accepted when a whole farm returns."""
@@ -23,8 +28,26 @@ UNSENT_BYTES = 256 * 1024
 UNSENT_SECONDS = 60.0
 SLICES = 15
 """Ready connections are looked at once in as many seconds, a slice of them every second."""
-SPARE_DESCRIPTORS = 64
+SPARE_DESCRIPTORS = 1024
 """Kept for everything that is no miner; above the rest connections are closed at once (C-008)."""
+
+_log = structlog.get_logger()
+_A = TypeVar("_A")
+_R = TypeVar("_R")
+
+
+def _contained(method: Callable[[_Connection, _A], _R]) -> Callable[[_Connection, _A], _R | None]:
+    """Let an error end the connection it came up in, and nothing else: whoever called goes on with the others."""
+
+    @wraps(method)
+    def call(connection: _Connection, argument: _A) -> _R | None:
+        try:
+            return method(connection, argument)
+        except Exception as error:
+            connection.fail(error)
+            return None
+
+    return call
 
 
 class _Connection(asyncio.Protocol):
@@ -49,6 +72,7 @@ class _Connection(asyncio.Protocol):
         if not self._server.enter(self):
             transport.abort()
 
+    @_contained
     def data_received(self, data: bytes) -> None:
         if self.session.receive(data, self._server.loop.time()):
             self.flush()
@@ -74,13 +98,28 @@ class _Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer does not read: drop it, whatever is still unsent (C-005)."""
-        self.drop()
-
-    def drop(self) -> None:
-        """End a connection whose peer does not read."""
-        self._server.board.counters.dropped += 1
         self._transport.abort()
 
+    def fail(self, error: Exception) -> None:
+        """End it after an error that is ours. The line tells what and where, and nothing that a miner sent."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        _log.error("connection_failed", error=type(error).__name__, where=where)
+        self.session.ended = True
+        self._transport.abort()
+
+    @_contained
+    def hand_out(self, now: float) -> None:
+        """Send the job of the moment."""
+        self.session.send_job(now)
+        self.flush()
+
+    @_contained
+    def reconsider(self, now: float) -> bool:
+        """Ask the gate again; True if no name is left."""
+        return self.session.reconsider(now)
+
+    @_contained
     def tick(self, now: float) -> None:
         """Let time pass."""
         self.session.tick(now)
@@ -90,7 +129,7 @@ class _Connection(asyncio.Protocol):
         elif self._unsent_since is None:
             self._unsent_since = now
         elif now - self._unsent_since > UNSENT_SECONDS:
-            self.drop()
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.session.close(self._server.loop.time())
@@ -121,14 +160,10 @@ class StratumServer:
         journal: Journal,
         blocks: Blocks,
         numbers: Callable[[], int],
-        on_refused: Callable[[Admission, str], None] = unheard,
     ) -> None:
-        """`numbers`: the `JobNumbers` that also number the jobs published.
-
-        `on_refused` hears of every refused admission, with the peer's address.
-        """
+        """`numbers`: the `JobNumbers` that also number the jobs published."""
         self.loop = loop
-        self.board = Board(rules, gate, journal, blocks, numbers, on_refused)
+        self.board = Board(rules, gate, journal, blocks, numbers)
         self.board.wake = self._wake
         self._address = (host, port)
         self._listener: asyncio.Server | None = None
@@ -147,7 +182,8 @@ class StratumServer:
 
     def start(self) -> int:
         """Listen; call it once a job is published. Returns the port. Raises OSError if it cannot be had."""
-        self._limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._limit = max(limit - SPARE_DESCRIPTORS, limit // 2)
         bound = _bound_socket(*self._address)
         self._listening = self.loop.create_task(self._listen(bound))
         self._tick()
@@ -168,13 +204,20 @@ class StratumServer:
         self.board.publish(job, now)
         for connections in self._slices:
             for connection in connections:
-                connection.session.send_job(now)
-                connection.flush()
+                connection.hand_out(now)
+
+    def hand_out(self, working: bool) -> None:
+        """Go on handing out work, or stop until the journal takes shares again (C-081)."""
+        self.board.handing_out = working
+        now = self.loop.time()
+        for connections in self._slices if working else ():
+            for connection in connections:
+                connection.hand_out(now)
 
     def reconsider(self) -> None:
         """Ask the gate about every name again; connections left without one end in a second (invariant 4)."""
         now = self.loop.time()
-        withdrawn = [c for part in self._slices for c in part if c.session.reconsider(now)]
+        withdrawn = [c for part in self._slices for c in part if c.reconsider(now)]
         if withdrawn:
             self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, self._look_at, withdrawn)
 
@@ -196,7 +239,6 @@ class StratumServer:
     def enter(self, connection: _Connection) -> bool:
         """A new connection; False if there are too many."""
         counters = self.board.counters
-        counters.connected += 1
         counters.connections += 1
         connection.slice = next(self._next_slice)
         self._unready.add(connection)

@@ -8,116 +8,43 @@ subscribed, with an admitted name.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 from tarazy.stratum import codec
-from tarazy.stratum.assignments import Assignments
 from tarazy.stratum.board import Board
-from tarazy.stratum.methods import METHODS, RefusalError
-from tarazy.stratum.ports import Admission, NameRecord
-from tarazy.stratum.submit import Commit, submit
+from tarazy.stratum.codec import RefusalError
+from tarazy.stratum.methods import METHODS
+from tarazy.stratum.state import State, unheld
+from tarazy.stratum.submit import submit
 
 LONGEST_LINE_BEFORE_READY = 4096
 LONGEST_LINE = 8192
 MESSAGES_BEFORE_READY = 20
-SECONDS_BEFORE_READY = 30.0
-SECONDS_AFTER_REFUSAL = 5.0
-"""Long enough for the reason to be read, and to slow the next attempt."""
-SECONDS_AFTER_WITHDRAWAL = 0.5
 MALFORMED_LINES = 5
 WAITING_ANSWERS = 64
 """Requests without an answer at which no more are read."""
-OWN_JOB_PAUSE = 10.0
-"""Seconds between jobs that a connection gets only because its difficulty changes."""
 SILENCE = 900.0
 PING_PATIENCE = 60.0
-NOT_ASKED = "authorize a login first"
 
 _ALWAYS_ANSWERED = frozenset({"mining.configure", "mining.subscribe", "mining.authorize"})
 
 
-def _unheld() -> None:
-    """There is no socket."""
+class Session(State):
+    """One connection: what arrives and what leaves. Times are the reactor's, in seconds."""
 
+    __slots__ = ("_begun", "_heard", "_lines", "_malformed", "_messages", "_pinged_at", "_unread")
 
-class Name:
-    """An admitted name of a connection; `refusal` is the reason once the admission was withdrawn."""
-
-    __slots__ = ("number", "party", "password", "refusal", "site")
-
-    def __init__(self, number: int, password: str, party: str, site: str) -> None:
-        self.number = number
-        self.password = password
-        self.party = party
-        self.site = site
-        self.refusal: str | None = None
-
-
-class Session:
-    """The state of one connection. Times are the reactor's, in seconds."""
-
-    __slots__ = (
-        "_begun",
-        "_close_at",
-        "_heard",
-        "_lines",
-        "_malformed",
-        "_messages",
-        "_number",
-        "_out",
-        "_own_job_at",
-        "_pinged_at",
-        "_unread",
-        "admitted",
-        "assignments",
-        "board",
-        "closed",
-        "ended",
-        "extranonce1",
-        "flush",
-        "names",
-        "peer",
-        "ready",
-        "refusal",
-        "subscribed",
-        "subscription",
-        "talking",
-        "waiting",
-    )
-
-    def __init__(self, board: Board, peer: str, now: float, flush: Callable[[], None] = _unheld) -> None:
+    def __init__(self, board: Board, peer: str, now: float, flush: Callable[[], None] = unheld) -> None:
         """`peer`: address for the gate. `flush` belongs to whoever holds the socket: it sends `output`."""
-        self.board = board
-        self.peer = peer
-        self.flush = flush
-        self.assignments = Assignments(board, now)
-        self.names: dict[str, Name] = {}
-        self.admitted = 0
-        """How many of the names are admitted now."""
-        self.subscribed = False
-        self.subscription = ""
-        self.ready = False
-        self.ended = False
-        """Send `output`, then close."""
-        self.closed = False
-        self.talking = False
-        """On the board's list of those that have something to send."""
-        self._number = -1
-        self.extranonce1 = b""
+        super().__init__(board, peer, now, flush)
         self._lines = codec.Lines()
         self._unread: list[bytes] = []
-        self._out: list[bytes] = []
-        self.waiting: list[Commit | bytes] = []
         self._begun = False
         self._messages = 0
         self._malformed = 0
         self._heard = now
         self._pinged_at = -1.0
-        self._own_job_at = now
-        self._close_at: float | None = now + SECONDS_BEFORE_READY
-        self.refusal = NOT_ASKED
 
     # What the holder of the socket calls.
 
@@ -149,15 +76,6 @@ class Session:
             self._too_long()
         return bool(self._out) or self.ended or len(self.waiting) >= WAITING_ANSWERS
 
-    def output(self) -> bytes:
-        """Everything that may leave now, once."""
-        out = self._out
-        if not out:
-            return b""
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        return data
-
     @property
     def crowded(self) -> bool:
         """Whether so many answers are waiting that nothing more should be read."""
@@ -179,101 +97,6 @@ class Session:
             elif now - self._pinged_at >= PING_PATIENCE:
                 self.ended = True
 
-    def send_job(self, now: float) -> None:
-        """Hand out the board's job."""
-        if self.admitted:
-            job = self.assignments.next(now)
-            if job:
-                self._out.append(job)
-
-    def reconsider(self, now: float) -> bool:
-        """Ask the gate about every name again. True if none is left, and the connection will end."""
-        for login, name in self.names.items():
-            admission = self.board.gate.admit(login, name.password, self.peer)
-            if not admission.admitted:
-                if name.refusal is None:
-                    self.admitted -= 1
-                    self.board.refuse(admission, self.peer)
-                name.refusal = admission.text
-            elif name.refusal is not None or (name.party, name.site) != (admission.party, admission.site):
-                self.admit(login, name.password, admission, now)
-        if not self.ready or self.admitted:
-            return False
-        self._close_at = now + SECONDS_AFTER_WITHDRAWAL
-        return True
-
-    def close(self, now: float) -> None:
-        """The socket is gone. Shares that were handed to the journal stay valid."""
-        self.closed = self.ended = True
-        if self.ready:
-            self.board.remember(next(iter(self.names)), self.assignments.vardiff.exponent, now)
-            self.board.counters.ready -= 1
-        self.board.hurried.discard(self)
-
-    # What methods and shares use.
-
-    def open(self) -> bytes:
-        """The connection's extranonce1; its number is taken when first needed."""
-        if self._number < 0:
-            self._number = self.board.journal.open_connection()
-            counted = self._number & 0xFFFFFF
-            self.extranonce1 = bytes([self.board.rules.gateway]) + counted.to_bytes(3, "big")
-            self.subscription = os.urandom(16).hex()
-        return self.extranonce1
-
-    def admit(self, login: str, password: str, admission: Admission, now: float) -> None:
-        """Enter an admitted name."""
-        known = self.names.get(login)
-        if known is None or known.refusal is not None:
-            self.admitted += 1
-        extranonce1 = self.open()
-        party, site = admission.party, admission.site
-        at_us = self.board.unix_us(now)
-        account, worker = admission.account, admission.worker
-        record = NameRecord(self._number, extranonce1, account, worker, party, site, at_us)
-        self.names[login] = Name(self.board.journal.name(record), password, party, site)
-        if self.ready:
-            self._close_at = None
-
-    def refused(self, text: str, now: float) -> RefusalError:
-        """The answer to a name that is not admitted; ends the connection soon if it has no other."""
-        if not self.ready and self.refusal == NOT_ASKED:
-            self._close_at = now + SECONDS_AFTER_REFUSAL
-        self.refusal = text
-        return RefusalError(codec.UNAUTHORIZED, f"unauthorized: {text}")
-
-    @property
-    def first_name(self) -> Name:
-        """The name the connection became ready with."""
-        return next(iter(self.names.values()))
-
-    def count_share(self, exponent: int, now: float) -> None:
-        """Tell vardiff of an accepted share."""
-        vardiff = self.assignments.vardiff
-        vardiff.share(exponent, now)
-        if vardiff.wanted != vardiff.exponent:
-            self.hurry(now)
-
-    def hurry(self, now: float) -> None:
-        """Ask for a job of our own if a change of difficulty is too large to wait for the next."""
-        if self.ready and self.assignments.vardiff.hurried and now >= self._own_job_at:
-            self._own_job_at = now + OWN_JOB_PAUSE
-            self.board.hurried.add(self)
-
-    def settle(self) -> None:
-        """Release the answers whose turn has come."""
-        waiting = self.waiting
-        settled = 0
-        for entry in waiting:
-            reply = entry if isinstance(entry, bytes) else entry.reply
-            if reply is None:
-                break
-            self._out.append(reply)
-            settled += 1
-        del waiting[:settled]
-        if settled and not self.talking and not self.closed:
-            self.board.speak(self)
-
     # From line to answer.
 
     def _line(self, line: bytes, now: float) -> None:
@@ -289,7 +112,14 @@ class Session:
                 return
         try:
             message = codec.decode(line)
-            ident = message.get("id")
+        except RefusalError as error:
+            self._malformed += 1
+            self.ended |= self._malformed >= MALFORMED_LINES
+            self._reply(codec.encode_error(None, error.code, error.text))
+            return
+        self._malformed = 0
+        ident = message.get("id")
+        try:
             if not codec.is_id(ident):
                 ident = None
                 raise RefusalError(codec.INVALID_REQUEST, "invalid-request: id is no number, string or null")
@@ -298,13 +128,7 @@ class Session:
                 submit(self, ident, message.get("params"), now)
             elif "method" in message:
                 self._request(ident, method, message.get("params"), now)
-            self._malformed = 0
-        except codec.MalformedError as error:
-            self._malformed += 1
-            self.ended |= self._malformed >= MALFORMED_LINES
-            self._reply(codec.encode_error(None, error.code, error.text))
         except RefusalError as error:
-            self._malformed = 0
             self._reply(codec.encode_error(ident, error.code, error.text))
 
     def _request(self, ident: Any, method: object, params: object, now: float) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tarazy.stratum import codec, wishes
+from tarazy.stratum import codec
+from tarazy.stratum.codec import RefusalError
 from tarazy.stratum.job import double_sha256
-from tarazy.stratum.methods import RefusalError
+from tarazy.stratum.login import canonical_login
 from tarazy.stratum.share import ShareRecord, Verdict, Work, judge
-
-if TYPE_CHECKING:
-    from tarazy.stratum.session import Name, Session
+from tarazy.stratum.state import Commit, Name, State
 
 _REJECTIONS = {
     Verdict.STALE: (codec.JOB_NOT_FOUND, "stale"),
@@ -20,43 +19,11 @@ _REJECTIONS = {
     Verdict.TIME_TOO_NEW: (codec.OTHER, "time-too-new"),
     Verdict.BAD_VERSION: (codec.OTHER, "bad-version"),
 }
-_NOT_DURABLE = codec.error_tail(codec.OTHER, "not-ready: the share could not be stored, send it again later")
 _ACCEPTED = Verdict.ACCEPTED
 _UNAUTHORIZED = Verdict.UNAUTHORIZED
 
 
-class Commit:
-    """An accepted share on its way to the disk: holds the place of its answer, is called with the outcome."""
-
-    __slots__ = ("_head", "_keys", "_seen", "_session", "_weight", "reply")
-
-    def __init__(self, session: Session, head: bytes, weight: int, seen: set[bytes], keys: tuple[bytes, bytes]) -> None:
-        """`keys`: what `seen` must forget if the share is lost."""
-        self._session = session
-        self._head = head
-        self._weight = weight
-        self._seen = seen
-        self._keys = keys
-        self.reply: bytes | None = None
-
-    def __call__(self, committed: bool) -> None:
-        """The journal's word: only now the miner gets its answer (invariant 1)."""
-        session = self._session
-        board = session.board
-        board.handing_out = committed
-        if committed:
-            counters = board.counters
-            counters.accepted += 1
-            counters.weight["accepted"] += self._weight
-            self.reply = self._head + codec.TRUE
-        else:
-            board.count_rejection("not-ready", self._weight)
-            self._seen.difference_update(self._keys)
-            self.reply = self._head + _NOT_DURABLE
-        session.settle()
-
-
-def submit(session: Session, ident: Any, params: Any, now: float) -> None:
+def submit(session: State, ident: Any, params: Any, now: float) -> None:
     """Judge a share. An accepted one is answered after its commit, any other by the RefusalError."""
     login, job_id, fields = _shape(session, params)
     if not session.ready:
@@ -68,7 +35,7 @@ def submit(session: Session, ident: Any, params: Any, now: float) -> None:
     work = assignments.find(job_id)
     if work is None:
         raise _rejection(session, codec.JOB_NOT_FOUND, "unknown-job")
-    name = session.names.get(login) or session.names.get(wishes.canonical_name(login) or "")
+    name = session.names.get(login) or session.names.get(canonical_login(login))
     admitted = name is not None and name.refusal is None
     number = session.first_name.number if name is None else name.number
     seen = assignments.seen(work)
@@ -102,7 +69,7 @@ def _recorded(committed: bool) -> None:
     """Nobody waits for a share that is recorded without credit."""
 
 
-def _shape(session: Session, params: Any) -> tuple[str, str, bytes]:
+def _shape(session: State, params: Any) -> tuple[str, str, bytes]:
     """Login, job id, and the proof's 20 bytes: extranonce2, ntime, nonce, version bits."""
     try:
         if len(params) == 6:
@@ -123,14 +90,13 @@ def _shape(session: Session, params: Any) -> tuple[str, str, bytes]:
     raise _rejection(session, codec.OTHER, "bad-params", cure)
 
 
-def _report_block(session: Session, work: Work, record: ShareRecord, header: bytes) -> None:
+def _report_block(session: State, work: Work, record: ShareRecord, header: bytes) -> None:
     """Hand over a block before anything else happens (invariant 5)."""
     coinbase = work.coinb1 + session.extranonce1 + record.extranonce2 + work.job.coinbase_end
     session.board.blocks.found(header, coinbase, work.job)
-    session.board.counters.blocks += 1
 
 
-def _verdict_rejection(session: Session, verdict: Verdict, work: Work, name: Name | None) -> RefusalError:
+def _verdict_rejection(session: State, verdict: Verdict, work: Work, name: Name | None) -> RefusalError:
     if verdict is _UNAUTHORIZED:
         reason = name.refusal if name is not None else "authorize this login on this connection first"
         return _rejection(session, codec.UNAUTHORIZED, "unauthorized", reason or "", work.weight)
@@ -138,6 +104,6 @@ def _verdict_rejection(session: Session, verdict: Verdict, work: Work, name: Nam
     return _rejection(session, code, word, "", work.weight)
 
 
-def _rejection(session: Session, code: int, word: str, text: str = "", weight: int = 0) -> RefusalError:
+def _rejection(session: State, code: int, word: str, text: str = "", weight: int = 0) -> RefusalError:
     session.board.count_rejection(word, weight)
     return RefusalError(code, f"{word}: {text}" if text else word)

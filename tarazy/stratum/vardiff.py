@@ -16,20 +16,27 @@ LONGEST_WINDOW = 100
 """Goals after which an uneventful window begins anew."""
 
 
-@dataclass(slots=True)
-class DifficultyLimits:
-    """What holds for all connections; difficulties are exponents. The ceiling follows the network's."""
+@dataclass(frozen=True, slots=True)
+class DifficultyRules:
+    """The settings of difficulty; all difficulties are exponents."""
 
     minimum: int
     maximum: int
     start: int
-    interval: float
+    share_interval: float
     """Goal: seconds from one share of a connection to the next."""
+
+
+@dataclass(slots=True)
+class DifficultyLimits:
+    """What holds for all connections: the rules, and the network's difficulty as it is now."""
+
+    rules: DifficultyRules
     ceiling: int = 64
 
     def clamp(self, exponent: int, floor: int) -> int:
         """The nearest permitted exponent. On a chain easier than the floor, the floor wins (C-062)."""
-        return max(floor, min(exponent, self.maximum, self.ceiling))
+        return max(floor, min(exponent, self.rules.maximum, self.ceiling))
 
 
 class Vardiff:
@@ -38,19 +45,20 @@ class Vardiff:
     `exponent` is in force: it came with the last job. `wanted` comes with the next one.
     """
 
-    __slots__ = ("_credit", "_limits", "_since", "_wish", "exponent", "floor", "wanted")
+    __slots__ = ("_credit", "_interval", "_limits", "_since", "_wish", "exponent", "floor", "wanted")
 
     def __init__(self, limits: DifficultyLimits, now: float) -> None:
         self._limits = limits
-        self.floor = limits.minimum
+        self._interval = limits.rules.share_interval
+        self.floor = limits.rules.minimum
         self._wish: int | None = None
-        self.exponent = self.wanted = limits.clamp(limits.start, self.floor)
+        self.exponent = self.wanted = limits.clamp(limits.rules.start, self.floor)
         self._restart(now)
 
     def begin(self, last: int | None, now: float) -> None:
         """Choose where to start: at `last`, known from an earlier connection, at the wish, or as set."""
         known = [exponent for exponent in (last, self._wish) if exponent is not None]
-        self.wanted = self._limits.clamp(max(known, default=self._limits.start), self.floor)
+        self.wanted = self._limits.clamp(max(known, default=self._limits.rules.start), self.floor)
         self._restart(now)
 
     def suggest(self, exponent: int) -> None:
@@ -59,7 +67,7 @@ class Vardiff:
 
     def raise_floor(self, exponent: int) -> bool:
         """The miner's own minimum. False, and nothing changes, if the pool does not go so high."""
-        if exponent > self._limits.maximum:
+        if exponent > self._limits.rules.maximum:
             return False
         self.floor = max(self.floor, exponent)
         self.wanted = max(self.wanted, self.floor)
@@ -87,7 +95,7 @@ class Vardiff:
         """Count an accepted share, credited at 2**exponent."""
         self._credit += 1.0 if exponent == self.exponent else 2.0 ** (exponent - self.exponent)
         if self.wanted == self.exponent:
-            expected = RAISE_ABOVE * max(0.0, now - self._since) / self._limits.interval
+            expected = RAISE_ABOVE * max(0.0, now - self._since) / self._interval
             if self._credit > expected + SIGMAS * math.sqrt(expected) + SIGMAS:
                 self._change(now)
 
@@ -95,7 +103,7 @@ class Vardiff:
         """Look without a share, every 15 s: silence lowers too."""
         if self.wanted != self.exponent:
             return
-        elapsed = (now - self._since) / self._limits.interval
+        elapsed = (now - self._since) / self._interval
         expected = LOWER_BELOW * max(0.0, elapsed)
         if self._credit < expected - SIGMAS * math.sqrt(expected):
             self._change(now)
@@ -103,7 +111,7 @@ class Vardiff:
             self._restart(now)
 
     def _change(self, now: float) -> None:
-        elapsed = max(0.0, now - self._since) / self._limits.interval
+        elapsed = max(0.0, now - self._since) / self._interval
         floor = self.floor
         if not self._credit:
             steps = -LARGEST_FALL

@@ -1,4 +1,4 @@
-"""What miners may write into names, passwords and numbers, and how it is read: nothing lenient."""
+"""What miners may write into passwords and numbers, and how it is read: nothing lenient."""
 
 from __future__ import annotations
 
@@ -7,23 +7,10 @@ from typing import Any, NamedTuple
 
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET
 
-LONGEST_NAME = 127
-"""Whatsminer firmware overruns a buffer above it."""
 LARGEST_DIFFICULTY = 2.0**63
 
-NAME_CURE = "login is account.worker in printable ASCII without /, 127 bytes at most"
-
-_NAME = re.compile(r"(?![._])[ -.0-~]{1,127}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40}", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]{1,64}", re.ASCII)
-
-
-def canonical_name(name: str) -> str | None:
-    """The login with its account in lower case; None if it cannot be one (C-031, C-032, C-035)."""
-    if not _NAME.fullmatch(name):
-        return None
-    account, _, worker = name.partition(".")
-    return f"{account.lower()}.{worker}" if worker else account.lower()
 
 
 class PasswordOptions(NamedTuple):

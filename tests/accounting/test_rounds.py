@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,9 +14,9 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.journal_file import BlockRecord
-from tarazy.accounting.queries import hashrate_by_party, work_by_site_interval
-from tarazy.accounting.rounds import FoldError
+from tarazy.accounting.journal_file import BlockRecord, JournalReader
+from tarazy.accounting.queries import work_by_site_interval
+from tarazy.accounting.rounds import FoldError, require_journal
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import ShareRecord, Verdict
 from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, share
@@ -253,15 +255,30 @@ def test_many_workers(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_another_journal_is_refused(engine: Engine, gateway: Gateway, tmp_path: Path) -> None:
-    """A journal that ends before the cursor is an older copy: folding says so and counts nothing."""
+    """T-25, T-27: another journal is told by its identity, however long it has grown; nothing of it is counted."""
     gateway.write(share(1), share(1))
     with engine.begin() as connection:
         gateway.fold(connection)
-    older = Gateway(tmp_path / "older.sqlite", ["alpha"])
-    older.write(share(1))
+    other = Gateway(tmp_path / "other.sqlite", ["alpha"])
+    other.write(share(1), share(1), share(1))
+    with engine.begin() as connection, pytest.raises(FoldError, match="is not the journal of gateway"):
+        other.fold(connection)
+    other.close()
+
+
+def test_an_older_copy_of_the_journal_is_refused(engine: Engine, gateway: Gateway, tmp_path: Path) -> None:
+    """T-27: the right journal as it was before: folding says what is missing."""
+    gateway.write(share(1))
+    copy = tmp_path / "copy.sqlite"
+    with closing(sqlite3.connect(gateway.file.path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    gateway.write(share(1))
+    with engine.begin() as connection:
+        gateway.fold(connection)
+    reader = JournalReader(copy, 1)
     with engine.begin() as connection, pytest.raises(FoldError, match="ends at share 1, but 2 are folded"):
-        older.fold(connection)
-    older.close()
+        require_journal(connection, reader, 1)
+    reader.close()
 
 
 def test_a_share_without_a_name_is_damage(engine: Engine, gateway: Gateway) -> None:
@@ -272,12 +289,10 @@ def test_a_share_without_a_name_is_damage(engine: Engine, gateway: Gateway) -> N
 
 
 def test_work_for_pages_and_energy(engine: Engine, gateway: Gateway) -> None:
-    """Work by site and interval is the accepted work of each party; hash rates come from whole intervals."""
+    """Work by site and interval is the accepted work of each party."""
     gateway.write(share(1), share(2, 1), share(2, 1), share(3, 5, Verdict.STALE), share(1, 4, second=INTERVAL))
     with engine.begin() as connection:
         gateway.fold(connection)
         after = START + timedelta(seconds=INTERVAL)
         assert work_by_site_interval(connection, "site", START, after) == {"alpha": UNIT, "beta": 4 * UNIT}
         assert work_by_site_interval(connection, "elsewhere", START, after) == {}
-        rates = hashrate_by_party(connection, after + timedelta(seconds=100), 60, INTERVAL)
-        assert rates == {"alpha": (16 * 2**48 // 65535) // 100}

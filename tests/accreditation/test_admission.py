@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tarazy.accreditation.admission import _TEXTS, Reason, decide, is_name, split_name
+from tarazy.accreditation.admission import _TEXTS, Reason, decide
 from tarazy.accreditation.entries import DocumentStatus, Entry, Licence, SiteStatus
 from tests.accreditation.world import (
     GEO,
@@ -202,36 +202,6 @@ def test_of_several_sites_the_one_with_least_against_it_counts() -> None:
     decision = admit(entries)
     assert decision.admitted
     assert decision.site == "site-host"
-
-
-@pytest.mark.parametrize(
-    ("name", "good"),
-    [
-        ("acme", True),
-        ("ACME.Rig-7", True),
-        ("acme.", True),
-        ("acme.a.b", True),
-        (".rig", False),
-        ("_acme", False),
-        ("", False),
-        ("acme/x", False),
-        ("acme.r\u0456g", False),
-        ("acme.\x07", False),
-        ("a" * 127, True),
-        ("a" * 128, False),
-        ("a" * 63 + "." + "b" * 63, True),
-        ("a" * 63 + "." + "b" * 64, False),
-    ],
-)
-def test_names_follow_the_wire_rules(name: str, good: bool) -> None:
-    """Stratum reference, section 7."""
-    assert is_name(*split_name(name)) is good
-
-
-def test_names_split_at_the_first_dot_and_fold_the_account() -> None:
-    """Accounts fold to lower case, workers keep theirs."""
-    assert split_name("ACME.Rig.A") == ("acme", "Rig.A")
-    assert split_name("acme") == ("acme", "")
 
 
 @settings(max_examples=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -222,7 +223,7 @@ def test_xlsx_faults_name_sheet_row_and_column(tmp_path: Path, engine: Engine) -
         ("party.csv", PARTY.rstrip("\n") + ";more", "row 2: more cells than columns"),
         ("party.csv", PARTY + '"open', "row 3: not readable as CSV"),
         ("party.csv", "a;" * 1_000, "more than 40 columns"),
-        ("party.csv", PARTY + "a" * 200_000, "field larger than field limit"),
+        ("party.csv", PARTY + "a" * 200_000, "longer than 65536"),
         ("party.xlsx", b"PK\x03\x04garbage", "a damaged XLSX file"),
         ("party.xlsx", "PK", "a damaged XLSX file"),
     ],
@@ -302,3 +303,41 @@ def test_what_is_exported_imports_as_nothing_new(tmp_path: Path, engine: Engine)
     result = load(engine, *paths)
     assert result.added == {}
     assert sum(result.unchanged.values()) == 9
+
+
+def _workbook(path: Path, part: str, xml: bytes) -> Path:
+    """A real workbook with one part replaced."""
+    workbook = Workbook()
+    assert workbook.active is not None
+    workbook.active.title = "party"
+    plain = io.BytesIO()
+    workbook.save(plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, xml if name == part else old.read(name))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("part", "xml", "says"),
+    [
+        ("xl/worksheets/sheet1.xml", b"<worksheet><sheetData><row>" + b"<c/>" * 3_000_000, "row has more than"),
+        ("xl/worksheets/sheet1.xml", b"<worksheet><sheetData>" + b"<row><c/></row>" * 1_500_000, "too many cells"),
+        ("xl/styles.xml", b"<styleSheet>" + b"<xf/>" * 1_500_000, "styles.xml is too large"),
+    ],
+)
+def test_small_files_with_millions_of_elements_cost_little(tmp_path: Path, part: str, xml: bytes, says: str) -> None:
+    """Invariant 10: a few kilobytes that unpack to millions of elements are refused before they are parsed."""
+    path = _workbook(tmp_path / "bomb.xlsx", part, xml)
+    began = time.process_time()
+    with pytest.raises(RegisterImportError, match=says):
+        read_table(path)
+    assert time.process_time() - began < 5
+
+
+def test_endless_lines_are_refused(tmp_path: Path) -> None:
+    """Invariant 10: a header of nothing but separators is no register."""
+    path = tmp_path / "party.csv"
+    path.write_text(";" * 10_000_000)
+    with pytest.raises(RegisterImportError, match="longer than"):
+        read_table(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,23 @@ def standing_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    """A server of its own for each test, ended with it."""
-    house = House(tmp_path / "pool")
+def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Makes servers, which do not run yet; whichever runs at the end of the test is ended."""
+    houses: list[House] = []
+
+    def build(**changes: Any) -> House:
+        houses.append(House(tmp_path / f"pool-{len(houses)}", **changes))
+        return houses[-1]
+
+    yield build
+    for house in houses:
+        if house.process is not None and house.process.poll() is None:
+            house.kill()
+
+
+@pytest.fixture
+def house(build_house: Callable[..., House]) -> House:
+    """A server of its own for each test, running."""
+    house = build_house()
     house.start()
-    yield house
-    if house.process is not None and house.process.poll() is None:
-        house.kill()
+    return house

@@ -17,7 +17,7 @@ from tarazy.pool.chain.assembly import build_block
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.peer import MAX_BODY_BYTES, PeerEntrance
 from tarazy.pool.chain.transactions import ANYONE_CAN_SPEND, block_coinbase, block_hash, outpoint
-from tarazy.pool.network import parse_template
+from tarazy.pool.demo.network import parse_template
 from tests.pool.mining import spend
 from tests.pool.under_reactor import in_reactor
 

@@ -21,19 +21,19 @@ def make_subject(directory: Path, started: datetime) -> Subject:
     (reports / "accreditation-2026-11-22-kk.pdf").write_bytes(b"%PDF-1.7\n" + b"0" * 90_000)
 
     def live() -> Live:
-        return {
-            "pool_name": "Tarazy",
-            "demo": True,
-            "test_chain": True,
-            "started_at": started,
-            "stratum_url": "stratum+tcp://127.0.0.1:3333",
-            "connections": 1214,
-            "ready_connections": 1209,
-            "tip_height": 843_213,
-            "template_height": 843_214,
-            "template_at": started,
-            "health": {"journal": True, "chain": True, "meters": True},
-        }
+        return Live(
+            pool_name="Tarazy",
+            demo=True,
+            test_chain=True,
+            started_at=started,
+            stratum_url="stratum+tcp://127.0.0.1:3333",
+            connections=1214,
+            ready_connections=1209,
+            tip_height=843_213,
+            template_height=843_214,
+            template_at=started,
+            health={"journal": True, "chain": True, "meters": True},
+        )
 
     law = load_law(("fee-2026-ladder-continued",))
     return Subject(live, Seat("astana-1", "KZ"), law, reports, INTERVAL)

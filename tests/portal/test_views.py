@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from tarazy.accreditation.admission import Reason
 from tarazy.portal.pages import page_texts
 from tarazy.portal.views import CHART_POINTS, chart_starts, hashrate, iso
-from tarazy.reports.language import LANGUAGES, has, messages
+from tarazy.reports.language import LANGUAGES, has, messages, text
 
 NOW = datetime(2026, 11, 22, 10, 7, 30, tzinfo=UTC)
 
@@ -52,15 +53,26 @@ def test_every_word_of_the_page_is_in_the_catalogue() -> None:
 
 
 def test_every_reason_has_words() -> None:
-    """A refusal is told in words with a cure, whatever its code."""
-    assert [reason for reason in Reason if not has(f"portal.reason.{reason}")] == []
+    """A refusal is told in words with a cure, whatever its code; the words are those of the reports."""
+    assert [reason for reason in Reason if not has(f"words.reason.{reason}")] == []
+    assert [reason for reason in Reason if not has(f"portal.cure.{reason}")] == []
+
+
+def test_page_has_the_words_of_the_reports() -> None:
+    """A code is told in the same words on the page and on paper."""
+    texts = json.loads(page_texts("kk"))
+    assert texts["words.reason.site-unknown"] == text("kk", "words.reason.site-unknown")
+    source = (files("tarazy.portal") / "static" / "tables.js").read_text(encoding="utf-8")
+    kinds = set(re.findall(r"\bword\(\"([a-z_]+)\"", source))
+    assert kinds == {"reason", "block_state", "distribution_state", "site_status", "meter_status"}
+    assert all(any(key.startswith(f"words.{kind}.") for key in texts) for kind in kinds)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_languages_are_written_in_their_own_letters(lang: str) -> None:
     """No text of one language stands in another's place: Kazakh and Russian in Cyrillic, English without."""
     for key, message in messages().items():
-        if key.startswith("portal."):
+        if key.startswith(("portal.", "words.")):
             for form in message[lang].values():
                 bare = re.sub(r"\{\w+\}", "", form)
                 cyrillic = bool(re.search("[а-яәғқңөұүһі]", bare, re.IGNORECASE))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
-from tarazy.reports.build import STEPS, ReportError, build_report
+from tarazy.reports.build import SETTLED_SECONDS, STEPS, ReportError, build_report
 from tests.reports import world
 from tests.reports.pdf_text import pages
 
@@ -55,6 +55,11 @@ def test_building_again_writes_the_same_bytes(connection: Connection, tmp_path: 
     assert {file.name: file.read_bytes() for file in _build(connection, tmp_path, now=later)} == first
 
 
+def test_a_settled_moment_can_be_built(connection: Connection, tmp_path: Path) -> None:
+    """A moment just old enough that no transaction can still write before it."""
+    assert _build(connection, tmp_path, now=world.MOMENT + timedelta(seconds=SETTLED_SECONDS))
+
+
 _CHILD = """
 import sys
 from pathlib import Path
@@ -90,6 +95,7 @@ def test_same_bytes_in_another_process(sqlite_url: str, tmp_path: Path) -> None:
     [
         ({"kind": "tax"}, "there is no report 'tax'; choose one of: accreditation"),
         ({"as_of": world.LATER + timedelta(days=1)}, "lies in the future"),
+        ({"as_of": world.LATER - timedelta(seconds=4)}, "less than 5 seconds ago: wait a few seconds"),
         ({"as_of": datetime(2026, 11, 1)}, "has no time zone"),  # noqa: DTZ001
     ],
 )

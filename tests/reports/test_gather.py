@@ -61,11 +61,26 @@ def test_refusals_are_counted_by_reason(connection: Connection, report: Accredit
     section = report.admission
     assert (section.admissions, section.refusals) == (2, 4)
     assert {count.reason: count.refusals for count in section.reasons}["foreign-address"] == 2
-    assert [refused.account for refused in section.refused] == ["altyn", "kok", "zhel", "stranger"]
+    assert [refused.login for refused in section.refused] == [
+        "altyn.rig-1",
+        "kok.rig-1",
+        "zhel.rig-1",
+        "stranger.rig-1",
+    ]
     assert section.refused[-1].party == ""
     head = audit.head(connection)
     assert report.audit is not None
     assert (report.audit.sequence, report.audit.hash) == (head.sequence, head.hash)
+
+
+def test_a_refused_login_names_the_latest_worker(connection: Connection) -> None:
+    """Refusals of one account for the same reasons are one line, with the worker that knocked last."""
+    world.knock(connection, "altyn", world.ABROAD, datetime(2026, 11, 4, tzinfo=UTC), "rig-2")
+    section = gather(connection, world.MOMENT, world.POOL, world.assumed_law()).admission
+    assert (section.refused[0].login, section.refused[0].refusals) == ("altyn.rig-2", 2)
+    world.knock(connection, "altyn", world.ABROAD, datetime(2026, 11, 5, tzinfo=UTC), "")
+    section = gather(connection, world.MOMENT, world.POOL, world.assumed_law()).admission
+    assert (section.refused[0].login, section.refused[0].refusals) == ("altyn", 3)
 
 
 def test_strangers_do_not_fill_the_report(connection: Connection) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.distribution import DistributionState
+from tarazy.accounting.energy import modbus
 from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import (
     DocumentStatus,
@@ -54,10 +57,10 @@ def test_every_message_is_in_every_language() -> None:
         ("licence_status", [*DocumentStatus, "expired", "not_begun"]),
         ("certificate_status", list(DocumentStatus)),
         ("site_status", list(SiteStatus)),
-        ("meter_status", list(MeterStatus)),
+        ("meter_status", [*MeterStatus, *get_args(modbus.Status), "none"]),
         ("energy_source", list(EnergySource)),
         ("distribution_state", list(DistributionState)),
-        ("block_state", [*DistributionState, UNDISTRIBUTED]),
+        ("block_state", [*BlockState, *DistributionState, UNDISTRIBUTED]),
         ("topic", list(TOPICS)),
     ],
 )

@@ -132,7 +132,7 @@ def _meter(key: str, site: str, source: EnergySource, price: int) -> Meter:
         host="10.0.0.2",
         port=502,
         unit=1,
-        profile="demo",
+        profile="tarazy-demo",
         source=source,
         price_tiyn_per_kwh=price,
         status=MeterStatus.OK,
@@ -234,12 +234,12 @@ def populate(connection: Connection) -> None:
         meter_hour(connection, "temirtau", {"te-feeder-1": 3_600}, {"tau": 1 << 59}, start)
 
 
-def knock(connection: Connection, account: str, peer: str, at: datetime) -> None:
+def knock(connection: Connection, account: str, peer: str, at: datetime, worker: str = "rig-1") -> None:
     """A miner asks to be let in, and the decision is kept."""
     known = registers_as_of(connection, at)
-    decision = decide(known, account, "rig-1", peer, at, "astana-1", GEO)
+    decision = decide(known, account, worker, peer, at, "astana-1", GEO)
     log = DecisionLog()
-    log.add(decision, account, "rig-1", peer, at)
+    log.add(decision, account, worker, peer, at)
     audit.append(connection, log.take(at), at)
 
 
@@ -295,7 +295,7 @@ def meter_hour(
     """One hour of a site: what its meters gave, divided by work, recorded when the hour was over."""
     recorded = start + timedelta(hours=1, seconds=30)
     for key, energy in meters.items():
-        meter = modbus.Meter(key, site, "10.0.0.2", 502, 1, "demo")
+        meter = modbus.Meter(key, site, "10.0.0.2", 502, 1, "tarazy-demo")
         store_intervals(connection, meter, [Interval(start, 3600, energy, "measured")], recorded)
     whole = SiteInterval(site, start, 3600, sum(meters.values()), "measured")
     store_allocation(connection, whole, allocate(whole.energy_wh, work, dict.fromkeys(work, 17_500)), recorded)
@@ -315,7 +315,7 @@ def happen_later(connection: Connection) -> None:
     observe(connection, {f"{1:064x}": 300, f"{2:064x}": -1, f"{3:064x}": 161}, LATER)
     block(connection, 4, LATER, {"altyn": 1 << 50})
     start = datetime(2026, 11, 10, tzinfo=UTC)
-    meter = modbus.Meter("te-feeder-1", "temirtau", "10.0.0.2", 502, 1, "demo")
+    meter = modbus.Meter("te-feeder-1", "temirtau", "10.0.0.2", 502, 1, "tarazy-demo")
     store_intervals(connection, meter, [Interval(start, 3600, 9_999, "estimated")], LATER)
     whole = SiteInterval("temirtau", start, 3600, 9_999, "estimated")
     store_allocation(connection, whole, allocate(9_999, {"tau": 1}, {"tau": None}), LATER)

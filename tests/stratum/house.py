@@ -10,6 +10,7 @@ import orjson
 from tarazy.stratum.board import Board, StratumRules
 from tarazy.stratum.difficulty import target_of
 from tarazy.stratum.job import Job, JobNumbers
+from tarazy.stratum.login import is_login, split_login
 from tarazy.stratum.miner import MinerJob
 from tarazy.stratum.ports import Admission, NameRecord
 from tarazy.stratum.session import Session
@@ -50,17 +51,22 @@ def solve(
 
 
 class Gate:
-    """Admits everybody but those in `refusals`."""
+    """Admits every login but those in `refusals`; keeps what it refused."""
 
     def __init__(self) -> None:
         self.refusals: dict[str, str] = {}
+        self.refused: list[tuple[str, str]] = []
 
     def admit(self, name: str, password: str, peer: str) -> Admission:
         """The decision."""
-        account, _, worker = name.partition(".")
+        account, worker = split_login(name)
         text = self.refusals.get(name)
+        if text is None and not is_login(account, worker):
+            text = "bad name"
         if text is not None:
-            return Admission(False, text, account, worker, reasons=("licence-expired",))
+            self.refused.append((name, peer))
+            reason = "licence-expired" if name in self.refusals else "bad-name"
+            return Admission(False, text, account, worker, reasons=(reason,))
         return Admission(True, "", account, worker, f"party-{account}", "site-1")
 
 
@@ -128,11 +134,8 @@ class Pool:
     def __init__(self, rules: StratumRules = RULES, slow: bool = False, work: bool = True) -> None:
         self.now = NOW
         self.gate, self.journal, self.blocks = Gate(), Journal(slow), Blocks()
-        self.refused: list[tuple[Admission, str]] = []
         self.numbers = JobNumbers(int(NOW))
-        self.board = Board(
-            rules, self.gate, self.journal, self.blocks, self.numbers, lambda *said: self.refused.append(said)
-        )
+        self.board = Board(rules, self.gate, self.journal, self.blocks, self.numbers)
         self.clients: list[Client] = []
         if work:
             self.publish()

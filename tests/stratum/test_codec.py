@@ -10,7 +10,7 @@ import pytest
 from tarazy.stratum import codec
 from tarazy.stratum.codec import (
     Lines,
-    MalformedError,
+    RefusalError,
     decode,
     encode_error,
     encode_result,
@@ -54,7 +54,7 @@ def test_lines_are_the_same_however_they_arrive(size: int) -> None:
 )
 def test_malformed_lines_are_parse_errors(line: bytes) -> None:
     """C-013, C-015: whatever is no JSON object in plain UTF-8 is a clean parse error."""
-    with pytest.raises(MalformedError) as caught:
+    with pytest.raises(RefusalError) as caught:
         decode(line)
     assert caught.value.code == codec.PARSE_ERROR
 
@@ -62,7 +62,7 @@ def test_malformed_lines_are_parse_errors(line: bytes) -> None:
 @pytest.mark.parametrize("line", [b"[]", b'[{"id":1}]', b"1", b'"text"', b"null", b"true"])
 def test_other_json_is_an_invalid_request(line: bytes) -> None:
     """C-014: a batch or a bare value is refused, not read."""
-    with pytest.raises(MalformedError) as caught:
+    with pytest.raises(RefusalError) as caught:
         decode(line)
     assert caught.value.code == codec.INVALID_REQUEST
 

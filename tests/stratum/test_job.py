@@ -35,7 +35,8 @@ def test_difficulty_stands_in_the_coinbase() -> None:
     job = Pool().make_job()
     for exponent in range(-32, 65):
         coinb1 = job.coinb1(exponent)
-        assert coinb1 == job.coinbase_head + bytes([exponent + 32]) + job.coinbase_tail
+        own = bytes([exponent + 32]) + job.number.to_bytes(8, "big")
+        assert coinb1 == job.coinbase_head + own + job.coinbase_tail
 
 
 def test_job_numbers_never_repeat() -> None:

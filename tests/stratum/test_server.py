@@ -11,13 +11,16 @@ from typing import Any, ParamSpec
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from tarazy.stratum import server as listener
-from tarazy.stratum.miner import MinerJob, mine
+from tarazy.stratum.miner import MinerJob
+from tarazy.stratum.miner_client import mine
+from tarazy.stratum.ports import Admission
 from tarazy.stratum.server import StratumServer
-from tests.stratum.house import RULES, Pool, solve
+from tests.stratum.house import RULES, Gate, Pool, solve
 
 P = ParamSpec("P")
 
@@ -80,7 +83,6 @@ class Served:
         # The pool makes jobs and lends its neighbours; its own board is not used.
         self.pool = Pool(slow=slow, work=False)
         self.gate, self.journal = self.pool.gate, self.pool.journal
-        self.refused: list[str] = []
         self.server = StratumServer(
             the_loop(),
             "127.0.0.1",
@@ -90,7 +92,6 @@ class Served:
             self.journal,
             self.pool.blocks,
             self.pool.numbers,
-            lambda admission, peer: self.refused.append(f"{admission.account} {peer}"),
         )
         self.counters = self.server.counters
         self.publish()
@@ -213,10 +214,9 @@ async def test_reader_that_stops_reading_is_dropped(served: Served) -> None:
     deaf.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
     ping = b'{"id":"%b","method":"mining.ping"}\n' % (b"x" * 4000)
-    while served.counters.dropped == 0:
+    while served.counters.connections == 2:
         deaf.write(ping * 16)
         await asyncio.sleep(0)
-    await until(lambda: served.counters.connections == 1)
     other.write({"id": 9, "method": "mining.ping"})
     assert (await other.read())["result"] == "pong"
 
@@ -237,15 +237,61 @@ async def test_withdrawn_admission_ends_within_a_second(served: Served) -> None:
     assert time.monotonic() - began < 1.0
     stays.write(stays.share(9, "beta.rig"))
     assert (await stays.read())["result"] is True
-    assert served.refused == ["acme 127.0.0.1"] * 2
+    assert served.gate.refused == [("acme.rig07", "127.0.0.1")] * 2
 
 
 @in_loop
 async def test_one_second_timer_ends_what_never_gets_ready(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """C-004: connections that do not become ready are closed at their time."""
-    monkeypatch.setattr("tarazy.stratum.session.SECONDS_BEFORE_READY", 0.2)
+    monkeypatch.setattr("tarazy.stratum.state.SECONDS_BEFORE_READY", 0.2)
     wire = await served.connect()
     assert await wire.rest() == b""
+
+
+class Raising:
+    """A gate with a bug that shows for one name."""
+
+    def __init__(self, gate: Gate, name: str) -> None:
+        self.gate, self.name = gate, name
+
+    def admit(self, name: str, password: str, peer: str) -> Admission:
+        """The decision, or an error that quotes the miner."""
+        if name == self.name:
+            raise RuntimeError(f"{name} from {peer}")
+        return self.gate.admit(name, password, peer)
+
+
+@in_loop
+async def test_an_error_of_ours_ends_one_connection(served: Served) -> None:
+    """Invariant 10: the others mine on; one line in the log says what and where, and nothing of the miner's."""
+    other, unlucky = await served.miner("beta.rig"), await served.connect()
+    served.server.board.gate = Raising(served.gate, "acme.rig07")
+    with capture_logs() as lines:
+        unlucky.write({"id": 1, "method": "mining.authorize", "params": ["acme.rig07"]})
+        unlucky.write({"id": 2, "method": "mining.ping"})
+        assert await unlucky.rest() == b""
+        await until(lambda: served.counters.connections == 1)
+    (line,) = lines
+    where = line.pop("where")
+    assert line == {"event": "connection_failed", "error": "RuntimeError", "log_level": "error"}
+    assert where.startswith("test_server.py:")
+    other.write(other.share(5, "beta.rig"))
+    assert (await other.read())["result"] is True
+
+
+@in_loop
+async def test_an_error_while_reconsidering_ends_one_connection(served: Served) -> None:
+    """Invariant 4: those behind it are asked about all the same."""
+    miners = [await served.miner(login) for login in ("acme.a", "acme.b", "acme.c", "acme.d")]
+    served.gate.refusals.update({"acme.a": "licence revoked", "acme.d": "licence revoked"})
+    served.server.board.gate = Raising(served.gate, "acme.b")
+    with capture_logs() as lines:
+        served.server.reconsider()
+        for wire in (miners[0], miners[1], miners[3]):
+            assert await wire.rest() == b""
+    assert [line["event"] for line in lines] == ["connection_failed"]
+    miners[2].write(miners[2].share(5, "acme.c"))
+    assert (await miners[2].read())["result"] is True
 
 
 @in_loop
@@ -333,7 +379,7 @@ async def test_our_own_miner(served: Served) -> None:
     assert any(record.version != 0x20000000 for record in served.journal.shares)
     for part in served.server._slices:
         for connection in tuple(part):
-            connection.drop()
+            connection._transport.abort()
     await until(lambda: [event["event"] for event in events].count("connected") == 2)
     task.cancel()
     assert {"connected", "authorized", "job", "difficulty", "accepted", "disconnected"} == {e["event"] for e in events}

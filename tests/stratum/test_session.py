@@ -182,7 +182,10 @@ def test_answers_from_the_peer_are_ignored() -> None:
 @pytest.mark.parametrize("order", list(itertools.permutations([CONFIGURE, SUBSCRIBE, AUTHORIZE])))
 @pytest.mark.parametrize("together", [True, False])
 def test_all_orders(order: tuple[dict[str, Any], ...], together: bool) -> None:
-    """C-021 to C-024: any order, one packet or three; answers first, then difficulty and a clean job in one piece."""
+    """C-021, C-022, C-023, C-024: any order, one packet or three.
+
+    Answers first, then difficulty and a clean job in one piece.
+    """
     client = Client(Pool())
     if together:
         client.send(packet(*order, *order))
@@ -221,6 +224,26 @@ def test_extranonces_differ() -> None:
     assert [c.ask("mining.subscribe", [])[1] for c in clients[::2]] == ["07000001", "07000002"]
 
 
+def test_numbers_that_come_round_skip_living_connections() -> None:
+    """C-038: connection numbers have three bytes; no extranonce1 is given to two connections at a time."""
+    pool = Pool()
+    old = [Client(pool) for _ in range(3)]
+    assert [c.ask("mining.subscribe", [])[1] for c in old] == ["07000001", "07000002", "07000003"]
+    old[1].session.close(pool.now)
+    pool.journal.connections = 1 << 24
+    assert [Client(pool).ask("mining.subscribe", [])[1] for _ in range(2)] == ["07000002", "07000004"]
+
+
+def test_numbers_are_not_tried_for_ever() -> None:
+    """C-038: where very many in a row are taken the miner is told to come again, and gets one then."""
+    pool = Pool()
+    for number in range(1, 1500):
+        pool.board.extranonces.add(b"\x07" + number.to_bytes(3, "big"))
+    client = Client(pool)
+    assert client.ask("mining.subscribe", [])[1].startswith("not-ready")
+    assert client.ask("mining.subscribe", [])[1] == "070005dc"
+
+
 def test_job_comes_when_there_is_one() -> None:
     """A connection that is ready before the first template gets its job with it."""
     pool = Pool(work=False)
@@ -246,7 +269,7 @@ def test_refusal_has_reason_and_delayed_end() -> None:
     client.session.tick(NOW + 5)
     assert client.session.ended
     assert pool.board.counters.refused == {"licence-expired": 2}
-    assert [(admission.account, peer) for admission, peer in pool.refused] == [("acme", "10.0.0.1")] * 2
+    assert pool.gate.refused == [("acme.rig07", "10.0.0.1")] * 2
 
 
 def test_refused_name_beside_an_admitted_one() -> None:
@@ -264,14 +287,35 @@ def test_refused_name_beside_an_admitted_one() -> None:
 
 @pytest.mark.parametrize("name", ["", ".rig", "_x.rig", "a/b", "a\x00b", "қ.rig", "a" * 128])
 def test_bad_names(name: str) -> None:
-    """C-032: refused with a clear text, without asking the gate."""
+    """C-032, invariant 4: it is the gate that refuses them, as they came, so that the refusal is kept."""
     pool = Pool()
     client = Client(pool)
-    code, text, _ = client.ask("mining.authorize", [name, "x"])
-    assert code == 24
-    assert "login is account.worker" in text
-    assert not pool.refused
+    assert client.ask("mining.authorize", [name, "x"])[:2] == [24, "unauthorized: bad name"]
+    assert pool.gate.refused == [(name, "10.0.0.1")]
     assert pool.board.counters.refused == {"bad-name": 1}
+    assert pool.journal.connections == 0
+
+
+@pytest.mark.parametrize("name", ["a" * 4_000, "a" * 127 + "." + "b" * 3_000])
+def test_endless_names_are_cut_and_stay_too_long(name: str) -> None:
+    """C-032: the gate is asked about a beginning that is no login either."""
+    client = Client(Pool())
+    assert client.ask("mining.authorize", [name])[0] == 24
+    assert client.pool.gate.refused == [(name[:256], "10.0.0.1")]
+
+
+def test_twenty_refusals_in_a_row_end_even_a_ready_connection() -> None:
+    """Guessing is bounded on one connection; an admitted name in between starts the count anew."""
+    client = Pool().connect("acme.rig07")
+    for end in range(2):
+        for number in range(19):
+            assert client.ask("mining.authorize", [f"_{number}"])[0] == 24
+        assert client.ask("mining.authorize", ["acme.rig07"]) is True
+        if not end:
+            assert client.ask("mining.authorize", ["acme.rig08"]) is True
+    assert not client.session.ended
+    assert client.ask("mining.authorize", ["_"])[0] == 24
+    assert client.session.ended
 
 
 @pytest.mark.parametrize("params", [[], [None], [5, "x"], [["a"]]])

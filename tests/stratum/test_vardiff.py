@@ -8,14 +8,14 @@ import random
 
 import pytest
 
-from tarazy.stratum.vardiff import DifficultyLimits, Vardiff
+from tarazy.stratum.vardiff import DifficultyLimits, DifficultyRules, Vardiff
 
 INTERVAL = 6.0
 
 
 def limits(minimum: int = -16, maximum: int = 48, start: int = 16, ceiling: int = 64) -> DifficultyLimits:
     """Limits with a goal of one share in 6 s."""
-    return DifficultyLimits(minimum, maximum, start, INTERVAL, ceiling)
+    return DifficultyLimits(DifficultyRules(minimum, maximum, start, INTERVAL), ceiling)
 
 
 class Simulation:

@@ -42,18 +42,6 @@ class MeterEnergy:
     intervals: dict[Quality, int]
 
 
-@dataclass(frozen=True)
-class PartyInterval:
-    """Watt-hours of a party at a site in one interval."""
-
-    site: str
-    start: datetime
-    seconds: int
-    energy_wh: int
-    estimate_wh: int | None
-    quality: Quality
-
-
 def _latest(table: Table, key: Column[str], start: datetime, end: datetime, known_at: datetime | None) -> FromClause:
     """The rows of the newest version of each (key, interval_start) in the period."""
     query: Select[tuple[object, ...]] = (
@@ -148,20 +136,3 @@ def energy_by_meter(
         counts: dict[Quality, int] = {**before.intervals, row.quality: row.rows}
         found[key] = MeterEnergy(before.energy_wh + int(row.energy_wh), counts)
     return found
-
-
-def party_intervals(
-    connection: Connection, party: str, start: datetime, end: datetime, known_at: datetime | None = None
-) -> list[PartyInterval]:
-    """The party's load curve: its intervals at every site, in order of start and site."""
-    source = _latest(allocation, allocation.c.site, start, end, known_at)
-    query = (
-        select(allocation)
-        .select_from(source)
-        .where(allocation.c.party == party)
-        .order_by(allocation.c.interval_start, allocation.c.site)
-    )
-    return [
-        PartyInterval(row.site, row.interval_start, row.seconds, row.energy_wh, row.estimate_wh, row.quality)
-        for row in connection.execute(query)
-    ]

@@ -13,7 +13,9 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 
 from tarazy.accounting.energy.profiles import Profile
 
-logging.getLogger("pymodbus_logger").setLevel(logging.CRITICAL)  # its lines carry addresses (invariant 12)
+for _name in ("pymodbus", "pymodbus.logging"):  # their lines carry addresses and raw frames (invariant 12)
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+    logging.getLogger(_name).propagate = False
 
 Status = Literal["ok", "exception", "silent", "refused", "garbage"]
 """ok; an error answer; no answer in time; no connection; an answer that cannot be a register value."""

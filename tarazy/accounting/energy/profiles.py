@@ -89,6 +89,20 @@ class Profile(BaseModel):
         return words if self.word_order == "little" else words[::-1]
 
 
+def known_profiles() -> list[str]:
+    """Names of the profiles that come with the program."""
+    return sorted(path.stem for path in DIRECTORY.glob("*.yaml"))
+
+
+def is_usable(name: str) -> bool:
+    """Whether there is a sound profile of that name."""
+    try:
+        load_profile(name)
+    except ProfileError:
+        return False
+    return True
+
+
 @cache
 def load_profile(name: str, directory: Path = DIRECTORY) -> Profile:
     """The profile in `<name>.yaml`. Raises `ProfileError`."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, func, insert, select
 
 from tarazy.accounting.energy.intervals import believed
 from tarazy.accounting.energy.modbus import Meter, Reading
-from tarazy.accounting.energy.profiles import load_profile
+from tarazy.accounting.energy.profiles import is_usable, load_profile
 from tarazy.accounting.energy.tables import reading
 
 
@@ -46,14 +46,14 @@ def site_power_w(
 ) -> dict[str, int | None]:
     """Mean power in watts of each site over the last `window_seconds`, from its meters' registers.
 
-    None where a meter of the site gave no two believable readings in that time: a part is not the site's
-    power.
+    None where a meter of the site has no usable profile or gave no two believable readings in that time: a part is not
+    the site's power.
     """
     since = now - timedelta(seconds=window_seconds)
     powers: dict[str, int | None] = {}
     for meter in meters:
         registers = [item for item in registers_since(connection, meter.meter, since) if item[0] >= since]
-        segments, _ = believed(registers, load_profile(meter.profile))
+        segments = believed(registers, load_profile(meter.profile))[0] if is_usable(meter.profile) else []
         power, before = None, powers.get(meter.site, 0)
         if segments and before is not None:
             elapsed = sum(((segment.end - segment.start) for segment in segments), timedelta())

@@ -43,7 +43,7 @@ class Rule(_Part):
     act: str = Field(min_length=1)
     article: str | None
     source: tuple[str, ...] = Field(min_length=1)
-    """Seed files and public addresses in which the rule was read."""
+    """Public addresses and descriptions of the texts in which the rule was read."""
     confirmed: bool
     """True only when the act's own text, in the wording for these dates, was read."""
     note: str | None = None

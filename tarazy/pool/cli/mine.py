@@ -29,7 +29,7 @@ def mine(url: str, user: str, password: str, hashrate: float | None, source_addr
 
     A CPU earns nothing on a real chain: this is for testing a pool.
     """
-    from tarazy.stratum.miner import mine as run_miner
+    from tarazy.stratum.miner_client import mine as run_miner
 
     target = urlsplit(url if "//" in url else f"stratum+tcp://{url}")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,12 +12,16 @@ from sqlalchemy import Engine
 
 from tarazy.accreditation import audit
 from tarazy.accreditation.entries import ENTRY_TYPES, Entry
+from tarazy.accreditation.sheets import Line, TableFault
 from tarazy.accreditation.tables import REGISTERS
 from tarazy.config.settings import Settings
 from tarazy.database.engine import reader
 from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, settings_option
 
 _KINDS = click.Choice(list(REGISTERS))
+_OUTPUT = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File; standard output when absent."
+)
 _AS_OF = click.option("--as-of", type=InstantParam(), default="now", show_default=True, help="Valid at this moment.")
 
 
@@ -43,6 +47,8 @@ def import_files(files: tuple[Path, ...], settings: Settings, kind: str | None, 
     with ledger(settings) as engine:
         try:
             lines = [line for file in files for line in read_table(file, kind)]
+            if faults := list(_faults_elsewhere(lines)):
+                raise RegisterImportError(faults)
             with engine.begin() as connection:
                 result = import_registers(connection, lines, now, user)
                 names = [file.name for file in files]
@@ -115,15 +121,25 @@ def show(kind: str, settings: Settings, as_of: datetime, as_json: bool) -> None:
 @click.argument("kind", type=_KINDS)
 @settings_option
 @_AS_OF
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File; standard output when absent."
-)
-@click.option("--template", is_flag=True, help="Only the header and an example row.")
-def export(kind: str, settings: Settings, as_of: datetime, output: Path | None, template: bool) -> None:
+@_OUTPUT
+def export(kind: str, settings: Settings, as_of: datetime, output: Path | None) -> None:
     """Write what is in force as CSV, as `import` takes it."""
     from tarazy.accreditation.importing import to_csv
 
-    text = to_csv(kind) if template else to_csv(kind, _entries(settings, kind, as_of))
+    _write(to_csv(kind, _entries(settings, kind, as_of)), output)
+
+
+@register.command("template")
+@click.argument("kind", type=_KINDS)
+@_OUTPUT
+def template(kind: str, output: Path | None) -> None:
+    """Write a CSV with the columns of a register and an example row."""
+    from tarazy.accreditation.importing import to_csv
+
+    _write(to_csv(kind), output)
+
+
+def _write(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -134,13 +150,17 @@ def export(kind: str, settings: Settings, as_of: datetime, output: Path | None, 
 @click.argument("number")
 @settings_option
 @click.option("--reason", required=True, help="Kept with the entry and told in reports.")
-def revoke(number: str, settings: Settings, reason: str) -> None:
+@json_option
+def revoke(number: str, settings: Settings, reason: str, as_json: bool) -> None:
     """End licence NUMBER for good, now. A running server ends its holder's connections within a second."""
     from tarazy.accreditation.registers import revoke_licence
 
     with ledger(settings) as engine:
         _record(engine, number, reason, revoke_licence)
-    click.echo(f"licence {number} is revoked")
+    if as_json:
+        print_json({"licence": number, "status": "revoked", "reason": reason})
+    else:
+        click.echo(f"licence {number} is revoked")
 
 
 @register.command("suspend")
@@ -148,7 +168,8 @@ def revoke(number: str, settings: Settings, reason: str) -> None:
 @settings_option
 @click.option("--until", type=InstantParam(), required=True, help="When it holds again.")
 @click.option("--reason", required=True, help="Kept with the entry and told in reports.")
-def suspend(number: str, settings: Settings, until: datetime, reason: str) -> None:
+@json_option
+def suspend(number: str, settings: Settings, until: datetime, reason: str, as_json: bool) -> None:
     """Suspend licence NUMBER from now until a moment."""
     from functools import partial
 
@@ -156,7 +177,26 @@ def suspend(number: str, settings: Settings, until: datetime, reason: str) -> No
 
     with ledger(settings) as engine:
         _record(engine, number, reason, partial(suspend_licence, until=until))
-    click.echo(f"licence {number} is suspended until {until.isoformat(timespec='seconds')}")
+    if as_json:
+        print_json({"licence": number, "status": "suspended", "until": until, "reason": reason})
+    else:
+        click.echo(f"licence {number} is suspended until {until.isoformat(timespec='seconds')}")
+
+
+def _faults_elsewhere(lines: Iterable[Line]) -> Iterator[TableFault]:
+    """What only the rooms beyond the registers can tell: addresses of another chain, meters nobody can read."""
+    from tarazy.accounting.energy.profiles import known_profiles
+    from tarazy.pool.templates import TemplateError, address_script
+
+    for line in lines:
+        if line.kind == "party" and isinstance(address := line.cells.get("payout_address"), str):
+            try:
+                address_script(address)
+            except TemplateError as error:
+                yield TableFault(line.source, str(error), line.row, "payout_address")
+        if line.kind == "meter" and (profile := line.cells.get("profile")) not in known_profiles():
+            problem = f"no meter profile {profile!r}; expected one of: {', '.join(known_profiles())}"
+            yield TableFault(line.source, problem, line.row, "profile")
 
 
 def _entries(settings: Settings, kind: str, as_of: datetime) -> list[Entry]:

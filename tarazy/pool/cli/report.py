@@ -10,9 +10,6 @@ import click
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, settings_option
 
-_SETTLED = timedelta(seconds=5)
-"""Transactions begun before have ended by then, so that the same moment gives the same report later."""
-
 
 @click.group()
 def report() -> None:
@@ -40,11 +37,11 @@ def build(kind: str, settings: Settings, as_of: datetime | None, output: Path | 
 
     from tarazy.config.law import LawError, load_law
     from tarazy.database.engine import reader
-    from tarazy.reports.build import ReportError, build_report
+    from tarazy.reports.build import SETTLED_SECONDS, ReportError, build_report
 
     directory = output or settings.data / "reports"
     now = datetime.now(UTC)
-    as_of = as_of or (now - _SETTLED).replace(microsecond=0)
+    as_of = as_of or (now - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
     try:
         law = load_law(settings.law.assumptions, settings.law.directory)
         with ledger(settings) as engine, Progress(console=Console(stderr=True), transient=True) as progress:

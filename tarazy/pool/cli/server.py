@@ -89,7 +89,8 @@ def db() -> None:
 
 @db.command("upgrade")
 @settings_option
-def upgrade_database(settings: Settings) -> None:
+@json_option
+def upgrade_database(settings: Settings, as_json: bool) -> None:
     """Create or migrate the tables. Make a back-up first; the server never does this by itself."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -105,4 +106,7 @@ def upgrade_database(settings: Settings) -> None:
         raise Wanting(f"database: {' '.join(str(error.__cause__ or error).split())}") from None
     finally:
         engine.dispose()
-    click.echo(f"already at {after}" if before == after else f"{before or 'empty'} → {after}")
+    if as_json:
+        print_json({"before": before, "after": after})
+    else:
+        click.echo(f"already at {after}" if before == after else f"{before or 'empty'} → {after}")

@@ -5,19 +5,20 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tarazy.accreditation.entries import DocumentStatus
 from tarazy.accreditation.importing import import_registers
 from tarazy.accreditation.registers import as_of
 from tarazy.accreditation.sheets import read_table
 from tarazy.config.settings import Settings, load_settings
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import upgrade
-from tarazy.pool.demo.scenario import METERS, licence_table, register_tables
+from tarazy.pool.demo.scenario import LICENSED_PARTIES, METERS, licence_table, register_tables
 
 SETTINGS_HEAD = """\
 # A Tarazy server's settings, written by `tarazy demo`: invented parties, a worthless chain, loopback addresses that are
@@ -43,6 +44,8 @@ class Prepared:
     settings: Settings
     meter_ports: dict[str, int]
     """Meter → loopback port at which the registers say it answers."""
+    without_licence: list[str]
+    """Parties of the demo whose licence somebody ended."""
 
 
 def prepare(directory: Path, settings: Mapping[str, Any], now: datetime) -> Prepared:
@@ -71,9 +74,15 @@ def prepare(directory: Path, settings: Mapping[str, Any], now: datetime) -> Prep
         with engine.begin() as connection:
             import_registers(connection, read_table(file), now, "demo")
     with engine.begin() as connection:
-        meters = as_of(connection, now).meters
+        registers = as_of(connection, datetime.now(UTC))
     engine.dispose()
-    return Prepared(path, loaded, {key: meter.port for key, meter in meters.items()})
+    good = {row.party for row in registers.licences.values() if row.status is DocumentStatus.IN_FORCE}
+    return Prepared(
+        path,
+        loaded,
+        {key: meter.port for key, meter in registers.meters.items()},
+        sorted(LICENSED_PARTIES - good),
+    )
 
 
 def _meter_ports() -> dict[str, int]:

@@ -16,7 +16,8 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from tarazy.config.settings import Settings
+from tarazy.config.settings import Settings, SettingsError
+from tarazy.database.schema import SchemaError
 from tarazy.pool.demo.children import ChildFailed, Children
 from tarazy.pool.demo.prepare import free_ports, prepare
 from tarazy.pool.demo.scenario import METERS, MINERS, demo_settings
@@ -48,11 +49,20 @@ class Demo:
         """Prepare, start everything, show it, end it. Raises `DemoError`."""
         (peer_port,) = free_ports(1)
         self._console.print(f"Preparing {self._directory}")
-        prepared = prepare(self._directory, demo_settings(peer_port=peer_port), self._started)
+        if self._summary is not None and not self._summary.parent.is_dir():
+            raise DemoError(f"{self._summary.parent}: no such directory for the summary; make it first")
+        try:
+            prepared = prepare(self._directory, demo_settings(peer_port=peer_port), self._started)
+        except OSError as error:
+            raise DemoError(f"{self._directory}: {error.strerror}; choose another directory with --data") from None
+        except (SettingsError, SchemaError) as error:
+            raise DemoError(str(error)) from None
         self._path, self._settings, self._meter_ports = prepared.path, prepared.settings, prepared.meter_ports
         self._refuse_busy_ports(self._settings)
         logs = self._directory / "logs"
         logs.mkdir(exist_ok=True)
+        for party in prepared.without_licence:
+            self._console.print(f"{party} has no licence in force since an earlier run; --data elsewhere begins anew")
         children = Children(logs)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._ending.set())
@@ -105,7 +115,7 @@ class Demo:
             if self._ending.wait(0.2):
                 return
         assert self._settings.chain.peer_port is not None
-        children.start("network", "tarazy.pool.network", [f"http://127.0.0.1:{self._settings.chain.peer_port}/"])
+        children.start("network", "tarazy.pool.demo.network", [f"http://127.0.0.1:{self._settings.chain.peer_port}/"])
         for miner in MINERS:
             children.start(
                 miner.login,
@@ -169,8 +179,6 @@ class Demo:
         metrics = self._read_metrics()
         children.stop()
         self._end_report(self._begin_report())
-        if metrics is None:
-            return
         happened = summarise(self._settings, self._started, metrics, self._reports)
         if self._summary is not None:
             self._summary.write_text(json.dumps(happened, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -182,13 +190,13 @@ class Demo:
         for path in self._reports:
             self._console.print(f"  {path}", soft_wrap=True, highlight=False)
 
-    def _read_metrics(self) -> str | None:
+    def _read_metrics(self) -> str:
         host, port = self._settings.metrics.host, self._settings.metrics.port
         try:
-            with urlopen(f"http://{host}:{port}/metrics", timeout=5) as response:
+            with urlopen(f"http://{host}:{port}/metrics", timeout=10) as response:
                 body: bytes = response.read()
-        except OSError:
-            return None
+        except OSError as error:
+            raise DemoError(f"the server's metrics cannot be read ({error}); see {self._directory / 'logs'}") from None
         return body.decode()
 
 

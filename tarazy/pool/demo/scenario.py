@@ -89,6 +89,7 @@ _PAYOUT_ADDRESSES = {
     "alys": "bcrt1qg6lt3mnfd9suwpkjgljlgh9lc2fnk6vdwj685l",
 }
 _LICENSED = {"altyn": "I", "dala": "II", "samal": "I", "kokshe": "II", "alys": "II"}
+LICENSED_PARTIES = frozenset(_LICENSED)
 _HOSTED = {"dala": EKIBASTUZ, "kokshe": KARAGANDA, "alys": KARAGANDA, "belgisiz": EKIBASTUZ}
 _SITE_OF = {"altyn": EKIBASTUZ, "samal": KARAGANDA, **_HOSTED}
 
@@ -227,7 +228,7 @@ def register_tables(now: datetime, meter_ports: dict[str, int]) -> dict[str, str
     }
     server = {
         "server": SERVER,
-        "host": "demo",
+        "host": "127.0.0.1",
         "address": "127.0.0.1",
         "country": "KZ",
         "location": "Астана, демо машинасы",

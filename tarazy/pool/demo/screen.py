@@ -75,7 +75,7 @@ def _miners(snapshot: Snapshot) -> Table:
     table = _table("Parties")
     for column in (
         "party",
-        "admitted",
+        "papers",
         "hash rate",
         "shares",
         "immature BTC",
@@ -83,9 +83,11 @@ def _miners(snapshot: Snapshot) -> Table:
         "kWh",
         "fee, KZT",
     ):
-        table.add_column(column, justify="left" if column in ("party", "admitted") else "right")
+        table.add_column(column, justify="left" if column in ("party", "papers") else "right")
     for miner in snapshot.miners:
-        admitted = Text("yes", "green") if miner["admitted"] else Text(", ".join(miner["reasons"]), "yellow")
+        admitted = (
+            Text("papers in order", "green") if miner["admitted"] else Text(", ".join(miner["reasons"]), "yellow")
+        )
         table.add_row(
             miner["party"],
             admitted,

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import func, select
 
+from tarazy.accounting import tables
 from tarazy.accounting.blocks import recent_blocks
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import energy_by_party
@@ -28,19 +30,29 @@ def summarise(settings: Settings, since: datetime, metrics: str, reports: list[s
         booked = distributions(connection, since, now)
         refused = [row for row in decisions_between(connection, since, now) if row.kind == REFUSED]
         energy = energy_by_party(connection, since, now)
+        table = tables.tally
+        query = select(table.c.party, func.sum(table.c.shares)).where(table.c.interval_start >= since)
+        by_party = {party: int(shares) for party, shares in connection.execute(query.group_by(table.c.party))}
     engine.dispose()
     energy_wh: dict[str, int] = {}
     for (_, party), amount in energy.items():
         if party:
             energy_wh[party] = energy_wh.get(party, 0) + amount.energy_wh
     return {
+        "started_at": since.isoformat(timespec="seconds"),
+        "ended_at": now.isoformat(timespec="seconds"),
         "blocks": [
             {**asdict(block), "found_at": block.found_at.isoformat(), "state_at": block.state_at.isoformat()}
             for block in reversed(blocks)
         ],
-        "shares": _shares(metrics),
+        "shares": {**_shares(metrics), "by_party": by_party},
         "refused": [
-            {"login": row.account, "party": row.party, "reasons": list(row.reasons), "count": row.count}
+            {
+                "login": f"{row.account}.{row.worker}",
+                "party": row.party,
+                "reasons": list(row.reasons),
+                "count": row.count,
+            }
             for row in refused
         ],
         "distributions": [

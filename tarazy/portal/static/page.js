@@ -35,7 +35,7 @@ function showOverview(view) {
   tile("miners", number(view.ready_connections), t("overview.parties", {mining: view.parties.mining, count: view.parties.registered}), height === null ? "" : t("overview.template", {height}));
   const block = view.last_block;
   const round = view.round ? t("overview.round", {number: view.round.number, age: span(secondsSince(view.round.opened_at))}) : "";
-  if (block) tile("last_block", number(block.height), element("span", {}, t("unit.ago", {span: span(secondsSince(block.found_at))}), " · ", t(`blocks.states.${block.state}`, {done: block.confirmations, all: block.maturity})), round);
+  if (block) tile("last_block", number(block.height), element("span", {}, t("unit.ago", {span: span(secondsSince(block.found_at))}), " · ", blockWords(block)), round);
   else tile("last_block", t("overview.no_block"), t("overview.no_block_hint"), round);
   if (view.power_watts === null) tile("power", "–", t("overview.no_power"));
   else tile("power", power(view.power_watts), t("overview.metered"));

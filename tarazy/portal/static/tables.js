@@ -16,16 +16,21 @@ function small(text) {
 const MARKS = {good: "✓", wait: "…", bad: "✕", none: "–"};
 
 /* A state is told by a mark and a word; the colour only helps. */
-function badge(kind, word) {
-  return element("span", {class: `badge ${kind}`}, element("span", {"aria-hidden": "true"}, MARKS[kind]), " ", word);
+function badge(kind, told) {
+  return element("span", {class: `badge ${kind}`}, element("span", {"aria-hidden": "true"}, MARKS[kind]), " ", told);
 }
 
 function when(instant) {
   return element("time", {datetime: instant, title: instant}, moment(instant));
 }
 
+/* The word that pages and reports have for a code; the code itself where there is none. */
+function word(kind, code) {
+  return has(`words.${kind}.${code}`) ? t(`words.${kind}.${code}`) : code;
+}
+
 function reasonWords(code) {
-  return has(`reason.${code}`) ? t(`reason.${code}`) : code;
+  return word("reason", code) + (has(`cure.${code}`) ? `: ${t(`cure.${code}`)}` : "");
 }
 
 function reasons(codes) {
@@ -33,17 +38,20 @@ function reasons(codes) {
 }
 
 function fee(row) {
-  if (row.fee.tenge === null) return [t("miners.no_fee"), row.fee.problem && small(reasonWords(row.fee.problem))];
+  if (row.fee.tenge === null) return [t("miners.no_fee"), row.fee.problem && small(t(`miners.problem.${row.fee.problem}`))];
   return [tenge(row.fee.tenge), row.fee.confirmed ? null : small(t("miners.unconfirmed"))];
 }
 
 const BLOCK_KINDS = {mature: "good", connected: "wait", found: "wait", submitted: "wait", orphaned: "bad", rejected: "bad", unknown: "none"};
 
+function blockWords(block) {
+  return word("block_state", block.state) + (block.state === "connected" ? ` ${block.confirmations}/${block.maturity}` : "");
+}
+
 function blockState(block) {
-  const word = t(`blocks.states.${block.state}`, {done: block.confirmations, all: block.maturity});
   const ripening = block.state === "connected";
   const bar = ripening ? element("progress", {value: block.confirmations, max: block.maturity, "aria-hidden": "true"}) : null;
-  return [badge(BLOCK_KINDS[block.state] ?? "none", word), bar];
+  return [badge(BLOCK_KINDS[block.state] ?? "none", blockWords(block)), bar];
 }
 
 function shortHash(hash) {
@@ -56,7 +64,7 @@ function credits(row) {
 }
 
 function meterStates(row) {
-  const items = row.meters.map((meter) => element("li", {}, badge(meter.status === "ok" ? "good" : "bad", `${meter.meter}: ${t(`energy.meter.${meter.status}`)}`)));
+  const items = row.meters.map((meter) => element("li", {}, badge(meter.status === "ok" ? "good" : "bad", `${meter.meter}: ${word("meter_status", meter.status)}`)));
   const missing = row.missing_intervals ? small(t("energy.missing", {count: row.missing_intervals})) : null;
   return [element("ul", {class: "reasons"}, ...items), missing];
 }
@@ -96,7 +104,7 @@ const LISTS = {
     cells: (row) => [
       row.height === null ? "–" : number(row.height),
       row.first_round === row.last_round ? number(row.last_round) : `${number(row.first_round)}–${number(row.last_round)}`,
-      badge(DISTRIBUTION_KINDS[row.state] ?? "none", t(`distributions.states.${row.state}`)),
+      badge(DISTRIBUTION_KINDS[row.state] ?? "none", word("distribution_state", row.state)),
       bitcoin(row.reward), [bitcoin(row.fee), small(number(row.fee_ppm / 10000, 2) + NARROW + "%")], bitcoin(row.credited), t("distributions.satoshi", {count: row.remainder}),
       credits(row),
     ],
@@ -106,7 +114,7 @@ const LISTS = {
     key: (row) => row.site,
     cells: (row) => [
       [element("strong", {}, row.name), small(row.region)],
-      badge(SITE_KINDS[row.status] ?? "none", t(`energy.statuses.${row.status}`)),
+      badge(SITE_KINDS[row.status] ?? "none", word("site_status", row.status)),
       row.power_watts === null ? "–" : power(row.power_watts), energy(row.energy_wh),
       row.estimate_wh === null ? "–" : energy(row.estimate_wh), energy(row.unallocated_wh), meterStates(row),
     ],

@@ -16,8 +16,8 @@ from tarazy.accounting.fee.statement import FeeStatement, compute_fee
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook, NoRuleInForceError
 from tarazy.config.law.calendar import Quarter
+from tarazy.reports.consumption import Consumed, consumption_by_party
 from tarazy.reports.content import Due, Fee, FeeLine, FeeSection, Period
-from tarazy.reports.gather.consumption import Consumed, consumption_by_party
 from tarazy.reports.gather.law import missing_rule
 from tarazy.reports.gather.records import numbered
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from tarazy.accreditation.admission import Decision, judge
+from tarazy.accreditation.admission import Decision, judge_from_sites
+from tarazy.accreditation.audit import head
 from tarazy.accreditation.decisions import ADMITTED, REFUSED, DecisionSummary, decisions_between
 from tarazy.accreditation.entries import Entry, LicenceKind, Party
 from tarazy.accreditation.entries import Licence as LicenceEntry
-from tarazy.accreditation.geo import Origin
 from tarazy.accreditation.snapshot import Registers
-from tarazy.accreditation.tables import audit
 from tarazy.config.law.calendar import legal_day
 from tarazy.reports.content import (
     AdmissionSection,
@@ -82,15 +81,10 @@ def gather_miners(registers: Registers, pool: Pool) -> MinersSection:
     equipment: defaultdict[str, list[int]] = defaultdict(list)
     for machine in registers.equipment.values():
         equipment[machine.party].append(machine.nominal_power_w)
-    sites: defaultdict[str, set[str]] = defaultdict(set)
-    for site in registers.sites.values():
-        sites[site.party].add(site.site)
-    for placement in registers.placements.values():
-        sites[placement.party].add(placement.site)
     parties = sorted(registers.parties.values(), key=lambda row: row.key)
     licences = [row for rows in registers.licences_by_party.values() for row in rows]
     return MinersSection(
-        miners=tuple(_miner(registers, pool, party, sites[party.party], equipment[party.party]) for party in parties),
+        miners=tuple(_miner(registers, pool, party, equipment[party.party]) for party in parties),
         sites=tuple(_site(registers, key) for key in sorted(registers.sites)),
         source=(
             _cited("party", parties),
@@ -102,19 +96,18 @@ def gather_miners(registers: Registers, pool: Pool) -> MinersSection:
     )
 
 
-def _miner(registers: Registers, pool: Pool, party: Party, sites: Collection[str], machines: list[int]) -> Miner:
-    def judged(located: Collection[str]) -> Decision:
-        known = [site for site in sorted(located) if site in registers.sites]
-        return judge(registers, party.account, True, known, Origin.HOME, pool.server, pool.country)
+def _miner(registers: Registers, pool: Pool, party: Party, machines: list[int]) -> Miner:
+    def judged(located: Sequence[str]) -> Decision:
+        return judge_from_sites(registers, party, located, pool.server, pool.country)
 
+    sites = registers.sites_by_party.get(party.party, ())
     decision = judged(sites)
-    open_sites = tuple(site for site in sorted(sites) if judged([site]).admitted)
     return Miner(
         party=party.party,
         bin=party.bin,
         kind=party.kind,
         licence=_licence(registers, decision),
-        sites=open_sites or tuple(sorted(sites)),
+        sites=tuple(site for site in sites if judged([site]).admitted) or sites,
         equipment=len(machines),
         nominal_power_w=sum(machines),
         admitted=decision.admitted,
@@ -205,7 +198,7 @@ def _rows(summaries: list[DecisionSummary]) -> Records:
 
 def _refused(summary: DecisionSummary) -> RefusedLogin:
     return RefusedLogin(
-        account=summary.account,
+        login=f"{summary.account}.{summary.worker}" if summary.worker else summary.account,
         party=summary.party,
         reasons=summary.reasons,
         refusals=summary.count,
@@ -216,6 +209,5 @@ def _refused(summary: DecisionSummary) -> RefusedLogin:
 
 def audit_head(connection: Connection, before: datetime) -> AuditHead | None:
     """The last entry that the audit log had before an instant."""
-    newest = select(audit).where(audit.c.at < before).order_by(audit.c.sequence.desc()).limit(1)
-    row = connection.execute(newest).first()
-    return None if row is None else AuditHead(row.sequence, row.hash)
+    last = head(connection, before)
+    return AuditHead(last.sequence, last.hash) if last.sequence else None

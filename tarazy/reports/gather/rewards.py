@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.queries import BookedDistribution, distributions
-from tarazy.accounting.tables import block, credit, distribution
+from tarazy.accounting.tables import block, distribution
 from tarazy.reports.content import Block, Credit, Distribution, PartyEarnings, Period, Records, RewardSection
 from tarazy.reports.gather.records import numbered
 
@@ -41,10 +41,6 @@ def _distributions(
     connection: Connection, period: Period, known_at: datetime, booked: Sequence[BookedDistribution]
 ) -> tuple[Distribution, ...]:
     of_period = distribution.c.booked_at.between(period.start, known_at)
-    weights: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    parts = select(credit.c.distribution, credit.c.party, credit.c.weight).join(distribution)
-    for row in connection.execute(parts.where(of_period)):
-        weights[row.distribution][row.party] = row.weight
     found = select(block).join(distribution).where(of_period).distinct()
     blocks = {row.block_hash: row for row in connection.execute(found)}
     return tuple(
@@ -62,9 +58,7 @@ def _distributions(
             total_weight=item.total_weight,
             state=item.state.value,
             booked_at=item.booked_at,
-            credits=tuple(
-                Credit(party, weights[item.number][party], amount) for party, amount in sorted(item.credits.items())
-            ),
+            credits=tuple(Credit(party, item.weights[party], amount) for party, amount in sorted(item.credits.items())),
         )
         for item in booked
     )

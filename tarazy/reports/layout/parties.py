@@ -216,7 +216,7 @@ def _reasons(voice: Voice, report: AccreditationReport) -> Table:
 def _logins(voice: Voice, report: AccreditationReport) -> Table:
     rows = tuple(
         (
-            refused.account or NOTHING,
+            refused.login or NOTHING,
             voice.party(refused.party) if refused.party else voice.say("admission.unregistered"),
             "; ".join(voice.word("reason", reason) for reason in refused.reasons),
             voice.number(refused.refusals),

@@ -15,7 +15,6 @@ from tarazy.accounting.energy.figures import (
     Energy,
     energy_by_meter,
     energy_by_party,
-    party_intervals,
     site_intervals,
 )
 from tarazy.accounting.energy.modbus import Meter, Reading, Status
@@ -85,8 +84,6 @@ def test_from_registers_to_parties(engine: Engine) -> None:
         by_meter = energy_by_meter(connection, T0, FOREVER)
         assert {name: item.energy_wh for (_, name), item in by_meter.items()} == {"m1": 600, "m2": 420}
         assert by_meter["site-1", "m1"].intervals == {"measured": 4}
-        curve = party_intervals(connection, "a", _at(15), _at(45))
-        assert [(item.start, item.energy_wh) for item in curve] == [(_at(15), 170), (_at(30), 170)]
 
 
 def test_an_unknown_efficiency_gives_no_estimate(engine: Engine) -> None:

@@ -79,6 +79,7 @@ def upgrade() -> None:
     op.create_table(
         "gateway",
         sa.Column("gateway", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("journal", sa.BigInteger(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("block", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("gateway", name=op.f("pk_gateway")),

@@ -20,13 +20,13 @@ from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.interface import SubmitVerdict
 from tarazy.pool.chain.peer import PeerEntrance
 from tarazy.pool.chain.transactions import block_transactions
-from tarazy.pool.network import TRANSACTION_FEE, AwayError, Client, Network
+from tarazy.pool.demo.network import TRANSACTION_FEE, AwayError, Client, Network
 from tests.pool.mining import hash_of, solve
 from tests.pool.under_reactor import in_reactor
 
 _CHILD = """
 import sys
-from tarazy.pool.network import run_network
+from tarazy.pool.demo.network import run_network
 run_network(sys.argv[1], burst_blocks=int(sys.argv[2]), burst_seconds=0.3, orphan_every=int(sys.argv[3]), seed=7)
 """
 
