@@ -28,6 +28,8 @@ from tarazy.pool.clock import Clock
 from tarazy.pool.repeat import Repeat
 
 _FOLD_SECONDS = 2.0
+_FOLD_REST = 10.0
+"""A fold costs by the workers it touches: with many of them it comes less often and takes more shares at once."""
 _FOLD_SHARES = 200_000
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
@@ -63,7 +65,7 @@ class Office:
         """The last share that is folded."""
         self._answers: dict[str, str] = {}
         self._poller = MeterPoller(self._take_reading, lambda: datetime.now(UTC), settings.energy.poll_seconds)
-        self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books)
+        self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books, rest=_FOLD_REST)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
     async def start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,7 +15,10 @@ _log = structlog.get_logger()
 
 
 class Repeat:
-    """Runs `work` every `seconds`, never twice at once; a turn that would overlap is left out."""
+    """Runs `work` every `seconds`, never twice at once; a turn that would overlap is left out.
+
+    With `rest`, the pause between two turns is at least so many times what the turn took.
+    """
 
     def __init__(
         self,
@@ -22,8 +26,10 @@ class Repeat:
         name: str,
         seconds: float,
         work: Callable[[], Coroutine[Deferred[Any], Any, None]],
+        rest: float = 0.0,
     ) -> None:
         self.healthy = True
+        self._rest = rest
         self._name = name
         self._seconds = seconds
         self._work = work
@@ -45,6 +51,7 @@ class Repeat:
         return Deferred.fromCoroutine(self._try())
 
     async def _try(self) -> None:
+        began = time.monotonic()
         try:
             await self._work()
         except Exception as error:
@@ -55,6 +62,7 @@ class Repeat:
             if not self.healthy:
                 _log.info("repeated_work_recovered", work=self._name)
             self.healthy = True
+        self._call.interval = max(self._seconds, self._rest * (time.monotonic() - began))
 
 
 def _told(error: Exception) -> str:
