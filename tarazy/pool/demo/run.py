@@ -64,7 +64,7 @@ class Demo:
         for party in prepared.without_licence:
             self._console.print(f"{party} has no licence in force since an earlier run; --data elsewhere begins anew")
         children = Children(logs)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._ending.set())
         try:
             self._start(children)
