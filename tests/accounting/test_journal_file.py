@@ -148,3 +148,16 @@ def test_missing_places_are_named(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="no such file"):
         JournalReader(tmp_path / "journal.sqlite", 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_moved_away_takes_nothing_more(tmp_path: Path) -> None:
+    """T-25: writes to a file that nobody would find again are refused, not acknowledged."""
+    path = tmp_path / "journal.sqlite"
+    file = JournalFile(path, 1)
+    path.rename(tmp_path / "elsewhere.sqlite")
+    with pytest.raises(FileNotFoundError):
+        file.write(Batch(1, connections=5))
+    path.touch()
+    with pytest.raises(FileNotFoundError, match="another file is in its place"):
+        file.write(Batch(1, connections=5))
+    file.close()

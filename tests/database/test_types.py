@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from sqlalchemy import Column, MetaData, Table, insert, select
-from sqlalchemy.exc import StatementError
+from sqlalchemy import Column, MetaData, Table, insert, select, text
+from sqlalchemy.exc import OperationalError, StatementError
 
 from tarazy.database.engine import open_engine, reader
 from tarazy.database.types import BigCount, Instant
@@ -63,3 +63,12 @@ def test_a_reader_holds_up_no_writer(tmp_path: Path) -> None:
     with reader(engine).begin() as looking:
         assert looking.exec_driver_sql("SELECT count(*) FROM probe").scalar_one() == 1
     engine.dispose()
+
+
+def test_errors_carry_no_parameters(sqlite_url: str) -> None:
+    """Invariant 12: what fails is logged, whose values it was is not."""
+    engine = open_engine(sqlite_url)
+    with pytest.raises(OperationalError) as caught, engine.begin() as connection:
+        connection.execute(text("INSERT INTO missing VALUES (:worker)"), {"worker": "acme.rig07"})
+    engine.dispose()
+    assert "acme.rig07" not in str(caught.value)
