@@ -7,7 +7,6 @@ import random
 import signal
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections import deque
@@ -39,9 +38,10 @@ from tarazy.pool.chain.transactions import (
 TIMEOUT_SECONDS = 10.0
 LOOK_SECONDS = 0.25
 """How often somebody else's new blocks are looked for between bursts."""
-HURRY_SECONDS = 60.0
+BURIED = MATURITY + 20
+"""So many blocks above the first one of somebody else, its reward and a few more are final."""
 UNHURRIED = 10
-"""Times longer pauses between bursts after the first minute."""
+"""Times longer pauses between bursts from then on."""
 REMEMBERED_BLOCKS = 1_000
 TRANSACTION_CHANCE = 0.2
 """Of sending a transaction before a block of ours."""
@@ -119,6 +119,13 @@ class Network:
         self._known: deque[str] = deque(maxlen=REMEMBERED_BLOCKS)
         self._coins: deque[_Coin] = deque(maxlen=REMEMBERED_BLOCKS)
         self._foreign = 0
+        self._first_foreign: int | None = None
+        self._highest = 0
+
+    @property
+    def buried(self) -> bool:
+        """Whether the first block of somebody else that was found here lies deep enough."""
+        return self._first_foreign is not None and self._highest - self._first_foreign >= BURIED
 
     def join(self) -> None:
         """Take the chain as it is: its blocks are nobody's, its anyone-can-spend coins may be spent."""
@@ -152,6 +159,7 @@ class Network:
         for name, header in self._new_blocks():
             self._known.append(name)
             self._foreign += 1
+            self._first_foreign = self._first_foreign or header["height"]
             if self._orphan_every and self._foreign % self._orphan_every == 0 and self._overtake(header):
                 orphaned.append(name)
         return orphaned
@@ -200,6 +208,7 @@ class Network:
         if refusal not in (None, "inconclusive", "duplicate"):
             raise RefusedError(f"submitblock: {refusal}")
         self._known.append(name)
+        self._highest = max(self._highest, template.height)
         self._remember_coin(block, template.height)
         return name
 
@@ -238,12 +247,12 @@ def _spend(coin: _Coin) -> bytes:
 
 
 def run_network(
-    url: str, *, burst_blocks: int = 10, burst_seconds: float = 4.0, orphan_every: int = 7, seed: int = 1
+    url: str, *, burst_blocks: int = 15, burst_seconds: float = 4.0, orphan_every: int = 7, seed: int = 1
 ) -> None:
     """Be the rest of the network at `url` until SIGTERM or SIGINT.
 
-    In the first minute it is in a hurry, so that rewards mature before the reader's eyes; then it slows down, because
-    regtest halves its subsidy every 150 blocks.
+    It is in a hurry until rewards have matured before the reader's eyes; then it slows down, because regtest halves its
+    subsidy every 150 blocks.
 
     A burst of `burst_blocks` blocks every `burst_seconds`; every `orphan_every`-th block of somebody else is
     orphaned (0: none). While the server is away it asks again, ever less often.
@@ -267,12 +276,10 @@ def run_network(
 
 
 def _mine_until(stopped: threading.Event, network: Network, blocks: int, seconds: float) -> None:
-    begun = time.monotonic()
     orphaned: list[str] = []
     while not stopped.is_set():
         orphaned += network.burst(blocks)
-        hurried = time.monotonic() - begun < HURRY_SECONDS
-        pause = seconds if hurried else seconds * UNHURRIED
+        pause = seconds * UNHURRIED if network.buried else seconds
         for _ in range(max(1, round(pause / LOOK_SECONDS))):
             for name in orphaned:
                 _log.info("network_orphaned", block=name)
