@@ -1,4 +1,4 @@
-"""docs/protocol.md, against the code and the tests that cite it."""
+"""docs/stratum.md, against the code and the tests that cite it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from tarazy.stratum import methods
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "stratum.md").read_text(encoding="utf-8")
 LISTED: list[tuple[str, str]] = re.findall(r"^\* ([✓○]) (C-\d{3}) ", PAGE, re.MULTILINE)
 
 
