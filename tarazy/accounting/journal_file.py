@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import secrets
 import sqlite3
 import struct
@@ -119,6 +120,7 @@ class JournalFile:
         except JournalError:
             self._lock.close()
             raise
+        self._name = str(path)
         self._inode = path.stat().st_ino
 
     def last_sequence(self) -> int:
@@ -147,29 +149,37 @@ class JournalFile:
 
         A file that was moved or removed under us still takes writes, which nobody would find again: that is an error.
         """
-        if self.path.stat().st_ino != self._inode:
+        if os.stat(self._name).st_ino != self._inode:
             raise FileNotFoundError(f"{self.path}: another file is in its place; put the journal back, then restart")
-        execute, executemany = self._connection.execute, self._connection.executemany
-        execute("BEGIN IMMEDIATE")
-        try:
-            if batch.names:
-                rows = [(number, *record) for number, record in batch.names]
-                executemany("INSERT OR IGNORE INTO name VALUES (?,?,?,?,?,?,?,?)", rows)
-            if batch.jobs:
-                jobs = map(_job_row, batch.jobs)
-                executemany("INSERT OR IGNORE INTO job VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", jobs)
-            if batch.shares:
-                segment = (batch.first_sequence, len(batch.shares), b"".join(batch.shares))
-                execute("INSERT INTO segment VALUES (?,?,?)", segment)
-            if batch.blocks:
-                executemany("INSERT OR IGNORE INTO block VALUES (NULL,?,?,?,?,?,?)", batch.blocks)
-            if batch.connections:
-                execute("UPDATE meta SET value = ? WHERE key = 'connections'", (batch.connections,))
-            execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                execute("ROLLBACK")
-            raise
+        if batch.names or batch.jobs or batch.blocks or batch.connections:
+            with _transaction(self._connection):
+                self._write_references(batch)
+                self._write_shares(batch)
+        else:
+            self._write_shares(batch)
+
+    def _write_references(self, batch: Batch) -> None:
+        executemany = self._connection.executemany
+        if batch.names:
+            rows = [(number, *record) for number, record in batch.names]
+            executemany("INSERT OR IGNORE INTO name VALUES (?,?,?,?,?,?,?,?)", rows)
+        if batch.jobs:
+            jobs = map(_job_row, batch.jobs)
+            executemany("INSERT OR IGNORE INTO job VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", jobs)
+        if batch.blocks:
+            executemany("INSERT OR IGNORE INTO block VALUES (NULL,?,?,?,?,?,?)", batch.blocks)
+        if batch.connections:
+            self._connection.execute("UPDATE meta SET value = ? WHERE key = 'connections'", (batch.connections,))
+
+    def _write_shares(self, batch: Batch) -> None:
+        """One statement, which outside of a transaction is a durable commit by itself.
+
+        Each statement gives up the interpreter's lock and has to wait for it again while the reactor is busy: with one
+        instead of three the answers come sooner.
+        """
+        if batch.shares:
+            segment = (batch.first_sequence, len(batch.shares), b"".join(batch.shares))
+            self._connection.execute("INSERT INTO segment VALUES (?,?,?)", segment)
 
     def close(self) -> None:
         """Close the file and let another process have it."""
@@ -252,6 +262,18 @@ _NAMES = (
     "SELECT name, connection, extranonce1, account, worker, party, site, at_us FROM name "
     "WHERE name IN (SELECT value FROM json_each(?))"
 )
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

@@ -28,8 +28,9 @@ FEW_WORKERS = 20_000
 """Up to so many a fold asks for their tallies by name; beyond, for all of the interval."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FOLDED = struct.Struct(">QI28xbB")
-"""Of `SHARE`: time, name, exponent and verdict."""
+_AT = struct.Struct(">Q34x")
+_COUNTED = struct.Struct(">8xI28xbB")
+"""Of `SHARE`: the time; name, exponent and verdict."""
 
 _COLUMNS = ("interval_start", "party", "account", "worker", "site", "weight", "shares", "stale_weight", "stale_shares")
 
@@ -164,11 +165,17 @@ def _behind(segment: Segment, sequence: int) -> Segment:
 
 
 def _count(segments: Iterable[Segment], interval_seconds: int) -> _Counts:
-    interval = interval_seconds * 1_000_000
+    length = interval_seconds * 1_000_000
     counts: _Counts = Counter()
     for segment in segments:
-        for at_us, name, exponent, verdict in _FOLDED.iter_unpack(segment.shares):
-            counts[name, at_us // interval, exponent, verdict] += 1
+        instants = [at_us for (at_us,) in _AT.iter_unpack(segment.shares)]
+        if instants and min(instants) // length == max(instants) // length:
+            interval = instants[0] // length
+            for (name, exponent, verdict), shares in Counter(_COUNTED.iter_unpack(segment.shares)).items():
+                counts[name, interval, exponent, verdict] += shares
+        else:
+            for at_us, (name, exponent, verdict) in zip(instants, _COUNTED.iter_unpack(segment.shares), strict=True):
+                counts[name, at_us // length, exponent, verdict] += 1
     return counts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Any
 
 import structlog
@@ -14,6 +15,8 @@ from tarazy.pool.reactor import install_reactor
 
 _GC_THRESHOLD = (100_000, 50, 100)
 """A share makes no cycles: rarer collections save some 4 µs of each (see benchmarks/README.md)."""
+_SWITCH_SECONDS = 0.001
+"""How long the reactor may keep the interpreter from the journal's thread: answers wait for it (default 0.005)."""
 
 _log = structlog.get_logger()
 
@@ -24,6 +27,7 @@ def run_server(settings: Settings) -> str | None:
     reactor, loop = install_reactor()
     from tarazy.pool.server import Server
 
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server = Server(reactor, loop, settings)
     faults: list[str] = []
 

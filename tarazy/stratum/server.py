@@ -17,6 +17,7 @@ from typing import TypeVar, cast
 import structlog
 
 from tarazy.stratum.board import Board, Counters, StratumRules
+from tarazy.stratum.fanout import Fanout
 from tarazy.stratum.job import Job
 from tarazy.stratum.ports import Blocks, Gate, Journal
 from tarazy.stratum.session import Session
@@ -174,6 +175,7 @@ class StratumServer:
         self._next_slice = cycle(self._slices)
         self._looked_at = cycle(self._slices)
         self._timer: asyncio.TimerHandle | None = None
+        self._fanout: Fanout[_Connection] = Fanout(loop.call_soon, lambda each: each.hand_out(loop.time()))
 
     @property
     def counters(self) -> Counters:
@@ -202,17 +204,16 @@ class StratumServer:
         now = self.loop.time()
         self.board.utc_offset = time.time() - now
         self.board.publish(job, now)
-        for connections in self._slices:
-            for connection in connections:
-                connection.hand_out(now)
+        self._hand_out_to_all()
 
     def hand_out(self, working: bool) -> None:
         """Go on handing out work, or stop until the journal takes shares again (C-081)."""
         self.board.handing_out = working
-        now = self.loop.time()
-        for connections in self._slices if working else ():
-            for connection in connections:
-                connection.hand_out(now)
+        if working:
+            self._hand_out_to_all()
+
+    def _hand_out_to_all(self) -> None:
+        self._fanout.begin(connection for part in self._slices for connection in part)
 
     def reconsider(self) -> None:
         """Ask the gate about every name again; connections left without one end in a second (invariant 4)."""
@@ -265,6 +266,8 @@ class StratumServer:
         now = self.loop.time()
         self._timer = self.loop.call_later(1.0, self._tick)
         self.board.utc_offset = time.time() - now
+        if self._fanout.busy:
+            return
         self._look_at(list(self._unready))
         self._unready = {c for c in self._unready if not c.session.ready}
         self._look_at(list(next(self._looked_at)))

@@ -1,8 +1,8 @@
 """The yardstick: the least a Stratum server can do for a share, with nothing kept and nobody checked.
 
-Parse the line, rebuild coinbase, merkle root (12 levels) and header, hash, compare, answer `true`. The bench sets the
-server's cost beside this loop's, measured in the same run on the same machine.
-Run as `python -m tarazy.pool.bench.bare HOST PORT`.
+Parse the line, rebuild coinbase, merkle root and header, hash, compare, answer `true`. The bench sets the server's cost
+beside this loop's, measured in the same run on the same machine, over a merkle branch of as many levels.
+Run as `python -m tarazy.pool.bench.bare HOST PORT LEVELS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import cast
 import orjson
 import uvloop
 
-_BRANCH = tuple(sha256(bytes([level])).digest() for level in range(12))
+_BRANCH = tuple(sha256(bytes([level])).digest() for level in range(int(sys.argv[3])))
 _COINB1, _COINB2 = bytes(60), bytes(110)
 _PREVIOUS = bytes(32)
 _TARGET = 0xFFFF << 240

@@ -23,18 +23,31 @@ def bench() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the figures to this file.",
 )
-@click.option("--connections", default=1_000, show_default=True, help="Connections of the closed-loop runs.")
+@click.option(
+    "--connections", multiple=True, type=int, default=(100, 1_000), show_default=True, help="Closed-loop connections."
+)
 @click.option("--open-connections", default=8_000, show_default=True, help="Connections of the open-loop run.")
 @click.option("--rate", default=1_500.0, show_default=True, help="Shares per second of the open-loop run.")
-@click.option("--seconds", default=10.0, show_default=True, help="Length of each run.")
-def bench_gateway(json_file: Path | None, connections: int, open_connections: int, rate: float, seconds: float) -> None:
+@click.option("--seconds", default=6.0, show_default=True, help="Length of each run.")
+@click.option(
+    "--soak-seconds", default=0.0, show_default=True, help="Length of the soak; 0 leaves it out, 600 is usual."
+)
+def bench_gateway(
+    json_file: Path | None,
+    connections: tuple[int, ...],
+    open_connections: int,
+    rate: float,
+    seconds: float,
+    soak_seconds: float,
+) -> None:
     """Load a real server process from another: CPU per share, latency, fan-out, memory.
 
-    The bare loop is measured in the same run; compare ratios, not absolute figures, between machines.
+    The bare loop is measured in turn with the server; compare ratios, not absolute figures, between machines.
     """
     from rich.console import Console
 
-    from tarazy.pool.bench.gateway import BenchError, run_gateway_bench
+    from tarazy.pool.bench.gateway import run_gateway_bench
+    from tarazy.pool.bench.measured import BenchError
     from tarazy.pool.descriptors import raise_descriptor_limit
 
     console = Console(stderr=True)
@@ -46,6 +59,7 @@ def bench_gateway(json_file: Path | None, connections: int, open_connections: in
                 open_connections=open_connections,
                 rate=rate,
                 seconds=seconds,
+                soak_seconds=soak_seconds,
                 progress=status.update,
             )
     except BenchError as error:
@@ -55,35 +69,40 @@ def bench_gateway(json_file: Path | None, connections: int, open_connections: in
     _show(figures)
 
 
+_COLUMNS = {
+    "connections": "conns",
+    "shares_per_s": "shares/s",
+    "cpu_us_per_share": "µs/share",
+    "ratio": "×bare",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "fanout_ms": "fan-out",
+    "rss_bytes_per_connection": "B/con",
+}
+
+
 def _show(figures: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Gateway, merkle branch of {figures['merkle_levels']} levels", title_justify="left")
-    for column in (
-        "run",
-        "connections",
-        "shares/s",
-        "CPU µs/share",
-        "p50 ms",
-        "p99 ms",
-        "fan-out ms",
-        "bytes/connection",
-    ):
-        table.add_column(column, justify="left" if column == "run" else "right")
-    for name, run in (
-        ("bare loop", figures["bare"]),
-        ("closed loop", figures["closed"][0]),
-        ("open loop", figures["open"]),
-    ):
-        keys = (
-            "connections",
-            "shares_per_s",
-            "cpu_us_per_share",
-            "p50_ms",
-            "p99_ms",
-            "fanout_ms",
-            "rss_bytes_per_connection",
-        )
-        table.add_row(name, *(f"{run[key]:,}" if key in run else "" for key in keys))
-    Console().print(table, f"CPU per accepted, durable share: {figures['ratio']} × the bare loop")
+    title = f"Gateway, merkle branch of {figures['merkle_levels']} levels"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 0))
+    table.add_column("run", no_wrap=True)
+    for heading in _COLUMNS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = [row for run in figures["closed"] for row in (("bare loop", run["bare"]), ("closed loop", run))]
+    rows.append(("open loop", figures["open"]))
+    if "soak" in figures:
+        rows.append(("soak", figures["soak"]))
+    for name, run in rows:
+        table.add_row(name, *(f"{round(run[key], 1 + (run[key] < 100)):,}" if key in run else "" for key in _COLUMNS))
+    storm = figures["storm"]
+    console = Console()
+    console.print(table)
+    console.print(f"CPU per accepted, durable share: {figures['ratio']} × the bare loop")
+    console.print(
+        f"{storm['connections']:,} connections at once have work after {storm['seconds']} s, {storm['lost']} lost"
+    )
+    if "soak" in figures:
+        console.print(f"Memory grew by {figures['soak']['memory_growth_bytes']:,} bytes in the soak")
