@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Licence, Party, Site, SiteStatus
 from tarazy.accreditation.fields import LEGAL_ZONE
@@ -35,6 +35,7 @@ class Reason(StrEnum):
     SERVER_ABROAD = "server-abroad"
     FOREIGN_ADDRESS = "foreign-address"
     LOOPBACK_NOT_ALLOWED = "loopback-not-allowed"
+    OTHER_SITE = "other-site"
     SITE_UNKNOWN = "site-unknown"
     SITE_NOT_ACCREDITED = "site-not-accredited"
     SITE_ABROAD = "site-abroad"
@@ -58,11 +59,16 @@ _TEXTS = {
     Reason.SERVER_ABROAD: "this server is registered abroad: use another server of the pool",
     Reason.FOREIGN_ADDRESS: "your address is not in Kazakhstan: connect from your site, without VPN or proxy",
     Reason.LOOPBACK_NOT_ALLOWED: "loopback is in no country: connect from your site's network",
+    Reason.OTHER_SITE: "your address is not in the site of your certificate: connect from that site",
     Reason.SITE_UNKNOWN: "your address is in no site of yours: register its network at the pool office",
     Reason.SITE_NOT_ACCREDITED: "the site is not accredited now: ask its owner or the pool office",
     Reason.SITE_ABROAD: "the site is registered abroad: mine from a site in Kazakhstan",
     Reason.NO_EQUIPMENT: "no machine of yours is registered at this site: register it at the pool office",
 }
+
+
+Located: TypeAlias = tuple[str, ...] | None
+"""Keys of the sites that an address counts as in; None if it is not in the one site that it must be in."""
 
 
 class EntryReference(NamedTuple):
@@ -98,15 +104,28 @@ def decide(
     server: str,
     geo: Geo,
     demo_addresses: Sequence[DemoAddress] = (),
+    site: str = "",
 ) -> Decision:
-    """Whether `account`.`worker` may mine from address `peer` on server `server` at `now` (invariant 4)."""
+    """Whether `account`.`worker` may mine from address `peer` on server `server` at `now` (invariant 4).
+
+    `site`: key of the only site that counts, from the peer's certificate; empty without one.
+    """
     registers = registers.at(now)
     address = parse_address(peer)
-    if address is None:
-        return judge(registers, account, is_login(account, worker), (), Origin.FOREIGN, server, geo.country)
-    origin = origin_of(address, geo, demo_addresses)
-    located = sorted(key for key, site in registers.sites.items() if _contains(site, address))
-    return judge(registers, account, is_login(account, worker), located, origin, server, geo.country)
+    located: list[str] = []
+    origin = Origin.FOREIGN
+    if address is not None:
+        origin = origin_of(address, geo, demo_addresses)
+        located = sorted(key for key, one in registers.sites.items() if _contains(one, address))
+    named = is_login(account, worker)
+    return judge(registers, account, named, at_site(located, site), origin, server, geo.country)
+
+
+def at_site(located: Sequence[str], site: str) -> Located:
+    """Of the sites of an address those that count when only `site` may; all of them if that is empty."""
+    if not site:
+        return tuple(located)
+    return (site,) if site in located else None
 
 
 def _contains(site: Site, address: int) -> bool:
@@ -117,7 +136,7 @@ def judge(
     registers: Registers,
     account: str,
     named: bool,
-    located: Sequence[str],
+    located: Located,
     origin: Origin,
     server: str,
     country: str,
@@ -150,7 +169,7 @@ def judge(
 
 def judge_from_sites(registers: Registers, party: Party, sites: Sequence[str], server: str, country: str) -> Decision:
     """The decision on `party`, were it to connect from the network of `sites` (keys of sites in force)."""
-    return judge(registers, party.account, True, sites, Origin.HOME, server, country)
+    return judge(registers, party.account, True, tuple(sites), Origin.HOME, server, country)
 
 
 _LICENCE_REASONS = (
@@ -207,8 +226,11 @@ class _Case:
         else:
             self.refuse(suspended if chosen.status is DocumentStatus.SUSPENDED else revoked, chosen)
 
-    def place(self, registers: Registers, party: Party, located: Sequence[str], country: str) -> str:
+    def place(self, registers: Registers, party: Party, located: Located, country: str) -> str:
         """Ask for a site of the party's that holds its machines; of several the one with least against it."""
+        if located is None:
+            self.refuse(Reason.OTHER_SITE)
+            return ""
         open_to_party = [
             registers.sites[key]
             for key in located

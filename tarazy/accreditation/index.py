@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from tarazy.accreditation.admission import Decision, judge
+from tarazy.accreditation.admission import Decision, Located, at_site, judge
 from tarazy.accreditation.geo import Geo, Origin, origin_of, parse_address, range_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import DemoAddress
@@ -47,7 +47,7 @@ class CompiledRegisters:
         self.accounts = registers.accounts
         self.sites = SiteMap(registers)
         self.valid_from, self.valid_until = registers.constant_from, registers.constant_until
-        self.decisions: dict[tuple[str | None, bool, tuple[str, ...], Origin], Decision] = {}
+        self.decisions: dict[tuple[str | None, bool, Located, Origin], Decision] = {}
         """By account, None for every unknown one, so that invented names take no room."""
 
 
@@ -67,7 +67,7 @@ class AdmissionIndex:
         """Answer from `compiled` from now on."""
         self._compiled = compiled
 
-    def decide(self, account: str, worker: str, peer: str, now: datetime) -> Decision:
+    def decide(self, account: str, worker: str, peer: str, now: datetime, site: str = "") -> Decision:
         """The same as `admission.decide`, exact to the instant: what ended before `now` counts as ended."""
         compiled = self._compiled
         if not compiled.valid_from <= now < compiled.valid_until:
@@ -79,10 +79,12 @@ class AdmissionIndex:
             located = compiled.sites.containing(address)
             origin = origin_of(address, self._geo, self._demo_addresses)
         known = account if account in compiled.accounts else None
-        question = (known, is_login(account, worker), located, origin)
+        question = (known, is_login(account, worker), at_site(located, site), origin)
         decision = compiled.decisions.get(question)
         if decision is None:
-            decision = judge(compiled.registers, account, question[1], located, origin, self._server, self._geo.country)
+            decision = judge(
+                compiled.registers, account, question[1], question[2], origin, self._server, self._geo.country
+            )
             compiled.decisions[question] = decision
         return decision
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,8 @@ from pydantic import (
 )
 
 from tarazy.config.yaml_file import YamlFileError, read_yaml
+
+_T = TypeVar("_T")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 """A TCP port; 0 lets the system choose one."""
@@ -55,6 +57,12 @@ def _listening_address(value: str) -> str:
             ip_address(value)
         except ValueError:
             raise ValueError("must be an address of this machine, for example 127.0.0.1 or 0.0.0.0") from None
+    return value
+
+
+def _not_empty(value: tuple[_T, ...]) -> tuple[_T, ...]:
+    if not value:
+        raise ValueError("must have at least one entry")
     return value
 
 
@@ -92,11 +100,62 @@ class EmbeddedChainSettings(Section):
     """Loopback port on which the rest of a demo network delivers its blocks; none when absent."""
 
 
-class StratumSettings(Section):
-    """The listener that miners connect to."""
+class TlsSettings(Section):
+    """TLS on a port. Files are PEM, relative to the settings file; they are read again when they change."""
+
+    certificate: Path
+    """With the intermediate certificates behind it."""
+    key: Path
+    client_ca: Path | None = None
+    """Only clients with a certificate of this authority are let in, each at the site its common name is the key of."""
+
+
+class ListenerSettings(Section):
+    """A port that miners connect to."""
 
     host: ListeningAddress = "0.0.0.0"  # noqa: S104 - miners come from the sites' networks
     port: Port = 3333
+    tls: TlsSettings | None = None
+    proxy_from: Annotated[tuple[Network, ...], AfterValidator(_not_empty)] | None = None
+    """Networks of the proxies that this port is for: each must send a PROXY header, and nobody else may connect."""
+    minimum_difficulty: Difficulty | None = None
+    """The floor of this port, where it is above the pool's."""
+
+
+class LimitSettings(Section):
+    """What one peer may take; see docs/stratum.md. The defaults are those of the Stratum server."""
+
+    connections: int = Field(default=50_000, ge=1)
+    connections_per_address: int = Field(default=10_000, ge=1)
+    unready_connections: int = Field(default=10_000, ge=1)
+    unready_seconds: float = Field(default=30.0, ge=1, le=600)
+    unready_messages: int = Field(default=20, ge=3, le=10_000)
+    unready_line_bytes: int = Field(default=4096, ge=1024, le=65_536)
+    line_bytes: int = Field(default=8192, ge=1024, le=65_536)
+    handshake_seconds: float = Field(default=10.0, ge=1, le=120)
+    malformed_lines: int = Field(default=5, ge=1, le=1000)
+    waiting_answers: int = Field(default=64, ge=1, le=10_000)
+    unsent_bytes: int = Field(default=262_144, ge=65_536)
+    unsent_seconds: float = Field(default=60.0, ge=15, le=3600)
+    refused_logins: int = Field(default=20, ge=1)
+    refusals_per_second: float = Field(default=5.0, gt=0)
+    fresh_job_seconds: float = Field(default=60.0, ge=1)
+    invalid_seconds: float = Field(default=180.0, ge=1)
+    submits_per_second: float = Field(default=100.0, gt=0)
+    submit_burst: int = Field(default=1000, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LimitSettings:
+        if self.fresh_job_seconds > self.invalid_seconds:
+            raise ValueError("fresh_job_seconds ≤ invalid_seconds must hold")
+        return self
+
+
+class StratumSettings(Section):
+    """The ports that miners connect to, and what they get there."""
+
+    listeners: Annotated[tuple[ListenerSettings, ...], AfterValidator(_not_empty)] = (ListenerSettings(),)
+    limits: LimitSettings = LimitSettings()
     minimum_difficulty: Difficulty = 1.0
     maximum_difficulty: Difficulty = 2.0**48
     start_difficulty: Difficulty = 65536.0
@@ -110,6 +169,15 @@ class StratumSettings(Section):
     def _ordered(self) -> StratumSettings:
         if not self.minimum_difficulty <= self.start_difficulty <= self.maximum_difficulty:
             raise ValueError("minimum_difficulty ≤ start_difficulty ≤ maximum_difficulty must hold")
+        ports = [(listener.host, listener.port) for listener in self.listeners if listener.port]
+        if len(set(ports)) < len(ports):
+            raise ValueError("two listeners have the same host and port")
+        for number, listener in enumerate(self.listeners):
+            floor = listener.minimum_difficulty
+            if floor is not None and not self.minimum_difficulty <= floor <= self.maximum_difficulty:
+                raise ValueError(
+                    f"listeners.{number}.minimum_difficulty must lie between minimum_difficulty and maximum_difficulty"
+                )
         return self
 
 
@@ -247,7 +315,22 @@ def load_settings(path: Path) -> Settings:
     except ValidationError as error:
         faults = [_fault(dict(fault)) for fault in error.errors()]
         raise SettingsError("\n".join(f"{path}: {fault}" for fault in faults)) from None
-    law = settings.law
-    if law.directory is not None:
-        law = law.model_copy(update={"directory": (path.parent / law.directory).resolve()})
-    return settings.model_copy(update={"data": (path.parent / settings.data).resolve(), "law": law})
+    return _with_absolute_paths(settings, path.parent)
+
+
+def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
+    """Whatever file or directory is named is relative to `directory`, that of the settings file."""
+
+    def absolute(path: Path | None) -> Path | None:
+        return None if path is None else (directory / path).resolve()
+
+    def of_listener(listener: ListenerSettings) -> ListenerSettings:
+        if listener.tls is None:
+            return listener
+        files = {name: absolute(getattr(listener.tls, name)) for name in TlsSettings.model_fields}
+        return listener.model_copy(update={"tls": listener.tls.model_copy(update=files)})
+
+    law = settings.law.model_copy(update={"directory": absolute(settings.law.directory)})
+    listeners = tuple(of_listener(listener) for listener in settings.stratum.listeners)
+    stratum = settings.stratum.model_copy(update={"listeners": listeners})
+    return settings.model_copy(update={"data": absolute(settings.data), "law": law, "stratum": stratum})

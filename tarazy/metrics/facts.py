@@ -25,6 +25,8 @@ class GatewayFacts:
     """Connections that have an admitted account and receive jobs."""
     refusals: Mapping[str, int] = field(default_factory=dict)
     """Refused admissions by reason code."""
+    limit_hits: Mapping[str, int] = field(default_factory=dict)
+    """Limits that peers reached, by limit."""
     hashrate: float = 0.0
     """Hashes per second, estimated from accepted work."""
 

@@ -38,6 +38,7 @@ def gateway(facts: GatewayFacts) -> Iterator[Metric]:
     yield _gauge("connections", "Open Stratum connections.", facts.connections)
     yield _gauge("ready_connections", "Stratum connections that receive jobs.", facts.ready_connections)
     yield _counters("refusals", "Refused admissions, by reason code.", "reason", facts.refusals)
+    yield _counters("limit_hits", "Limits that peers reached, by limit.", "reason", facts.limit_hits)
     yield _gauge("hashrate_hashes_per_second", "Hash rate estimated from accepted work.", facts.hashrate)
 
 

@@ -22,7 +22,7 @@ from tarazy.pool.blocks import write_durably
 from tarazy.pool.clock import Clock, Timer
 from tarazy.pool.repeat import Repeat
 from tarazy.stratum.login import split_login
-from tarazy.stratum.ports import Admission
+from tarazy.stratum.ports import Admission, Peer
 
 _FOLLOW_SECONDS = 0.4
 """Two looks at the registers within the second in which a change must take hold (invariant 4)."""
@@ -83,12 +83,12 @@ class Admissions:
         """Call `listener` whenever a decision may come out differently than before."""
         self._on_change = listener
 
-    def admit(self, name: str, password: str, peer: str) -> Admission:
+    def admit(self, name: str, password: str, peer: Peer) -> Admission:
         """Decide, and note the decision for the audit log (a port of the Stratum server)."""
         account, worker = split_login(name)
         now = datetime.now(UTC)
-        decision = self._index.decide(account, worker, peer, now)
-        self._decisions.add(decision, account, worker, peer, now)
+        decision = self._index.decide(account, worker, peer.address, now, peer.site)
+        self._decisions.add(decision, account, worker, peer.address, now)
         return Admission(
             decision.admitted, decision.text, account, worker, decision.party, decision.site, decision.reasons
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +16,10 @@ from twisted.internet.defer import Deferred
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal import Journal
 from tarazy.accounting.journal_file import UNKNOWN_FINDER, BlockRecord, JournalFile
-from tarazy.config.settings import Settings, StratumSettings
+from tarazy.config.settings import ListenerSettings, Settings, StratumSettings
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.blocks import BlockStore, FoundBlock
+from tarazy.pool.certificates import Certificates
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.follower import Mining, TemplateFollower
@@ -25,6 +27,8 @@ from tarazy.pool.templates import address_script, serialize_block
 from tarazy.stratum.board import StratumRules
 from tarazy.stratum.difficulty import exponent_of
 from tarazy.stratum.job import Job, JobNumbers
+from tarazy.stratum.limits import Limits
+from tarazy.stratum.listeners import Listener
 from tarazy.stratum.server import StratumServer
 
 _RECORDED_SECONDS = 1.0
@@ -91,14 +95,17 @@ class Gateway:
         settings: Settings,
         chain: Chain,
         admissions: Admissions,
+        sockets: Sequence[socket.socket],
     ) -> None:
+        """`sockets`: bound, one for each of the listeners in the settings, and the gateway's own from here on."""
         self.admissions = admissions
         self.chain = chain
         self.job: Job | None = None
         """The newest."""
         self.job_at = datetime.now(UTC)
-        self.port = settings.stratum.port
-        """The one it listens on, once started."""
+        self.port = 0
+        """Of the first listener, once started."""
+        self.certificates = Certificates(reactor, settings.stratum.listeners)
         settings.journal_path.parent.mkdir(parents=True, exist_ok=True)
         file = JournalFile(settings.journal_path, settings.gateway)
         numbers = JobNumbers(max(int(time.time()), (file.last_job() >> 32) + 1))
@@ -118,8 +125,10 @@ class Gateway:
         self._found = FoundBlocks(self.blocks, self.follower, self.journal, entered, reactor)
         self.server = StratumServer(
             loop,
-            settings.stratum.host,
-            settings.stratum.port,
+            [
+                Listener(bound, self.certificates.context_of(listener), listener.proxy_from, floor_of(listener))
+                for listener, bound in zip(settings.stratum.listeners, sockets, strict=True)
+            ],
             stratum_rules(settings.gateway, settings.stratum),
             admissions,
             self.journal,
@@ -130,6 +139,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen as soon as there is work to hand out."""
+        self.certificates.start()
         self._found.start()
         self.blocks.start()
         self.follower.start()
@@ -141,6 +151,7 @@ class Gateway:
         """End the connections, commit what waits, leave the chain."""
         self.follower.stop()
         self.server.stop()
+        await self.certificates.stop()
         await self.journal.close()
         self.blocks.stop()
 
@@ -162,7 +173,13 @@ def stratum_rules(gateway: int, settings: StratumSettings) -> StratumRules:
         maximum=exponent_of(settings.maximum_difficulty),
         start=exponent_of(settings.start_difficulty),
         share_interval=settings.share_interval_seconds,
+        limits=Limits(**settings.limits.model_dump()),
     )
+
+
+def floor_of(listener: ListenerSettings) -> int | None:
+    """Exponent of the lowest difficulty on a port, where it has its own."""
+    return None if listener.minimum_difficulty is None else exponent_of(listener.minimum_difficulty)
 
 
 def _log_state(block_hash: str, state: BlockState, confirmations: int) -> None:

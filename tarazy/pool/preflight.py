@@ -18,9 +18,10 @@ from tarazy.accounting.ledger import check as check_ledger
 from tarazy.accreditation.entries import DocumentStatus
 from tarazy.accreditation.registers import as_of, newest_recorded_at
 from tarazy.config.law import LawError, load_law
-from tarazy.config.settings import Settings
+from tarazy.config.settings import Settings, TlsSettings
 from tarazy.database.engine import open_engine, reader
 from tarazy.database.schema import SchemaError, require_schema
+from tarazy.pool.certificates import CertificateError, read_certificate
 from tarazy.pool.templates import TemplateError, address_script
 
 _DISK_RESERVE = 1 << 30
@@ -44,8 +45,11 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
     yield _law(settings)
     yield _data_directory(settings)
     yield from _database(settings, now)
+    for listener in settings.stratum.listeners:
+        yield port_finding("stratum port", listener.host, listener.port)
+        if listener.tls is not None:
+            yield _tls(listener.tls, now)
     for name, host, port in (
-        ("stratum port", settings.stratum.host, settings.stratum.port),
         ("portal port", settings.portal.host, settings.portal.port),
         ("metrics port", settings.metrics.host, settings.metrics.port),
     ):
@@ -162,6 +166,16 @@ def port_finding(name: str, host: str, port: int) -> Finding:
                 "stop what uses it, or choose another in the settings",
             )
     return Finding(name, True, f"{host}:{port} is free")
+
+
+def _tls(settings: TlsSettings, now: datetime) -> Finding:
+    try:
+        ends = read_certificate(settings).not_valid_after_utc
+    except CertificateError as error:
+        return Finding("TLS certificate", False, str(error), "mend the files that stratum.listeners name")
+    if ends <= now:
+        return Finding("TLS certificate", False, f"{settings.certificate} ended {ends:%Y-%m-%d}", "renew it")
+    return Finding("TLS certificate", True, f"{settings.certificate}, valid to {ends:%Y-%m-%d}")
 
 
 def _descriptors() -> Finding:

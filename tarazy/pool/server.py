@@ -19,6 +19,7 @@ from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.peer import PeerEntrance
 from tarazy.pool.gateway import Gateway
 from tarazy.pool.office import Office
+from tarazy.pool.sockets import open_listeners
 from tarazy.pool.telemetry import VERSION, Telemetry
 from tarazy.portal.app import Portal
 from tarazy.portal.snapshot import Subject
@@ -55,7 +56,8 @@ class Server:
         admissions = Admissions(reactor, database, settings.accreditation, settings.data / "decisions.pending")
         await admissions.start()
         self._endings.append(admissions.stop)
-        gateway = Gateway(reactor, self._loop, settings, chain, admissions)
+        sockets = open_listeners(settings.stratum.listeners)
+        gateway = Gateway(reactor, self._loop, settings, chain, admissions, sockets)
         office = Office(reactor, settings, database, admissions, gateway.blocks)
         self._endings.append(office.stop)
         self._endings.append(gateway.stop)

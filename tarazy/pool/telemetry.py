@@ -19,6 +19,7 @@ from tarazy.pool.clock import Clock
 from tarazy.pool.gateway import Gateway
 from tarazy.pool.office import Office
 from tarazy.pool.repeat import Repeat
+from tarazy.pool.sockets import stratum_url
 from tarazy.portal.facts import Live
 from tarazy.stratum.difficulty import hashes_of, weight_of
 
@@ -63,7 +64,7 @@ class Telemetry:
             demo=bool(settings.accreditation.demo_addresses),
             test_chain=True,
             started_at=self._started_at,
-            stratum_url=stratum_url(server.host if server else settings.stratum.host, gateway.port),
+            stratum_url=stratum_url(settings.stratum.listeners[0], server.host if server else None, gateway.port),
             connections=counters.connections,
             ready_connections=counters.ready,
             tip_height=None if height is None else height - 1,
@@ -85,6 +86,7 @@ class Telemetry:
             difficulty={result: weight / _WEIGHT_OF_ONE for result, weight in counters.weight.items()},
             connections=counters.connections,
             ready_connections=counters.ready,
+            limit_hits={str(hit): count for hit, count in counters.hits.items()},
             refusals={**dict.fromkeys(map(str, Reason), 0), **counters.refused},
             hashrate=self._hashrate,
         )
@@ -128,8 +130,3 @@ class Telemetry:
         power = site_power_w(connection, meters, now, window)
         watts = {site: float(value) for site, value in power.items() if value is not None}
         return EnergyFacts(joules=joules, power_watts=watts)
-
-
-def stratum_url(host: str, port: int) -> str:
-    """The address miners are told."""
-    return f"stratum+tcp://[{host}]:{port}" if ":" in host else f"stratum+tcp://{host}:{port}"

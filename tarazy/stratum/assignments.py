@@ -54,6 +54,10 @@ class Assignments:
         self._forget()
         return data
 
+    def announce_again(self) -> None:
+        """Say the difficulty with the next job even if it is the same: the miner seems not to know it."""
+        self._announced = None
+
     def find(self, job_id: str) -> Work | None:
         """The work that was sent under a job id."""
         return self._works.get(job_id) or self._works.get(job_id.lower())

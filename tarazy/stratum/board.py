@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from tarazy.stratum.addresses import Addresses
 from tarazy.stratum.difficulty import exponent_below
 from tarazy.stratum.job import Job
+from tarazy.stratum.limits import Hit, Limits
 from tarazy.stratum.ports import Admission, Blocks, Gate, Journal, Talker
 from tarazy.stratum.share import Work
 from tarazy.stratum.vardiff import DifficultyLimits, DifficultyRules
@@ -30,6 +32,7 @@ REASONS = (
     "bad-extranonce2",
     "not-subscribed",
     "not-ready",
+    "rate-limited",
 )
 """Why a submit is rejected: the words of the answers and of the counters."""
 
@@ -47,6 +50,8 @@ class Counters:
     """Weight of the judged shares by result."""
     refused: dict[str, int] = field(default_factory=dict)
     """Refused admissions by their first reason."""
+    hits: dict[Hit, int] = field(default_factory=lambda: dict.fromkeys(Hit, 0))
+    """Limits that peers reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class StratumRules(DifficultyRules):
     gateway: int
     """First byte of every extranonce1."""
     version_mask: int
+    limits: Limits = field(default_factory=Limits)
 
 
 def _asleep() -> None:
@@ -79,6 +85,7 @@ class Board:
         self.journal = journal
         self.blocks = blocks
         self.counters = Counters()
+        self.addresses = Addresses(rules.limits)
         self.limits = DifficultyLimits(rules)
         self.utc_offset = 0.0
         """Unix time minus the reactor's."""
@@ -142,6 +149,10 @@ class Board:
         reason = admission.reasons[0] if admission.reasons else "refused"
         refused = self.counters.refused
         refused[reason] = refused.get(reason, 0) + 1
+
+    def hit(self, hit: Hit) -> None:
+        """Count a limit that was reached."""
+        self.counters.hits[hit] += 1
 
     def count_rejection(self, reason: str, weight: int) -> None:
         """Count a rejected share."""

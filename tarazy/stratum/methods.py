@@ -8,6 +8,7 @@ from typing import Any
 from tarazy.stratum import codec, wishes
 from tarazy.stratum.codec import RefusalError
 from tarazy.stratum.difficulty import exponent_at_least, exponent_of
+from tarazy.stratum.limits import Hit
 from tarazy.stratum.login import canonical_login
 from tarazy.stratum.ports import NotReadyError
 from tarazy.stratum.state import State
@@ -76,6 +77,7 @@ def authorize(session: State, params: list[Any], now: float) -> bool:
     if known is not None and known.refusal is None:
         return True
     if known is None and len(session.names) >= NAMES:
+        session.board.hit(Hit.NAMES)
         raise RefusalError(codec.OTHER, f"too-many-names: {NAMES} names are the most for one connection")
     password = params[1][:LONGEST_PASSWORD] if len(params) > 1 and type(params[1]) is str else ""
     admission = session.board.gate.admit(login, password, session.peer)

@@ -35,11 +35,19 @@ class NameRecord(NamedTuple):
     at_us: int
 
 
+class Peer(NamedTuple):
+    """Who is at the other end of a connection."""
+
+    address: str
+    site: str = ""
+    """The site that its certificate is bound to: it may mine nowhere else. Empty without a certificate."""
+
+
 class Gate(Protocol):
     """Decides who may mine. Synchronous, and a matter of microseconds."""
 
-    def admit(self, name: str, password: str, peer: str) -> Admission:
-        """The decision for what came as a login from the address `peer`, as things stand now.
+    def admit(self, name: str, password: str, peer: Peer) -> Admission:
+        """The decision for what came as a login from `peer`, as things stand now.
 
         Whatever a miner sent, cut to 256 characters, is asked about, so that every refusal is decided and kept in one
         place: what is no login by the rule of `login` must be refused. Also asked again about names admitted before.

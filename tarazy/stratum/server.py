@@ -7,9 +7,8 @@ import resource
 import socket
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from ipaddress import IPv6Address, ip_address
 from itertools import cycle
 from pathlib import Path
 from typing import TypeVar, cast
@@ -17,16 +16,17 @@ from typing import TypeVar, cast
 import structlog
 
 from tarazy.stratum.board import Board, Counters, StratumRules
+from tarazy.stratum.entrance import Entrance, address_of
 from tarazy.stratum.fanout import Fanout
 from tarazy.stratum.job import Job
-from tarazy.stratum.ports import Blocks, Gate, Journal
+from tarazy.stratum.limits import Hit
+from tarazy.stratum.listeners import Listener
+from tarazy.stratum.ports import Blocks, Gate, Journal, Peer
 from tarazy.stratum.session import Session
 from tarazy.stratum.state import SECONDS_AFTER_WITHDRAWAL
 
 BACKLOG = 4096
 """Connections that may wait to be accepted when a whole farm returns."""
-UNSENT_BYTES = 256 * 1024
-UNSENT_SECONDS = 60.0
 SLICES = 15
 """Ready connections are looked at once in as many seconds, a slice of them every second."""
 SPARE_DESCRIPTORS = 1024
@@ -54,24 +54,37 @@ def _contained(method: Callable[[_Connection, _A], _R]) -> Callable[[_Connection
 class _Connection(asyncio.Protocol):
     """Joins one socket to its session."""
 
-    __slots__ = ("_paused", "_server", "_transport", "_unsent_since", "session", "slice")
+    __slots__ = ("_floor", "_paused", "_server", "_transport", "_unsent_since", "session", "slice")
 
     session: Session
     slice: set[_Connection]
     """Those looked at in the same second."""
 
-    def __init__(self, server: StratumServer) -> None:
+    def __init__(self, server: StratumServer, floor: int | None) -> None:
         self._server = server
+        self._floor = floor
         self._paused = False
         self._unsent_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
+        self.begin(transport, Peer(address_of(transport)))
+
+    def begin(self, transport: asyncio.Transport, peer: Peer) -> None:
+        """Speak Stratum from here on."""
+        server = self._server
         self._transport = transport
-        transport.set_write_buffer_limits(high=UNSENT_BYTES)
-        self.session = Session(self._server.board, _peer_of(transport), self._server.loop.time(), self.flush)
-        if not self._server.enter(self):
+        transport.set_write_buffer_limits(high=server.limits.unsent_bytes)
+        self.session = Session(server.board, peer, server.loop.time(), self.flush)
+        if self._floor is not None:
+            self.session.assignments.vardiff.raise_floor(self._floor)
+        if not server.enter(self):
             transport.abort()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it mines."""
+        return self.session.ready
 
     @_contained
     def data_received(self, data: bytes) -> None:
@@ -91,6 +104,7 @@ class _Connection(asyncio.Protocol):
         elif session.crowded:
             if not self._paused:
                 self._paused = True
+                self._server.hit(Hit.WAITING_ANSWERS)
                 self._transport.pause_reading()
         elif self._paused:
             self._paused = False
@@ -99,6 +113,11 @@ class _Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer does not read: drop it, whatever is still unsent (C-005)."""
+        self.drop(Hit.UNSENT_BYTES)
+
+    def drop(self, hit: Hit) -> None:
+        """End it at once."""
+        self.session.end(hit)
         self._transport.abort()
 
     def fail(self, error: Exception) -> None:
@@ -129,48 +148,44 @@ class _Connection(asyncio.Protocol):
             self._unsent_since = None
         elif self._unsent_since is None:
             self._unsent_since = now
-        elif now - self._unsent_since > UNSENT_SECONDS:
-            self._transport.abort()
+        elif now - self._unsent_since > self._server.limits.unsent_seconds:
+            self.drop(Hit.UNSENT_SECONDS)
+
+    def leave(self) -> None:
+        """Say what there is to say and close."""
+        self.session.ended = True
+        self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.session.close(self._server.loop.time())
         self._server.leave(self)
 
 
-def _peer_of(transport: asyncio.Transport) -> str:
-    """The address of the peer, IPv4 in its own form also on a dual-stack socket."""
-    peer = transport.get_extra_info("peername")
-    if not peer:
-        return ""
-    address = ip_address(peer[0].partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(address)
-
-
 class StratumServer:
-    """Takes miners on one port. Everything is called in the thread of the loop."""
+    """Takes miners on its listeners. Everything is called in the thread of the loop."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        host: str,
-        port: int,
+        listeners: Sequence[Listener],
         rules: StratumRules,
         gate: Gate,
         journal: Journal,
         blocks: Blocks,
         numbers: Callable[[], int],
     ) -> None:
-        """`numbers`: the `JobNumbers` that also number the jobs published."""
+        """`numbers`: the `JobNumbers` that also number the jobs published. The listeners' sockets are its own now."""
         self.loop = loop
+        self.limits = rules.limits
         self.board = Board(rules, gate, journal, blocks, numbers)
         self.board.wake = self._wake
-        self._address = (host, port)
-        self._listener: asyncio.Server | None = None
-        self._stopped = False
-        self._limit = 0
-        self._unready: set[_Connection] = set()
+        self.hit = self.board.hit
+        self._listeners = tuple(listeners)
+        self._accepting: list[asyncio.Server] = []
+        self._paused = True
+        self._most = 0
+        self._unready: dict[_Connection | Entrance, None] = {}
+        """The eldest first; those that became ready within the last second too."""
         self._slices: list[set[_Connection]] = [set() for _ in range(SLICES)]
         self._next_slice = cycle(self._slices)
         self._looked_at = cycle(self._slices)
@@ -183,21 +198,50 @@ class StratumServer:
         return self.board.counters
 
     def start(self) -> int:
-        """Listen; call it once a job is published. Returns the port. Raises OSError if it cannot be had."""
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._limit = max(limit - SPARE_DESCRIPTORS, limit // 2)
-        bound = _bound_socket(*self._address)
-        self._listening = self.loop.create_task(self._listen(bound))
+        """Listen; call it once a job is published. Returns the first listener's port. Raises OSError."""
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = min(self.limits.connections, max(descriptors - SPARE_DESCRIPTORS, descriptors // 2))
+        self.resume()
         self._tick()
-        port: int = bound.getsockname()[1]
+        port: int = self._listeners[0].socket.getsockname()[1]
         return port
 
-    async def _listen(self, listening: socket.socket) -> None:
-        make = partial(_Connection, self)
-        listener = await self.loop.create_server(make, sock=listening, backlog=BACKLOG)
-        if self._stopped:
-            listener.close()
-        self._listener = listener
+    def pause(self, refusing: bool = False) -> None:
+        """Accept nobody until `resume`; connections live on.
+
+        Who connects in between waits, for us or for another process with the same sockets. With `refusing` the
+        system turns them away, also from such another process.
+        """
+        self._paused = True
+        for accepting in self._accepting:
+            accepting.close()
+        self._accepting.clear()
+        if refusing:
+            for listener in self._listeners:
+                listener.socket.shutdown(socket.SHUT_RD)
+
+    def resume(self) -> None:
+        """Accept again."""
+        if self._paused:
+            self._paused = False
+            for listener in self._listeners:
+                listener.socket.listen(BACKLOG)
+                self._listening = self.loop.create_task(self._accept(listener))
+
+    async def _accept(self, listener: Listener) -> None:
+        """Take connections on a copy of the socket, which the loop closes when it is told to stop."""
+        made = partial(self._connection, listener)
+        accepting = await self.loop.create_server(made, sock=listener.socket.dup(), backlog=BACKLOG)
+        if self._paused:
+            accepting.close()
+        else:
+            self._accepting.append(accepting)
+
+    def _connection(self, listener: Listener) -> asyncio.Protocol:
+        connection = _Connection(self, listener.floor)
+        if listener.tls is None and listener.proxies is None:
+            return connection
+        return Entrance(self, listener, connection, self.limits.handshake_seconds)
 
     def publish(self, job: Job) -> None:
         """Send a job to every ready connection."""
@@ -226,31 +270,57 @@ class StratumServer:
         """Stop listening and close all connections; what is written already is still sent."""
         if self._timer is not None:
             self._timer.cancel()
-        self._stopped = True
-        self._limit = 0
-        if self._listener is not None:
-            self._listener.close()
-        for connections in (self._unready, *self._slices):
+        self.pause()
+        for listener in self._listeners:
+            listener.socket.close()
+        self._most = 0
+        self.close_connections()
+
+    def close_connections(self) -> None:
+        """Close all; what is written already is still sent."""
+        for guest in tuple(self._unready):
+            guest.leave()
+        for connections in self._slices:
             for connection in tuple(connections):
-                connection.session.ended = True
-                connection.flush()
+                connection.leave()
 
     # What connections and timers call.
 
-    def enter(self, connection: _Connection) -> bool:
-        """A new connection; False if there are too many."""
-        counters = self.board.counters
+    def arrive(self, guest: _Connection | Entrance) -> bool:
+        """Count a new connection; False if it must go at once. Of those that are not ready the eldest makes room."""
+        counters, unready = self.board.counters, self._unready
         counters.connections += 1
+        while len(unready) >= self.limits.unready_connections:
+            eldest = next(iter(unready))
+            del unready[eldest]
+            if not eldest.ready:
+                eldest.drop(Hit.UNREADY_CONNECTIONS)
+        unready[guest] = None
+        if counters.connections <= self._most:
+            return True
+        self.hit(Hit.CONNECTIONS)
+        return False
+
+    def depart(self, guest: _Connection | Entrance) -> None:
+        """It is gone, or no longer what it was."""
+        self.board.counters.connections -= 1
+        self._unready.pop(guest, None)
+
+    def enter(self, connection: _Connection) -> bool:
+        """A new connection that speaks Stratum; False if there are too many."""
         connection.slice = next(self._next_slice)
-        self._unready.add(connection)
         connection.slice.add(connection)
-        return counters.connections <= self._limit
+        welcome = self.arrive(connection)
+        if not self.board.addresses.enter(connection.session.peer.address):
+            self.hit(Hit.ADDRESS_CONNECTIONS)
+            return False
+        return welcome
 
     def leave(self, connection: _Connection) -> None:
         """A connection is gone."""
-        self.board.counters.connections -= 1
-        self._unready.discard(connection)
+        self.depart(connection)
         connection.slice.discard(connection)
+        self.board.addresses.leave(connection.session.peer.address)
 
     def _wake(self) -> None:
         self.loop.call_soon(self._flush_talkative)
@@ -269,7 +339,7 @@ class StratumServer:
         if self._fanout.busy:
             return
         self._look_at(list(self._unready))
-        self._unready = {c for c in self._unready if not c.session.ready}
+        self._unready = {guest: None for guest in self._unready if not guest.ready}
         self._look_at(list(next(self._looked_at)))
         hurried, self.board.hurried = self.board.hurried, set()
         if hurried and self.board.reissue():
@@ -277,25 +347,7 @@ class StratumServer:
                 session.send_job(now)
                 session.flush()
 
-    def _look_at(self, connections: list[_Connection]) -> None:
+    def _look_at(self, guests: Sequence[_Connection | Entrance]) -> None:
         now = self.loop.time()
-        for connection in connections:
-            connection.tick(now)
-
-
-def _bound_socket(host: str, port: int) -> socket.socket:
-    """A socket for miners; accepted connections inherit its options. `::` takes IPv4 as well."""
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    return listening
+        for guest in guests:
+            guest.tick(now)

@@ -9,23 +9,24 @@ subscribed, with an admitted name.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from tarazy.stratum import codec
 from tarazy.stratum.board import Board
 from tarazy.stratum.codec import RefusalError
+from tarazy.stratum.conduct import Step
+from tarazy.stratum.limits import Hit
 from tarazy.stratum.methods import METHODS
-from tarazy.stratum.state import State, unheld
+from tarazy.stratum.ports import Peer
+from tarazy.stratum.proxy import SIGNATURE
+from tarazy.stratum.state import NOT_ASKED, Delayed, LateRefusalError, State, unheld
 from tarazy.stratum.submit import submit
 
-LONGEST_LINE_BEFORE_READY = 4096
-LONGEST_LINE = 8192
-MESSAGES_BEFORE_READY = 20
-MALFORMED_LINES = 5
-WAITING_ANSWERS = 64
-"""Requests without an answer at which no more are read."""
 SILENCE = 900.0
 PING_PATIENCE = 60.0
+QUIET = 40.0
+"""Seconds without a job that bring a ping: cgminer leaves a pool that is silent for 90 s (C-007)."""
 
 _ALWAYS_ANSWERED = frozenset({"mining.configure", "mining.subscribe", "mining.authorize"})
 
@@ -33,11 +34,23 @@ _ALWAYS_ANSWERED = frozenset({"mining.configure", "mining.subscribe", "mining.au
 class Session(State):
     """One connection: what arrives and what leaves. Times are the reactor's, in seconds."""
 
-    __slots__ = ("_begun", "_heard", "_lines", "_malformed", "_messages", "_pinged_at", "_unread")
+    __slots__ = (
+        "_begun",
+        "_heard",
+        "_limits",
+        "_lines",
+        "_longest",
+        "_malformed",
+        "_messages",
+        "_pinged_at",
+        "_unread",
+    )
 
-    def __init__(self, board: Board, peer: str, now: float, flush: Callable[[], None] = unheld) -> None:
-        """`peer`: address for the gate. `flush` belongs to whoever holds the socket: it sends `output`."""
+    def __init__(self, board: Board, peer: Peer, now: float, flush: Callable[[], None] = unheld) -> None:
+        """`peer` is for the gate. `flush` belongs to whoever holds the socket: it sends `output`."""
         super().__init__(board, peer, now, flush)
+        self._limits = board.rules.limits
+        self._longest = self._limits.unready_line_bytes
         self._lines = codec.Lines()
         self._unread: list[bytes] = []
         self._begun = False
@@ -59,8 +72,9 @@ class Session(State):
         if not self._begun and data:
             self._begun = True
             if data[:1] not in (b"{", b"["):
-                self.ended = True
+                self.end(_stranger(data))
                 return True
+        most = self._limits.waiting_answers
         lines = self._lines.feed(data)
         if self._unread:
             lines = self._unread + lines
@@ -68,68 +82,106 @@ class Session(State):
         for line in lines:
             if self.ended:
                 return True
-            if len(self.waiting) >= WAITING_ANSWERS:
+            if len(self.waiting) >= most:
                 self._unread.append(line)
             else:
                 self._line(line, now)
-        if len(self._lines.rest) > (LONGEST_LINE if self.ready else LONGEST_LINE_BEFORE_READY):
+        if len(self._lines.rest) > self._longest:
             self._too_long()
-        return bool(self._out) or self.ended or len(self.waiting) >= WAITING_ANSWERS
+        return bool(self._out) or self.ended or len(self.waiting) >= most
 
     @property
     def crowded(self) -> bool:
         """Whether so many answers are waiting that nothing more should be read."""
-        return len(self.waiting) >= WAITING_ANSWERS
+        return len(self.waiting) >= self._limits.waiting_answers
 
     def tick(self, now: float) -> None:
         """Let time pass: deadlines, vardiff, silence. Every 15 s, before ready every second."""
         if self._close_at is not None:
-            self.ended |= now >= self._close_at
-            return
-        if not self.ready:
+            self._close(now, self._close_at)
             return
         self.assignments.vardiff.check(now)
         self.hurry(now)
         if now - self._heard > SILENCE and self.assignments.vardiff.lowest:
             if self._pinged_at < self._heard:
+                self._ping(now)
                 self._pinged_at = now
-                self._out.append(codec.encode_request(1, "mining.ping", []))
             elif now - self._pinged_at >= PING_PATIENCE:
-                self.ended = True
+                self.end(Hit.SILENCE)
+        if now - self._job_at > QUIET:
+            self._ping(now)
+
+    def _ping(self, now: float) -> None:
+        self._job_at = now
+        self._out.append(codec.encode_request(1, "mining.ping", []))
+
+    def _close(self, now: float, close_at: float) -> None:
+        """Let time pass on a connection that is to be closed, unless something comes in between."""
+        if now >= close_at and not self.ready and self.refusal == NOT_ASKED:
+            self.end(Hit.UNREADY_SECONDS)
+        self.ended |= now >= close_at
+        if self.waiting and not self.ready:
+            self._release(now)
+
+    def _release(self, now: float) -> None:
+        """Give the answers whose time has come."""
+        for entry in self.waiting:
+            if isinstance(entry, Delayed) and now >= entry.due:
+                entry.reply = entry.answer
+        self.settle()
 
     # From line to answer.
 
     def _line(self, line: bytes, now: float) -> None:
-        if len(line) > (LONGEST_LINE if self.ready else LONGEST_LINE_BEFORE_READY):
+        if len(line) > self._longest:
             self._too_long()
             return
         if len(line) < 2 and line in (b"", b"\r"):
             return
         if not self.ready:
             self._messages += 1
-            if self._messages > MESSAGES_BEFORE_READY:
-                self._end(codec.OTHER, "rate-limited: subscribe and authorize first")
+            if self._messages > self._limits.unready_messages:
+                self.end(Hit.UNREADY_MESSAGES)
+                self._reply(codec.encode_error(None, codec.OTHER, "rate-limited: subscribe and authorize first"))
                 return
         try:
             message = codec.decode(line)
         except RefusalError as error:
             self._malformed += 1
-            self.ended |= self._malformed >= MALFORMED_LINES
+            if self._malformed >= self._limits.malformed_lines:
+                self.end(Hit.MALFORMED_LINES)
             self._reply(codec.encode_error(None, error.code, error.text))
             return
         self._malformed = 0
         ident = message.get("id")
+        method = message.get("method")
         try:
             if not codec.is_id(ident):
                 ident = None
                 raise RefusalError(codec.INVALID_REQUEST, "invalid-request: id is no number, string or null")
-            method = message.get("method")
             if method == "mining.submit":
                 submit(self, ident, message.get("params"), now)
             elif "method" in message:
                 self._request(ident, method, message.get("params"), now)
         except RefusalError as error:
-            self._reply(codec.encode_error(ident, error.code, error.text))
+            answer = codec.encode_error(ident, error.code, error.text)
+            if isinstance(error, LateRefusalError):
+                self.waiting.append(Delayed(answer, error.due))
+                return
+            self._reply(answer)
+            if method == "mining.submit" and self.ready:
+                self._count_invalid(now)
+
+    def _count_invalid(self, now: float) -> None:
+        """A share was rejected: nothing but such shares end a connection, while there is work to do better on."""
+        step = self.conduct.reject(now)
+        if step is Step.NOTHING or not self.board.handing_out:
+            return
+        if step is Step.END:
+            self.end(Hit.INVALID_SHARES)
+        else:
+            self.assignments.announce_again()
+            self.board.hurried.add(self)
 
     def _request(self, ident: Any, method: object, params: object, now: float) -> None:
         if type(method) is not str:
@@ -157,7 +209,9 @@ class Session(State):
 
     def _become_ready(self, now: float) -> None:
         self.ready = True
+        self._longest = self._limits.line_bytes
         self._close_at = None
+        self._release(inf)
         self.board.counters.ready += 1
         self.assignments.vardiff.begin(self.board.recall(next(iter(self.names)), now), now)
         self.send_job(now)
@@ -169,8 +223,12 @@ class Session(State):
             self._out.append(answer)
 
     def _too_long(self) -> None:
-        self._end(codec.PARSE_ERROR, "parse-error: line too long")
+        self.end(Hit.LINE_BYTES)
+        self._reply(codec.encode_error(None, codec.PARSE_ERROR, "parse-error: line too long"))
 
-    def _end(self, code: int, text: str) -> None:
-        self._reply(codec.encode_error(None, code, text))
-        self.ended = True
+
+def _stranger(data: bytes) -> Hit:
+    """What somebody wants whose first bytes are not Stratum."""
+    if data.startswith((b"PROXY ", SIGNATURE)):
+        return Hit.PROXY_ON_PLAIN_PORT
+    return Hit.TLS_ON_PLAIN_PORT if data.startswith(b"\x16\x03") else Hit.NOT_STRATUM

@@ -29,6 +29,7 @@ class Verdict(IntEnum):
     TIME_TOO_OLD = 5
     TIME_TOO_NEW = 6
     BAD_VERSION = 7
+    RATE_LIMITED = 8
 
 
 class ShareRecord(NamedTuple):

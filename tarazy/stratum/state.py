@@ -12,14 +12,13 @@ from tarazy.stratum import codec
 from tarazy.stratum.assignments import Assignments
 from tarazy.stratum.board import Board
 from tarazy.stratum.codec import RefusalError
-from tarazy.stratum.ports import Admission, NameRecord, NotReadyError
+from tarazy.stratum.conduct import Conduct
+from tarazy.stratum.limits import Hit
+from tarazy.stratum.ports import Admission, NameRecord, NotReadyError, Peer
 
-SECONDS_BEFORE_READY = 30.0
 SECONDS_AFTER_REFUSAL = 5.0
 """Long enough for the reason to be read, and to slow the next attempt."""
 SECONDS_AFTER_WITHDRAWAL = 0.5
-REFUSALS = 20
-"""Refused names in a row that end a connection, even one with an admitted name."""
 NUMBERS_TRIED = 1024
 """Connection numbers passed over because a connection that lived through all of them still has the same one."""
 OWN_JOB_PAUSE = 10.0
@@ -51,6 +50,7 @@ class State:
 
     __slots__ = (
         "_close_at",
+        "_job_at",
         "_number",
         "_out",
         "_own_job_at",
@@ -59,6 +59,7 @@ class State:
         "assignments",
         "board",
         "closed",
+        "conduct",
         "ended",
         "extranonce1",
         "flush",
@@ -72,12 +73,13 @@ class State:
         "waiting",
     )
 
-    def __init__(self, board: Board, peer: str, now: float, flush: Callable[[], None] = unheld) -> None:
-        """`peer`: address for the gate. `flush` belongs to whoever holds the socket: it sends `output`."""
+    def __init__(self, board: Board, peer: Peer, now: float, flush: Callable[[], None] = unheld) -> None:
+        """`peer` is for the gate. `flush` belongs to whoever holds the socket: it sends `output`."""
         self.board = board
         self.peer = peer
         self.flush = flush
         self.assignments = Assignments(board, now)
+        self.conduct = Conduct(board.rules.limits, now)
         self.names: dict[str, Name] = {}
         self.admitted = 0
         """How many of the names are admitted now."""
@@ -91,12 +93,14 @@ class State:
         """On the board's list of those that have something to send."""
         self.extranonce1 = b""
         self.refusal = NOT_ASKED
-        self.waiting: list[Commit | bytes] = []
-        """Answers in order, from the first one on that waits for the disk."""
+        self.waiting: list[Commit | Delayed | bytes] = []
+        """Answers in order, from the first one on that waits for the disk, or for its time."""
         self._number = -1
         self._out: list[bytes] = []
         self._own_job_at = now
-        self._close_at: float | None = now + SECONDS_BEFORE_READY
+        self._job_at = now
+        """When the last job left, and bytes with it."""
+        self._close_at: float | None = now + board.rules.limits.unready_seconds
         self._refusals = 0
 
     def output(self) -> bytes:
@@ -113,6 +117,7 @@ class State:
         if self.admitted:
             job = self.assignments.next(now)
             if job:
+                self._job_at = now
                 self._out.append(job)
 
     def reconsider(self, now: float) -> bool:
@@ -174,14 +179,32 @@ class State:
             self._close_at = None
 
     def refused(self, admission: Admission, now: float) -> RefusalError:
-        """The answer to a name that is not admitted; ends the connection soon if it has no other."""
-        self.board.count_refusal(admission)
-        if not self.ready and self.refusal == NOT_ASKED:
-            self._close_at = now + SECONDS_AFTER_REFUSAL
+        """The answer to a name that is not admitted; ends the connection soon if it has no other.
+
+        Where many are refused to one address it comes late, but holds up no connection that may mine (C-121).
+        """
+        board = self.board
+        board.count_refusal(admission)
+        delay = board.addresses.refusal_delay(self.peer.address, now)
+        if self.ready:
+            delay = 0.0
+        elif delay or self.refusal == NOT_ASKED:
+            self._close_at = now + delay + SECONDS_AFTER_REFUSAL
         self._refusals += 1
-        self.ended |= self._refusals >= REFUSALS
+        if self._refusals >= board.rules.limits.refused_logins:
+            self.end(Hit.REFUSED_LOGINS)
         self.refusal = admission.text
-        return RefusalError(codec.UNAUTHORIZED, f"unauthorized: {admission.text}")
+        text = f"unauthorized: {admission.text}"
+        if not delay:
+            return RefusalError(codec.UNAUTHORIZED, text)
+        board.hit(Hit.SLOWED_LOGINS)
+        return LateRefusalError(codec.UNAUTHORIZED, text, now + delay)
+
+    def end(self, hit: Hit) -> None:
+        """End the connection at a limit."""
+        if not self.ended:
+            self.board.hit(hit)
+        self.ended = True
 
     @property
     def first_name(self) -> Name:
@@ -190,6 +213,7 @@ class State:
 
     def count_share(self, exponent: int, now: float) -> None:
         """Tell vardiff of an accepted share."""
+        self.conduct.invalid = 0
         vardiff = self.assignments.vardiff
         vardiff.share(exponent, now)
         if vardiff.wanted != vardiff.exponent:
@@ -214,6 +238,25 @@ class State:
         del waiting[:settled]
         if settled and not self.talking and not self.closed:
             self.board.speak(self)
+
+
+class LateRefusalError(RefusalError):
+    """A refusal that is not answered before `due`."""
+
+    def __init__(self, code: int, text: str, due: float) -> None:
+        super().__init__(code, text)
+        self.due = due
+
+
+class Delayed:
+    """Holds the place of an answer until its time comes, which makes `reply` of it."""
+
+    __slots__ = ("answer", "due", "reply")
+
+    def __init__(self, answer: bytes, due: float) -> None:
+        self.answer = answer
+        self.due = due
+        self.reply: bytes | None = None
 
 
 class Commit:

@@ -7,6 +7,7 @@ from typing import Any
 from tarazy.stratum import codec
 from tarazy.stratum.codec import RefusalError
 from tarazy.stratum.job import double_sha256
+from tarazy.stratum.limits import Hit
 from tarazy.stratum.login import canonical_login
 from tarazy.stratum.share import ShareRecord, Verdict, Work, judge
 from tarazy.stratum.state import Commit, Name, State
@@ -18,6 +19,7 @@ _REJECTIONS = {
     Verdict.TIME_TOO_OLD: (codec.OTHER, "time-too-old"),
     Verdict.TIME_TOO_NEW: (codec.OTHER, "time-too-new"),
     Verdict.BAD_VERSION: (codec.OTHER, "bad-version"),
+    Verdict.RATE_LIMITED: (codec.OTHER, "rate-limited"),
 }
 _ACCEPTED = Verdict.ACCEPTED
 _UNAUTHORIZED = Verdict.UNAUTHORIZED
@@ -36,7 +38,9 @@ def submit(session: State, ident: Any, params: Any, now: float) -> None:
     if work is None:
         raise _rejection(session, codec.JOB_NOT_FOUND, "unknown-job")
     name = session.names.get(login) or session.names.get(canonical_login(login))
-    admitted = name is not None and name.refusal is None
+    fault = None if name is not None and name.refusal is None else _UNAUTHORIZED
+    if session.conduct.floods(now):
+        fault = fault or Verdict.RATE_LIMITED
     number = session.first_name.number if name is None else name.number
     seen = assignments.seen(work)
     record, header, found, keep = judge(
@@ -48,7 +52,7 @@ def submit(session: State, ident: Any, params: Any, now: float) -> None:
         number,
         board.unix_us(now),
         assignments.is_stale(work, now),
-        None if admitted else _UNAUTHORIZED,
+        fault,
     )
     if found:
         _report_block(session, work, record, header)
@@ -101,6 +105,8 @@ def _verdict_rejection(session: State, verdict: Verdict, work: Work, name: Name 
         reason = name.refusal if name is not None else "authorize this login on this connection first"
         return _rejection(session, codec.UNAUTHORIZED, "unauthorized", reason or "", work.weight)
     code, word = _REJECTIONS[verdict]
+    if verdict is Verdict.RATE_LIMITED:
+        session.board.hit(Hit.RATE_LIMITED)
     return _rejection(session, code, word, "", work.weight)
 
 

@@ -122,6 +122,10 @@ EXPECTED: list[tuple[Change, dict[str, str], tuple[Reason, ...]]] = [
     (without("equipment"), {}, (Reason.NO_EQUIPMENT,)),
     (plus(machine("SN-1", "guest", "elsewhere")), {}, (Reason.NO_EQUIPMENT,)),
     (plus(), {"peer": "2.73.0.1"}, (Reason.SITE_UNKNOWN,)),
+    (plus(), {"only": "elsewhere"}, (Reason.OTHER_SITE,)),
+    (plus(site("second", "guest", "2.73.0.0/24")), {"only": "second"}, (Reason.OTHER_SITE,)),
+    (plus(), {"peer": "2.73.0.1", "only": "site-host"}, (Reason.OTHER_SITE,)),
+    (plus(), {"peer": "no address", "only": "site-host"}, (Reason.FOREIGN_ADDRESS, Reason.OTHER_SITE)),
     (plus(), {"peer": "8.8.8.8"}, (Reason.FOREIGN_ADDRESS, Reason.SITE_UNKNOWN)),
     (plus(), {"peer": "no address"}, (Reason.FOREIGN_ADDRESS, Reason.SITE_UNKNOWN)),
     (plus(), {"account": "stranger"}, (Reason.UNKNOWN_ACCOUNT,)),
@@ -202,6 +206,14 @@ def test_of_several_sites_the_one_with_least_against_it_counts() -> None:
     decision = admit(entries)
     assert decision.admitted
     assert decision.site == "site-host"
+
+
+def test_a_certificate_chooses_among_the_sites_of_an_address() -> None:
+    """Of two sites with one network the one that the certificate names counts, even with more against it."""
+    entries = [*world(), site("a-site", "guest", "2.72.0.0/16")]
+    assert admit(entries, only="site-host").site == "site-host"
+    decision = admit(entries, only="a-site")
+    assert (decision.site, decision.reasons) == ("a-site", (Reason.NO_EQUIPMENT,))
 
 
 @settings(max_examples=60)

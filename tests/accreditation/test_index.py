@@ -76,15 +76,19 @@ def new_index(known: list[Entry]) -> AdmissionIndex:
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(entries(), max_size=25),
-    st.lists(st.tuples(KEYS | st.just("x/y"), PEERS, INSTANTS), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(KEYS | st.just("x/y"), PEERS, INSTANTS, KEYS | st.sampled_from(["", "", "site-host"])),
+        min_size=1,
+        max_size=12,
+    ),
 )
-def test_index_equals_decide(known: list[Entry], questions: list[tuple[str, str, datetime]]) -> None:
+def test_index_equals_decide(known: list[Entry], questions: list[tuple[str, str, datetime, str]]) -> None:
     """Same decision, entry by entry, also when asked back and forth in time."""
     known = [*world(), *known]
     index = new_index(known)
-    for account, peer, now in [*questions, ("guest", HOME, NOW)]:
-        assert index.decide(account, "rig", peer, now) == decide(
-            registers(known), account, "rig", peer, now, SERVER, GEO, DEMO
+    for account, peer, now, only in [*questions, ("guest", HOME, NOW, "")]:
+        assert index.decide(account, "rig", peer, now, only) == decide(
+            registers(known), account, "rig", peer, now, SERVER, GEO, DEMO, only
         )
 
 
@@ -138,10 +142,11 @@ def test_install_replaces_all_answers() -> None:
 
 
 def test_invented_accounts_take_no_room() -> None:
-    """Ten thousand unknown names leave one remembered decision (invariant 10)."""
+    """Ten thousand unknown names leave one remembered decision, sites of no certificate one more (invariant 10)."""
     compiled = CompiledRegisters(registers(world()))
     index = AdmissionIndex(SERVER, GEO)
     index.install(compiled)
     for number in range(10_000):
         index.decide(f"stranger-{number}", "rig", HOME, NOW)
-    assert len(compiled.decisions) == 1
+        index.decide("", "rig", HOME, NOW, f"site-{number}")
+    assert len(compiled.decisions) == 2

@@ -157,6 +157,8 @@ def registers(entries: Iterable[Entry], valid_at: datetime = NOW) -> Registers:
     return Registers(versions, valid_at)
 
 
-def admit(entries: Iterable[Entry], peer: str = HOME, now: datetime = NOW, account: str = "guest") -> Decision:
-    """What `decide` says of `account` at `peer`."""
-    return decide(registers(entries), account, "rig-1", peer, now, SERVER, GEO)
+def admit(
+    entries: Iterable[Entry], peer: str = HOME, now: datetime = NOW, account: str = "guest", only: str = ""
+) -> Decision:
+    """What `decide` says of `account` at `peer`, whose certificate names the site `only`."""
+    return decide(registers(entries), account, "rig-1", peer, now, SERVER, GEO, site=only)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tarazy.config.settings import Settings, SettingsError, load_settings
+from tarazy.config.settings import LimitSettings, Settings, SettingsError, load_settings
+from tarazy.stratum.limits import Limits
 
 ADDRESS = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 
@@ -42,7 +44,9 @@ def test_the_smallest_file_gives_the_defaults(tmp_path: Path) -> None:
     assert settings.data == tmp_path / "data"
     assert settings.database_url == f"sqlite:///{tmp_path / 'data' / 'tarazy.db'}"
     assert settings.journal_path == tmp_path / "data" / "journal" / "gateway-1.sqlite"
-    assert (settings.stratum.port, settings.portal.port, settings.metrics.port) == (3333, 8080, 9333)
+    [listener] = settings.stratum.listeners
+    assert (listener.host, listener.port, listener.tls, listener.proxy_from) == ("0.0.0.0", 3333, None, None)
+    assert (settings.portal.port, settings.metrics.port) == (8080, 9333)
     assert settings.law.assumptions == ()
 
 
@@ -50,6 +54,22 @@ def test_the_operators_rules_are_looked_for_beside_the_file(tmp_path: Path) -> N
     """`law.directory` is relative to the settings file, like `data`."""
     settings = _load(tmp_path / "tarazy.yaml", _smallest() | {"law": {"directory": "rules"}})
     assert settings.law.directory == tmp_path / "rules"
+
+
+def test_certificate_files_are_looked_for_beside_the_file(tmp_path: Path) -> None:
+    """The files of a TLS port are relative to the settings file."""
+    tls = {"certificate": "tls/pool.pem", "key": "/etc/pool.key"}
+    [listener] = _load(
+        tmp_path / "tarazy.yaml", _smallest() | {"stratum": {"listeners": [{"tls": tls}]}}
+    ).stratum.listeners
+    assert listener.tls is not None
+    assert (listener.tls.certificate, listener.tls.key) == (tmp_path / "tls/pool.pem", Path("/etc/pool.key"))
+    assert listener.tls.client_ca is None
+
+
+def test_limits_have_the_servers_own_defaults() -> None:
+    """Nothing is limited otherwise than the Stratum server documents it unless the file says so."""
+    assert LimitSettings().model_dump() == asdict(Limits())
 
 
 def test_a_wrong_key_is_named_with_its_path(tmp_path: Path) -> None:
@@ -69,8 +89,16 @@ def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "value", "where", "words"),
     [
-        ("stratum", {"port": "many"}, "stratum.port", "valid integer"),
-        ("stratum", {"port": 70000}, "stratum.port", "65535"),
+        ("stratum", {"listeners": [{"port": "many"}]}, "stratum.listeners.0.port", "valid integer"),
+        ("stratum", {"listeners": [{"port": 70000}]}, "stratum.listeners.0.port", "65535"),
+        ("stratum", {"listeners": []}, "stratum.listeners", "at least one"),
+        ("stratum", {"listeners": [{}, {}]}, "stratum", "same host and port"),
+        ("stratum", {"listeners": [{"minimum_difficulty": 0.5}]}, "stratum", "listeners.0.minimum_difficulty"),
+        ("stratum", {"listeners": [{"proxy_from": []}]}, "stratum.listeners.0.proxy_from", "at least one"),
+        ("stratum", {"listeners": [{"proxy_from": ["x"]}]}, "stratum.listeners.0.proxy_from.0", "127.0.0.1/32"),
+        ("stratum", {"listeners": [{"tls": {"key": "k"}}]}, "stratum.listeners.0.tls.certificate", "is missing"),
+        ("stratum", {"limits": {"unready_seconds": 0}}, "stratum.limits.unready_seconds", "greater than"),
+        ("stratum", {"limits": {"invalid_seconds": 30}}, "stratum.limits", "fresh_job_seconds"),
         ("stratum", {"start_difficulty": 3}, "stratum.start_difficulty", "power of two"),
         ("stratum", {"minimum_difficulty": 131072}, "stratum", "minimum_difficulty ≤ start_difficulty"),
         ("stratum", {"version_mask": "xyz"}, "stratum.version_mask", "pattern"),
@@ -78,7 +106,7 @@ def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
         ("chain", {"kind": "bitcoind"}, "chain", "embedded"),
         ("metrics", {"host": "0.0.0.0"}, "metrics.host", "127.0.0.1"),
         ("law", {"assumptions": "fee"}, "law.assumptions", "must be a list"),
-        ("stratum", {"host": "miners.example"}, "stratum.host", "for example 127.0.0.1"),
+        ("stratum", {"listeners": [{"host": "miners.example"}]}, "stratum.listeners.0.host", "for example 127.0.0.1"),
         ("portal", {"host": "127.0.0.300"}, "portal.host", "for example 127.0.0.1"),
         ("gateway", 256, "gateway", "255"),
         ("language", "de", "language", "'kk', 'ru' or 'en'"),

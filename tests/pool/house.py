@@ -47,7 +47,7 @@ class House:
         settings["metrics"] = {"port": metrics_port}
         settings["chain"]["block_difficulty"] = block_difficulty
         lowest = {"minimum_difficulty": LOWEST, "start_difficulty": LOWEST, "maximum_difficulty": LOWEST}
-        settings["stratum"] |= {"port": stratum_port, **lowest}
+        settings["stratum"] |= {"listeners": [{"host": "127.0.0.1", "port": stratum_port}], **lowest}
         self.prepared = prepare(directory, settings, datetime.now(UTC))
         self.directory = directory
         self.log = directory / "server.log"
@@ -57,6 +57,11 @@ class House:
     def settings(self) -> Settings:
         """As the server reads them."""
         return self.prepared.settings
+
+    @property
+    def stratum_port(self) -> int:
+        """Where miners connect."""
+        return self.settings.stratum.listeners[0].port
 
     @property
     def pid(self) -> int:
@@ -77,7 +82,7 @@ class House:
     def _listens(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
-        for port in (self.settings.stratum.port, self.settings.portal.port):
+        for port in (self.stratum_port, self.settings.portal.port):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)):
                     return False

@@ -13,6 +13,7 @@ from tarazy.config.settings import AccreditationSettings
 from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import upgrade
 from tarazy.pool.admissions import Admissions
+from tarazy.stratum.ports import Peer
 from tests.pool.under_reactor import in_reactor
 from tests.stratum.house import Client, Pool
 
@@ -48,7 +49,7 @@ async def test_decisions_outlive_a_database_that_is_away_at_the_end(sqlite_url: 
     database = Database(engine, reactor)
     admissions = Admissions(reactor, database, settings, pending)
     await admissions.start()
-    assert not admissions.admit("nobody.rig", "x", "2.72.0.1").admitted
+    assert not admissions.admit("nobody.rig", "x", Peer("2.72.0.1")).admitted
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE audit RENAME TO away")
     await admissions.stop()

@@ -26,7 +26,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("demo")
     stratum, portal, metrics, peer = free_ports(4)
     settings = demo_settings(peer_port=peer)
-    settings["stratum"]["port"] = stratum
+    settings["stratum"]["listeners"][0]["port"] = stratum
     settings |= {"portal": {"port": portal}, "metrics": {"port": metrics}}
     (made / "tarazy.yaml").write_text(yaml.safe_dump(settings))
     return made

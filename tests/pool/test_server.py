@@ -44,7 +44,7 @@ def journal_shares(house: House) -> list[tuple[int, int, int]]:
 
 def test_accepted_shares_reach_the_page_and_the_metrics(house: House) -> None:
     """A share's whole way: answered, folded, shown, counted."""
-    client = Client(house.settings.stratum.port)
+    client = Client(house.stratum_port)
     assert client.login("altyn.rig")["result"] is True
     accepted = sum(client.submit("altyn.rig")["result"] is True for _ in range(20))
     assert accepted >= 19
@@ -63,7 +63,7 @@ def test_accepted_shares_reach_the_page_and_the_metrics(house: House) -> None:
 
 def test_revoking_a_licence_ends_its_connections_within_a_second(house: House) -> None:
     """Invariant 4, through the command an operator uses."""
-    client, other = Client(house.settings.stratum.port), Client(house.settings.stratum.port)
+    client, other = Client(house.stratum_port), Client(house.stratum_port)
     assert client.login("altyn.rig")["result"] is True
     assert other.login("dala.rig")["result"] is True
     done = house.command("register", "revoke", "DEMO-0001", "--reason", "test")
@@ -73,7 +73,7 @@ def test_revoking_a_licence_ends_its_connections_within_a_second(house: House) -
         pass
     assert time.monotonic() - revoked < 1.0
     assert other.submit("dala.rig")["result"] is True
-    again = Client(house.settings.stratum.port)
+    again = Client(house.stratum_port)
     answer = again.login("altyn.rig")
     assert answer["error"][0] == 24
     assert "licence was revoked" in answer["error"][1]
@@ -87,8 +87,8 @@ def test_an_expiring_licence_ends_to_the_second(house: House) -> None:
     row = {**expiring_licence(datetime.now(UTC)), "valid_to": until, "licence": "TEST-1", "party": "belgisiz"}
     house.directory.joinpath("licence.csv").write_text(";".join(row) + "\n" + ";".join(row.values()) + "\n")
     assert house.command("register", "import", str(house.directory / "licence.csv")).exit_code == 0
-    client = Client(house.settings.stratum.port)
-    assert wait_until(lambda: Client(house.settings.stratum.port).login("belgisiz.rig")["result"])
+    client = Client(house.stratum_port)
+    assert wait_until(lambda: Client(house.stratum_port).login("belgisiz.rig")["result"])
     assert client.login("belgisiz.rig")["result"] is True
     while client.read() is not None:
         pass
@@ -108,7 +108,7 @@ def test_an_expiring_licence_ends_to_the_second(house: House) -> None:
 )
 def test_refusals_say_why_and_what_to_do(standing_house: House, login: str, source: str, reason: str) -> None:
     """Each kind of refusal reaches the miner as error 24 with reason and cure."""
-    answer = Client(standing_house.settings.stratum.port, source).login(login)
+    answer = Client(standing_house.stratum_port, source).login(login)
     assert answer["error"][0] == 24
     assert reason in answer["error"][1]
 
@@ -144,7 +144,7 @@ def _grown(items: list[tuple[str, str]], before: int) -> bool:
 
 def _mine_until_closed(house: House, answered: list[tuple[str, str]]) -> None:
     try:
-        client = Client(house.settings.stratum.port)
+        client = Client(house.stratum_port)
         client.login("altyn.rig")
         while True:
             share = client.share("altyn.rig")
@@ -156,14 +156,14 @@ def _mine_until_closed(house: House, answered: list[tuple[str, str]]) -> None:
 
 def test_a_full_disk_gives_a_clear_answer_and_loses_nothing(house: House) -> None:
     """C-081: no `true` without disk, a reason in words, and work again once there is room."""
-    client = Client(house.settings.stratum.port)
+    client = Client(house.stratum_port)
     client.login("altyn.rig")
     before = sum(client.submit("altyn.rig")["result"] is True for _ in range(5))
     resource.prlimit(house.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
     answers = [client.submit("altyn.rig") for _ in range(3)]
     assert [answer["error"][0] for answer in answers] == [20, 20, 20]
     assert all(answer["error"][1].startswith("not-ready") for answer in answers)
-    late = Client(house.settings.stratum.port)
+    late = Client(house.stratum_port)
     late.call("mining.subscribe", "test")
     assert late.call("mining.authorize", "dala.rig", "x")["result"] is True
     assert "tarazy_journal_healthy 0.0" in house.metrics()
@@ -183,12 +183,12 @@ def test_a_full_disk_gives_a_clear_answer_and_loses_nothing(house: House) -> Non
 
 def test_mining_goes_on_while_the_ledger_is_away(house: House) -> None:
     """The gateway needs the ledger only for fresh registers; what it took meanwhile is folded later."""
-    client = Client(house.settings.stratum.port)
+    client = Client(house.stratum_port)
     client.login("altyn.rig")
     with sqlite3.connect(house.settings.data / "tarazy.db", isolation_level=None) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         accepted = sum(client.submit("altyn.rig")["result"] is True for _ in range(30))
-        other = Client(house.settings.stratum.port)
+        other = Client(house.stratum_port)
         assert other.login("dala.rig")["result"] is True
         assert accepted >= 29
         holder.execute("ROLLBACK")
@@ -205,7 +205,7 @@ _HOSTILE_PARAMS: list[Any] = [None, {}, 5, [[]] * 9, ["\ud800"], [None] * 5, [{"
 def test_garbage_hurts_nobody_else(standing_house: House) -> None:
     """Random bytes, truncated lines, 1 MB lines, wrong types and unknown methods, while a miner works on."""
     house = standing_house
-    port = house.settings.stratum.port
+    port = house.stratum_port
     client = Client(port)
     client.login("altyn.rig")
     luck = random.Random(3)
@@ -274,7 +274,7 @@ def test_a_block_written_before_a_crash_is_submitted_and_accounted(build_house: 
     """C-114, invariant 5: killed between the file and everything else, the block is not lost."""
     house = build_house()
     house.start()
-    client = Client(house.settings.stratum.port)
+    client = Client(house.stratum_port)
     client.login("altyn.rig")
     for _ in range(5):
         client.submit("altyn.rig")

@@ -12,7 +12,7 @@ from tarazy.stratum.difficulty import target_of
 from tarazy.stratum.job import Job, JobNumbers
 from tarazy.stratum.login import is_login, split_login
 from tarazy.stratum.miner import MinerJob
-from tarazy.stratum.ports import Admission, NameRecord
+from tarazy.stratum.ports import Admission, NameRecord, Peer
 from tarazy.stratum.session import Session
 from tarazy.stratum.share import ShareRecord, hash_value, header_of
 
@@ -57,14 +57,14 @@ class Gate:
         self.refusals: dict[str, str] = {}
         self.refused: list[tuple[str, str]] = []
 
-    def admit(self, name: str, password: str, peer: str) -> Admission:
+    def admit(self, name: str, password: str, peer: Peer) -> Admission:
         """The decision."""
         account, worker = split_login(name)
         text = self.refusals.get(name)
         if text is None and not is_login(account, worker):
             text = "bad name"
         if text is not None:
-            self.refused.append((name, peer))
+            self.refused.append((name, peer.address))
             reason = "licence-expired" if name in self.refusals else "bad-name"
             return Admission(False, text, account, worker, reasons=(reason,))
         return Admission(True, "", account, worker, f"party-{account}", "site-1")
@@ -184,7 +184,7 @@ class Client:
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.session = Session(pool.board, "10.0.0.1", pool.now)
+        self.session = Session(pool.board, Peer("10.0.0.1"), pool.now)
         self.job: MinerJob | None = None
         self.difficulties: list[float] = []
 

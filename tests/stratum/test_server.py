@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -15,10 +16,14 @@ from structlog.testing import capture_logs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from tarazy.stratum import server as listener
+from tarazy.config.settings import ListenerSettings
+from tarazy.pool.sockets import open_listeners
+from tarazy.stratum.board import StratumRules
+from tarazy.stratum.limits import Limits
+from tarazy.stratum.listeners import Listener
 from tarazy.stratum.miner import MinerJob
 from tarazy.stratum.miner_client import mine
-from tarazy.stratum.ports import Admission
+from tarazy.stratum.ports import Admission, Peer
 from tarazy.stratum.server import StratumServer
 from tests.stratum.house import RULES, Gate, Pool, solve
 
@@ -79,15 +84,21 @@ class Wire:
 class Served:
     """A server with neighbours in memory."""
 
-    def __init__(self, slow: bool = False) -> None:
+    def __init__(
+        self,
+        slow: bool = False,
+        rules: StratumRules = RULES,
+        loop: asyncio.AbstractEventLoop | None = None,
+        **listener: Any,
+    ) -> None:
+        """`listener`: what holds on the port besides its socket."""
         # The pool makes jobs and lends its neighbours; its own board is not used.
         self.pool = Pool(slow=slow, work=False)
         self.gate, self.journal = self.pool.gate, self.pool.journal
         self.server = StratumServer(
-            the_loop(),
-            "127.0.0.1",
-            0,
-            RULES,
+            loop or the_loop(),
+            [Listener(open_listeners([ListenerSettings(host="127.0.0.1", port=0)])[0], **listener)],
+            rules,
             self.gate,
             self.journal,
             self.pool.blocks,
@@ -241,11 +252,12 @@ async def test_withdrawn_admission_ends_within_a_second(served: Served) -> None:
 
 
 @in_loop
-async def test_one_second_timer_ends_what_never_gets_ready(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_second_timer_ends_what_never_gets_ready() -> None:
     """C-004: connections that do not become ready are closed at their time."""
-    monkeypatch.setattr("tarazy.stratum.state.SECONDS_BEFORE_READY", 0.2)
+    served = Served(rules=replace(RULES, limits=Limits(unready_seconds=0.2)))
     wire = await served.connect()
     assert await wire.rest() == b""
+    served.server.stop()
 
 
 class Raising:
@@ -254,7 +266,7 @@ class Raising:
     def __init__(self, gate: Gate, name: str) -> None:
         self.gate, self.name = gate, name
 
-    def admit(self, name: str, password: str, peer: str) -> Admission:
+    def admit(self, name: str, password: str, peer: Peer) -> Admission:
         """The decision, or an error that quotes the miner."""
         if name == self.name:
             raise RuntimeError(f"{name} from {peer}")
@@ -310,7 +322,7 @@ async def test_wished_difficulty_comes_with_its_own_job(served: Served) -> None:
 async def test_too_many_connections_are_closed_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """C-008: above the limit a connection is accepted and closed; below it all goes on."""
     wire = await served.miner()
-    monkeypatch.setattr(served.server, "_limit", 1)
+    monkeypatch.setattr(served.server, "_most", 1)
     assert await (await served.connect()).rest() == b""
     wire.write(wire.share(5))
     assert (await wire.read())["result"] is True
@@ -336,35 +348,6 @@ async def test_stop_closes_everything(served: Served) -> None:
     assert await wire.rest() == b""
     with pytest.raises(ConnectionError):
         await served.connect()
-
-
-def test_port_in_use_is_an_error(served: Served) -> None:
-    """OSError at the call, not in the log."""
-    busy = StratumServer(
-        the_loop(),
-        "127.0.0.1",
-        served.port,
-        RULES,
-        served.gate,
-        served.journal,
-        served.pool.blocks,
-        served.pool.numbers,
-    )
-    with pytest.raises(OSError, match="in use"):
-        busy.start()
-
-
-def test_listening_socket_takes_both_families() -> None:
-    """`::` is IPv6 and IPv4; accepted connections inherit keepalive and no delay."""
-    try:
-        bound = listener._bound_socket("::", 0)
-    except OSError:
-        pytest.skip("no IPv6 on this machine")
-    with bound, socket.create_connection(("127.0.0.1", bound.getsockname()[1])):
-        accepted, _ = bound.accept()
-        with accepted:
-            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @in_loop

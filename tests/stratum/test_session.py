@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tarazy.stratum.ports import Peer
 from tarazy.stratum.session import Session
 from tests.stratum.house import NOW, Client, Pool
 
@@ -98,6 +99,9 @@ def test_silent_miner_is_asked_then_closed() -> None:
     """15 min without a byte at the lowest difficulty bring a ping, 60 s later the end; any byte saves it."""
     for answers in (True, False):
         client = Pool().connect("acme.rig07")
+        client.pool.now += 890
+        client.pool.publish()
+        client.hear()
         client.session.tick(NOW + 899)
         assert client.hear() == []
         client.session.tick(NOW + 901)
@@ -496,4 +500,4 @@ def test_withdrawal_of_one_name_of_two() -> None:
 def test_sessions_need_little_memory() -> None:
     """A session has no room for accidental attributes."""
     with pytest.raises(AttributeError):
-        Session(Pool().board, "", 0.0).anything = 1  # type: ignore[attr-defined]
+        Session(Pool().board, Peer(""), 0.0).anything = 1  # type: ignore[attr-defined]

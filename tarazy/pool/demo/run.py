@@ -24,6 +24,7 @@ from tarazy.pool.demo.scenario import METERS, MINERS, demo_settings
 from tarazy.pool.demo.screen import Snapshot, one_line, read_snapshot, render
 from tarazy.pool.demo.summary import summarise
 from tarazy.pool.preflight import port_finding
+from tarazy.pool.sockets import stratum_url
 
 _FIRST_REPORT_AFTER = 20.0
 _LINE_EVERY = 5.0
@@ -78,7 +79,7 @@ class Demo:
     def _refuse_busy_ports(self, settings: Settings) -> None:
         for name, section in (
             ("portal", settings.portal),
-            ("stratum", settings.stratum),
+            ("stratum.listeners.0", settings.stratum.listeners[0]),
             ("metrics", settings.metrics),
         ):
             finding = port_finding(name, section.host, section.port)
@@ -93,7 +94,8 @@ class Demo:
 
     @property
     def _stratum(self) -> str:
-        return f"stratum+tcp://{self._settings.stratum.host}:{self._settings.stratum.port}"
+        listener = self._settings.stratum.listeners[0]
+        return stratum_url(listener, None, listener.port)
 
     def _start(self, children: Children) -> None:
         for meter in METERS:

@@ -102,8 +102,7 @@ def demo_settings(*, peer_port: int) -> dict[str, Any]:
         "pool": {"name": "Tarazy demo", "payout_address": POOL_ADDRESS, "fee_ppm": 10_000},
         "chain": {"kind": "embedded", "block_difficulty": 2.0**-13, "peer_port": peer_port},
         "stratum": {
-            "host": "127.0.0.1",
-            "port": 3333,
+            "listeners": [{"host": "127.0.0.1", "port": 3333}],
             "minimum_difficulty": 2.0**-16,
             "start_difficulty": 2.0**-16,
             "maximum_difficulty": 2.0**-14,
