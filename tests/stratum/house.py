@@ -51,14 +51,16 @@ def solve(
 
 
 class Gate:
-    """Admits every login but those in `refusals`; keeps what it refused."""
+    """Admits every login but those in `refusals`; keeps what it was asked and refused."""
 
     def __init__(self) -> None:
         self.refusals: dict[str, str] = {}
         self.refused: list[tuple[str, str]] = []
+        self.peers: list[Peer] = []
 
     def admit(self, name: str, password: str, peer: Peer) -> Admission:
         """The decision."""
+        self.peers.append(peer)
         account, worker = split_login(name)
         text = self.refusals.get(name)
         if text is None and not is_login(account, worker):
