@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 
@@ -22,17 +23,19 @@ async def mine(
     hashrate: float | None,
     source_address: str | None,
     report: Callable[[Event], None],
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Mine until cancelled; connect again after every loss, pausing longer while nothing comes of it.
 
-    `hashrate`: hashes per second at most. `report` is called with every event: `{"event": "accepted"}`.
+    `hashrate`: hashes per second at most. `report` is called with every event: `{"event": "accepted"}`. `tls`: whom to
+    believe on a TLS port.
     """
     local = (source_address, 0) if source_address else None
     pause = 1.0
     while True:
         session = MinerSession(user, password)
         try:
-            reader, writer = await asyncio.open_connection(host, port, local_addr=local)
+            reader, writer = await asyncio.open_connection(host, port, local_addr=local, ssl=tls)
         except OSError as error:
             reason = str(error)
         else:

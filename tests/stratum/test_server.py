@@ -89,6 +89,7 @@ class Served:
         slow: bool = False,
         rules: StratumRules = RULES,
         loop: asyncio.AbstractEventLoop | None = None,
+        port: int = 0,
         **listener: Any,
     ) -> None:
         """`listener`: what holds on the port besides its socket."""
@@ -97,7 +98,7 @@ class Served:
         self.gate, self.journal = self.pool.gate, self.pool.journal
         self.server = StratumServer(
             loop or the_loop(),
-            [Listener(open_listeners([ListenerSettings(host="127.0.0.1", port=0)])[0], **listener)],
+            [Listener(open_listeners([ListenerSettings(host="127.0.0.1", port=port)])[0], **listener)],
             rules,
             self.gate,
             self.journal,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,8 +37,9 @@ def mine(url: str, user: str, password: str, hashrate: float | None, source_addr
         port = target.port
     except ValueError:
         port = None
-    if target.scheme != "stratum+tcp" or not target.hostname or port is None:
-        raise Misuse(f"{url}: write the address as stratum+tcp://HOST:PORT")
+    if target.scheme not in ("stratum+tcp", "stratum+ssl") or not target.hostname or port is None:
+        raise Misuse(f"{url}: write the address as stratum+tcp://HOST:PORT, or stratum+ssl:// for a TLS port")
+    tls = ssl.create_default_context() if target.scheme == "stratum+ssl" else None
 
     def show(event: dict[str, Any]) -> None:
         if as_json:
@@ -46,4 +48,4 @@ def mine(url: str, user: str, password: str, hashrate: float | None, source_addr
             click.echo("  ".join(f"{key}={value}" if key != "event" else str(value) for key, value in event.items()))
 
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run_miner(target.hostname, port, user, password, hashrate, source_address, show))
+        asyncio.run(run_miner(target.hostname, port, user, password, hashrate, source_address, show, tls))
