@@ -133,7 +133,7 @@ def _bench_server(directory: Path) -> tuple[Path, dict[str, int]]:
     lowest = 2.0**-32
     settings["chain"]["block_difficulty"] = 2.0**10
     settings["stratum"] |= {
-        "listeners": [{"host": _HOST, "port": stratum}],
+        "listeners": [{"host": HOST, "port": stratum}],
         "limits": {"submits_per_second": 1e6},
         "minimum_difficulty": lowest,
         "start_difficulty": lowest,
