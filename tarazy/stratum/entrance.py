@@ -52,7 +52,18 @@ class Hall(Protocol):
 class Entrance(asyncio.Protocol):
     """Holds the socket until the connection behind it may begin."""
 
-    __slots__ = ("_begun_at", "_hall", "_inner", "_layer", "_listener", "_peer", "_received", "_seconds", "_transport")
+    __slots__ = (
+        "_begun_at",
+        "_hall",
+        "_headed",
+        "_inner",
+        "_layer",
+        "_listener",
+        "_peer",
+        "_received",
+        "_seconds",
+        "_transport",
+    )
 
     ready = False
     """It never is; what is behind it may be."""
@@ -64,6 +75,8 @@ class Entrance(asyncio.Protocol):
         self._inner = inner
         self._seconds = seconds
         self._begun_at = hall.loop.time()
+        self._headed = listener.proxies is None
+        """No header is waited for any more."""
         self._received = b""
         self._layer: TlsLayer | None = None
 
@@ -72,10 +85,8 @@ class Entrance(asyncio.Protocol):
         self._peer = address_of(self._transport)
         if not self._hall.arrive(self):
             self._transport.abort()
-        elif self._listener.proxies is not None and not self._from_proxy():
+        elif not self._headed and not self._from_proxy():
             self.refuse(Hit.PROXY_SOURCE, "not a listed proxy")
-        elif self._listener.proxies is None:
-            self._begin_tls(b"")
 
     def _from_proxy(self) -> bool:
         address = ip_address(self._peer) if self._peer else None
@@ -84,7 +95,7 @@ class Entrance(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._transport.is_closing():
             return
-        if self._layer is not None:
+        if self._headed:
             self._shake_hands(data)
             return
         self._received += data
@@ -94,21 +105,19 @@ class Entrance(asyncio.Protocol):
             self.refuse(Hit.PROXY_HEADER, str(error))
             return
         if header is not None:
+            self._headed = True
             self._peer = header.address or self._peer
-            self._begin_tls(self._received[header.length :])
-
-    def _begin_tls(self, data: bytes) -> None:
-        self._received = b""
-        if self._listener.tls is None:
-            self._enter(self._transport, cast(asyncio.Protocol, self._inner), data, "")
-            return
-        self._layer = TlsLayer(self._listener.tls())
-        if data:
-            self._shake_hands(data)
+            rest, self._received = self._received[header.length :], b""
+            if self._listener.tls is None:
+                self._enter(self._transport, cast(asyncio.Protocol, self._inner), rest, "")
+            elif rest:
+                self._shake_hands(rest)
 
     def _shake_hands(self, data: bytes) -> None:
         layer = self._layer
-        assert layer is not None
+        if layer is None:
+            assert self._listener.tls is not None
+            layer = self._layer = TlsLayer(self._listener.tls())
         try:
             plain = layer.receive(data)
         except ssl.SSLError as error:
@@ -175,9 +184,7 @@ class Sealed(asyncio.Transport, asyncio.Protocol):
         try:
             plain = layer.receive(data)
         except ssl.SSLError as error:
-            self._hall.hit(Hit.TLS)
-            _log.debug("connection_refused", limit=str(Hit.TLS), fault=error.reason)
-            self._transport.abort()
+            self._fail(error)
             return
         self._flush()
         if plain:
@@ -194,8 +201,18 @@ class Sealed(asyncio.Transport, asyncio.Protocol):
     # What the connection calls.
 
     def write(self, data: Any) -> None:
-        self._layer.encrypt(data)
+        try:
+            self._layer.encrypt(data)
+        except ssl.SSLError as error:
+            self._fail(error)
+        else:
+            self._flush()
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        self._hall.hit(Hit.TLS)
+        _log.debug("connection_refused", limit=str(Hit.TLS), fault=error.reason or "unknown")
         self._flush()
+        self._transport.close()
 
     def _flush(self) -> None:
         if records := self._layer.output():

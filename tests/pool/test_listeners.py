@@ -16,6 +16,7 @@ import yaml
 from tarazy.config.settings import ListenerSettings
 from tarazy.pool.demo.prepare import free_ports
 from tarazy.pool.demo.scenario import ADDRESS_OF, EKIBASTUZ, FOREIGN_ADDRESS, KARAGANDA
+from tarazy.pool.gateway import floor_of
 from tarazy.pool.sockets import open_listeners, stratum_url
 from tests.pool.house import Client, House
 from tests.stratum.authority import Authority
@@ -75,6 +76,12 @@ def test_the_address_miners_are_told(tmp_path: Path) -> None:
     assert stratum_url(local(), "2001:db8::1", 3333) == "stratum+tcp://[2001:db8::1]:3333"
     secret = local().model_copy(update={"tls": Authority(tmp_path).server()})
     assert stratum_url(secret, None, 3334) == "stratum+ssl://127.0.0.1:3334"
+
+
+def test_the_floor_of_a_port_is_an_exponent() -> None:
+    """As the wire knows difficulties; None where the pool's own holds."""
+    assert floor_of(local()) is None
+    assert floor_of(ListenerSettings(minimum_difficulty=2.0**-3)) == -3
 
 
 class TlsClient(Client):
