@@ -226,12 +226,13 @@ class StratumServer:
             self._paused = False
             for listener in self._listeners:
                 listener.socket.listen(BACKLOG)
-                self._listening = self.loop.create_task(self._accept(listener))
+            # The loop closes what it accepts from when it is told to stop: it gets a copy.
+            self._opening = [
+                self.loop.create_task(self._accept(listener, listener.socket.dup())) for listener in self._listeners
+            ]
 
-    async def _accept(self, listener: Listener) -> None:
-        """Take connections on a copy of the socket, which the loop closes when it is told to stop."""
-        made = partial(self._connection, listener)
-        accepting = await self.loop.create_server(made, sock=listener.socket.dup(), backlog=BACKLOG)
+    async def _accept(self, listener: Listener, copy: socket.socket) -> None:
+        accepting = await self.loop.create_server(partial(self._connection, listener), sock=copy, backlog=BACKLOG)
         if self._paused:
             accepting.close()
         else:

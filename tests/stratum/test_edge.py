@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -95,6 +95,18 @@ class Secret:
             self._text += await self._step(lambda: self._object.read(65536))
         *said, self._text = self._text.split(b"\n", lines)
         return [orjson.loads(line) for line in said]
+
+    async def end(self) -> None:
+        """Say that nothing follows, and leave the socket open."""
+        with suppress(ssl.SSLWantReadError):
+            self._object.unwrap()
+        await self._send()
+
+    async def rest(self) -> bytes:
+        """What is left until the server says that nothing follows; an end that is not said is an error."""
+        while piece := await self._step(lambda: self._object.read(65536)):
+            self._text += piece
+        return self._text
 
     @property
     def certificate(self) -> bytes | None:
@@ -236,7 +248,7 @@ async def test_mining_over_tls(loop: asyncio.AbstractEventLoop, tmp_path: Path, 
         wire.write(b'{"id":"%b","method":"mining.ping"}\n' % (b"x" * 4000) * 50)
         assert all([(await wire.read())["result"] == "pong" for _ in range(50)])
         served.server.close_connections()
-        assert await wire.reader.read() == b"", "the end is told, not broken off"
+        assert await wire.reader.read() == b""
 
 
 @on_both_loops
@@ -260,6 +272,22 @@ async def test_old_versions_and_plain_talk_are_refused(loop: asyncio.AbstractEve
         faults = [line["fault"] for line in lines]
         assert faults[0] == "UNSUPPORTED_PROTOCOL"
         assert len(faults) == 2
+
+
+@on_both_loops
+async def test_the_end_is_told_in_both_directions(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> None:
+    """TLS: nobody can make a miner believe that the pool ended the conversation, and a miner that ends it is let go."""
+    authority = Authority(tmp_path)
+    server = make_context(authority.server())
+    async with serving(loop, tls=lambda: server) as served:
+        stays, goes = [Secret(await served.connect(), trusting(authority)) for _ in range(2)]
+        await stays.ask(LOGIN, 4)
+        await goes.ask(LOGIN, 4)
+        await goes.end()
+        await until(lambda: served.counters.connections == 1)
+        served.server.close_connections()
+        assert await stays.rest() == b""
+        assert hits(served.counters.hits) == {}
 
 
 @pytest.mark.parametrize("proxies", [None, LOOPBACK])
