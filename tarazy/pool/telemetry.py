@@ -85,6 +85,7 @@ class Telemetry:
             difficulty={result: weight / _WEIGHT_OF_ONE for result, weight in counters.weight.items()},
             connections=counters.connections,
             ready_connections=counters.ready,
+            devices=dict(counters.devices),
             refusals={**dict.fromkeys(map(str, Reason), 0), **counters.refused},
             hashrate=self._hashrate,
         )

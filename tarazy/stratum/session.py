@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tarazy.stratum import codec
+from tarazy.stratum.agents import device_of
 from tarazy.stratum.board import Board
 from tarazy.stratum.codec import RefusalError
 from tarazy.stratum.methods import METHODS
@@ -158,7 +159,9 @@ class Session(State):
     def _become_ready(self, now: float) -> None:
         self.ready = True
         self._close_at = None
-        self.board.counters.ready += 1
+        counters = self.board.counters
+        counters.ready += 1
+        counters.devices[device_of(self.agent)] += 1
         self.assignments.vardiff.begin(self.board.recall(next(iter(self.names)), now), now)
         self.send_job(now)
 
