@@ -225,12 +225,10 @@ class JournalReader:
             records = map(ShareRecord._make, SHARE.iter_unpack(segment.shares))
             yield from enumerate(records, segment.first_sequence)
 
-    def recent(self, since_us: int) -> Iterator[ShareRecord]:
-        """The shares from the instant `since_us` on, and a few before, the newest commit first."""
+    def backwards(self) -> Iterator[bytes]:
+        """The shares of each commit as they are stored, the newest commit first."""
         for (shares,) in self._connection.execute("SELECT shares FROM segment ORDER BY first_sequence DESC"):
-            yield from map(ShareRecord._make, SHARE.iter_unpack(shares))
-            if SHARE.unpack_from(shares)[0] < since_us:
-                return
+            yield shares
 
     def names(self, numbers: Iterable[int]) -> dict[int, NameRecord]:
         """The names of these numbers, as far as there are any."""

@@ -131,6 +131,7 @@ class Gateway:
             numbers,
         )
         self.server.board.extranonces.secret = session_secret(settings.journal_path.with_suffix(".secret"))
+        self._listening = False
         self._handover = settings.journal_path.with_suffix(".handover")
         self._first_job: Deferred[None] = Deferred()
 
@@ -143,6 +144,7 @@ class Gateway:
         await self._first_job
         self.admissions.on_change(self.server.reconsider)
         self.port = self.server.start()
+        self._listening = True
         self._handover.unlink(missing_ok=True)
 
     async def stop(self) -> None:
@@ -152,10 +154,11 @@ class Gateway:
         connections = self.server.hand_over()
         await self.journal.close()
         self.blocks.stop()
-        try:
-            save(self._handover, connections, self.follower.kept())
-        except OSError as error:
-            _log.error("handover_not_written", reason=str(error))
+        if self._listening:  # else what the process before left is still waiting for one that does
+            try:
+                save(self._handover, connections, self.follower.kept())
+            except OSError as error:
+                _log.error("handover_not_written", reason=str(error))
 
     def change_version_mask(self, mask: int) -> None:
         """Let miners roll other version bits. Raises ValueError if the present job's version has a bit inside."""
@@ -175,7 +178,7 @@ class Gateway:
                 settings.gateway,
             )
             if left is not None:
-                connections = self.server.take_over(left.connections, left.jobs, left.shares)
+                connections = self.server.take_over(left.connections, left.jobs, left.judged)
                 self.follower.take_over(left.kept)
                 _log.info("connections_resumable", connections=connections)
                 return

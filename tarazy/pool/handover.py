@@ -9,12 +9,14 @@ import contextlib
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
-from tarazy.accounting.journal_file import JournalReader
+from tarazy.accounting.journal_file import SHARE, JournalReader
 from tarazy.pool.blocks import write_durably
 from tarazy.pool.chain.interface import Template, TemplateTransaction
 from tarazy.stratum import handover
@@ -27,6 +29,10 @@ JUDGED_SECONDS = 660
 """Shares so far back are looked at: no job is credited for longer than 600 s."""
 SECRET_BYTES = 32
 
+_JUDGED = Struct(">8x12s20sxB")
+"""Of `SHARE`: name and job, all that follows up to the version, verdict."""
+_NAME_AND_JOB = Struct(">IQ")
+
 
 @dataclass(frozen=True, slots=True)
 class Left:
@@ -35,8 +41,8 @@ class Left:
     connections: dict[str, Any]
     """For `handover.unpack`."""
     jobs: dict[int, Job]
-    shares: list[tuple[bytes, ShareRecord]]
-    """The shares judged lately on these jobs, each with its extranonce1."""
+    judged: dict[tuple[bytes, int], set[bytes]]
+    """The shares judged on these jobs, by extranonce1 and job."""
     kept: list[tuple[Job, Template]]
     """Templates with their jobs, the newest first."""
 
@@ -95,17 +101,35 @@ def load(path: Path, journal: Path, gateway: int) -> Left | None:
     reader = JournalReader(journal, gateway)
     try:
         jobs = {number: job for number in numbers if (job := reader.job(number)) is not None}
-        since_us = (time.time_ns() // 1000) - JUDGED_SECONDS * 1_000_000
-        shares = [share for share in reader.recent(since_us) if share.job in jobs]
-        names = reader.names({share.name for share in shares})
+        judged = _judged(jobs, reader)
     finally:
         reader.close()
     return Left(
         left["connections"],
         jobs,
-        [(names[share.name].extranonce1, share) for share in shares if share.name in names],
+        judged,
         [(jobs[number], template) for number, template in kept.items() if number in jobs],
     )
+
+
+def _judged(jobs: dict[int, Job], reader: JournalReader) -> dict[tuple[bytes, int], set[bytes]]:
+    """What was judged of these jobs, as `handover.unpack` takes it. A million shares take about a second."""
+    since_us = time.time_ns() // 1000 - JUDGED_SECONDS * 1_000_000
+    tails: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for shares in reader.backwards():
+        for key, tail, verdict in _JUDGED.iter_unpack(shares):
+            if verdict in handover.REMEMBERED:
+                tails[key].append(tail)
+        first, last = (ShareRecord._make(SHARE.unpack_from(shares, at)) for at in (0, len(shares) - SHARE.size))
+        if first.at_us < since_us and first.job not in jobs and last.job not in jobs:
+            break
+    names = reader.names({_NAME_AND_JOB.unpack(key)[0] for key in tails})
+    judged: defaultdict[tuple[bytes, int], set[bytes]] = defaultdict(set)
+    for key, found in tails.items():
+        name, number = _NAME_AND_JOB.unpack(key)
+        if number in jobs and name in names:
+            judged[names[name].extranonce1, number] |= handover.fields_of(found, jobs[number])
+    return judged
 
 
 def _plain(value: Template | TemplateTransaction, without: str) -> dict[str, Any]:

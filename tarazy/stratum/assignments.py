@@ -98,12 +98,12 @@ class Assignments:
             return self._mask
         return self._earlier_masks.get(work.wire_id, self._mask)
 
-    def renumber(self, extranonce1: bytes) -> set[bytes]:
+    def renumber(self, extranonce1: bytes) -> frozenset[bytes]:
         """Send the jobs to come under another extranonce1 (C-041); those that jobs already sent still go by."""
         for job_id in self._works:
             self._earlier_extranonces.setdefault(job_id, self.extranonce1)
         self.extranonce1 = extranonce1
-        return set(self._earlier_extranonces.values())
+        return frozenset(self._earlier_extranonces.values())
 
     def extranonce1_of(self, work: Work) -> bytes:
         """The extranonce1 that a work was sent under."""

@@ -18,7 +18,7 @@ from tarazy.stratum.share import Work
 PARKED_SECONDS = 600.0
 """How long a closed connection may be resumed: as long as shares of its last job could be credited."""
 PARKED_MOST = 16_384
-PARKED_SHARES = 500_000
+PARKED_SHARES = 1_000_000
 """Closed connections, and shares of theirs, that are remembered; beyond, the eldest connections go."""
 CLAIMS = 65_536
 """Connections of an earlier process that get their extranonce1 back without anything else being known of them."""

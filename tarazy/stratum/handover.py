@@ -7,18 +7,17 @@ are in the journal. Instants are Unix seconds here, since the reactor's clock en
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from struct import Struct
 from typing import Any
 
 from tarazy.stratum.board import JOB_LIFE, Board
 from tarazy.stratum.extranonces import PARKED_SECONDS, Parked
 from tarazy.stratum.job import Job
-from tarazy.stratum.share import ShareRecord, Verdict, Work
+from tarazy.stratum.share import Verdict, Work
 
 LAYOUT = 1
 
-_FIELDS = Struct(">8sIII")
-_REMEMBERED = (Verdict.ACCEPTED, Verdict.STALE)
+REMEMBERED = (Verdict.ACCEPTED, Verdict.STALE)
+"""Verdicts of shares that are duplicates when they come again."""
 
 
 def pack(board: Board, now: float) -> dict[str, Any]:
@@ -50,14 +49,14 @@ def unpack(
     board: Board,
     plain: dict[str, Any],
     jobs: Mapping[int, Job],
-    shares: Iterable[tuple[bytes, ShareRecord]],
+    judged: Mapping[tuple[bytes, int], set[bytes]],
     now: float,
 ) -> int:
     """Take over on a board that has published nothing yet; how many connections may be resumed.
 
-    `jobs`: those of `job_numbers`, as far as they are known. `shares`: the records of at least the last 600 s, each
-    with its extranonce1, so that those judged already are duplicates (C-090). Raises ValueError, TypeError or
-    LookupError if `plain` is not what `pack` made.
+    `jobs`: those of `job_numbers`, as far as they are known. `judged`: by extranonce1 and job number the shares that
+    are duplicates from now on, by `fields_of` of all that is recorded with a verdict in `REMEMBERED` (C-090). Raises
+    ValueError, TypeError or LookupError if `plain` is not what `pack` made.
     """
     if plain["layout"] != LAYOUT:
         raise ValueError(f"has layout {plain['layout']}, this program knows {LAYOUT}")
@@ -68,7 +67,6 @@ def unpack(
     previous = bytes.fromhex(plain["previous_block_hash"]) if plain["previous_block_hash"] else None
     generation = board.generation + 1
     works: dict[tuple[int, int], Work] = {}
-    seen = _seen(jobs, shares)
     returned = []
     for extranonce1_hex, closed_at, sent in plain["connections"]:
         parked = Parked(bytes.fromhex(extranonce1_hex), generation=generation)
@@ -83,10 +81,10 @@ def unpack(
                     works[number, exponent] = work
                 parked.works[work.wire_id] = work
                 parked.earlier_masks[work.wire_id] = int(mask)
-                judged = seen.get((parked.extranonce1, number))
-                if judged:
-                    parked.seen[work.wire_id] = judged
-                    parked.shares += len(judged)
+                seen = judged.get((parked.extranonce1, number))
+                if seen:
+                    parked.seen[work.wire_id] = seen
+                    parked.shares += len(seen)
         returned.append(parked)
     board.go_on(previous, generation)
     for parked in sorted(returned, key=lambda each: each.closed_at):
@@ -94,14 +92,12 @@ def unpack(
     return len(returned)
 
 
-def _seen(jobs: Mapping[int, Job], shares: Iterable[tuple[bytes, ShareRecord]]) -> dict[tuple[bytes, int], set[bytes]]:
-    """The fields of the shares judged already, by extranonce1 and job, as `judge` keeps them."""
-    seen: dict[tuple[bytes, int], set[bytes]] = {}
-    for extranonce1, share in shares:
-        job = jobs.get(share.job)
-        if job is not None and share.verdict in _REMEMBERED:
-            # A job's version has no bit inside the mask, so what it has not was rolled.
-            bits = share.version & ~job.version
-            fields = _FIELDS.pack(share.extranonce2, share.ntime, share.nonce, bits)
-            seen.setdefault((extranonce1, share.job), set()).add(fields)
-    return seen
+def fields_of(tails: Iterable[bytes], job: Job) -> set[bytes]:
+    """Shares of a job as `judge` remembers them, of extranonce2, ntime, nonce and full version, 20 bytes each."""
+    unrolled, no_bits = job.version.to_bytes(4, "big"), bytes(4)
+
+    def rolled(version: bytes) -> bytes:
+        # A job's version has no bit inside the mask, so what it has not was rolled.
+        return (int.from_bytes(version, "big") & ~job.version).to_bytes(4, "big")
+
+    return {tail[:16] + (no_bits if tail[16:] == unrolled else rolled(tail[16:])) for tail in tails}

@@ -7,7 +7,7 @@ import resource
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from ipaddress import IPv6Address, ip_address
 from itertools import cycle
@@ -21,7 +21,6 @@ from tarazy.stratum.board import Board, Counters, StratumRules
 from tarazy.stratum.job import Job
 from tarazy.stratum.ports import Blocks, Gate, Journal
 from tarazy.stratum.session import Session
-from tarazy.stratum.share import ShareRecord
 from tarazy.stratum.state import SECONDS_AFTER_WITHDRAWAL
 
 BACKLOG = 4096
@@ -244,12 +243,12 @@ class StratumServer:
                 connection.flush()
 
     def take_over(
-        self, plain: dict[str, Any], jobs: Mapping[int, Job], shares: Iterable[tuple[bytes, ShareRecord]]
+        self, plain: dict[str, Any], jobs: Mapping[int, Job], judged: Mapping[tuple[bytes, int], set[bytes]]
     ) -> int:
         """Before the first job: go on from what `hand_over` gave, as `handover.unpack`; its result and errors."""
         now = self.loop.time()
         self.board.utc_offset = time.time() - now
-        return handover.unpack(self.board, plain, jobs, shares, now)
+        return handover.unpack(self.board, plain, jobs, judged, now)
 
     def trust_earlier(self) -> None:
         """In place of `take_over`, when there is nothing: ids of an earlier process still bring their extranonce1."""

@@ -105,7 +105,7 @@ class State:
         self._offered_mask = 0
         """Version bits that the miner wants to roll, and the pool let it."""
         self._next_extranonce1 = b""
-        self._earlier_extranonces: set[bytes] = set()
+        self._earlier_extranonces: frozenset[bytes] = frozenset()
         self._earlier_numbers: dict[tuple[bytes, int], int] = {}
         """Numbers of names for work under an earlier extranonce1, by their present number."""
         self._out: list[bytes] = []

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import struct
+from collections import defaultdict
 from typing import Any
 
 import pytest
 
 from tarazy.stratum import handover
-from tarazy.stratum.share import ShareRecord
 from tests.stratum.house import EASY, NOW, Pool
 from tests.stratum.test_resume import LOGIN, OTHER_BLOCK, Returning, arrive
 
 BLOCK = b"\x11" * 32
 
 
-def journalled(pool: Pool) -> Iterator[tuple[bytes, ShareRecord]]:
-    """The shares in a pool's journal, each with its extranonce1."""
-    return ((pool.journal.names[share.name - 1].extranonce1, share) for share in pool.journal.shares)
+def journalled(pool: Pool) -> dict[tuple[bytes, int], set[bytes]]:
+    """The shares in a pool's journal, by extranonce1 and job."""
+    jobs = {job.number: job for job in pool.journal.jobs}
+    judged: defaultdict[tuple[bytes, int], set[bytes]] = defaultdict(set)
+    for share in pool.journal.shares:
+        if share.verdict in handover.REMEMBERED:
+            tail = share.extranonce2 + struct.pack(">III", share.ntime, share.nonce, share.version)
+            key = pool.journal.names[share.name - 1].extranonce1, share.job
+            judged[key] |= handover.fields_of([tail], jobs[share.job])
+    return judged
 
 
 def leave(pool: Pool) -> Any:
@@ -135,7 +142,7 @@ def test_a_job_that_the_journal_does_not_have_is_unknown() -> None:
     proof, plain = client.solve(), leave(pool)
     following = Pool(work=False)
     following.board.extranonces.secret = pool.board.extranonces.secret
-    assert handover.unpack(following.board, plain, {}, [], following.now) == 1
+    assert handover.unpack(following.board, plain, {}, {}, following.now) == 1
     following.numbers()
     following.publish()
     again = arrive(following, client.session_id)
@@ -177,7 +184,7 @@ def test_what_is_damaged_changes_nothing(damage: dict[str, Any], error: type[Exc
     plain = {**leave(pool), **damage}
     following = Pool(work=False)
     with pytest.raises(error):
-        handover.unpack(following.board, plain, {}, [], following.now)
+        handover.unpack(following.board, plain, {}, {}, following.now)
     assert list(following.board.extranonces.parked()) == []
     assert following.board.generation == 0
 
@@ -185,7 +192,7 @@ def test_what_is_damaged_changes_nothing(damage: dict[str, Any], error: type[Exc
 def test_an_empty_pool_leaves_nothing() -> None:
     """Stopped before its first job."""
     plain = leave(Pool(work=False))
-    assert handover.unpack(Pool(work=False).board, plain, {}, [], NOW) == 0
+    assert handover.unpack(Pool(work=False).board, plain, {}, {}, NOW) == 0
 
 
 def test_clients_of_the_tests_resume_by_their_own_id() -> None:
