@@ -93,6 +93,8 @@ def load(path: Path, journal: Path, gateway: int) -> Left | None:
     for plain, length in left["transactions"]:
         transactions.append(TemplateTransaction(**_unplain(plain), data=content[end : end + length]))
         end += length
+    if end != len(content):
+        raise ValueError(f"{path}: has {len(content)} bytes instead of {end}")
     kept = {
         number: Template(**_unplain(plain), transactions=tuple(transactions[place] for place in places))
         for number, plain, places in left["templates"]

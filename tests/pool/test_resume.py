@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import threading
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from tarazy.pool.demo import network
 from tarazy.stratum.difficulty import target_of
 from tarazy.stratum.miner import MinerJob, search
 from tarazy.stratum.share import Verdict, header_of
-from tests.pool.house import Client, House, wait_until
+from tests.pool.house import Client, House, run_process, wait_until
 from tests.pool.mining import spend
 from tests.pool.test_server import accounted
 
@@ -156,6 +157,21 @@ def test_what_is_left_behind_and_damaged_does_not_hinder_a_start(build_house: Ca
     again = Miner(house, miner.session_id)
     assert again.extranonce1 == miner.extranonce1
     assert again.send_share(again.share(USER)) is True
+
+
+def test_a_start_that_fails_keeps_what_was_left(build_house: Callable[..., House]) -> None:
+    """C-094: the port is taken, the operator frees it and starts again; nothing was lost in between."""
+    house = build_house()
+    house.start()
+    miner = Miner(house)
+    late = miner.share(USER)
+    assert house.stop() == 0
+    miner.close()
+    with socket.create_server(("127.0.0.1", house.settings.stratum.port)):
+        failed = run_process("serve", "-c", str(house.prepared.path))
+    assert failed.returncode == 1
+    house.start()
+    assert Miner(house, miner.session_id).send_share(late) is True
 
 
 def test_the_key_of_session_ids_is_its_owners_alone(standing_house: House) -> None:
