@@ -188,3 +188,16 @@ def test_the_follower_goes_on_on_the_same_block() -> None:
     assert following.follower.kept()[1:] == kept
     for each in (before, following):
         each.follower.stop()
+
+
+def test_a_changed_mask_brings_a_job_at_once() -> None:
+    """C-069: the follower holds the next template against the new mask; one that does not fit leaves the old job."""
+    followed = Followed()
+    followed.answer(TEMPLATE)
+    followed.follower.roll(0x0000F000)
+    assert len(followed.chain.asked) == 2
+    followed.answer(replace(TEMPLATE, version=0x20002000))
+    followed.follower.roll(0x0000E000)
+    followed.answer(replace(TEMPLATE, version=0x20001000))
+    assert [job.version for job in followed.jobs] == [TEMPLATE.version, 0x20001000]
+    followed.follower.stop()

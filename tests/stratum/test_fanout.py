@@ -73,3 +73,22 @@ async def test_a_new_block_reaches_all_before_any_refresh(served: Served) -> Non
     assert [jobs(miner) for miner in miners] == [[False]] * MINERS
     for miner in miners:
         miner.close()
+
+
+@in_loop
+async def test_a_mask_changed_at_run_time_reaches_those_who_roll(served: Served) -> None:
+    """C-074: through the server, with the next job; a mask that the present job forbids changes nothing."""
+    rolling, plain = await served.connect(), await served.miner("acme.rig08")
+    rolling.write({"id": 1, "method": "mining.configure", "params": [["version-rolling"], {}]})
+    rolling.write({"id": 2, "method": "mining.subscribe", "params": []})
+    rolling.write({"id": 3, "method": "mining.authorize", "params": ["acme.rig07"]})
+    while rolling.job is None:
+        await rolling.read()
+    with pytest.raises(ValueError, match="inside the mask"):
+        served.server.change_version_mask(0x20000000)
+    served.server.change_version_mask(0x0000F000)
+    served.publish()
+    assert (await plain.read())["method"] == "mining.notify"
+    announcement, notify = await rolling.read(), await rolling.read()
+    assert (announcement["method"], announcement["params"]) == ("mining.set_version_mask", ["0000f000"])
+    assert notify["method"] == "mining.notify"
