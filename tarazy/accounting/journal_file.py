@@ -235,6 +235,11 @@ class JournalReader:
             records = map(ShareRecord._make, SHARE.iter_unpack(segment.shares))
             yield from enumerate(records, segment.first_sequence)
 
+    def backwards(self) -> Iterator[bytes]:
+        """The shares of each commit as they are stored, the newest commit first."""
+        for (shares,) in self._connection.execute("SELECT shares FROM segment ORDER BY first_sequence DESC"):
+            yield shares
+
     def names(self, numbers: Iterable[int]) -> dict[int, NameRecord]:
         """The names of these numbers, as far as there are any."""
         rows = self._connection.execute(_NAMES, (json.dumps(list(numbers)),))

@@ -23,6 +23,8 @@ class GatewayFacts:
     connections: int = 0
     ready_connections: int = 0
     """Connections that have an admitted account and receive jobs."""
+    devices: Mapping[str, int] = field(default_factory=dict)
+    """These by the kind of device they say they are, from a closed set."""
     refusals: Mapping[str, int] = field(default_factory=dict)
     """Refused admissions by reason code."""
     limit_hits: Mapping[str, int] = field(default_factory=dict)

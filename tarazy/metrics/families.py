@@ -37,6 +37,7 @@ def gateway(facts: GatewayFacts) -> Iterator[Metric]:
     yield _counters("share_difficulty", "Difficulty of judged shares, by result.", "result", facts.difficulty)
     yield _gauge("connections", "Open Stratum connections.", facts.connections)
     yield _gauge("ready_connections", "Stratum connections that receive jobs.", facts.ready_connections)
+    yield _gauges("devices", "Connections that receive jobs, by kind of device.", "device", facts.devices)
     yield _counters("refusals", "Refused admissions, by reason code.", "reason", facts.refusals)
     yield _counters("limit_hits", "Limits that peers reached, by limit.", "reason", facts.limit_hits)
     yield _gauge("hashrate_hashes_per_second", "Hash rate estimated from accepted work.", facts.hashrate)

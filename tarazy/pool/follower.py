@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import structlog
 from twisted.internet.defer import Deferred
@@ -92,6 +92,22 @@ class TemplateFollower:
             if _content(made) == _content(job):
                 return template
         return None
+
+    def kept(self) -> list[tuple[Job, Template]]:
+        """The templates on the present previous block, each with its job, the newest first."""
+        newest_first = reversed(self._kept.values())
+        return [(job, template) for _, job, template in newest_first if job.previous_block_hash == self._previous]
+
+    def take_over(self, kept: Iterable[tuple[Job, Template]]) -> None:
+        """Before the start: keep what an earlier process gave by `kept`, for blocks on its jobs."""
+        for job, template in reversed(list(kept)):
+            self._previous = job.previous_block_hash
+            self._keep(job, template)
+
+    def roll(self, mask: int) -> None:
+        """Let miners roll other version bits, in jobs to come; makes one at once."""
+        self._mining = replace(self._mining, mask=mask)
+        self.wake()
 
     def wake(self) -> None:
         """Ask for a template now, or again right after the call that is running."""

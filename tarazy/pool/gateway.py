@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal import Journal
@@ -23,6 +24,7 @@ from tarazy.pool.certificates import Certificates
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.follower import Mining, TemplateFollower
+from tarazy.pool.handover import Left, load, save, session_secret
 from tarazy.pool.templates import address_script, serialize_block
 from tarazy.stratum.board import StratumRules
 from tarazy.stratum.difficulty import exponent_of
@@ -98,6 +100,8 @@ class Gateway:
         sockets: Sequence[socket.socket],
     ) -> None:
         """`sockets`: bound, one for each of the listeners in the settings, and the gateway's own from here on."""
+        self._reactor = reactor
+        self._settings = settings
         self.admissions = admissions
         self.chain = chain
         self.job: Job | None = None
@@ -135,25 +139,63 @@ class Gateway:
             self._found,
             numbers,
         )
+        self.server.board.extranonces.secret = session_secret(settings.journal_path.with_suffix(".secret"))
+        self._listening = False
+        self._handover = settings.journal_path.with_suffix(".handover")
         self._first_job: Deferred[None] = Deferred()
 
     async def start(self) -> None:
         """Listen as soon as there is work to hand out."""
         self.certificates.start()
+        await self._take_over()
         self._found.start()
         self.blocks.start()
         self.follower.start()
         await self._first_job
         self.admissions.on_change(self.server.reconsider)
         self.port = self.server.start()
+        self._listening = True
+        self._handover.unlink(missing_ok=True)
 
     async def stop(self) -> None:
-        """End the connections, commit what waits, leave the chain."""
+        """End the connections, commit what waits, leave the chain, and to the next process what it can resume."""
         self.follower.stop()
         self.server.stop()
         await self.certificates.stop()
+        connections = self.server.hand_over()
         await self.journal.close()
         self.blocks.stop()
+        if self._listening:  # else what the process before left is still waiting for one that does
+            try:
+                save(self._handover, connections, self.follower.kept())
+            except OSError as error:
+                _log.error("handover_not_written", reason=str(error))
+
+    def change_version_mask(self, mask: int) -> None:
+        """Let miners roll other version bits. Raises ValueError if the present job's version has a bit inside."""
+        self.server.change_version_mask(mask)
+        self.follower.roll(mask)
+
+    async def _take_over(self) -> None:
+        """Go on where the last process ended, or, if it left nothing, at least give its miners their extranonce1."""
+        settings = self._settings
+        try:
+            left: Left | None = await deferToThreadPool(
+                self._reactor,
+                self._reactor.getThreadPool(),
+                load,
+                self._handover,
+                settings.journal_path,
+                settings.gateway,
+            )
+            if left is not None:
+                connections = self.server.take_over(left.connections, left.jobs, left.judged)
+                self.follower.take_over(left.kept)
+                _log.info("connections_resumable", connections=connections)
+                return
+        except Exception as error:  # whatever is wrong with the file, the pool must start
+            _log.error("handover_not_read", reason=repr(error))
+        self.server.trust_earlier()
 
     def _publish(self, job: Job) -> None:
         self.server.publish(job)

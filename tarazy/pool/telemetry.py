@@ -87,6 +87,7 @@ class Telemetry:
             connections=counters.connections,
             ready_connections=counters.ready,
             limit_hits={str(hit): count for hit, count in counters.hits.items()},
+            devices=dict(counters.devices),
             refusals={**dict.fromkeys(map(str, Reason), 0), **counters.refused},
             hashrate=self._hashrate,
         )

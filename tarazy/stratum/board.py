@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tarazy.stratum.addresses import Addresses
+from tarazy.stratum.agents import DEVICES, OTHER_DEVICE
 from tarazy.stratum.difficulty import exponent_below
+from tarazy.stratum.extranonces import Extranonces
 from tarazy.stratum.job import Job
 from tarazy.stratum.limits import Hit, Limits
 from tarazy.stratum.ports import Admission, Blocks, Gate, Journal, Talker
@@ -48,6 +50,8 @@ class Counters:
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     weight: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accepted", *REASONS), 0))
     """Weight of the judged shares by result."""
+    devices: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*DEVICES.values(), OTHER_DEVICE), 0))
+    """Ready connections, now, by the kind of device they say they are."""
     refused: dict[str, int] = field(default_factory=dict)
     """Refused admissions by their first reason."""
     hits: dict[Hit, int] = field(default_factory=lambda: dict.fromkeys(Hit, 0))
@@ -62,6 +66,11 @@ class StratumRules(DifficultyRules):
     """First byte of every extranonce1."""
     version_mask: int
     limits: Limits = field(default_factory=Limits)
+
+
+def _require_outside(mask: int, job: Job) -> None:
+    if job.version & mask:
+        raise ValueError(f"job version {job.version:08x} has bits inside the mask {mask:08x}")
 
 
 def _asleep() -> None:
@@ -97,10 +106,11 @@ class Board:
         """Sessions that have something to send, outside of a call to them."""
         self.hurried: set[Talker] = set()
         """Sessions whose change of difficulty should not wait for the next job."""
-        self.extranonces: set[bytes] = set()
-        """Every extranonce1 that a living connection has."""
+        self.extranonces = Extranonces(rules.gateway, journal.open_connection)
         self.wake: Callable[[], None] = _asleep
         """Called when `talkative` is no longer empty."""
+        self.previous_block_hash: bytes | None = None
+        """That of the jobs of the present generation."""
         self.job_id: str | None = None
         """The job of the moment, as miners know it."""
         self._numbers = numbers
@@ -114,12 +124,17 @@ class Board:
 
         Raises ValueError if its version has a bit inside the mask: miners differ in what they do with it.
         """
-        if job.version & self.rules.version_mask:
-            raise ValueError(f"job version {job.version:08x} has bits inside the mask {self.rules.version_mask:08x}")
-        if self._job is None or job.clean or job.previous_block_hash != self._job.previous_block_hash:
+        _require_outside(self.rules.version_mask, job)
+        if job.previous_block_hash != self.previous_block_hash:
             self.generation += 1
+            self.previous_block_hash = job.previous_block_hash
         self.limits.ceiling = exponent_below(job.target)
         self._install(job, now + JOB_LIFE)
+
+    def go_on(self, previous_block_hash: bytes | None, generation: int) -> None:
+        """Take over from an earlier process, before the first job: jobs on this block are of that generation."""
+        self.previous_block_hash = previous_block_hash
+        self.generation = generation
 
     def reissue(self) -> bool:
         """Give the present job, if there is one, a new number: for those that cannot wait for the next."""
@@ -127,6 +142,15 @@ class Board:
             return False
         self._install(replace(self._job, number=self._numbers(), clean=False), self._expires)
         return True
+
+    def change_version_mask(self, mask: int) -> None:
+        """Let miners roll other version bits from now on; sessions announce it with their next job.
+
+        Raises ValueError if the present job's version has a bit inside.
+        """
+        if self._job is not None:
+            _require_outside(mask, self._job)
+        self.rules = replace(self.rules, version_mask=mask)
 
     def _install(self, job: Job, expires: float) -> None:
         self._job = job

@@ -113,8 +113,12 @@ def encode_error(ident: Any, code: int, text: str) -> bytes:
 
 def error_tail(code: int, text: str) -> bytes:
     """The end of a refusal, behind `answer_head`."""
-    printable = "".join(c if " " <= c <= "~" else "?" for c in text[:LONGEST_ERROR])
-    return b',"result":null,"error":[%d,%b,null]}\n' % (code, orjson.dumps(printable))
+    return b',"result":null,"error":[%d,%b,null]}\n' % (code, orjson.dumps(one_line(text)))
+
+
+def one_line(text: str) -> str:
+    """A text as it may be shown to a miner's owner: printable ASCII, cut."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:LONGEST_ERROR])
 
 
 def encode_request(ident: Any, method: str, params: list[Any]) -> bytes:

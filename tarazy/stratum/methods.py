@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from tarazy.stratum import codec, wishes
+from tarazy.stratum.agents import agent_of
 from tarazy.stratum.codec import RefusalError
 from tarazy.stratum.difficulty import exponent_at_least, exponent_of
 from tarazy.stratum.limits import Hit
 from tarazy.stratum.login import canonical_login
 from tarazy.stratum.ports import NotReadyError
-from tarazy.stratum.state import State
+from tarazy.stratum.state import EXTRANONCE2_SIZE, State
 
-EXTRANONCE2_SIZE = 8
 NAMES = 1024
 """Names on one connection; farm proxies have hundreds."""
 EXTENSIONS = 64
@@ -37,35 +37,33 @@ def configure(session: State, params: list[Any], now: float) -> dict[str, Any]:
             raise _bad_params("extensions are strings")
         result[extension] = False
         if extension == "version-rolling":
-            mask = session.board.rules.version_mask & wishes.version_mask(options)
-            session.assignments.roll(mask)
+            mask = session.offer_mask(wishes.version_mask(options))
             if mask:
                 result.update({"version-rolling": True, "version-rolling.mask": f"{mask:08x}"})
         elif extension == "minimum-difficulty":
             value = wishes.difficulty_wish(options.get("minimum-difficulty.value"))
             result[extension] = value is not None and session.assignments.vardiff.raise_floor(exponent_at_least(value))
+        elif extension == "subscribe-extranonce":
+            result[extension] = session.extranonce_changes = True
         elif extension == "info":
             result[extension] = True
     return result
 
 
 def subscribe(session: State, params: list[Any], now: float) -> list[Any]:
-    """The extranonce; asked again, the same answer."""
-    extranonce1 = _opened(session)
-    session.subscribed = True
-    subscription = session.subscription
+    """The extranonce, and the id that brings it back after a break; asked again, the same answer."""
+    if not session.subscribed:
+        agent, session_id, *_ = [*params, None, None]
+        try:
+            session.subscribe(agent_of(agent), session_id, now)
+        except NotReadyError:
+            raise RefusalError(codec.OTHER, "not-ready: the pool cannot store shares now") from None
+    subscription = session.board.extranonces.session_id(session.extranonce1)
     return [
         [["mining.set_difficulty", subscription], ["mining.notify", subscription]],
-        extranonce1.hex(),
+        session.extranonce1.hex(),
         EXTRANONCE2_SIZE,
     ]
-
-
-def _opened(session: State) -> bytes:
-    try:
-        return session.open()
-    except NotReadyError:
-        raise RefusalError(codec.OTHER, "not-ready: the pool cannot store shares now") from None
 
 
 def authorize(session: State, params: list[Any], now: float) -> bool:
@@ -83,7 +81,6 @@ def authorize(session: State, params: list[Any], now: float) -> bool:
     admission = session.board.gate.admit(login, password, session.peer)
     if not admission.admitted:
         raise session.refused(admission, now)
-    _opened(session)
     session.admit(login, password, admission, now)
     options = wishes.password_options(password)
     if options.minimum is not None:
@@ -121,8 +118,14 @@ def multi_version(session: State, params: list[Any], now: float) -> bool:
     return True
 
 
-def not_supported(session: State, params: list[Any], now: float) -> None:
-    """Known, and not done here: a full get_transactions is megabytes, and an extranonce never changes."""
+def extranonce_subscribe(session: State, params: list[Any], now: float) -> bool:
+    """From now on the miner takes mining.set_extranonce."""
+    session.extranonce_changes = True
+    return True
+
+
+def get_transactions(session: State, params: list[Any], now: float) -> None:
+    """Known, and not done here: a full answer is megabytes."""
     raise RefusalError(codec.OTHER, "not-supported")
 
 
@@ -132,8 +135,8 @@ METHODS: dict[str, Callable[[State, list[Any], float], object]] = {
     "mining.authorize": authorize,
     "mining.suggest_difficulty": suggest_difficulty,
     "mining.suggest_target": suggest_target,
-    "mining.extranonce.subscribe": not_supported,
-    "mining.get_transactions": not_supported,
+    "mining.extranonce.subscribe": extranonce_subscribe,
+    "mining.get_transactions": get_transactions,
     "mining.ping": ping,
     "mining.multi_version": multi_version,
 }

@@ -7,14 +7,15 @@ import resource
 import socket
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from itertools import cycle
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import structlog
 
+from tarazy.stratum import handover
 from tarazy.stratum.board import Board, Counters, StratumRules
 from tarazy.stratum.entrance import Entrance, address_of
 from tarazy.stratum.fanout import Fanout
@@ -267,6 +268,13 @@ class StratumServer:
         if withdrawn:
             self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, self._look_at, withdrawn)
 
+    def change_version_mask(self, mask: int) -> None:
+        """Let miners roll other version bits, from the next job on; ValueError as `Board.change_version_mask`."""
+        self.board.change_version_mask(mask)
+        for connections in self._slices:
+            for connection in connections:
+                connection.session.mask_changed()
+
     def stop(self) -> None:
         """Stop listening and close all connections; what is written already is still sent."""
         if self._timer is not None:
@@ -284,6 +292,26 @@ class StratumServer:
         for connections in self._slices:
             for connection in tuple(connections):
                 connection.leave()
+
+    def take_over(
+        self, plain: dict[str, Any], jobs: Mapping[int, Job], judged: Mapping[tuple[bytes, int], set[bytes]]
+    ) -> int:
+        """Before the first job: go on from what `hand_over` gave, as `handover.unpack`; its result and errors."""
+        now = self.loop.time()
+        self.board.utc_offset = time.time() - now
+        return handover.unpack(self.board, plain, jobs, judged, now)
+
+    def trust_earlier(self) -> None:
+        """In place of `take_over`, when there is nothing: ids of an earlier process still bring their extranonce1."""
+        self.board.extranonces.trust_earlier(self.loop.time())
+
+    def hand_over(self) -> dict[str, Any]:
+        """After `stop`: what the next process needs to resume every connection (`handover`)."""
+        now = self.loop.time()
+        for connections in self._slices:
+            for connection in connections:
+                connection.session.close(now)
+        return handover.pack(self.board, now)
 
     # What connections and timers call.
 
@@ -337,6 +365,7 @@ class StratumServer:
         now = self.loop.time()
         self._timer = self.loop.call_later(1.0, self._tick)
         self.board.utc_offset = time.time() - now
+        self.board.extranonces.expire(now)
         if self._fanout.busy:
             return
         self._look_at(list(self._unready))

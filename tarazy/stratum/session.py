@@ -13,6 +13,7 @@ from math import inf
 from typing import Any
 
 from tarazy.stratum import codec
+from tarazy.stratum.agents import device_of
 from tarazy.stratum.board import Board
 from tarazy.stratum.codec import RefusalError
 from tarazy.stratum.conduct import Step
@@ -212,7 +213,9 @@ class Session(State):
         self._longest = self._limits.line_bytes
         self._close_at = None
         self._release(inf)
-        self.board.counters.ready += 1
+        counters = self.board.counters
+        counters.ready += 1
+        counters.devices[device_of(self.agent)] += 1
         self.assignments.vardiff.begin(self.board.recall(next(iter(self.names)), now), now)
         self.send_job(now)
 

@@ -5,24 +5,24 @@ Answers leave in the order of the requests, also when one of them waits for the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from tarazy.stratum import codec
+from tarazy.stratum.agents import device_of, shows_messages
 from tarazy.stratum.assignments import Assignments
 from tarazy.stratum.board import Board
 from tarazy.stratum.codec import RefusalError
 from tarazy.stratum.conduct import Conduct
 from tarazy.stratum.limits import Hit
-from tarazy.stratum.ports import Admission, NameRecord, NotReadyError, Peer
+from tarazy.stratum.login import split_login
+from tarazy.stratum.ports import Admission, NameRecord, Peer
 
 SECONDS_AFTER_REFUSAL = 5.0
 """Long enough for the reason to be read, and to slow the next attempt."""
 SECONDS_AFTER_WITHDRAWAL = 0.5
-NUMBERS_TRIED = 1024
-"""Connection numbers passed over because a connection that lived through all of them still has the same one."""
 OWN_JOB_PAUSE = 10.0
 """Seconds between jobs that a connection gets only because its difficulty changes."""
+EXTRANONCE2_SIZE = 8
 NOT_ASKED = "authorize a login first"
 
 _NOT_DURABLE = codec.error_tail(codec.OTHER, "not-ready: the share could not be stored, send it again later")
@@ -35,10 +35,12 @@ def unheld() -> None:
 class Name:
     """An admitted name of a connection; `refusal` is the reason once the admission was withdrawn."""
 
-    __slots__ = ("number", "party", "password", "refusal", "site")
+    __slots__ = ("login", "number", "party", "password", "refusal", "site")
 
-    def __init__(self, number: int, password: str, party: str, site: str) -> None:
-        self.number = number
+    def __init__(self, login: str, password: str, party: str, site: str) -> None:
+        self.login = login
+        self.number = 0
+        """The journal's, once there is an extranonce1."""
         self.password = password
         self.party = party
         self.site = site
@@ -49,26 +51,30 @@ class State:
     """One connection. Times are the reactor's, in seconds."""
 
     __slots__ = (
+        "_changed",
         "_close_at",
+        "_earlier_extranonces",
+        "_earlier_numbers",
         "_job_at",
-        "_number",
+        "_next_extranonce1",
+        "_offered_mask",
         "_out",
         "_own_job_at",
         "_refusals",
         "admitted",
+        "agent",
         "assignments",
         "board",
         "closed",
         "conduct",
         "ended",
-        "extranonce1",
+        "extranonce_changes",
         "flush",
         "names",
         "peer",
         "ready",
         "refusal",
         "subscribed",
-        "subscription",
         "talking",
         "waiting",
     )
@@ -84,18 +90,26 @@ class State:
         self.admitted = 0
         """How many of the names are admitted now."""
         self.subscribed = False
-        self.subscription = ""
+        self.agent = ""
+        self.extranonce_changes = False
+        """Whether the miner takes mining.set_extranonce (C-042)."""
         self.ready = False
         self.ended = False
         """Send `output`, then close."""
         self.closed = False
         self.talking = False
         """On the board's list of those that have something to send."""
-        self.extranonce1 = b""
         self.refusal = NOT_ASKED
         self.waiting: list[Commit | Delayed | bytes] = []
         """Answers in order, from the first one on that waits for the disk, or for its time."""
-        self._number = -1
+        self._changed = False
+        """There is something to announce directly before the next job."""
+        self._offered_mask = 0
+        """Version bits that the miner wants to roll, and the pool let it."""
+        self._next_extranonce1 = b""
+        self._earlier_extranonces: frozenset[bytes] = frozenset()
+        self._earlier_numbers: dict[tuple[bytes, int], int] = {}
+        """Numbers of names for work under an earlier extranonce1, by their present number."""
         self._out: list[bytes] = []
         self._own_job_at = now
         self._job_at = now
@@ -113,12 +127,12 @@ class State:
         return data
 
     def send_job(self, now: float) -> None:
-        """Hand out the board's job."""
-        if self.admitted:
-            job = self.assignments.next(now)
-            if job:
-                self._job_at = now
-                self._out.append(job)
+        """Hand out the board's job to a connection that is ready."""
+        if self.ready and self.admitted and self.assignments.due():
+            if self._changed:
+                self._announce_changes(now)
+            self._job_at = now
+            self._out.append(self.assignments.next(now))
 
     def reconsider(self, now: float) -> bool:
         """Ask the gate about every name again. True if none is left, and the connection will end."""
@@ -137,46 +151,129 @@ class State:
         return True
 
     def close(self, now: float) -> None:
-        """The socket is gone. Shares that were handed to the journal stay valid."""
+        """The socket is gone. Shares that were handed to the journal stay valid; the connection may be resumed."""
+        if self.closed:
+            return
         self.closed = self.ended = True
-        if self.ready:
-            self.board.remember(next(iter(self.names)), self.assignments.vardiff.exponent, now)
-            self.board.counters.ready -= 1
-        self.board.hurried.discard(self)
-        self.board.extranonces.discard(self.extranonce1)
-
-    def open(self) -> bytes:
-        """The connection's extranonce1; its number is taken when first needed. Raises NotReadyError."""
-        if self._number < 0:
-            self._number, self.extranonce1 = self._free_number()
-            self.board.extranonces.add(self.extranonce1)
-            self.subscription = os.urandom(16).hex()
-        return self.extranonce1
-
-    def _free_number(self) -> tuple[int, bytes]:
-        """A number that no living connection has: they come round after 2**24 (C-038)."""
         board = self.board
-        for _ in range(NUMBERS_TRIED):
-            number = board.journal.open_connection()
-            extranonce1 = bytes([board.rules.gateway]) + (number & 0xFFFFFF).to_bytes(3, "big")
-            if extranonce1 not in board.extranonces:
-                return number, extranonce1
-        raise NotReadyError
+        if self.ready:
+            board.remember(next(iter(self.names)), self.assignments.vardiff.exponent, now)
+            board.counters.ready -= 1
+            board.counters.devices[device_of(self.agent)] -= 1
+        board.hurried.discard(self)
+        parked = self.assignments.park(now)
+        for extranonce1 in (self.extranonce1, self._next_extranonce1, *self._earlier_extranonces):
+            board.extranonces.release(extranonce1)
+        if parked is not None:
+            board.extranonces.park(parked)
+
+    # The extranonce.
+
+    @property
+    def extranonce1(self) -> bytes:
+        """The present one; empty before subscribe."""
+        return self.assignments.extranonce1
+
+    def subscribe(self, agent: str, session_id: object, now: float) -> None:
+        """Take an extranonce1, that of an earlier connection if `session_id` brings it back. Raises NotReadyError."""
+        extranonces = self.board.extranonces
+        parked = extranonces.resume(session_id, now)
+        if parked is None:
+            self.assignments.extranonce1 = extranonces.take()
+        else:
+            self.assignments.resume(parked)
+        self.subscribed = True
+        self.agent = agent
+        self._record_names(now)
+
+    def renumber(self) -> bool:
+        """Have another extranonce1 from the next job on, which is hurried (C-041).
+
+        False if the miner did not ask to be told (C-042). Raises NotReadyError when none can be had.
+        """
+        if not (self.ready and self.extranonce_changes):
+            return False
+        if not self._next_extranonce1:
+            self._next_extranonce1 = self.board.extranonces.take()
+        self._changed = True
+        self.board.hurried.add(self)
+        return True
+
+    def _announce_changes(self, now: float) -> None:
+        """Say what holds from the next job on: extranonce1, version mask."""
+        self._changed = False
+        assignments = self.assignments
+        mask = self._offered_mask & self.board.rules.version_mask
+        if self._offered_mask and assignments.roll(mask):
+            self._out.append(codec.encode_request(None, "mining.set_version_mask", [f"{mask:08x}"]))
+        if self._next_extranonce1:
+            former = {*self._earlier_extranonces, self.extranonce1}
+            self._earlier_extranonces = assignments.renumber(self._next_extranonce1)
+            for extranonce1 in former - self._earlier_extranonces:
+                self.board.extranonces.release(extranonce1)
+            self._next_extranonce1 = b""
+            self._earlier_numbers = {}
+            self._record_names(now)
+            announced = [self.extranonce1.hex(), EXTRANONCE2_SIZE]
+            self._out.append(codec.encode_request(None, "mining.set_extranonce", announced))
+
+    # Version rolling.
+
+    def offer_mask(self, offered: int) -> int:
+        """Let the miner roll those of the offered bits that the pool has free; these (C-067)."""
+        mask = offered & self.board.rules.version_mask
+        self._offered_mask = offered if mask else 0
+        self.assignments.roll(mask)
+        return mask
+
+    def mask_changed(self) -> None:
+        """The board's mask is another: tell the miner, if it rolls versions, with its next job (C-074)."""
+        self._changed = True
+
+    def farewell(self, text: str) -> None:
+        """Ask a ready miner to come back to this same host, and show it why if it can. Who calls closes, in time."""
+        if self.ready and not self.ended:
+            if shows_messages(self.agent):
+                self._out.append(codec.encode_request(None, "client.show_message", [codec.one_line(text)]))
+            self._out.append(codec.encode_request(None, "client.reconnect", []))
+
+    # Names.
 
     def admit(self, login: str, password: str, admission: Admission, now: float) -> None:
         """Enter an admitted name."""
         known = self.names.get(login)
         if known is None or known.refusal is not None:
             self.admitted += 1
-        extranonce1 = self.open()
-        party, site = admission.party, admission.site
-        at_us = self.board.unix_us(now)
-        account, worker = admission.account, admission.worker
-        record = NameRecord(self._number, extranonce1, account, worker, party, site, at_us)
-        self.names[login] = Name(self.board.journal.name(record), password, party, site)
+        name = self.names[login] = Name(login, password, admission.party, admission.site)
+        if self.subscribed:
+            name.number = self._record(name, self.extranonce1, now)
         self._refusals = 0
         if self.ready:
             self._close_at = None
+
+    def number(self, name: Name | None, extranonce1: bytes, now: float) -> int:
+        """The journal's number for work of a name under an extranonce1; of the first name where there is none."""
+        if name is None:
+            name = next(iter(self.names.values()))
+        if extranonce1 == self.extranonce1:
+            return name.number
+        key = extranonce1, name.number
+        number = self._earlier_numbers.get(key)
+        if number is None:
+            number = self._earlier_numbers[key] = self._record(name, extranonce1, now)
+        return number
+
+    def _record_names(self, now: float) -> None:
+        for name in self.names.values():
+            name.number = self._record(name, self.extranonce1, now)
+
+    def _record(self, name: Name, extranonce1: bytes, now: float) -> int:
+        """Enter a name with the extranonce1 of its work, by which each share can be computed again."""
+        connection = int.from_bytes(extranonce1[1:], "big")
+        at_us = self.board.unix_us(now)
+        return self.board.journal.name(
+            NameRecord(connection, extranonce1, *split_login(name.login), name.party, name.site, at_us)
+        )
 
     def refused(self, admission: Admission, now: float) -> RefusalError:
         """The answer to a name that is not admitted; ends the connection soon if it has no other.
@@ -205,11 +302,6 @@ class State:
         if not self.ended:
             self.board.hit(hit)
         self.ended = True
-
-    @property
-    def first_name(self) -> Name:
-        """The name the connection became ready with."""
-        return next(iter(self.names.values()))
 
     def count_share(self, exponent: int, now: float) -> None:
         """Tell vardiff of an accepted share."""

@@ -41,11 +41,12 @@ def submit(session: State, ident: Any, params: Any, now: float) -> None:
     fault = None if name is not None and name.refusal is None else _UNAUTHORIZED
     if session.conduct.floods(now):
         fault = fault or Verdict.RATE_LIMITED
-    number = session.first_name.number if name is None else name.number
+    extranonce1 = assignments.extranonce1_of(work)
+    number = session.number(name, extranonce1, now)
     seen = assignments.seen(work)
     record, header, found, keep = judge(
         work,
-        session.extranonce1,
+        extranonce1,
         fields,
         assignments.mask(work, fields),
         seen,
@@ -55,7 +56,7 @@ def submit(session: State, ident: Any, params: Any, now: float) -> None:
         fault,
     )
     if found:
-        _report_block(session, work, record, header)
+        _report_block(session, work, extranonce1, record, header)
     if record.verdict == 0:
         commit = Commit(session, codec.answer_head(ident), work.weight, seen, (fields, header))
         session.waiting.append(commit)
@@ -94,9 +95,9 @@ def _shape(session: State, params: Any) -> tuple[str, str, bytes]:
     raise _rejection(session, codec.OTHER, "bad-params", cure)
 
 
-def _report_block(session: State, work: Work, record: ShareRecord, header: bytes) -> None:
+def _report_block(session: State, work: Work, extranonce1: bytes, record: ShareRecord, header: bytes) -> None:
     """Hand over a block before anything else happens (invariant 5)."""
-    coinbase = work.coinb1 + session.extranonce1 + record.extranonce2 + work.job.coinbase_end
+    coinbase = work.coinb1 + extranonce1 + record.extranonce2 + work.job.coinbase_end
     session.board.blocks.found(header, coinbase, work.job)
 
 

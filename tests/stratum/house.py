@@ -133,10 +133,12 @@ class Blocks:
 class Pool:
     """A board with its neighbours, and a clock that is set by hand."""
 
-    def __init__(self, rules: StratumRules = RULES, slow: bool = False, work: bool = True) -> None:
+    def __init__(
+        self, rules: StratumRules = RULES, slow: bool = False, work: bool = True, start: int = int(NOW)
+    ) -> None:
         self.now = NOW
         self.gate, self.journal, self.blocks = Gate(), Journal(slow), Blocks()
-        self.numbers = JobNumbers(int(NOW))
+        self.numbers = JobNumbers(start)
         self.board = Board(rules, self.gate, self.journal, self.blocks, self.numbers)
         self.clients: list[Client] = []
         if work:
