@@ -21,6 +21,7 @@ from tarazy.pool.blocks import BlockStore, FoundBlock
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.follower import Mining, TemplateFollower
+from tarazy.pool.proposals import Proposals
 from tarazy.pool.templates import address_script, serialize_block
 from tarazy.stratum.board import StratumRules
 from tarazy.stratum.difficulty import exponent_of
@@ -29,6 +30,8 @@ from tarazy.stratum.server import StratumServer
 
 _RECORDED_SECONDS = 1.0
 """A block's share is given to the journal in the same turn as the block; by now it was, or never is."""
+_RESUME_SECONDS = 5.0
+"""Between attempts to have the port back that was given up for want of work."""
 
 _log = structlog.get_logger()
 
@@ -92,6 +95,8 @@ class Gateway:
         chain: Chain,
         admissions: Admissions,
     ) -> None:
+        self._reactor = reactor
+        self._dry = False
         self.admissions = admissions
         self.chain = chain
         self.job: Job | None = None
@@ -104,7 +109,7 @@ class Gateway:
         numbers = JobNumbers(max(int(time.time()), (file.last_job() >> 32) + 1))
         entered = file.blocks()
         self.journal = Journal(file, loop.call_soon_threadsafe, lambda healthy, _: self.server.hand_out(healthy))
-        payout_script = address_script(settings.pool.payout_address)
+        payout_script = address_script(settings.pool.payout_address, settings.chain.address_chain)
         self.blocks = BlockStore(settings.data / "blocks", chain, reactor, payout_script, _log_state)
         mask = int(settings.stratum.version_mask, 16)
         self.follower = TemplateFollower(
@@ -114,7 +119,9 @@ class Gateway:
             Mining(payout_script, settings.pool.coinbase_tag.encode(), mask),
             refresh=settings.stratum.job_refresh_seconds,
             publish=self._publish,
+            on_dry=self._go_dry,
         )
+        self.proposals = Proposals(chain)
         self._found = FoundBlocks(self.blocks, self.follower, self.journal, entered, reactor)
         self.server = StratumServer(
             loop,
@@ -149,8 +156,27 @@ class Gateway:
         self.job_at = datetime.now(UTC)
         first = self.job is None
         self.job = job
+        if (template := self.follower.template_behind(job)) is not None:
+            self.proposals.offer(job, template)
         if first:
             self._first_job.callback(None)
+
+    def _go_dry(self, dry: bool) -> None:
+        """Send the miners to their other pools while there is nothing to mine on, and take them again (C-103)."""
+        self._dry = dry
+        if dry:
+            self.server.suspend()
+        else:
+            self._resume()
+
+    def _resume(self) -> None:
+        if self._dry:
+            return
+        try:
+            self.server.resume()
+        except OSError as error:
+            _log.error("stratum_port_taken", port=self.port, reason=str(error), again_in=_RESUME_SECONDS)
+            self._reactor.callLater(_RESUME_SECONDS, self._resume)
 
 
 def stratum_rules(gateway: int, settings: StratumSettings) -> StratumRules:

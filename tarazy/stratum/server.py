@@ -168,6 +168,7 @@ class StratumServer:
         self._address = (host, port)
         self._listener: asyncio.Server | None = None
         self._stopped = False
+        self._suspended = False
         self._limit = 0
         self._unready: set[_Connection] = set()
         self._slices: list[set[_Connection]] = [set() for _ in range(SLICES)]
@@ -188,6 +189,7 @@ class StratumServer:
         self._listening = self.loop.create_task(self._listen(bound))
         self._tick()
         port: int = bound.getsockname()[1]
+        self._address = self._address[0], port
         return port
 
     async def _listen(self, listening: socket.socket) -> None:
@@ -221,18 +223,30 @@ class StratumServer:
         if withdrawn:
             self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, self._look_at, withdrawn)
 
+    def suspend(self) -> None:
+        """Stop listening and close all connections until `resume`: there is no work (C-103)."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            self._suspended = True
+        for connections in (self._unready, *self._slices):
+            for connection in tuple(connections):
+                connection.session.ended = True
+                connection.flush()
+
+    def resume(self) -> None:
+        """Listen again, on the same port. Raises OSError if it was taken meanwhile."""
+        if self._suspended and not self._stopped:
+            self._listening = self.loop.create_task(self._listen(_bound_socket(*self._address)))
+            self._suspended = False
+
     def stop(self) -> None:
         """Stop listening and close all connections; what is written already is still sent."""
         if self._timer is not None:
             self._timer.cancel()
         self._stopped = True
         self._limit = 0
-        if self._listener is not None:
-            self._listener.close()
-        for connections in (self._unready, *self._slices):
-            for connection in tuple(connections):
-                connection.session.ended = True
-                connection.flush()
+        self.suspend()
 
     # What connections and timers call.
 
