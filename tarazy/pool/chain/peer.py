@@ -20,12 +20,14 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from tarazy.config.settings import LogSettings
 from tarazy.pool.chain.assembly import REGTEST_TARGET, build_block
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.engine import UNDECODABLE
 from tarazy.pool.chain.interface import SubmitVerdict, Template
 from tarazy.pool.chain.pending import TransactionRefusedError
 from tarazy.pool.chain.transactions import block_hash
+from tarazy.pool.log import configure_logging
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.stratum.difficulty import exponent_of
 from tarazy.stratum.job import double_sha256
@@ -360,12 +362,13 @@ def run_node(directory: Path, port: int, block_difficulty: float) -> None:
     """Be a node for development on loopback until SIGTERM or SIGINT; prints its port as a line of JSON."""
     from tarazy.pool.reactor import install_reactor
 
+    configure_logging(LogSettings())
     reactor: Any
     reactor, _ = install_reactor()
 
     async def start() -> None:
         chain = await EmbeddedChain.open(reactor, directory, exponent_of(block_difficulty))
-        reactor.addSystemEventTrigger("during", "shutdown", chain.close)
+        reactor.addSystemEventTrigger("before", "shutdown", chain.close)
         entrance = PeerEntrance(chain, reactor, port, strict=True)
         print(orjson.dumps({"port": entrance.port}).decode(), flush=True)  # noqa: T201 - for who started it
 
