@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from tarazy.pool.chain.bitcoind import rpc as rpc_module
 from tarazy.pool.chain.bitcoind.credentials import Credentials
@@ -87,6 +88,11 @@ async def test_the_cookie_of_a_restarted_node_is_read_again(tmp_path: Path) -> N
     node.authorization = "Basic X19jb29raWVfXzpzZWNvbmQ="
     assert await rpc.call("getbestblockhash") == node.tip
     assert node.calls == ["getbestblockhash", "unauthorized", "getbestblockhash"]
+    cookie.write_text("__cookie__:first")
+    node.authorization = "Basic X19jb29raWVfXzpmaXJzdA=="
+    both = [Deferred.fromCoroutine(rpc.call("getbestblockhash")) for _ in range(2)]
+    assert [await each for each in both] == [node.tip] * 2, "refused at the same time, with the cookie of before"
+    cookie.write_text("__cookie__:second")
     node.authorization = "Basic other"
     told = await fault_of(rpc, "getbestblockhash")
     assert told.fault is Fault.UNAUTHORIZED

@@ -136,7 +136,7 @@ class BitcoindChain:
     async def _submit(self, block: bytes) -> Submission:
         body = await deferToThread(lambda: call_body("submitblock", [block.hex()]))
         first: Deferred[Submission] = Deferred()
-        answers: list[Submission] = []
+        answers: dict[int, Submission] = {}
         silent: list[Exception] = []
 
         async def offer(node: Node) -> None:
@@ -148,7 +148,7 @@ class BitcoindChain:
                 return
             log = _log.error if answer.verdict is SubmitVerdict.REJECTED else _log.info
             log("block_offered", node=node.number, verdict=str(answer.verdict), reason=answer.reason)
-            answers.append(answer)
+            answers[node.number] = answer
             if answer.verdict is not SubmitVerdict.REJECTED and not first.called:
                 first.callback(answer)
 
@@ -158,7 +158,7 @@ class BitcoindChain:
             if silent:
                 first.errback(silent[0])
             else:
-                first.callback(best_submission(answers))
+                first.callback(best_submission([answers[number] for number in sorted(answers)]))
 
         offers = DeferredList([Deferred.fromCoroutine(offer(node)) for node in self._nodes], consumeErrors=True)
         offers.addCallback(all_heard)
@@ -172,7 +172,7 @@ class BitcoindChain:
     def _leaderless(self) -> NodeError:
         for node in self._nodes:
             if node.fault is not None:
-                return node.fault
+                return node.fault.anew()
         return NodeError(Fault.BEHIND, "no node has the block that is mined on already")
 
     def _tip_seen(self, node: Node, tip: bytes) -> None:

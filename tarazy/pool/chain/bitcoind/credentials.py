@@ -25,12 +25,11 @@ class Credentials:
             self._header = self._read()
         return self._header
 
-    def renew(self) -> bool:
-        """Read the cookie again, after the node refused it; True if it is another now."""
-        before = self._header
+    def renew(self, refused: str) -> bool:
+        """Read the cookie again, after the node refused the header `refused`; True if it is another now."""
         if self._cookie is not None:
             self._header = self._read()
-        return self._header != before
+        return self._header != refused
 
     def _read(self) -> str:
         assert self._cookie is not None

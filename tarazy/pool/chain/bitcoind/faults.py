@@ -82,6 +82,10 @@ class NodeError(Exception):
         self.fault = fault
         self.words = words
 
+    def anew(self) -> NodeError:
+        """The same, to keep or to raise once more: without the frames it was raised through."""
+        return NodeError(self.fault, self.words)
+
 
 def fault_of_code(code: int) -> Fault:
     """The fault behind an error number of bitcoind's."""

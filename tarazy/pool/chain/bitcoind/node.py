@@ -101,6 +101,7 @@ class Node:
     def lead(self, leads: bool) -> None:
         """Wait for new blocks at this node by long polling, or not any more."""
         if leads:
+            self._polled, self._poll_failures = None, 0
             self._long_poll.start()
         else:
             self._long_poll.stop()
@@ -115,7 +116,7 @@ class Node:
             self._shunned_until = self._reactor.seconds() + BAD_TEMPLATE_SECONDS
         if self.fault is None or self.fault.fault is not error.fault:
             _log.error("node_ill", node=self.number, reason=str(error))
-        self.fault = error
+        self.fault = error.anew()
         self._on_change(self)
 
     async def template(self) -> Template:

@@ -82,8 +82,9 @@ class Rpc:
         return Deferred.fromCoroutine(work).addTimeout(seconds, self._reactor, timed_out)
 
     async def _exchange(self, body: bytes, fresh: bool, method: str, *, want_answer: bool = True) -> tuple[int, bytes]:
+        header = self._credentials.header()
         status, answer = await self._once(body, fresh, method, want_answer)
-        if status == 401 and self._credentials.renew():
+        if status == 401 and self._credentials.renew(header):
             status, answer = await self._once(body, fresh, method, want_answer)
         return status, answer
 
