@@ -7,7 +7,6 @@ import pytest
 from tests.stratum.test_server import Served, in_loop, until
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @in_loop
 async def test_without_work_nobody_is_served_until_there_is_some() -> None:
     """C-103: suspended, all connections are closed and new ones refused; resumed, the same port serves again."""
