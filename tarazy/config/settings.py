@@ -10,6 +10,7 @@ import math
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -66,6 +68,20 @@ def _not_empty(value: tuple[_T, ...]) -> tuple[_T, ...]:
     return value
 
 
+def _node_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme == "http" and parts.hostname and parts.port
+        bare = "@" not in parts.netloc and parts.path in ("", "/") and not parts.query and not parts.fragment
+    except ValueError:
+        usable = bare = False
+    if not usable or not bare:
+        raise ValueError(
+            "must be http://host:port, for example http://127.0.0.1:8332; user and password are keys of their own"
+        )
+    return value.rstrip("/") + "/"
+
+
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 """An IP network; bits beyond its prefix are an error."""
 
@@ -98,6 +114,54 @@ class EmbeddedChainSettings(Section):
     """The chain's own, stricter target: regtest's takes every second hash."""
     peer_port: Port | None = None
     """Loopback port on which the rest of a demo network delivers its blocks; none when absent."""
+
+    @property
+    def address_chain(self) -> str:
+        """The chain whose addresses are used: regtest."""
+        return "regtest"
+
+
+class NodeSettings(Section):
+    """A bitcoind node and who we are to it: its cookie file, or the user and password of its rpcauth."""
+
+    url: Annotated[str, AfterValidator(_node_url)]
+    """http://host:port of its RPC."""
+    cookie: Path | None = None
+    """Its .cookie file; relative to the settings file."""
+    user: str | None = None
+    password: SecretStr | None = None
+    zmq: Annotated[str, Field(pattern=r"^tcp://[^\s/]+:[0-9]{1,5}$")] | None = None
+    """tcp://host:port of its zmqpubhashblock; none when absent."""
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> NodeSettings:
+        by_password = (self.user is not None, self.password is not None)
+        if by_password not in ((False, False), (True, True)) or (self.cookie is None) is not by_password[0]:
+            raise ValueError("give either cookie, or user and password")
+        return self
+
+
+class BitcoindChainSettings(Section):
+    """A chain that bitcoind nodes keep; the first one that is well leads."""
+
+    kind: Literal["bitcoind"]
+    network: Literal["main", "testnet4", "signet", "regtest"]
+    pinned_blocks: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(default=(), max_length=16)
+    """Hashes of blocks, as displayed, that a node's chain must have."""
+    nodes: tuple[NodeSettings, ...]
+
+    @model_validator(mode="after")
+    def _some_different_ones(self) -> BitcoindChainSettings:
+        if not 1 <= len(self.nodes) <= 16:
+            raise ValueError("nodes: give at least one and at most 16")
+        if len({node.url for node in self.nodes}) < len(self.nodes):
+            raise ValueError("nodes: each needs a url of its own")
+        return self
+
+    @property
+    def address_chain(self) -> str:
+        """The chain whose addresses are used: all public test chains write them alike."""
+        return self.network if self.network in ("main", "regtest") else "test"
 
 
 class TlsSettings(Section):
@@ -261,7 +325,7 @@ class Settings(Section):
     """Number of this gateway: the first byte of every extranonce1, unique in the pool."""
     language: Literal["kk", "ru", "en"] = "ru"
     pool: PoolSettings
-    chain: EmbeddedChainSettings
+    chain: Annotated[EmbeddedChainSettings | BitcoindChainSettings, Field(discriminator="kind")]
     stratum: StratumSettings = StratumSettings()
     accreditation: AccreditationSettings
     energy: EnergySettings = EnergySettings()
@@ -269,6 +333,17 @@ class Settings(Section):
     portal: PortalSettings = PortalSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _no_demo_on_main(self) -> Settings:
+        if self.chain.address_chain == "main" and self.accreditation.demo_addresses:
+            raise ValueError("accreditation.demo_addresses: not on the main chain; remove it")
+        return self
+
+    @property
+    def test_chain(self) -> bool:
+        """Whether the chain's coins are worthless."""
+        return self.chain.address_chain != "main"
 
     @property
     def database_url(self) -> str:
@@ -286,14 +361,21 @@ _CURES = {
     "missing": "required key is missing; add it",
     "model_type": "must be a mapping of settings",
     "tuple_type": "must be a list",
+    "union_tag_not_found": "name its kind: `kind: bitcoind`, or `kind: embedded` for a demo",
+    "union_tag_invalid": "its kind is bitcoind, or embedded for a demo",
 }
+_KINDS = ("embedded", "bitcoind")
+_SECRET = "password"  # noqa: S105 - the name of the key
 
 
 def _fault(error: dict[str, Any]) -> str:
-    path = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    place = error["loc"]
+    if place[:1] == ("chain",) and place[1:2] and place[1] in _KINDS:  # the kind is no key of the file
+        place = place[:1] + place[2:]
+    path = ".".join(str(part) for part in place) or "(top level)"
     text = _CURES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     given = error.get("input")
-    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) and _SECRET not in place else ""
     return f"{path}: {text}{shown}"
 
 
@@ -333,4 +415,9 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     law = settings.law.model_copy(update={"directory": absolute(settings.law.directory)})
     listeners = tuple(of_listener(listener) for listener in settings.stratum.listeners)
     stratum = settings.stratum.model_copy(update={"listeners": listeners})
-    return settings.model_copy(update={"data": absolute(settings.data), "law": law, "stratum": stratum})
+    chain = settings.chain
+    if isinstance(chain, BitcoindChainSettings):
+        nodes = tuple(node.model_copy(update={"cookie": absolute(node.cookie)}) for node in chain.nodes)
+        chain = chain.model_copy(update={"nodes": nodes})
+    data = absolute(settings.data)
+    return settings.model_copy(update={"data": data, "law": law, "stratum": stratum, "chain": chain})

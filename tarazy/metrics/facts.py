@@ -52,6 +52,12 @@ class ChainFacts:
     tip_height: int = 0
     template_height: int = 0
     template_age_seconds: float = 0.0
+    nodes_up: Mapping[str, bool] = field(default_factory=dict)
+    """Whether a node is well, by its number in the settings, from 1."""
+    failovers: int = 0
+    """How often another node took over."""
+    template_refused: bool = False
+    """The chain said that it would not take the blocks being mined."""
 
 
 @dataclass(frozen=True, slots=True)

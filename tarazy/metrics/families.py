@@ -57,6 +57,9 @@ def chain(facts: ChainFacts) -> Iterator[Metric]:
     yield _gauge("tip_height", "Height of the best block.", facts.tip_height)
     yield _gauge("template_height", "Height of the block being mined.", facts.template_height)
     yield _gauge("template_age_seconds", "Time since the template was made.", facts.template_age_seconds)
+    yield _gauges("node_up", "1 while a bitcoind node can be mined on, by its number.", "node", facts.nodes_up)
+    yield _counter("node_failovers", "How often another bitcoind node took over.", facts.failovers)
+    yield _gauge("template_refused", "1 while the node would refuse the blocks being mined.", facts.template_refused)
 
 
 def accounting(facts: AccountingFacts) -> Iterator[Metric]:

@@ -20,7 +20,7 @@ from tarazy.pool.clock import Clock, Timer
 FOLLOW_SECONDS = 1.0
 """Changes of the tip within this time are followed together."""
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0)
-"""Pauses after submissions without an answer; the last one repeats. Submitting again is harmless."""
+"""Pauses after calls without an answer; the last one repeats. Submitting again is harmless."""
 
 _log = structlog.get_logger()
 
@@ -62,6 +62,7 @@ class BlockStore:
         self._retries: dict[str, Timer] = {}
         self._next_round: Timer | None = None
         self._following = False
+        self._follow_failures = 0
         self._stopped = False
         self._blocks = {path.stem: self._read(path) for path in sorted(directory.glob("*.block"))}
 
@@ -159,9 +160,14 @@ class BlockStore:
         Deferred.fromCoroutine(self._follow()).addErrback(self._round_failed).addBoth(self._end_round)
 
     def _round_failed(self, failure: Failure) -> None:
-        if not self._stopped:
+        if self._stopped:
+            return
+        pause = RETRY_SECONDS[min(self._follow_failures, len(RETRY_SECONDS) - 1)]
+        if not self._follow_failures:
             _log.error("block_follow_failed", reason=failure.getErrorMessage())
-            self._wake()
+        self._follow_failures += 1
+        if self._next_round is None:
+            self._next_round = self._clock.callLater(pause, self._begin_round)
 
     def _end_round(self, _result: None) -> None:
         self._following = False
@@ -175,6 +181,7 @@ class BlockStore:
                     return
                 if each.block_hash in self._blocks:
                     self._judge(each, confirmations, height)
+        self._follow_failures = 0
 
     def _judge(self, block: FoundBlock, confirmations: int | None, tip_height: int) -> None:
         if confirmations is None:

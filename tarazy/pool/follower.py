@@ -23,6 +23,8 @@ KEEP_JOBS = 4_096
 """… but never more than so many of them."""
 RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)
 """Pauses after failed calls; the last one repeats."""
+DRY_SECONDS = 120.0
+"""So long without a template, and miners had better use another pool (C-103)."""
 
 _log = structlog.get_logger()
 
@@ -41,7 +43,7 @@ class TemplateFollower:
 
     Work goes on with the old job until the new template is in hand (C-050). A wake-up during a call makes
     another call follow (C-095). A failed call is repeated after a short pause, and logged once until one
-    succeeds again.
+    succeeds again. `on_dry(True)` after `DRY_SECONDS` without a template, `on_dry(False)` when there is one again.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class TemplateFollower:
         *,
         refresh: float,
         publish: Callable[[Job], None],
+        on_dry: Callable[[bool], None],
     ) -> None:
         self._chain = chain
         self._clock = clock
@@ -60,9 +63,12 @@ class TemplateFollower:
         self._mining = mining
         self._refresh = refresh
         self._publish = publish
+        self._on_dry = on_dry
         self._kept: OrderedDict[int, tuple[float, Job, Template]] = OrderedDict()
         self._previous: bytes | None = None
         self._timer: Timer | None = None
+        self._dry_timer: Timer | None = None
+        self._dry = False
         self._calling = False
         self._again = False
         self._failures = 0
@@ -71,12 +77,14 @@ class TemplateFollower:
     def start(self) -> None:
         """Begin; the first job is published as soon as the chain answers."""
         self._chain.on_tip(self.wake)
+        self._dry_timer = self._clock.callLater(DRY_SECONDS, self._run_dry)
         self.wake()
 
     def stop(self) -> None:
         """Publish nothing any more."""
         self._stopped = True
         self._cancel_timer()
+        self._cancel_dry_timer()
 
     @property
     def healthy(self) -> bool:
@@ -148,6 +156,7 @@ class TemplateFollower:
         if self._failures:
             _log.info("template_restored", failed_calls=self._failures)
         self._failures = 0
+        self._end_dry()
         self._next_call(self._refresh)
 
     def _failed(self, failure: Failure) -> None:
@@ -157,6 +166,24 @@ class TemplateFollower:
         self._failures += 1
         self._again = False
         self._next_call(pause)
+
+    def _run_dry(self) -> None:
+        self._dry = True
+        _log.error("no_template", seconds=DRY_SECONDS, note="miners are sent away until there is one")
+        self._on_dry(True)
+
+    def _end_dry(self) -> None:
+        self._cancel_dry_timer()
+        if self._stopped:
+            return
+        self._dry_timer = self._clock.callLater(DRY_SECONDS, self._run_dry)
+        if self._dry:
+            self._dry = False
+            self._on_dry(False)
+
+    def _cancel_dry_timer(self) -> None:
+        if self._dry_timer is not None and self._dry_timer.active():
+            self._dry_timer.cancel()
 
     def _next_call(self, pause: float) -> None:
         self._calling = False

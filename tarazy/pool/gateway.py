@@ -25,6 +25,7 @@ from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.follower import Mining, TemplateFollower
 from tarazy.pool.handover import Left, load, save, session_secret
+from tarazy.pool.proposals import Proposals
 from tarazy.pool.templates import address_script, serialize_block
 from tarazy.stratum.board import StratumRules
 from tarazy.stratum.difficulty import exponent_of
@@ -115,7 +116,7 @@ class Gateway:
         numbers = JobNumbers(max(int(time.time()), (file.last_job() >> 32) + 1))
         entered = file.blocks()
         self.journal = Journal(file, loop.call_soon_threadsafe, lambda healthy, _: self.server.hand_out(healthy))
-        payout_script = address_script(settings.pool.payout_address)
+        payout_script = address_script(settings.pool.payout_address, settings.chain.address_chain)
         self.blocks = BlockStore(settings.data / "blocks", chain, reactor, payout_script, _log_state)
         mask = int(settings.stratum.version_mask, 16)
         self.follower = TemplateFollower(
@@ -125,7 +126,9 @@ class Gateway:
             Mining(payout_script, settings.pool.coinbase_tag.encode(), mask),
             refresh=settings.stratum.job_refresh_seconds,
             publish=self._publish,
+            on_dry=self._go_dry,
         )
+        self.proposals = Proposals(chain)
         self._found = FoundBlocks(self.blocks, self.follower, self.journal, entered, reactor)
         self.server = StratumServer(
             loop,
@@ -202,8 +205,20 @@ class Gateway:
         self.job_at = datetime.now(UTC)
         first = self.job is None
         self.job = job
+        if (template := self.follower.template_behind(job)) is not None:
+            self.proposals.offer(job, template)
         if first:
             self._first_job.callback(None)
+
+    def _go_dry(self, dry: bool) -> None:
+        """Send the miners to their other pools while there is nothing to mine on, and take them again (C-103)."""
+        if not self._listening:
+            return
+        if dry:
+            self.server.pause(refusing=True)
+            self.server.close_connections()
+        else:
+            self.server.resume()
 
 
 def stratum_rules(gateway: int, settings: StratumSettings) -> StratumRules:

@@ -18,10 +18,13 @@ from tarazy.accounting.ledger import check as check_ledger
 from tarazy.accreditation.entries import DocumentStatus
 from tarazy.accreditation.registers import as_of, newest_recorded_at
 from tarazy.config.law import LawError, load_law
-from tarazy.config.settings import Settings, TlsSettings
+from tarazy.config.settings import BitcoindChainSettings, Settings, TlsSettings
 from tarazy.database.engine import open_engine, reader
 from tarazy.database.schema import SchemaError, require_schema
 from tarazy.pool.certificates import CertificateError, read_certificate
+from tarazy.pool.chain.bitcoind.credentials import credentials_of
+from tarazy.pool.chain.bitcoind.faults import CURES, NodeError
+from tarazy.pool.chain.bitcoind.probe import probe
 from tarazy.pool.templates import TemplateError, address_script
 
 _DISK_RESERVE = 1 << 30
@@ -55,12 +58,12 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
     ):
         yield port_finding(name, host, port)
     yield _descriptors()
-    yield Finding("chain", True, "embedded regtest chain: for development and demos, not for real coins")
+    yield from _chain(settings)
 
 
 def _payout_address(settings: Settings) -> Finding:
     try:
-        address_script(settings.pool.payout_address, "regtest")
+        address_script(settings.pool.payout_address, settings.chain.address_chain)
     except TemplateError as error:
         return Finding("payout address", False, str(error), "set pool.payout_address to an address of the chain in use")
     return Finding("payout address", True, "belongs to the chain in use")
@@ -176,6 +179,21 @@ def _tls(settings: TlsSettings, now: datetime) -> Finding:
     if ends <= now:
         return Finding("TLS certificate", False, f"{settings.certificate} ended {ends:%Y-%m-%d}", "renew it")
     return Finding("TLS certificate", True, f"{settings.certificate}, valid to {ends:%Y-%m-%d}")
+
+
+def _chain(settings: Settings) -> Iterator[Finding]:
+    chain = settings.chain
+    if not isinstance(chain, BitcoindChainSettings):
+        yield Finding("chain", True, "embedded regtest chain: for development and demos, not for real coins")
+        return
+    for number, node in enumerate(chain.nodes, 1):
+        try:
+            status = probe(node.url, credentials_of(node), chain.network, chain.pinned_blocks)
+        except NodeError as error:
+            yield Finding(f"node {number}", False, f"{error.fault}: {error.words}", CURES[error.fault])
+        else:
+            text = f"in sync on {status.chain} at block {status.tip.height}, {status.peers} peers"
+            yield Finding(f"node {number}", True, text)
 
 
 def _descriptors() -> Finding:

@@ -10,12 +10,14 @@ from typing import Any
 import structlog
 
 from tarazy.config.law import load_law
-from tarazy.config.settings import Settings
+from tarazy.config.settings import BitcoindChainSettings, Settings
 from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import require_schema
 from tarazy.metrics.exporter import Exporter
 from tarazy.pool.admissions import Admissions
+from tarazy.pool.chain.bitcoind.chain import BitcoindChain
 from tarazy.pool.chain.embedded import EmbeddedChain
+from tarazy.pool.chain.interface import Chain
 from tarazy.pool.chain.peer import PeerEntrance
 from tarazy.pool.gateway import Gateway
 from tarazy.pool.office import Office
@@ -47,12 +49,7 @@ class Server:
         self._endings.append(_later(database.close))
         await database.run(require_schema)
 
-        chain = await EmbeddedChain.open(reactor, settings.data / "chain", exponent_of(settings.chain.block_difficulty))
-        self._endings.append(chain.close)
-        if settings.chain.peer_port is not None:
-            peer = PeerEntrance(chain, reactor, settings.chain.peer_port)
-            self._endings.append(peer.stop)
-
+        chain = await self._open_chain()
         admissions = Admissions(reactor, database, settings.accreditation, settings.data / "decisions.pending")
         await admissions.start()
         self._endings.append(admissions.stop)
@@ -88,6 +85,21 @@ class Server:
         portal_port = portal.start()
         self._endings.append(portal.stop)
         _log.info("server_started", stratum_port=gateway.port, portal_port=portal_port, metrics_port=metrics_port)
+
+    async def _open_chain(self) -> Chain:
+        settings, reactor = self._settings.chain, self._reactor
+        if isinstance(settings, BitcoindChainSettings):
+            nodes = BitcoindChain(reactor, settings)
+            self._endings.append(nodes.close)
+            nodes.start()
+            return nodes
+        directory = self._settings.data / "chain"
+        embedded = await EmbeddedChain.open(reactor, directory, exponent_of(settings.block_difficulty))
+        self._endings.append(embedded.close)
+        if settings.peer_port is not None:
+            peer = PeerEntrance(embedded, reactor, settings.peer_port)
+            self._endings.append(peer.stop)
+        return embedded
 
     async def stop(self) -> None:
         """Stop taking work, commit and fold what is there, close everything; a failing part holds up no other."""

@@ -62,7 +62,7 @@ class Telemetry:
         return Live(
             pool_name=settings.pool.name,
             demo=bool(settings.accreditation.demo_addresses),
-            test_chain=True,
+            test_chain=settings.test_chain,
             started_at=self._started_at,
             stratum_url=stratum_url(settings.stratum.listeners[0], server.host if server else None, gateway.port),
             connections=counters.connections,
@@ -73,7 +73,7 @@ class Telemetry:
             health={
                 "journal": gateway.journal.healthy,
                 "database": all(part.healthy for part in (office.books, office.energy, gateway.admissions.follow)),
-                "chain": gateway.follower.healthy,
+                "chain": gateway.follower.healthy and gateway.proposals.healthy,
                 "meters": office.meters_answer,
                 "certificate": any(row.status is DocumentStatus.IN_FORCE for row in registers.certificates.values()),
             },
@@ -107,7 +107,14 @@ class Telemetry:
         gateway = self._gateway
         height = gateway.job.height if gateway.job else 0
         age = (datetime.now(UTC) - gateway.job_at).total_seconds()
-        return ChainFacts(tip_height=max(0, height - 1), template_height=height, template_age_seconds=age)
+        return ChainFacts(
+            tip_height=max(0, height - 1),
+            template_height=height,
+            template_age_seconds=age,
+            nodes_up=gateway.chain.nodes_up(),
+            failovers=gateway.chain.failovers,
+            template_refused=not gateway.proposals.healthy,
+        )
 
     async def _read_ledger(self) -> None:
         self._accounting, self._energy, self._hashrate = await self._database.run(self._read)

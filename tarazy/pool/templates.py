@@ -38,12 +38,14 @@ def make_job(template: Template, *, number: int, payout_script: bytes, tag: byte
     """The job for `template`, whose coinbase pays everything to `payout_script`.
 
     The coinbase's script is the height (BIP34), `tag`, a byte for the difficulty exponent (invariant 11) and
-    the extranonces. `mask`: the version bits miners may roll; the template must set none of them. Raises
-    `TemplateError` when the coinbase that was built is not what the template asks for.
+    the extranonces. `mask`: the version bits miners may roll; the job sets none of them (C-069). Raises
+    `TemplateError` when the chain requires one of them (C-099), or when the coinbase that was built is not what
+    the template asks for.
     """
-    if template.version & mask:
+    if required := template.required_version_bits & mask:
         raise TemplateError(
-            f"version {template.version:08x} has bits inside the version mask {mask:08x}; narrow the mask"
+            f"the chain requires version bits {required:08x}, which miners may roll: "
+            f"set stratum.version_mask to {mask & ~required:08x} and restart"
         )
     before = height_push(template.height) + push(tag) + bytes([_OWN_BYTES])
     behind = bytes([EXTRANONCE_BYTES])
@@ -60,7 +62,7 @@ def make_job(template: Template, *, number: int, payout_script: bytes, tag: byte
         number=number,
         height=template.height,
         previous_block_hash=template.previous_block_hash,
-        version=template.version,
+        version=template.version & ~mask,
         nbits=template.nbits,
         target=template.target,
         ntime=template.curtime,

@@ -103,7 +103,7 @@ def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
         ("stratum", {"minimum_difficulty": 131072}, "stratum", "minimum_difficulty ≤ start_difficulty"),
         ("stratum", {"version_mask": "xyz"}, "stratum.version_mask", "pattern"),
         ("energy", {"interval_seconds": 700}, "energy", "divide an hour"),
-        ("chain", {"kind": "bitcoind"}, "chain", "embedded"),
+        ("chain", {"kind": "litecoind"}, "chain", "embedded"),
         ("metrics", {"host": "0.0.0.0"}, "metrics.host", "127.0.0.1"),
         ("law", {"assumptions": "fee"}, "law.assumptions", "must be a list"),
         ("stratum", {"listeners": [{"host": "miners.example"}]}, "stratum.listeners.0.host", "for example 127.0.0.1"),

@@ -28,7 +28,7 @@ from tarazy.metrics.facts import (
 RESULTS = ("accepted", "stale", "duplicate", "low_difficulty")
 BASE_UNITS = ("seconds", "joules", "watts", "bytes", "ratio", "hashes_per_second")
 OTHER_UNITS = r"(milli|micro|kilo|mega|giga)|_(ms|us|k?wh|kw|minutes?|hours?|days?|kb|mb|percent)(_|$)"
-LABELS = {"result", "reason", "state", "site", "source", "version"}
+LABELS = {"result", "reason", "state", "site", "source", "version", "node"}
 
 
 def full_sources() -> Sources:
@@ -43,7 +43,9 @@ def full_sources() -> Sources:
             hashrate=1.5e12,
         ),
         journal=lambda: JournalFacts(commits=5, commit_seconds=0.25, shares=7, healthy=True, unfolded_shares=1),
-        chain=lambda: ChainFacts(tip_height=100, template_height=101, template_age_seconds=2.5),
+        chain=lambda: ChainFacts(
+            tip_height=100, template_height=101, template_age_seconds=2.5, nodes_up={"1": True, "2": False}, failovers=3
+        ),
         accounting=lambda: AccountingFacts(blocks={"found": 0, "mature": 2}, rounds=2),
         energy=lambda: EnergyFacts(joules={"ekibastuz": 3_600_000}, power_watts={"ekibastuz": 1500.0}),
     )
@@ -87,6 +89,9 @@ def test_values_arrive_under_their_names() -> None:
     assert seen[("tarazy_blocks", ("mature",))] == 2
     assert seen[("tarazy_journal_healthy", ())] == 1
     assert seen[("tarazy_template_age_seconds", ())] == 2.5
+    assert seen[("tarazy_node_up", ("1",))] == 1
+    assert seen[("tarazy_node_up", ("2",))] == 0
+    assert seen[("tarazy_node_failovers_total", ())] == 3
     assert seen[("tarazy_build_info", ("0.1.0",))] == 1
     assert ("process_open_fds", ()) in seen
 

@@ -40,12 +40,16 @@ def wait_until(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
 class House:
     """A directory with settings and registers, and the server that runs in it."""
 
-    def __init__(self, directory: Path, *, block_difficulty: float = 2.0**-13) -> None:
-        stratum_port, portal_port, metrics_port, peer_port = free_ports(4)
-        settings = demo_settings(peer_port=peer_port)
+    def __init__(
+        self, directory: Path, *, block_difficulty: float = 2.0**-13, chain: dict[str, Any] | None = None
+    ) -> None:
+        """`chain` replaces the demo's own."""
+        stratum_port, portal_port, metrics_port, self.peer_port = free_ports(4)
+        settings = demo_settings(peer_port=self.peer_port)
         settings["portal"] = {"port": portal_port}
         settings["metrics"] = {"port": metrics_port}
         settings["chain"]["block_difficulty"] = block_difficulty
+        settings["chain"] = chain or settings["chain"]
         lowest = {"minimum_difficulty": LOWEST, "start_difficulty": LOWEST, "maximum_difficulty": LOWEST}
         settings["stratum"] |= {"listeners": [{"host": "127.0.0.1", "port": stratum_port}], **lowest}
         self.prepared = prepare(directory, settings, datetime.now(UTC))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 from twisted.internet import task
 from twisted.internet.defer import Deferred, fail, succeed
 
@@ -332,3 +333,28 @@ def test_reward_is_what_the_pools_script_receives(kept: Kept) -> None:
     for junk in (b"", bytes(81), b"\xff" * 90):
         with pytest.raises(ValueError, match=r"not a|without"):
             reward_of(junk, POOL_SCRIPT)
+
+
+def test_a_chain_that_is_away_is_asked_less_and_less(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C-097: following goes on by itself when the chain is back, without a busy loop, and is told once."""
+    block = solve(kept.chain.template())
+    name = name_of(block)
+    kept.store.found(block)
+    asked: list[float] = []
+
+    def away() -> Deferred[Tip]:
+        asked.append(kept.clock.seconds())
+        return fail(OSError("node away"))
+
+    monkeypatch.setattr(kept.direct, "tip", away)
+    with capture_logs() as logs:
+        kept.follow()
+        for _ in range(600):
+            kept.clock.advance(0.1)
+    assert 5 <= len(asked) <= 9
+    assert [each["event"] for each in logs].count("block_follow_failed") == 1
+    monkeypatch.undo()
+    kept.clock.advance(15)
+    found = kept.store.get(name)
+    assert found is not None
+    assert found.state is BlockState.CONNECTED

@@ -18,7 +18,8 @@ from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.peer import MAX_BODY_BYTES, PeerEntrance
 from tarazy.pool.chain.transactions import ANYONE_CAN_SPEND, block_coinbase, block_hash, outpoint
 from tarazy.pool.demo.network import parse_template
-from tests.pool.mining import spend
+from tarazy.stratum.difficulty import target_of
+from tests.pool.mining import solve, spend
 from tests.pool.under_reactor import in_reactor
 
 SEGWIT = {"rules": ["segwit"]}
@@ -27,9 +28,9 @@ SEGWIT = {"rules": ["segwit"]}
 class Entrance:
     """A chain with its entrance, and HTTP to it from another thread."""
 
-    def __init__(self, chain: EmbeddedChain) -> None:
+    def __init__(self, chain: EmbeddedChain, *, strict: bool = False) -> None:
         self.chain = chain
-        self.entrance = PeerEntrance(chain, reactor, 0)
+        self.entrance = PeerEntrance(chain, reactor, 0, strict=strict)
 
     @classmethod
     async def open(cls, directory: Path) -> Entrance:
@@ -168,4 +169,54 @@ async def test_body_is_bounded(tmp_path: Path) -> None:
     assert (await entrance.raw(chunk * 9 + b"0\r\n\r\n", chunked))[0] == 413
     assert await entrance.exchange(chunked + b"\r\n" + chunk * 20) == b""
     assert len(await entrance.call("getbestblockhash")) == 64
+    await entrance.close()
+
+
+@in_reactor
+async def test_a_node_for_development_tells_of_its_chain(tmp_path: Path) -> None:
+    """Height, work and tip as bitcoind words them; somebody else's blocks can be had."""
+    entrance = await Entrance.open(tmp_path)
+    info = await entrance.call("getblockchaininfo")
+    assert (info["chain"], info["blocks"], info["headers"], info["initialblockdownload"]) == (
+        "regtest",
+        101,
+        101,
+        False,
+    )
+    assert int(info["chainwork"], 16) == 2 * 102, "as a recorded regtest node counts it"
+    made = await entrance.call("generatetoaddress", 2, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
+    assert made[-1] == await entrance.call("getbestblockhash")
+    assert await entrance.call("getblockcount") == 103
+    assert (await entrance.call("getmininginfo"))["blocks"] == 103
+    assert (await entrance.call("getnetworkinfo"))["connections"] == 0
+    for wrong in ([2, "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"], [-1, ""], [True, ""], [10**9, ""]):
+        assert (await entrance.call("generatetoaddress", *wrong))["code"] in (-5, -8)
+    await entrance.close()
+
+
+@in_reactor
+async def test_a_long_poll_ends_with_the_next_block(tmp_path: Path) -> None:
+    """BIP22: who waits on the present tip is answered when it changes, who waits on another at once."""
+    entrance = await Entrance.open(tmp_path)
+    words = await entrance.call("getblocktemplate", SEGWIT)
+    waiting = Deferred.fromCoroutine(
+        entrance.call("getblocktemplate", SEGWIT | {"longpollid": words["longpollid"]}),
+    )
+    [made] = await entrance.call("generatetoaddress", 1, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
+    assert (await waiting)["previousblockhash"] == made
+    late = await entrance.call("getblocktemplate", SEGWIT | {"longpollid": words["longpollid"]})
+    assert late["previousblockhash"] == made
+    await entrance.close()
+
+
+@in_reactor
+async def test_a_strict_entrance_tells_and_holds_the_chains_own_target(tmp_path: Path) -> None:
+    """A miner finds no block with every share: what meets only regtest's target is `high-hash`."""
+    chain = await EmbeddedChain.open(cast(IReactorFromThreads, reactor), tmp_path, -22)
+    entrance = Entrance(chain, strict=True)
+    words = await entrance.call("getblocktemplate", SEGWIT)
+    template = parse_template(words)
+    assert template.target == target_of(-22)
+    assert await entrance.call("submitblock", solve(template, misses=True).hex()) == "high-hash"
+    assert await entrance.call("submitblock", solve(template).hex()) is None
     await entrance.close()

@@ -93,7 +93,7 @@ def test_nothing_in_flight_is_lost_over_a_planned_restart(build_house: Callable[
     """C-091, C-090, C-084, C-094: same extranonce1, old work credited once, and a block on it is still a block."""
     house = build_house(block_difficulty=2.0**BLOCK_EXPONENT)
     house.start()
-    peer = f"http://127.0.0.1:{house.settings.chain.peer_port}/"
+    peer = f"http://127.0.0.1:{house.peer_port}/"
     fill_pending(peer, 3)
     miner = Miner(house)
     while len(miner.job[4]) != 2:

@@ -258,7 +258,7 @@ def test_every_block_is_accounted_however_the_server_ends(build_house: Callable[
     kept = {path.stem for path in (house.settings.data / "blocks").glob("*.block")}
     house.start()
     wait_until(lambda: kept <= accounted(house).keys())
-    new_block(f"http://127.0.0.1:{house.settings.chain.peer_port}/")
+    new_block(f"http://127.0.0.1:{house.peer_port}/")
     wait_until(lambda: "submitted" not in accounted(house).values())
     columns = "d.distribution, d.block_hash, d.reward, d.fee, d.remainder, coalesce(sum(c.amount), 0)"
     joined = "distribution d LEFT JOIN credit c USING (distribution)"
@@ -278,7 +278,7 @@ def test_a_block_written_before_a_crash_is_submitted_and_accounted(build_house: 
     client.login("altyn.rig")
     for _ in range(5):
         client.submit("altyn.rig")
-    call = network.Client(f"http://127.0.0.1:{house.settings.chain.peer_port}/")
+    call = network.Client(f"http://127.0.0.1:{house.peer_port}/")
     template = network.parse_template(call("getblocktemplate", {"rules": ["segwit"]}))
     script = address_script(house.settings.pool.payout_address)
     target = target_of(-13)

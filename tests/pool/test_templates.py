@@ -110,10 +110,13 @@ def test_self_check_needs_a_coinbase_that_decodes_and_pays_the_pool(monkeypatch:
 
 
 def test_version_leaves_the_mask_to_the_miners() -> None:
-    """C-069: a version with a bit inside the mask is refused instead of sent."""
-    assert job_of(TEMPLATE).version & MASK == 0
-    with pytest.raises(TemplateError, match="narrow the mask"):
-        job_of(replace(TEMPLATE, version=0x20002000))
+    """C-069, C-099: bits inside the mask are not sent; one that the chain requires refuses the mask, with the cure."""
+    assert job_of(replace(TEMPLATE, version=0x30000004)).version == 0x20000004
+    required = replace(TEMPLATE, version=0x30000004, required_version_bits=0x10000004)
+    with pytest.raises(TemplateError, match=r"set stratum\.version_mask to 0fffe000"):
+        job_of(required)
+    narrower = make_job(required, number=1, payout_script=POOL_SCRIPT, tag=b"t", clean=True, mask=0x0FFFE000)
+    assert narrower.version == 0x30000004
 
 
 @pytest.mark.parametrize(
@@ -181,6 +184,7 @@ class Followed:
         self.chain = AskedChain()
         self.clock = task.Clock()
         self.jobs: list[Job] = []
+        self.dry: list[bool] = []
         self.follower = TemplateFollower(
             cast(Chain, self.chain),
             cast(Clock, self.clock),
@@ -188,6 +192,7 @@ class Followed:
             Mining(POOL_SCRIPT, b"/tarazy/", MASK),
             refresh=30.0,
             publish=self.jobs.append,
+            on_dry=self.dry.append,
         )
         self.follower.start()
 
@@ -253,7 +258,7 @@ def test_old_work_lives_until_the_new_template_is_in_hand(followed: Followed) ->
     assert len(followed.chain.asked) == 2
     followed.clock.advance(0.1)
     assert len(followed.chain.asked) == 3
-    followed.answer(replace(TEMPLATE, version=MASK))
+    followed.answer(replace(TEMPLATE, required_version_bits=MASK))
     assert len(followed.jobs) == 1
     assert followed.follower.template_behind(followed.jobs[0]) is TEMPLATE
     followed.clock.advance(0.5)
@@ -268,6 +273,24 @@ def test_wake_up_during_a_failing_call_is_answered_after_the_pause(followed: Fol
     assert len(followed.chain.asked) == 1
     followed.clock.advance(0.25)
     assert len(followed.chain.asked) == 2
+
+
+def test_two_minutes_without_a_template_are_told(followed: Followed) -> None:
+    """C-103: told once when there was none for 120 s, whether calls fail or hang, and once when there is one."""
+    followed.answer(TEMPLATE)
+    followed.clock.advance(30)
+    followed.answer(after(TEMPLATE, 1))
+    followed.clock.advance(119)
+    assert followed.dry == []
+    followed.clock.advance(2)
+    assert followed.dry == [True]
+    followed.chain.asked[-1].errback(OSError("node away"))
+    followed.clock.advance(200)
+    assert followed.dry == [True]
+    followed.answer(after(TEMPLATE, 2))
+    assert followed.dry == [True, False]
+    followed.clock.advance(119)
+    assert followed.dry == [True, False]
 
 
 def test_templates_are_kept_for_ten_minutes_and_in_bounded_number(followed: Followed) -> None:

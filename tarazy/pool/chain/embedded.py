@@ -55,12 +55,17 @@ class EmbeddedChain:
 
     def __init__(self, reactor: IReactorFromThreads) -> None:
         """Use `open` instead."""
+        self.failovers = 0
         self._reactor = reactor
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
         self._thread = ThreadPool(minthreads=1, maxthreads=1, name="chain")
         self._thread.threadFactory = _EngineThread
         self._thread.start()
+
+    def nodes_up(self) -> dict[str, bool]:
+        """None: the chain is in the process itself."""
+        return {}
 
     def template(self) -> Deferred[Template]:
         """The template for the block after the tip, with the pending transactions."""
@@ -69,6 +74,10 @@ class EmbeddedChain:
     def submit(self, block: bytes) -> Deferred[Submission]:
         """Offer a block of the pool: it must meet this chain's own target, then the engine decides."""
         return self._run(lambda: self._judge(self._chain.submit, block))
+
+    def propose(self, block: bytes) -> Deferred[str | None]:
+        """Why a block on the tip would be refused, its work aside; None when it would not."""
+        return self._run(lambda: self._chain.propose(block))
 
     def relay(self, block: bytes) -> Deferred[Submission]:
         """Take a block from the rest of a demo network, judged by the engine alone.

@@ -192,6 +192,16 @@ class Engine:
             return False
         return bool(state.validation_mode == pbk.ValidationMode.VALID)
 
+    def fault(self, raw: bytes) -> str | None:
+        """The rule that a block breaks of those that need neither chain nor work; None when it breaks none."""
+        try:
+            state = _block(raw).check(self._parameters, pbk.BlockCheckFlags.MERKLE)
+        except ValueError:
+            return UNDECODABLE
+        if state.validation_mode == pbk.ValidationMode.VALID:
+            return None
+        return f"block-{state.block_validation_result.name.lower().replace('_', '-')}"
+
     def scripts_satisfied(self, transaction: Transaction, coins: list[Coin]) -> bool:
         """Whether every input satisfies the script of its coin; `coins` in the order of the inputs."""
         spending = pbk.Transaction(transaction.raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -40,6 +40,8 @@ class Template:
     witness_commitment: bytes
     """The commitment output's script (BIP141)."""
     transactions: tuple[TemplateTransaction, ...]
+    required_version_bits: int = 0
+    """Bits of `version` that a block must set (vbrequired, BIP9)."""
 
 
 class SubmitVerdict(StrEnum):
@@ -72,11 +74,21 @@ class Tip:
 class Chain(Protocol):
     """A chain of blocks. Every call leaves the reactor free; hashes are 32 bytes in internal order."""
 
+    @property
+    def failovers(self) -> int:
+        """How often another node took over."""
+
+    def nodes_up(self) -> Mapping[str, bool]:
+        """Number of each node → whether it is well; none for a chain without nodes."""
+
     def template(self) -> Deferred[Template]:
         """The template for the block after the tip."""
 
     def submit(self, block: bytes) -> Deferred[Submission]:
         """Offer a serialised block."""
+
+    def propose(self, block: bytes) -> Deferred[str | None]:
+        """Why a serialised block would be refused, its work aside; None when it would not (BIP23)."""
 
     def tip(self) -> Deferred[Tip]:
         """The best block."""

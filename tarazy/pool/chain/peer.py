@@ -1,23 +1,35 @@
-"""The entrance for the rest of a demo network: a few of bitcoind's JSON-RPC calls over HTTP on loopback."""
+"""The embedded chain in bitcoind's words: a few of its JSON-RPC calls over HTTP on loopback.
+
+It is the entrance for the rest of a demo network. As a process of its own, `python -m tarazy.pool.chain.peer DIRECTORY
+PORT`, it is a node for development: a pool with `chain.kind: bitcoind` mines at it, and every block is judged by
+Bitcoin Core's consensus engine. **Not for real coins.**
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from tarazy.pool.chain.assembly import REGTEST_TARGET
+from tarazy.config.settings import LogSettings
+from tarazy.pool.chain.assembly import REGTEST_TARGET, build_block
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.engine import UNDECODABLE
 from tarazy.pool.chain.interface import SubmitVerdict, Template
 from tarazy.pool.chain.pending import TransactionRefusedError
+from tarazy.pool.chain.transactions import block_hash
+from tarazy.pool.log import configure_logging
+from tarazy.pool.templates import TemplateError, address_script
+from tarazy.stratum.difficulty import exponent_of
 from tarazy.stratum.job import double_sha256
 
 MAX_BODY_BYTES = 8_100_000
@@ -25,6 +37,14 @@ MAX_BODY_BYTES = 8_100_000
 
 Answer = Any
 """What JSON can say."""
+
+WORK_OF_A_BLOCK = 2
+"""Hashes expected behind a block of regtest."""
+LONG_POLL_SECONDS = 60.0
+"""A long poll ends after so long at the latest."""
+DEVELOPMENT_DIFFICULTY = 2.0**-13
+MAX_GENERATED = 1_000
+"""Blocks that one generatetoaddress makes at most."""
 
 _IDLE_SECONDS = 60
 _TOO_LARGE = -32001
@@ -46,9 +66,10 @@ def displayed(block_hash: bytes) -> str:
     return block_hash[::-1].hex()
 
 
-def template_words(template: Template) -> dict[str, Answer]:
-    """A template as getblocktemplate answers it (BIP22, BIP23, BIP145); the target is regtest's own."""
+def template_words(template: Template, target: int) -> dict[str, Answer]:
+    """A template as getblocktemplate answers it (BIP22, BIP23, BIP145)."""
     return {
+        "capabilities": ["proposal"],
         "version": template.version,
         "rules": ["csv", "!segwit", "taproot"],
         "vbavailable": {},
@@ -64,7 +85,8 @@ def template_words(template: Template) -> dict[str, Answer]:
             for each in template.transactions
         ],
         "coinbasevalue": template.coinbase_value,
-        "target": f"{REGTEST_TARGET:064x}",
+        "longpollid": f"{displayed(template.previous_block_hash)}{len(template.transactions)}",
+        "target": f"{target:064x}",
         "mintime": template.mintime,
         "curtime": template.curtime,
         "bits": f"{template.nbits:08x}",
@@ -76,17 +98,40 @@ def template_words(template: Template) -> dict[str, Answer]:
 class _Calls:
     """The calls by name; each takes its parameters as they came."""
 
-    def __init__(self, chain: EmbeddedChain) -> None:
+    def __init__(self, chain: EmbeddedChain, reactor: Any, strict: bool) -> None:
         self._chain = chain
+        self._reactor = reactor
+        self._strict = strict
+        self._waiting: list[Deferred[None]] = []
+        chain.on_tip(self._end_waiting)
 
     async def getblocktemplate(self, request: Answer = None) -> Answer:
-        rules = request.get("rules") if isinstance(request, dict) else None
+        request = request if isinstance(request, dict) else {}
+        if request.get("mode") == "proposal":
+            return await self._chain.propose(_bytes(request.get("data"), -22, "Block decode failed"))
+        rules = request.get("rules")
         if not isinstance(rules, list) or "segwit" not in rules:
             raise RpcError(-8, "getblocktemplate must be called with the segwit rule set")
-        return template_words(await self._chain.template())
+        known = request.get("longpollid")
+        tip = (await self._chain.tip()).block_hash
+        if isinstance(known, str) and known.startswith(displayed(tip)):
+            await self._wait()
+        template = await self._chain.template()
+        return template_words(template, template.target if self._strict else REGTEST_TARGET)
+
+    def _wait(self) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting.addTimeout(LONG_POLL_SECONDS, self._reactor, lambda *_: self._waiting.remove(waiting))
+
+    def _end_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
 
     async def submitblock(self, data: Answer) -> Answer:
-        answer = await self._chain.relay(_bytes(data, -22, "Block decode failed"))
+        offer = self._chain.submit if self._strict else self._chain.relay
+        answer = await offer(_bytes(data, -22, "Block decode failed"))
         if answer.reason == UNDECODABLE:
             raise RpcError(-22, "Block decode failed")
         if answer.verdict is SubmitVerdict.ACCEPTED:
@@ -95,6 +140,53 @@ class _Calls:
 
     async def getbestblockhash(self) -> Answer:
         return displayed((await self._chain.tip()).block_hash)
+
+    async def getblockcount(self) -> Answer:
+        return (await self._chain.tip()).height
+
+    async def getblockchaininfo(self) -> Answer:
+        tip = await self._chain.tip()
+        header = await self._chain.header(tip.block_hash)
+        assert header is not None
+        return {
+            "chain": "regtest",
+            "blocks": tip.height,
+            "headers": tip.height,
+            "bestblockhash": displayed(tip.block_hash),
+            "bits": f"{header.nbits:08x}",
+            "time": header.time,
+            "mediantime": header.median_time,
+            "initialblockdownload": False,
+            "chainwork": _chain_work(tip.height),
+            "warnings": ["embedded chain, for development only"],
+        }
+
+    async def getnetworkinfo(self) -> Answer:
+        return {"subversion": "/tarazy-development/", "networkactive": False, "connections": 0}
+
+    async def getmininginfo(self) -> Answer:
+        template = await self._chain.template()
+        return {
+            "blocks": template.height - 1,
+            "bits": f"{template.nbits:08x}",
+            "pooledtx": len(template.transactions),
+            "chain": "regtest",
+        }
+
+    async def generatetoaddress(self, count: Answer, address: Answer) -> Answer:
+        """Blocks of somebody else, which need not meet this chain's own, stricter target."""
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MAX_GENERATED:
+            raise RpcError(-8, f"a number of blocks from 0 to {MAX_GENERATED} is needed")
+        try:
+            script = address_script(str(address))
+        except TemplateError as error:
+            raise RpcError(-5, f"Error: Invalid address: {error}") from error
+        made = []
+        for number in range(count):
+            block = build_block(await self._chain.template(), script, b"/generated/%d" % number)
+            await self._chain.relay(block)
+            made.append(displayed(block_hash(block)))
+        return made
 
     async def getblockheader(self, name: Answer) -> Answer:
         header = await self._chain.header(_hash(name))
@@ -110,6 +202,7 @@ class _Calls:
             "mediantime": header.median_time,
             "nonce": header.nonce,
             "bits": f"{header.nbits:08x}",
+            "chainwork": _chain_work(header.height),
             "previousblockhash": displayed(header.previous_block_hash),
         }
 
@@ -127,6 +220,10 @@ class _Calls:
         except TransactionRefusedError as error:
             undecodable = str(error).startswith("TX decode failed")
             raise RpcError(-22 if undecodable else -26, str(error)) from error
+
+
+def _chain_work(height: int) -> str:
+    return f"{WORK_OF_A_BLOCK * (height + 1):064x}"
 
 
 def _bytes(data: Answer, code: int, message: str) -> bytes:
@@ -148,13 +245,18 @@ def _hash(name: Answer) -> bytes:
 class _PeerResource(Resource):
     isLeaf = True  # noqa: N815 - twisted's name
 
-    def __init__(self, chain: EmbeddedChain) -> None:
+    def __init__(self, chain: EmbeddedChain, reactor: Any, strict: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        calls = _Calls(chain)
+        calls = _Calls(chain, reactor, strict)
         self._methods: dict[str, Callable[..., Coroutine[Deferred[Answer], Answer, Answer]]] = {
             "getblocktemplate": calls.getblocktemplate,
             "submitblock": calls.submitblock,
             "getbestblockhash": calls.getbestblockhash,
+            "getblockcount": calls.getblockcount,
+            "getblockchaininfo": calls.getblockchaininfo,
+            "getnetworkinfo": calls.getnetworkinfo,
+            "getmininginfo": calls.getmininginfo,
+            "generatetoaddress": calls.generatetoaddress,
             "getblockheader": calls.getblockheader,
             "getblock": calls.getblock,
             "sendrawtransaction": calls.sendrawtransaction,
@@ -238,12 +340,15 @@ class _BoundedRequest(Request):
 
 
 class PeerEntrance:
-    """The entrance, open on loopback. Blocks that come this way meet `EmbeddedChain.relay`."""
+    """The entrance, open on loopback."""
 
-    def __init__(self, chain: EmbeddedChain, reactor: Any, port: int) -> None:
-        """`port` 0 takes a free one. Raises twisted's CannotListenError when it is taken."""
+    def __init__(self, chain: EmbeddedChain, reactor: Any, port: int, *, strict: bool = False) -> None:
+        """`port` 0 takes a free one. Blocks that come this way are judged by the engine alone
+        (`EmbeddedChain.relay`); with `strict` they must meet the chain's own target too, and templates tell it.
+        Raises twisted's CannotListenError when the port is taken.
+        """
         site = Site(  # type: ignore[no-untyped-call]
-            _PeerResource(chain), requestFactory=_BoundedRequest, timeout=_IDLE_SECONDS
+            _PeerResource(chain, reactor, strict), requestFactory=_BoundedRequest, timeout=_IDLE_SECONDS
         )
         self._listening: Any = reactor.listenTCP(port, site, interface="127.0.0.1")
         self.port: int = self._listening.getHost().port
@@ -251,3 +356,45 @@ class PeerEntrance:
     async def stop(self) -> None:
         """Take no more connections."""
         await self._listening.stopListening()
+
+
+def run_node(directory: Path, port: int, block_difficulty: float) -> None:
+    """Be a node for development on loopback until SIGTERM or SIGINT; prints its port as a line of JSON."""
+    from tarazy.pool.reactor import install_reactor
+
+    configure_logging(LogSettings())
+    reactor: Any
+    reactor, _ = install_reactor()
+
+    async def start() -> None:
+        chain = await EmbeddedChain.open(reactor, directory, exponent_of(block_difficulty))
+        reactor.addSystemEventTrigger("before", "shutdown", chain.close)
+        entrance = PeerEntrance(chain, reactor, port, strict=True)
+        print(orjson.dumps({"port": entrance.port}).decode(), flush=True)  # noqa: T201 - for who started it
+
+    def failed(failure: Failure) -> None:
+        _log.error("node_not_started", reason=failure.getErrorMessage())
+        faults.append(failure)
+        reactor.stop()
+
+    faults: list[Failure] = []
+    reactor.callLater(0, lambda: ensureDeferred(start()).addErrback(failed))
+    reactor.run()
+    if faults:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    import argparse
+
+    arguments = argparse.ArgumentParser(prog="python -m tarazy.pool.chain.peer", description=__doc__)
+    arguments.add_argument("directory", type=Path, help="where the chain is kept")
+    arguments.add_argument("port", type=int, help="on loopback; 0 takes a free one")
+    arguments.add_argument(
+        "--block-difficulty",
+        type=float,
+        default=DEVELOPMENT_DIFFICULTY,
+        help="the chain's own, stricter target, a power of two (regtest's takes every second hash)",
+    )
+    given = arguments.parse_args()
+    run_node(given.directory, given.port, given.block_difficulty)

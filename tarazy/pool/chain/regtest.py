@@ -24,9 +24,11 @@ from tarazy.pool.chain.transactions import (
     ANYONE_CAN_SPEND,
     HEADER_SIZE,
     Transaction,
+    block_coinbase,
     block_hash,
     block_transactions,
     decode_transaction,
+    height_push,
     witness_commitment,
 )
 from tarazy.stratum.difficulty import target_of
@@ -120,6 +122,27 @@ class RegtestChain:
         if answer.reason.startswith(_TRANSACTION_FAULTS):
             self._distrust(block)
         return answer
+
+    def propose(self, block: bytes) -> str | None:
+        """Why a block on the tip would be refused, in bitcoind's words; None when it would not.
+
+        The engine offers only the rules that need no chain; the coinbase's are added here. Scripts are not run
+        again. No verdict, `inconclusive…`, on a block of other transactions than the pending ones.
+        """
+        if (reason := self.engine.fault(block)) is not None:
+            return reason
+        template, coinbase = self.template(), block_coinbase(block)
+        if block[4:36] != template.previous_block_hash:
+            return "inconclusive-not-best-prevblk"
+        if not block.endswith(b"".join(each.data for each in template.transactions)):
+            return "inconclusive-other-transactions"
+        if not coinbase.inputs[0].script.startswith(height_push(template.height)):
+            return "bad-cb-height"
+        if coinbase.outputs[-1].script != template.witness_commitment:
+            return "bad-witness-merkle-match"
+        if sum(each.value for each in coinbase.outputs) > template.coinbase_value:
+            return "bad-cb-amount"
+        return None
 
     def relay(self, block: bytes) -> Submission:
         """Judge a block by the engine alone."""

@@ -16,7 +16,7 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from tarazy.config.settings import Settings, SettingsError
+from tarazy.config.settings import EmbeddedChainSettings, Settings, SettingsError
 from tarazy.database.schema import SchemaError
 from tarazy.pool.demo.children import ChildFailed, Children
 from tarazy.pool.demo.prepare import free_ports, prepare
@@ -116,6 +116,7 @@ class Demo:
             children.check()
             if self._ending.wait(0.2):
                 return
+        assert isinstance(self._settings.chain, EmbeddedChainSettings)
         assert self._settings.chain.peer_port is not None
         children.start("network", "tarazy.pool.demo.network", [f"http://127.0.0.1:{self._settings.chain.peer_port}/"])
         for miner in MINERS:
