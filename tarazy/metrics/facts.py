@@ -25,8 +25,6 @@ class GatewayFacts:
     """Connections that have an admitted account and receive jobs."""
     refusals: Mapping[str, int] = field(default_factory=dict)
     """Refused admissions by reason code."""
-    hashrate: float = 0.0
-    """Hashes per second, estimated from accepted work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,6 @@ class JournalFacts:
     commit_seconds: float = 0.0
     shares: int = 0
     healthy: bool = True
-    unfolded_shares: int = 0
-    """Shares on disk that the office has not folded yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +48,16 @@ class ChainFacts:
 
 @dataclass(frozen=True, slots=True)
 class AccountingFacts:
-    """Blocks and rounds as last read by the office."""
+    """The books as last read by the office."""
 
     blocks: Mapping[str, int] = field(default_factory=dict)
     """Blocks of ours by state."""
     rounds: int = 0
     """Rounds closed."""
+    unfolded_shares: int = 0
+    """Shares in the journals of all gateways that are not folded yet."""
+    hashrate: float = 0.0
+    """Hashes per second of the whole pool, estimated from accepted work."""
 
 
 @dataclass(frozen=True, slots=True)

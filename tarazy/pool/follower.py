@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from twisted.internet.defer import Deferred
@@ -77,6 +77,11 @@ class TemplateFollower:
         """Publish nothing any more."""
         self._stopped = True
         self._cancel_timer()
+
+    def follow(self, mask: int, refresh: float) -> None:
+        """Make jobs for another version mask, and another number of seconds apart, from the next one on."""
+        self._mining = replace(self._mining, mask=mask)
+        self._refresh = refresh
 
     @property
     def healthy(self) -> bool:

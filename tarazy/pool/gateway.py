@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import math
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
-from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal import Journal
 from tarazy.accounting.journal_file import UNKNOWN_FINDER, BlockRecord, JournalFile
 from tarazy.config.settings import Settings, StratumSettings
@@ -27,6 +28,9 @@ from tarazy.stratum.difficulty import exponent_of
 from tarazy.stratum.job import Job, JobNumbers
 from tarazy.stratum.server import StratumServer
 
+_DRAIN_STEP = 0.05
+_LAST_ANSWERS = 2.0
+"""Seconds that a connection may still have to get its last answers."""
 _RECORDED_SECONDS = 1.0
 """A block's share is given to the journal in the same turn as the block; by now it was, or never is."""
 
@@ -62,6 +66,7 @@ class FoundBlocks:
             _log.error("block_template_gone", height=job.height, header=header.hex(), coinbase=coinbase.hex())
             return
         kept = self._store.found(serialize_block(header, coinbase, template))
+        _log.info("block_found", block=kept.block_hash, height=kept.height)
         self._clock.callLater(_RECORDED_SECONDS, self._adopt, kept)
 
     def recorded(self, block_hash: bytes, sequence: int, name: int) -> None:
@@ -91,7 +96,9 @@ class Gateway:
         settings: Settings,
         chain: Chain,
         admissions: Admissions,
+        sockets: Sequence[socket.socket],
     ) -> None:
+        """`sockets`: bound, one for each address to listen on, and the gateway's own from here on."""
         self.admissions = admissions
         self.chain = chain
         self.job: Job | None = None
@@ -99,13 +106,16 @@ class Gateway:
         self.job_at = datetime.now(UTC)
         self.port = settings.stratum.port
         """The one it listens on, once started."""
+        self._clock = reactor
+        self._number = settings.gateway
+        self._sockets = sockets
         settings.journal_path.parent.mkdir(parents=True, exist_ok=True)
         file = JournalFile(settings.journal_path, settings.gateway)
         numbers = JobNumbers(max(int(time.time()), (file.last_job() >> 32) + 1))
         entered = file.blocks()
         self.journal = Journal(file, loop.call_soon_threadsafe, lambda healthy, _: self.server.hand_out(healthy))
         payout_script = address_script(settings.pool.payout_address)
-        self.blocks = BlockStore(settings.data / "blocks", chain, reactor, payout_script, _log_state)
+        self._blocks = BlockStore(settings.blocks_path, chain, reactor, payout_script)
         mask = int(settings.stratum.version_mask, 16)
         self.follower = TemplateFollower(
             chain,
@@ -115,7 +125,7 @@ class Gateway:
             refresh=settings.stratum.job_refresh_seconds,
             publish=self._publish,
         )
-        self._found = FoundBlocks(self.blocks, self.follower, self.journal, entered, reactor)
+        self._found = FoundBlocks(self._blocks, self.follower, self.journal, entered, reactor)
         self.server = StratumServer(
             loop,
             settings.stratum.host,
@@ -131,18 +141,30 @@ class Gateway:
     async def start(self) -> None:
         """Listen as soon as there is work to hand out."""
         self._found.start()
-        self.blocks.start()
         self.follower.start()
         await self._first_job
         self.admissions.on_change(self.server.reconsider)
-        self.port = self.server.start()
+        self.port = self.server.start(*self._sockets)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more miners and let go those there are over so many seconds, each behind its last answer."""
+        server, end = self.server, self._clock.seconds() + seconds
+        server.stop_accepting()
+        while (there := server.counters.connections) and (left := end - self._clock.seconds()) > -_LAST_ANSWERS:
+            server.dismiss(math.ceil(there * _DRAIN_STEP / max(left, _DRAIN_STEP)))
+            await deferLater(self._clock, _DRAIN_STEP)
 
     async def stop(self) -> None:
-        """End the connections, commit what waits, leave the chain."""
+        """End the connections that are left, commit what waits, leave the chain."""
         self.follower.stop()
         self.server.stop()
         await self.journal.close()
-        self.blocks.stop()
+        self._blocks.stop()
+
+    def reload(self, settings: StratumSettings) -> None:
+        """Follow new rules: connections made from now on, and the next job."""
+        self.server.board.follow(stratum_rules(self._number, settings))
+        self.follower.follow(int(settings.version_mask, 16), settings.job_refresh_seconds)
 
     def _publish(self, job: Job) -> None:
         self.server.publish(job)
@@ -163,8 +185,3 @@ def stratum_rules(gateway: int, settings: StratumSettings) -> StratumRules:
         start=exponent_of(settings.start_difficulty),
         share_interval=settings.share_interval_seconds,
     )
-
-
-def _log_state(block_hash: str, state: BlockState, confirmations: int) -> None:
-    level = logging.DEBUG if state is BlockState.CONNECTED and confirmations > 1 else logging.INFO
-    _log.log(level, "block_state", block=block_hash, state=str(state), confirmations=confirmations)

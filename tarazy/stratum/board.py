@@ -102,6 +102,11 @@ class Board:
         self._expires = 0.0
         self._memory: dict[str, tuple[int, float]] = {}
 
+    def follow(self, rules: StratumRules) -> None:
+        """Take other rules for connections made from now on; the highest difficulty holds for all at once."""
+        self.rules = rules
+        self.limits.rules = rules
+
     def publish(self, job: Job, now: float) -> None:
         """Make `job` the one that is handed out from now on.
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial, wraps
 from ipaddress import IPv6Address, ip_address
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -53,7 +53,7 @@ def _contained(method: Callable[[_Connection, _A], _R]) -> Callable[[_Connection
 class _Connection(asyncio.Protocol):
     """Joins one socket to its session."""
 
-    __slots__ = ("_paused", "_server", "_transport", "_unsent_since", "session", "slice")
+    __slots__ = ("_paused", "_server", "_transport", "_unsent_since", "leaving", "session", "slice")
 
     session: Session
     slice: set[_Connection]
@@ -61,6 +61,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, server: StratumServer) -> None:
         self._server = server
+        self.leaving = False
         self._paused = False
         self._unsent_since: float | None = None
 
@@ -85,7 +86,7 @@ class _Connection(asyncio.Protocol):
         data = session.output()
         if data:
             self._transport.write(data)
-        if session.ended:
+        if session.ended or (self.leaving and not session.waiting):
             self._transport.close()
         elif session.crowded:
             if not self._paused:
@@ -118,6 +119,12 @@ class _Connection(asyncio.Protocol):
     def reconsider(self, now: float) -> bool:
         """Ask the gate again; True if no name is left."""
         return self.session.reconsider(now)
+
+    @_contained
+    def dismiss(self, now: float) -> None:
+        """Let it go as soon as no answer is owed."""
+        self.leaving = True
+        self.flush()
 
     @_contained
     def tick(self, now: float) -> None:
@@ -180,11 +187,15 @@ class StratumServer:
         """What happened so far."""
         return self.board.counters
 
-    def start(self) -> int:
-        """Listen; call it once a job is published. Returns the port. Raises OSError if it cannot be had."""
+    def start(self, listening: socket.socket | None = None) -> int:
+        """Listen; call it once a job is published. Returns the port. Raises OSError if it cannot be had.
+
+        `listening`: a bound socket to use instead of opening one.
+        """
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._limit = max(limit - SPARE_DESCRIPTORS, limit // 2)
-        bound = _bound_socket(*self._address)
+        bound = listening or bound_socket(*self._address)
+        bound.listen(BACKLOG)
         self._listening = self.loop.create_task(self._listen(bound))
         self._tick()
         port: int = bound.getsockname()[1]
@@ -221,14 +232,25 @@ class StratumServer:
         if withdrawn:
             self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, self._look_at, withdrawn)
 
-    def stop(self) -> None:
-        """Stop listening and close all connections; what is written already is still sent."""
-        if self._timer is not None:
-            self._timer.cancel()
+    def stop_accepting(self) -> None:
+        """Take no more connections: those that come wait in the socket's queue for whoever else holds it."""
         self._stopped = True
         self._limit = 0
         if self._listener is not None:
             self._listener.close()
+
+    def dismiss(self, count: int) -> None:
+        """Let go of up to `count` connections, each as soon as it is owed no answer."""
+        now = self.loop.time()
+        staying = (connection for part in self._slices for connection in part if not connection.leaving)
+        for connection in list(islice(staying, count)):
+            connection.dismiss(now)
+
+    def stop(self) -> None:
+        """Stop listening and close all connections; what is written already is still sent."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.stop_accepting()
         for connections in (self._unready, *self._slices):
             for connection in tuple(connections):
                 connection.session.ended = True
@@ -280,8 +302,11 @@ class StratumServer:
             connection.tick(now)
 
 
-def _bound_socket(host: str, port: int) -> socket.socket:
-    """A socket for miners; accepted connections inherit its options. `::` takes IPv4 as well."""
+def bound_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket for miners; accepted connections inherit its options. `::` takes IPv4 as well.
+
+    `shared`: other sockets may be bound to the same port, and each gets its part of the connections.
+    """
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -290,8 +315,9 @@ def _bound_socket(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind((host, port))
-        listening.listen(BACKLOG)
     except OSError:
         listening.close()
         raise

@@ -357,7 +357,8 @@ def test_port_in_use_is_an_error(served: Served) -> None:
 def test_listening_socket_takes_both_families() -> None:
     """`::` is IPv6 and IPv4; accepted connections inherit keepalive and no delay."""
     try:
-        bound = listener._bound_socket("::", 0)
+        bound = listener.bound_socket("::", 0)
+        bound.listen()
     except OSError:
         pytest.skip("no IPv6 on this machine")
     with bound, socket.create_connection(("127.0.0.1", bound.getsockname()[1])):
