@@ -22,6 +22,7 @@ from tarazy.pool.blocks import BlockStore, FoundBlock
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.follower import Mining, TemplateFollower
+from tarazy.pool.reload import ReloadError
 from tarazy.pool.templates import address_script, serialize_block
 from tarazy.stratum.board import StratumRules
 from tarazy.stratum.difficulty import exponent_of
@@ -162,9 +163,13 @@ class Gateway:
         self._blocks.stop()
 
     def reload(self, settings: StratumSettings) -> None:
-        """Follow new rules: connections made from now on, and the next job."""
-        self.server.board.follow(stratum_rules(self._number, settings))
-        self.follower.follow(int(settings.version_mask, 16), settings.job_refresh_seconds)
+        """Follow new rules: connections made from now on, and the next job. Raises `ReloadError` instead."""
+        rules = stratum_rules(self._number, settings)
+        if self.job is not None and self.job.version & rules.version_mask:
+            inside = f"the block version {self.job.version:08x} has bits inside {settings.version_mask}"
+            raise ReloadError(f"stratum.version_mask: {inside}; narrow the mask")
+        self.server.board.follow(rules)
+        self.follower.follow(rules.version_mask, settings.job_refresh_seconds)
 
     def _publish(self, job: Job) -> None:
         self.server.publish(job)

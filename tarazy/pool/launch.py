@@ -20,6 +20,12 @@ from pathlib import Path
 
 READY, GO, SERVING, LEAVE, FAILED = "ready", "go", "serving", "leave", "failed"
 
+START_SECONDS = 120.0
+"""Longest wait for a process to start."""
+
+_INHERITED = "TARAZY_INHERITED"
+_FIRST_OF_SYSTEMD = 3
+
 
 class Role(StrEnum):
     """What a process does."""
@@ -34,13 +40,6 @@ class Role(StrEnum):
     def name_of(self, number: int) -> str:
         """What a process of this role is called in the log; `number` is the gateway's."""
         return {Role.WHOLE: "", Role.GATEWAY: f"gateway-{number}", Role.OFFICE: "office"}[self]
-
-
-START_SECONDS = 120.0
-"""Longest wait for a process to start."""
-
-_INHERITED = "TARAZY_INHERITED"
-_FIRST_OF_SYSTEMD = 3
 
 
 class Line:

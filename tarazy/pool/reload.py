@@ -25,6 +25,10 @@ _RELOADABLE = {
 }
 
 
+class ReloadError(Exception):
+    """The new settings cannot run. One line: path in the file, what is wrong, the cure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reload:
     """The outcome of comparing the running settings with the file."""

@@ -17,6 +17,7 @@ from tarazy.config.settings import Settings, SettingsError, load_settings
 from tarazy.pool import launch, notify
 from tarazy.pool.launch import Inheritance, Parent, Role
 from tarazy.pool.reactor import install_reactor
+from tarazy.pool.reload import ReloadError
 
 if TYPE_CHECKING:
     from tarazy.pool.server import Server
@@ -123,13 +124,16 @@ class _Process:
 
     def reload(self) -> None:
         """SIGHUP: read the settings again."""
+        if not self._starting.called:
+            _log.warning("settings_not_reloaded", reason="the server is still starting, with the file as it was")
+            return
         notify.notify_reloading()
         try:
             settings = load_settings(self._file)
             if self._role is Role.GATEWAY:
                 settings = settings.of_gateway(self._server.settings.gateway)
             self._server.reload(settings)
-        except (SettingsError, LawError) as error:
+        except (SettingsError, LawError, ReloadError) as error:
             for line in str(error).splitlines():
                 _log.error("settings_not_reloaded", reason=line)
         notify.notify_ready()
@@ -148,12 +152,15 @@ class _Process:
         successor = await run(launch.start_process(self._file, Role.WHOLE, 0, server.sockets, os.environ))
         self._successor = successor
         _log.info("successor_starts", pid=successor.process.pid)
-        if why := await run(successor.started(launch.READY)):
-            self._successor = None
-            if not self._ending:
-                _log.error("not_succeeded", reason=why)
+        why = await run(successor.started(launch.READY))
+        self._successor = None
+        if self._ending:
+            successor.process.kill()
             return
-        self._ending, self._successor = True, None
+        if why:
+            _log.error("not_succeeded", reason=why)
+            return
+        self._ending = True
         await server.release(0.0)
         successor.line.tell(launch.GO)
         if why := await run(successor.started(launch.SERVING)):

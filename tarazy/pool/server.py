@@ -130,13 +130,16 @@ class Server:
         _log.info("server_started", portal_port=portal_port, metrics_port=metrics_port)
 
     def reload(self, wanted: Settings) -> None:
-        """Take over what can change while the server runs, and say what cannot. Raises `LawError`; then nothing is."""
+        """Take over what can change while the server runs, and say what cannot.
+
+        Raises `LawError` or `ReloadError`; then nothing is taken over.
+        """
         law = load_law(wanted.law.assumptions, wanted.law.directory)
         reload = compare(self.settings, wanted)
-        self.settings = settings = reload.settings
-        set_level(settings.log.level)
         if self._gateway:
-            self._gateway.reload(settings.stratum)
+            self._gateway.reload(reload.settings.stratum)
+        self.settings = reload.settings
+        set_level(self.settings.log.level)
         for path, value in reload.changed.items():
             _log.info("setting_changed", setting=path, value=value)
         for path in reload.waiting:

@@ -181,6 +181,9 @@ def test_sighup_leaves_a_faulty_file_alone(house: House) -> None:
     path.write_text(yaml.safe_dump(raw))
     os.kill(house.pid, signal.SIGHUP)
     wait_until(lambda: re.search(r"settings_not_reloaded.*no-such-file", house.logged()))
+    path.write_text(yaml.safe_dump({**raw, "law": {}, "stratum": {**raw["stratum"], "version_mask": "ffffffff"}}))
+    os.kill(house.pid, signal.SIGHUP)
+    wait_until(lambda: re.search(r"settings_not_reloaded.*stratum.version_mask: .* narrow the mask", house.logged()))
     assert "setting_changed" not in house.logged()
     client = Client(house.settings.stratum.port)
     assert client.login("altyn.rig")["result"] is True
