@@ -306,32 +306,42 @@ def _hold(path: Path) -> IO[bytes]:
 
 def _open(path: Path, gateway: int, *, writing: bool) -> sqlite3.Connection:
     """A connection to what is known to be a journal of this layout and gateway."""
-    uri = f"{path.absolute().as_uri()}?mode={'rwc' if writing else 'ro'}"
+    uri = f"{path.absolute().as_uri()}?mode={'rw' if writing else 'ro'}"
     try:
+        if writing and not (path.exists() and path.stat().st_size):
+            _make(path, gateway)
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         try:
             if writing:
-                _prepare(connection, gateway)
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=FULL")
             _check(connection, path, gateway)
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise JournalError(
             f"{path}: cannot be used as a share journal ({error}); move it away or correct `data`"
         ) from None
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, gateway: int) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    if not _number(connection, "SELECT count(*) FROM sqlite_schema"):
+def _make(path: Path, gateway: int) -> None:
+    """An empty journal, which has its name only when it is whole: another process may be waiting to read it."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.executescript(f"BEGIN; {_SCHEMA}")
         identity = secrets.randbits(62)
         meta = (("layout", LAYOUT), ("gateway", gateway), ("connections", 0), ("identity", identity))
         connection.executemany("INSERT INTO meta VALUES (?,?)", meta)
         connection.execute("COMMIT")
+    new.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _check(connection: sqlite3.Connection, path: Path, gateway: int) -> None:

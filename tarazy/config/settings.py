@@ -26,8 +26,10 @@ from pydantic import (
 from tarazy.config.yaml_file import YamlFileError, read_yaml
 
 _T = TypeVar("_T")
+_LAST_PORT = 65535
+_LAST_GATEWAY = 255
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[int, Field(ge=0, le=_LAST_PORT)]
 """A TCP port; 0 lets the system choose one."""
 
 
@@ -226,6 +228,8 @@ class StratumSettings(Section):
     share_interval_seconds: float = Field(default=6.0, ge=0.1, le=60)
     """Goal of vardiff: one share per connection in so many seconds."""
     job_refresh_seconds: float = Field(default=30.0, ge=1, le=60)
+    drain_seconds: float = Field(default=2.0, ge=0, le=60)
+    """At the end connections are closed over so many seconds, lest a whole farm returns in one moment."""
     version_mask: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")] = "1fffe000"
     """Version bits that miners may roll (BIP320)."""
 
@@ -321,8 +325,10 @@ class Settings(Section):
     """Directory of everything the server keeps; relative to the settings file."""
     database: str | None = None
     """SQLAlchemy URL of the ledger; an SQLite file in `data` when absent."""
-    gateway: int = Field(default=1, ge=0, le=255)
-    """Number of this gateway: the first byte of every extranonce1, unique in the pool."""
+    gateway: int = Field(default=1, ge=0, le=_LAST_GATEWAY)
+    """Number of this gateway (with `processes`, the first): first byte of every extranonce1, unique in the pool."""
+    processes: int | None = Field(default=None, ge=1, le=64)
+    """Gateway processes that share the miners' port, beside one office process. Absent: one process is both."""
     language: Literal["kk", "ru", "en"] = "ru"
     pool: PoolSettings
     chain: Annotated[EmbeddedChainSettings | BitcoindChainSettings, Field(discriminator="kind")]
@@ -345,6 +351,31 @@ class Settings(Section):
         """Whether the chain's coins are worthless."""
         return self.chain.address_chain != "main"
 
+    @model_validator(mode="after")
+    def _processes_fit(self) -> Settings:
+        if self.processes is None:
+            return self
+        if self.chain.kind == "embedded":
+            raise ValueError(
+                "processes: the embedded chain belongs to one process; remove the key or use another chain"
+            )
+        if self.gateways[-1] > _LAST_GATEWAY:
+            raise ValueError(f"gateway + processes - 1 is {self.gateways[-1]}, the last number is {_LAST_GATEWAY}")
+        if not 0 < self.metrics.port <= _LAST_PORT - self.processes:
+            raise ValueError("metrics.port: give one with as many ports free behind it as there are processes")
+        return self
+
+    @property
+    def gateways(self) -> range:
+        """The numbers of the gateways that this server runs."""
+        return range(self.gateway, self.gateway + (self.processes or 1))
+
+    def of_gateway(self, number: int) -> Settings:
+        """The settings of one gateway process: its own number and metrics port, and nobody beside it."""
+        port = self.metrics.port + 1 + number - self.gateway
+        metrics = self.metrics.model_copy(update={"port": port})
+        return self.model_copy(update={"gateway": number, "processes": None, "metrics": metrics})
+
     @property
     def database_url(self) -> str:
         """URL of the ledger database."""
@@ -354,6 +385,16 @@ class Settings(Section):
     def journal_path(self) -> Path:
         """File of this gateway's share journal."""
         return self.data / "journal" / f"gateway-{self.gateway}.sqlite"
+
+    @property
+    def blocks_path(self) -> Path:
+        """Directory of the blocks that this gateway found."""
+        return self.data / "blocks" / f"gateway-{self.gateway}"
+
+    @property
+    def decisions_path(self) -> Path:
+        """File of the decisions of this gateway that the ledger could not take."""
+        return self.data / f"decisions-{self.gateway}.pending"
 
 
 _CURES = {

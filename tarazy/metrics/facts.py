@@ -29,8 +29,6 @@ class GatewayFacts:
     """Refused admissions by reason code."""
     limit_hits: Mapping[str, int] = field(default_factory=dict)
     """Limits that peers reached, by limit."""
-    hashrate: float = 0.0
-    """Hashes per second, estimated from accepted work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,6 @@ class JournalFacts:
     commit_seconds: float = 0.0
     shares: int = 0
     healthy: bool = True
-    unfolded_shares: int = 0
-    """Shares on disk that the office has not folded yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +58,16 @@ class ChainFacts:
 
 @dataclass(frozen=True, slots=True)
 class AccountingFacts:
-    """Blocks and rounds as last read by the office."""
+    """The books as last read by the office."""
 
     blocks: Mapping[str, int] = field(default_factory=dict)
     """Blocks of ours by state."""
     rounds: int = 0
     """Rounds closed."""
+    unfolded_shares: int = 0
+    """Shares in the journals of all gateways that are not folded yet."""
+    hashrate: float = 0.0
+    """Hashes per second of the whole pool, estimated from accepted work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ def gateway(facts: GatewayFacts) -> Iterator[Metric]:
     yield _gauges("devices", "Connections that receive jobs, by kind of device.", "device", facts.devices)
     yield _counters("refusals", "Refused admissions, by reason code.", "reason", facts.refusals)
     yield _counters("limit_hits", "Limits that peers reached, by limit.", "reason", facts.limit_hits)
-    yield _gauge("hashrate_hashes_per_second", "Hash rate estimated from accepted work.", facts.hashrate)
 
 
 def journal(facts: JournalFacts) -> Iterator[Metric]:
@@ -49,7 +48,6 @@ def journal(facts: JournalFacts) -> Iterator[Metric]:
     yield _counter("journal_commit_seconds", "Time spent in group commits.", facts.commit_seconds)
     yield _counter("journal_shares", "Shares committed to the share journal.", facts.shares)
     yield _gauge("journal_healthy", "1 while the journal takes shares, else 0.", facts.healthy)
-    yield _gauge("journal_unfolded_shares", "Shares on disk that are not folded yet.", facts.unfolded_shares)
 
 
 def chain(facts: ChainFacts) -> Iterator[Metric]:
@@ -63,9 +61,11 @@ def chain(facts: ChainFacts) -> Iterator[Metric]:
 
 
 def accounting(facts: AccountingFacts) -> Iterator[Metric]:
-    """Series of blocks and rounds."""
+    """Series of the books."""
     yield _gauges("blocks", "Blocks found by the pool, by their present state.", "state", facts.blocks)
     yield _counter("rounds", "Rounds closed by a block.", facts.rounds)
+    yield _gauge("journal_unfolded_shares", "Shares on disk that are not folded yet.", facts.unfolded_shares)
+    yield _gauge("hashrate_hashes_per_second", "Hash rate estimated from accepted work.", facts.hashrate)
 
 
 def energy(facts: EnergyFacts) -> Iterator[Metric]:

@@ -76,7 +76,8 @@ class Admissions:
         try:
             await self._write_decisions()
         except Exception:
-            write_durably(self._pending, b"\n".join(map(orjson.dumps, self._unwritten)))
+            earlier = self._pending.read_bytes().splitlines() if self._pending.exists() else []
+            write_durably(self._pending, b"\n".join([*earlier, *map(orjson.dumps, self._unwritten)]))
             _log.warning("decisions_pending", count=len(self._unwritten), file=str(self._pending))
 
     def on_change(self, listener: Callable[[], None]) -> None:

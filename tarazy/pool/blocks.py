@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from tarazy.pool.clock import Clock, Timer
 
 FOLLOW_SECONDS = 1.0
 """Changes of the tip within this time are followed together."""
+ANSWER_SECONDS = 5.0
+"""So long a block without an answer is left to the process that found it."""
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0)
 """Pauses after calls without an answer; the last one repeats. Submitting again is harmless."""
 
@@ -48,10 +52,20 @@ def reward_of(block: bytes, payout_script: bytes) -> int:
     return sum(output.value for output in block_coinbase(block).outputs if output.script == payout_script)
 
 
-class BlockStore:
-    """The pool's found blocks in a directory: `<hash>.block`, and what became of it in `<hash>.json`."""
+def _unheard(block_hash: str, state: BlockState, confirmations: int) -> None:
+    """Nobody listens."""
 
-    def __init__(self, directory: Path, chain: Chain, clock: Clock, payout_script: bytes, on_state: OnState) -> None:
+
+class BlockStore:
+    """A gateway's found blocks in a directory: `<hash>.block`, and what became of it in `<hash>.json`.
+
+    The gateway's store takes what is found and submits it. The office's, in the same process or another, is
+    started: it follows what lies in the directory. Neither needs the other.
+    """
+
+    def __init__(
+        self, directory: Path, chain: Chain, clock: Clock, payout_script: bytes, on_state: OnState = _unheard
+    ) -> None:
         """`on_state(block_hash, state, confirmations)` hears of every change, at the start of every block."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
@@ -61,10 +75,12 @@ class BlockStore:
         self._on_state = on_state
         self._retries: dict[str, Timer] = {}
         self._next_round: Timer | None = None
+        self._started = False
         self._following = False
         self._follow_failures = 0
         self._stopped = False
-        self._blocks = {path.stem: self._read(path) for path in sorted(directory.glob("*.block"))}
+        self._blocks: dict[str, FoundBlock] = {}
+        self._blocks = {each.block_hash: each for each in self._new()}
 
     def blocks(self) -> list[FoundBlock]:
         """All blocks kept, lowest first."""
@@ -76,12 +92,24 @@ class BlockStore:
 
     def start(self) -> None:
         """Tell the state of every block, submit what is not decided (C-114), follow what is not settled."""
+        self._started = True
         self._chain.on_tip(self._wake)
         for each in self.blocks():
             self._tell(each)
             if each.state in (BlockState.FOUND, BlockState.SUBMITTED, BlockState.UNKNOWN):
                 self._submit_again(each.block_hash)
         self._wake()
+
+    def look(self) -> None:
+        """Take up what a gateway has put into the directory. What it is still submitting is left to it for a while."""
+        for each in self._new():
+            if each.state is BlockState.FOUND and self._age(each.block_hash) < ANSWER_SECONDS:
+                continue
+            self._blocks[each.block_hash] = each
+            self._tell(each)
+            if each.state is BlockState.FOUND:
+                self._submit_again(each.block_hash)
+            self._wake()
 
     def stop(self) -> None:
         """Submit and follow nothing any more."""
@@ -148,7 +176,7 @@ class BlockStore:
         self._chain.submit(block).addCallbacks(answered, failed)
 
     def _wake(self) -> None:
-        if not self._stopped and self._next_round is None:
+        if self._started and not self._stopped and self._next_round is None:
             self._next_round = self._clock.callLater(FOLLOW_SECONDS, self._begin_round)
 
     def _begin_round(self) -> None:
@@ -173,6 +201,7 @@ class BlockStore:
         self._following = False
 
     async def _follow(self) -> None:
+        self.look()
         height = (await self._chain.tip()).height
         for each in self.blocks():
             if _is_followed(each, height):
@@ -216,6 +245,19 @@ class BlockStore:
         except OSError as error:
             _log.error("block_state_not_written", block=name, reason=str(error))
 
+    def _new(self) -> Iterator[FoundBlock]:
+        """Blocks of the directory that are not known here yet."""
+        for path in sorted(self._directory.glob("*.block")):
+            if path.stem not in self._blocks:
+                with suppress(FileNotFoundError):  # settled a moment ago
+                    yield self._read(path)
+
+    def _age(self, name: str) -> float:
+        """Seconds since the block was written; none for one that is gone."""
+        with suppress(FileNotFoundError):
+            return time.time() - self._path(name).stat().st_mtime
+        return 0.0
+
     def _read(self, path: Path) -> FoundBlock:
         try:
             kept = json.loads(path.with_suffix(".json").read_text())
@@ -243,7 +285,7 @@ def _is_followed(block: FoundBlock, tip_height: int) -> bool:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file: after the return it is on disk; after a crash before, it is there whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with partial.open("wb") as file:
         file.write(data)
         file.flush()

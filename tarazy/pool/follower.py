@@ -86,6 +86,14 @@ class TemplateFollower:
         self._cancel_timer()
         self._cancel_dry_timer()
 
+    def follow(self, mask: int, refresh: float) -> None:
+        """Let miners roll other version bits, and refresh jobs otherwise; a changed mask makes a job at once."""
+        changed = mask != self._mining.mask
+        self._mining = replace(self._mining, mask=mask)
+        self._refresh = refresh
+        if changed:
+            self.wake()
+
     @property
     def healthy(self) -> bool:
         """Whether the chain answered the last call."""
@@ -111,11 +119,6 @@ class TemplateFollower:
         for job, template in reversed(list(kept)):
             self._previous = job.previous_block_hash
             self._keep(job, template)
-
-    def roll(self, mask: int) -> None:
-        """Let miners roll other version bits, in jobs to come; makes one at once."""
-        self._mining = replace(self._mining, mask=mask)
-        self.wake()
 
     def wake(self) -> None:
         """Ask for a template now, or again right after the call that is running."""

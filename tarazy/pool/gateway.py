@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import math
 import socket
 import time
 from collections.abc import Iterable, Sequence
@@ -12,20 +12,21 @@ from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 
-from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal import Journal
 from tarazy.accounting.journal_file import UNKNOWN_FINDER, BlockRecord, JournalFile
 from tarazy.config.settings import ListenerSettings, Settings, StratumSettings
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.blocks import BlockStore, FoundBlock
-from tarazy.pool.certificates import Certificates
+from tarazy.pool.certificates import CertificateError, Certificates
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.follower import Mining, TemplateFollower
 from tarazy.pool.handover import Left, load, save, session_secret
 from tarazy.pool.proposals import Proposals
+from tarazy.pool.reload import ReloadError
 from tarazy.pool.templates import address_script, serialize_block
 from tarazy.stratum.board import StratumRules
 from tarazy.stratum.difficulty import exponent_of
@@ -34,6 +35,9 @@ from tarazy.stratum.limits import Limits
 from tarazy.stratum.listeners import Listener
 from tarazy.stratum.server import StratumServer
 
+_DRAIN_STEP = 0.05
+_LAST_ANSWERS = 2.0
+"""Seconds that a connection may still have to get its last answers."""
 _RECORDED_SECONDS = 1.0
 """A block's share is given to the journal in the same turn as the block; by now it was, or never is."""
 
@@ -69,6 +73,7 @@ class FoundBlocks:
             _log.error("block_template_gone", height=job.height, header=header.hex(), coinbase=coinbase.hex())
             return
         kept = self._store.found(serialize_block(header, coinbase, template))
+        _log.info("block_found", block=kept.block_hash, height=kept.height)
         self._clock.callLater(_RECORDED_SECONDS, self._adopt, kept)
 
     def recorded(self, block_hash: bytes, sequence: int, name: int) -> None:
@@ -117,7 +122,7 @@ class Gateway:
         entered = file.blocks()
         self.journal = Journal(file, loop.call_soon_threadsafe, lambda healthy, _: self.server.hand_out(healthy))
         payout_script = address_script(settings.pool.payout_address, settings.chain.address_chain)
-        self.blocks = BlockStore(settings.data / "blocks", chain, reactor, payout_script, _log_state)
+        self._blocks = BlockStore(settings.blocks_path, chain, reactor, payout_script)
         mask = int(settings.stratum.version_mask, 16)
         self.follower = TemplateFollower(
             chain,
@@ -129,7 +134,7 @@ class Gateway:
             on_dry=self._go_dry,
         )
         self.proposals = Proposals(chain)
-        self._found = FoundBlocks(self.blocks, self.follower, self.journal, entered, reactor)
+        self._found = FoundBlocks(self._blocks, self.follower, self.journal, entered, reactor)
         self.server = StratumServer(
             loop,
             [
@@ -152,7 +157,6 @@ class Gateway:
         self.certificates.start()
         await self._take_over()
         self._found.start()
-        self.blocks.start()
         self.follower.start()
         await self._first_job
         self.admissions.on_change(self.server.reconsider)
@@ -160,24 +164,39 @@ class Gateway:
         self._listening = True
         self._handover.unlink(missing_ok=True)
 
+    async def drain(self, seconds: float) -> None:
+        """Take no more miners and let go those there are over so many seconds, each behind its last answer."""
+        server, end = self.server, self._reactor.seconds() + seconds
+        server.pause()
+        while (there := server.counters.connections) and (left := end - self._reactor.seconds()) > -_LAST_ANSWERS:
+            server.dismiss(math.ceil(there * _DRAIN_STEP / max(left, _DRAIN_STEP)))
+            await deferLater(self._reactor, _DRAIN_STEP)
+
     async def stop(self) -> None:
-        """End the connections, commit what waits, leave the chain, and to the next process what it can resume."""
+        """End the connections that are left, commit what waits, and leave to the next process what it can resume."""
         self.follower.stop()
         self.server.stop()
         await self.certificates.stop()
         connections = self.server.hand_over()
         await self.journal.close()
-        self.blocks.stop()
+        self._blocks.stop()
         if self._listening:  # else what the process before left is still waiting for one that does
             try:
                 save(self._handover, connections, self.follower.kept())
             except OSError as error:
                 _log.error("handover_not_written", reason=str(error))
 
-    def change_version_mask(self, mask: int) -> None:
-        """Let miners roll other version bits. Raises ValueError if the present job's version has a bit inside."""
-        self.server.change_version_mask(mask)
-        self.follower.roll(mask)
+    def reload(self, settings: StratumSettings) -> None:
+        """Follow new rules: connections made from now on, and the next job. Raises `ReloadError` instead."""
+        rules = stratum_rules(self._settings.gateway, settings)
+        try:
+            self.certificates.reload()
+            self.server.follow(rules)
+        except CertificateError as error:
+            raise ReloadError(f"stratum.listeners: {error}") from None
+        except ValueError as error:
+            raise ReloadError(f"stratum.version_mask: {error}; narrow the mask") from None
+        self.follower.follow(rules.version_mask, settings.job_refresh_seconds)
 
     async def _take_over(self) -> None:
         """Go on where the last process ended, or, if it left nothing, at least give its miners their extranonce1."""
@@ -237,8 +256,3 @@ def stratum_rules(gateway: int, settings: StratumSettings) -> StratumRules:
 def floor_of(listener: ListenerSettings) -> int | None:
     """Exponent of the lowest difficulty on a port, where it has its own."""
     return None if listener.minimum_difficulty is None else exponent_of(listener.minimum_difficulty)
-
-
-def _log_state(block_hash: str, state: BlockState, confirmations: int) -> None:
-    level = logging.DEBUG if state is BlockState.CONNECTED and confirmations > 1 else logging.INFO
-    _log.log(level, "block_state", block=block_hash, state=str(state), confirmations=confirmations)

@@ -1,7 +1,8 @@
-"""The office: folds the journal, books what was earned, reads the meters; its transactions stay off the reactor."""
+"""The office: folds the journals, books what was earned, reads the meters; its transactions stay off the reactor."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -16,21 +17,22 @@ from tarazy.accounting.energy.modbus import Meter, Reading
 from tarazy.accounting.energy.poller import MeterPoller
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.readings import append_readings
-from tarazy.accounting.journal_file import JournalReader
+from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.queries import work_by_site_interval
-from tarazy.accounting.rounds import Folded, fold, require_journal
+from tarazy.accounting.rounds import FoldError
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
 from tarazy.pool.admissions import Admissions
-from tarazy.pool.blocks import BlockStore, FoundBlock
+from tarazy.pool.blocks import FoundBlock
 from tarazy.pool.clock import Clock
+from tarazy.pool.followed import FollowedBlocks
+from tarazy.pool.journals import Journals
 from tarazy.pool.repeat import Repeat
 
 _FOLD_SECONDS = 2.0
 _FOLD_REST = 10.0
 """A fold costs by the workers it touches: with many of them it comes less often and takes more shares at once."""
-_FOLD_SHARES = 200_000
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
 _READINGS_HELD = 100_000
@@ -40,7 +42,7 @@ _log = structlog.get_logger()
 
 
 class Office:
-    """Keeps the books of one gateway."""
+    """Keeps the books of every gateway on this host, whether it runs in this process or in another."""
 
     def __init__(
         self,
@@ -48,34 +50,34 @@ class Office:
         settings: Settings,
         database: Database,
         admissions: Admissions,
-        blocks: BlockStore,
+        blocks: FollowedBlocks,
     ) -> None:
-        """The gateway must have made its journal."""
         self._settings = settings
         self._database = database
         self._admissions = admissions
         self._blocks = blocks
-        self._reader = JournalReader(settings.journal_path, settings.gateway)
+        self._journals = Journals(settings.journal_path.parent, settings.energy.interval_seconds, settings.pool.fee_ppm)
         self._readings: list[Reading] = []
         self.meters: list[Meter] = []
         """Those of a known profile."""
         self.meters_answer = True
         """Whether every meter of the register gave a good reading the last time it was asked."""
-        self.folded_sequence = 0
-        """The last share that is folded."""
         self._answers: dict[str, str] = {}
         self._poller = MeterPoller(self._take_reading, lambda: datetime.now(UTC), settings.energy.poll_seconds)
         self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books, rest=_FOLD_REST)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
-    async def start(self) -> None:
-        """Begin. Raises `FoldError` when the journal is not the one that was folded so far."""
-        await self._database.run(require_journal, self._reader, self._settings.gateway)
+    async def check(self) -> None:
+        """Raise `FoldError` when a journal is not the one that was folded so far. To be asked before miners come."""
+        await self._database.run(self._journals.require)
+
+    def start(self) -> None:
+        """Begin."""
         self.books.start()
         self.energy.start()
 
     async def stop(self) -> None:
-        """Fold everything that is in the journal, store what was read, and end."""
+        """Fold everything that is in the journals, store what was read, and end."""
         await self.energy.stop()
         await self._poller.stop()
         await self.books.stop()
@@ -83,16 +85,29 @@ class Office:
             await self._settle_energy()
             await self.keep_books()
         finally:
-            self._reader.close()
+            self._journals.close()
 
     async def keep_books(self) -> None:
-        """Fold what is new, take over what the chain says of our blocks, book what follows."""
-        complete = False
-        while not complete:
-            folded = await self._database.run(self._fold)
-            self.folded_sequence, complete = folded.sequence, folded.complete
+        """Fold what is new, take over what the chain says of our blocks, book what follows.
+
+        A gateway without a journal is waited for. One whose journal cannot be folded holds up no other.
+        """
+        self._blocks.look()
+        faults: list[Exception] = []
+        for gateway in self._journals.gateways():
+            try:
+                while not (await self._database.run(self._journals.fold, gateway)).complete:
+                    pass
+            except (FoldError, JournalError, sqlite3.Error) as error:
+                faults.append(error)
         for name in await self._database.run(_book, self._blocks.blocks()):
             self._blocks.archive(name)
+        if faults:
+            raise faults[0]
+
+    def unfolded_shares(self) -> int:
+        """Shares on disk that are not folded yet. Asked on the database's thread."""
+        return self._journals.unfolded()
 
     async def keep_energy(self) -> None:
         """Ask the meters of the day; store the readings that came in, settle the intervals that have ended."""
@@ -115,17 +130,6 @@ class Office:
     def _take_reading(self, reading: Reading) -> None:
         self._readings.append(reading)
         self._answers[reading.meter] = reading.status
-
-    def _fold(self, connection: Connection) -> Folded:
-        settings = self._settings
-        return fold(
-            connection,
-            self._reader,
-            settings.gateway,
-            settings.energy.interval_seconds,
-            _FOLD_SHARES,
-            settings.pool.fee_ppm,
-        )
 
     def _settle(self, connection: Connection, readings: Iterable[Reading], registers: Registers) -> None:
         now = datetime.now(UTC)

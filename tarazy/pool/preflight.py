@@ -55,10 +55,18 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
     for name, host, port in (
         ("portal port", settings.portal.host, settings.portal.port),
         ("metrics port", settings.metrics.host, settings.metrics.port),
+        *_gateway_ports(settings),
     ):
         yield port_finding(name, host, port)
     yield _descriptors()
     yield from _chain(settings)
+
+
+def _gateway_ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    """The metrics ports of gateways that are processes of their own."""
+    for number in settings.gateways if settings.processes else ():
+        metrics = settings.of_gateway(number).metrics
+        yield f"metrics port of gateway {number}", metrics.host, metrics.port
 
 
 def _payout_address(settings: Settings) -> Finding:

@@ -1,9 +1,11 @@
-"""The whole server in one process: what it is made of, in which order it starts, and how it ends."""
+"""One process of the pool: what it is made of, in which order it starts, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,15 +16,22 @@ from tarazy.config.settings import BitcoindChainSettings, Settings
 from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import require_schema
 from tarazy.metrics.exporter import Exporter
+from tarazy.metrics.facts import Sources
 from tarazy.pool.admissions import Admissions
+from tarazy.pool.blocks import BlockStore
 from tarazy.pool.chain.bitcoind.chain import BitcoindChain
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.chain.peer import PeerEntrance
+from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.gateway import Gateway
+from tarazy.pool.launch import Role
+from tarazy.pool.log import set_level
 from tarazy.pool.office import Office
+from tarazy.pool.reload import compare
 from tarazy.pool.sockets import open_listeners
-from tarazy.pool.telemetry import VERSION, Telemetry
+from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
+from tarazy.pool.templates import address_script
 from tarazy.portal.app import Portal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
@@ -30,85 +39,173 @@ from tarazy.stratum.difficulty import exponent_of
 
 _log = structlog.get_logger()
 
+_Endings = list[Callable[[], Awaitable[object]]]
+
 
 class Server:
-    """Gateway, office, portal and metrics. `stop` undoes in reverse whatever `start` got done."""
+    """Chain, gateway, office, portal and metrics, as far as the process has the role.
 
-    def __init__(self, reactor: Any, loop: asyncio.AbstractEventLoop, settings: Settings) -> None:
+    It starts in three steps: `prepare` may run beside the process that is to be replaced, `mine` when that one has
+    let go of miners, journal and chain, `keep` when it is gone. `stop` undoes in reverse whatever got done.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        loop: asyncio.AbstractEventLoop,
+        settings: Settings,
+        role: Role,
+        inherited: Sequence[socket.socket],
+    ) -> None:
+        """`inherited`: sockets to listen on."""
+        self.settings = settings
+        self.sockets: list[socket.socket] = []
+        """Those that miners connect to."""
         self._reactor = reactor
         self._loop = loop
-        self._settings = settings
-        self._endings: list[Callable[[], Awaitable[object]]] = []
+        self._mines = role is not Role.OFFICE
+        self._keeps = role is not Role.GATEWAY
+        self._inherited = inherited
+        self._gateway: Gateway | None = None
+        self._drain_seconds = 0.0
+        self._mining: _Endings = []
+        self._keeping: _Endings = []
 
-    async def start(self) -> None:
-        """Start everything; what cannot be had raises its own error, with the cure in the text."""
-        settings, reactor = self._settings, self._reactor
-        law = load_law(settings.law.assumptions, settings.law.directory)
+    async def prepare(self) -> None:
+        """All that needs neither journal nor chain; what cannot be had raises its own error, with the cure in it."""
+        settings, reactor = self.settings, self._reactor
+        self._law = load_law(settings.law.assumptions, settings.law.directory)
+        if self._mines:
+            self.sockets = open_listeners(settings.stratum.listeners, self._inherited)
         settings.data.mkdir(parents=True, exist_ok=True)
-        database = Database(open_engine(settings.database_url), reactor)
-        self._endings.append(_later(database.close))
-        await database.run(require_schema)
+        self._database = Database(open_engine(settings.database_url), reactor)
+        self._keeping.append(_later(self._database.close))
+        await self._database.run(require_schema)
+        self._admissions = Admissions(reactor, self._database, settings.accreditation, settings.decisions_path)
+        await self._admissions.start()
+        self._keeping.append(self._admissions.stop)
 
-        chain = await self._open_chain()
-        admissions = Admissions(reactor, database, settings.accreditation, settings.data / "decisions.pending")
-        await admissions.start()
-        self._endings.append(admissions.stop)
-        sockets = open_listeners(settings.stratum.listeners)
-        gateway = Gateway(reactor, self._loop, settings, chain, admissions, sockets)
-        office = Office(reactor, settings, database, admissions, gateway.blocks)
-        self._endings.append(office.stop)
-        self._endings.append(gateway.stop)
-        await office.start()
-        await gateway.start()
+    async def mine(self) -> None:
+        """Follow the chain, and serve miners. Raises `JournalError` or `FoldError` before the first of them."""
+        settings, reactor = self.settings, self._reactor
+        self._chain = await self._open_chain(self._mining if self._mines else self._keeping)
+        if self._mines:
+            self._gateway = Gateway(reactor, self._loop, settings, self._chain, self._admissions, self.sockets)
+            self._mining.append(self._end_gateway)
+        if self._keeps:
+            script = address_script(settings.pool.payout_address, settings.chain.address_chain)
+            blocks = FollowedBlocks(
+                settings.blocks_path.parent,
+                lambda path, hear: BlockStore(path, self._chain, reactor, script, hear),
+            )
+            self._mining.append(blocks.stop)
+            self._office = Office(reactor, settings, self._database, self._admissions, blocks)
+            self._keeping.append(self._office.stop)
+            await self._office.check()
+        if self._gateway:
+            await self._gateway.start()
+            _log.info("miners_served", port=self._gateway.port)
 
-        telemetry = Telemetry(reactor, settings, gateway, office, database)
-        telemetry.read.start()
-        self._endings.append(telemetry.read.stop)
-        exporter = Exporter(reactor, telemetry.sources(), VERSION, settings.metrics.host, settings.metrics.port)
+    async def keep(self) -> None:
+        """Keep the books and show them; serve the metrics."""
+        settings, reactor, gateway = self.settings, self._reactor, self._gateway
+        sources = Sources()
+        if gateway:
+            counted = GatewayTelemetry(gateway)
+            sources = replace(sources, gateway=counted.gateway, journal=counted.journal, chain=counted.chain)
+        portal_port = None
+        if self._keeps:
+            self._office.start()
+            told = OfficeTelemetry(
+                reactor, settings, self._office, self._admissions, self._database, self._chain, gateway
+            )
+            told.start()
+            self._keeping.append(told.stop)
+            sources = replace(sources, accounting=told.accounting, energy=told.energy)
+            portal = self._make_portal(told)
+            portal_port = portal.start()
+            self._keeping.append(portal.stop)
+        exporter = Exporter(reactor, sources, VERSION, settings.metrics.host, settings.metrics.port)
         metrics_port = exporter.start()
-        self._endings.append(exporter.stop)
-        subject = Subject(
-            live=telemetry.live,
+        self._keeping.append(exporter.stop)
+        _log.info("server_started", portal_port=portal_port, metrics_port=metrics_port)
+
+    def reload(self, wanted: Settings) -> None:
+        """Take over what can change while the server runs, and say what cannot.
+
+        Raises `LawError` or `ReloadError`; then nothing is taken over.
+        """
+        law = load_law(wanted.law.assumptions, wanted.law.directory)
+        reload = compare(self.settings, wanted)
+        if self._gateway:
+            self._gateway.reload(reload.settings.stratum)
+        self.settings = reload.settings
+        set_level(self.settings.log.level)
+        for path, value in reload.changed.items():
+            _log.info("setting_changed", setting=path, value=value)
+        for path in reload.waiting:
+            _log.warning("setting_needs_restart", setting=path)
+        if self._keeps:
+            if list(law) != list(self._law):
+                _log.info("law_changed", rules=len(list(law)))
+            self._law = self._subject.law = law
+        _log.info("settings_reloaded", changed=len(reload.changed), need_restart=len(reload.waiting))
+
+    async def release(self, drain_seconds: float) -> None:
+        """Let go of the miners, over so many seconds, then of journal and chain."""
+        self._drain_seconds = drain_seconds
+        await _unwind(self._mining)
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Stop taking work, commit and fold what is there, close everything; a failing part holds up no other."""
+        await self.release(drain_seconds)
+        await _unwind(self._keeping)
+        _log.info("server_stopped", at=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    async def _open_chain(self, endings: _Endings) -> Chain:
+        settings, reactor = self.settings.chain, self._reactor
+        if isinstance(settings, BitcoindChainSettings):
+            nodes = BitcoindChain(reactor, settings)
+            endings.append(nodes.close)
+            nodes.start()
+            return nodes
+        exponent = exponent_of(settings.block_difficulty)
+        embedded = await EmbeddedChain.open(reactor, self.settings.data / "chain", exponent)
+        endings.append(embedded.close)
+        if settings.peer_port is not None:
+            endings.append(PeerEntrance(embedded, reactor, settings.peer_port).stop)
+        return embedded
+
+    def _make_portal(self, told: OfficeTelemetry) -> Portal:
+        settings = self.settings
+        self._subject = Subject(
+            live=told.live,
             seat=Seat(settings.accreditation.server, settings.accreditation.country),
-            law=law,
+            law=self._law,
             reports=settings.data / "reports",
             interval_seconds=settings.energy.interval_seconds,
         )
-        portal = Portal(
-            reactor,
-            database.engine,
-            subject,
+        return Portal(
+            self._reactor,
+            self._database.engine,
+            self._subject,
             host=settings.portal.host,
             port=settings.portal.port,
             language=settings.language,
         )
-        portal_port = portal.start()
-        self._endings.append(portal.stop)
-        _log.info("server_started", stratum_port=gateway.port, portal_port=portal_port, metrics_port=metrics_port)
 
-    async def _open_chain(self) -> Chain:
-        settings, reactor = self._settings.chain, self._reactor
-        if isinstance(settings, BitcoindChainSettings):
-            nodes = BitcoindChain(reactor, settings)
-            self._endings.append(nodes.close)
-            nodes.start()
-            return nodes
-        directory = self._settings.data / "chain"
-        embedded = await EmbeddedChain.open(reactor, directory, exponent_of(settings.block_difficulty))
-        self._endings.append(embedded.close)
-        if settings.peer_port is not None:
-            peer = PeerEntrance(embedded, reactor, settings.peer_port)
-            self._endings.append(peer.stop)
-        return embedded
+    async def _end_gateway(self) -> None:
+        assert self._gateway is not None
+        await self._gateway.drain(self._drain_seconds)
+        await self._gateway.stop()
 
-    async def stop(self) -> None:
-        """Stop taking work, commit and fold what is there, close everything; a failing part holds up no other."""
-        while self._endings:
-            try:
-                await self._endings.pop()()
-            except Exception as error:
-                _log.error("stop_failed", error=str(error), exc_info=True)
-        _log.info("server_stopped", at=datetime.now(UTC).isoformat(timespec="seconds"))
+
+async def _unwind(endings: _Endings) -> None:
+    while endings:
+        try:
+            await endings.pop()()
+        except Exception as error:
+            _log.error("stop_failed", error=str(error), exc_info=True)
 
 
 def _later(close: Callable[[], object]) -> Callable[[], Awaitable[object]]:

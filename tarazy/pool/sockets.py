@@ -1,28 +1,50 @@
-"""The sockets that miners connect to: bound here and nowhere else."""
+"""The sockets that miners connect to: those handed on by systemd or an earlier process, and new ones for the rest."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
 
+import structlog
+
 from tarazy.config.settings import ListenerSettings
 
+_log = structlog.get_logger()
 
-def open_listeners(listeners: Sequence[ListenerSettings], *, reuse_port: bool = False) -> list[socket.socket]:
-    """A bound socket for each, in their order. They do not listen yet, so nobody is let in before there is work.
 
-    With `reuse_port` other processes may bind the same ports, and the system divides the miners among them. Raises
-    OSError, which names the address, and leaves nothing open then.
+def open_listeners(
+    listeners: Sequence[ListenerSettings], inherited: Sequence[socket.socket] = (), *, reuse_port: bool = False
+) -> list[socket.socket]:
+    """A bound socket for each, in their order. New ones do not listen yet, so nobody is let in before there is work.
+
+    An inherited one is taken by its address, else by its port; one that nothing asks for is closed. With `reuse_port`
+    other processes may bind the new ones' ports, and the system divides the miners among them. Raises OSError, which
+    names the address, and leaves nothing open then.
     """
+    left = list(inherited)
     opened: list[socket.socket] = []
     try:
         for listener in listeners:
-            opened.append(_bound(listener.host, listener.port, reuse_port))
+            found = _inherited(listener, left)
+            opened.append(found or _bound(listener.host, listener.port, reuse_port))
     except OSError:
-        for one in opened:
+        for one in (*opened, *left):
             one.close()
         raise
+    for one in left:
+        _log.warning("inherited_socket_not_used", port=one.getsockname()[1])
+        one.close()
     return opened
+
+
+def _inherited(listener: ListenerSettings, left: list[socket.socket]) -> socket.socket | None:
+    """Take the socket of a listener out of those that are `left`."""
+    exact = [each for each in left if each.getsockname()[:2] == (listener.host, listener.port)]
+    near = [each for each in left if each.getsockname()[1] == listener.port]
+    found = next(iter(exact or near), None)
+    if found is not None:
+        left.remove(found)
+    return found
 
 
 def _bound(host: str, port: int, reuse_port: bool) -> socket.socket:

@@ -14,7 +14,9 @@ from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import DocumentStatus
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
-from tarazy.metrics.facts import AccountingFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts, Sources
+from tarazy.metrics.facts import AccountingFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts
+from tarazy.pool.admissions import Admissions
+from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.gateway import Gateway
 from tarazy.pool.office import Office
@@ -29,57 +31,14 @@ _WEIGHT_OF_ONE = weight_of(0)
 VERSION = version("tarazy")
 
 
-class Telemetry:
-    """Plain figures: the gateway's counters as they are, the ledger's as last read."""
+class GatewayTelemetry:
+    """A gateway's counters as they are."""
 
-    def __init__(self, clock: Clock, settings: Settings, gateway: Gateway, office: Office, database: Database) -> None:
-        self._settings = settings
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._office = office
-        self._database = database
-        self._started_at = datetime.now(UTC)
-        self._accounting = AccountingFacts()
-        self._energy = EnergyFacts()
-        self._hashrate = 0.0
-        self.read = Repeat(clock, "read_telemetry", _READ_SECONDS, self._read_ledger)
 
-    def sources(self) -> Sources:
-        """What the exporter asks at each scrape."""
-        return Sources(
-            gateway=self._gateway_facts,
-            journal=self._journal_facts,
-            chain=self._chain_facts,
-            accounting=lambda: self._accounting,
-            energy=lambda: self._energy,
-        )
-
-    def live(self) -> Live:
-        """What the portal shows besides the database."""
-        settings, gateway, office = self._settings, self._gateway, self._office
-        counters, registers = gateway.server.counters, gateway.admissions.registers.at(datetime.now(UTC))
-        server = registers.servers.get(settings.accreditation.server)
-        height = None if gateway.job is None else gateway.job.height
-        return Live(
-            pool_name=settings.pool.name,
-            demo=bool(settings.accreditation.demo_addresses),
-            test_chain=settings.test_chain,
-            started_at=self._started_at,
-            stratum_url=stratum_url(settings.stratum.listeners[0], server.host if server else None, gateway.port),
-            connections=counters.connections,
-            ready_connections=counters.ready,
-            tip_height=None if height is None else height - 1,
-            template_height=height,
-            template_at=gateway.job_at,
-            health={
-                "journal": gateway.journal.healthy,
-                "database": all(part.healthy for part in (office.books, office.energy, gateway.admissions.follow)),
-                "chain": gateway.follower.healthy and gateway.proposals.healthy,
-                "meters": office.meters_answer,
-                "certificate": any(row.status is DocumentStatus.IN_FORCE for row in registers.certificates.values()),
-            },
-        )
-
-    def _gateway_facts(self) -> GatewayFacts:
+    def gateway(self) -> GatewayFacts:
+        """The Stratum listener."""
         counters = self._gateway.server.counters
         return GatewayFacts(
             shares={"accepted": counters.accepted, **counters.rejected},
@@ -89,10 +48,10 @@ class Telemetry:
             limit_hits={str(hit): count for hit, count in counters.hits.items()},
             devices=dict(counters.devices),
             refusals={**dict.fromkeys(map(str, Reason), 0), **counters.refused},
-            hashrate=self._hashrate,
         )
 
-    def _journal_facts(self) -> JournalFacts:
+    def journal(self) -> JournalFacts:
+        """The share journal."""
         journal = self._gateway.journal
         counters = journal.counters
         return JournalFacts(
@@ -100,10 +59,10 @@ class Telemetry:
             commit_seconds=counters.commit_seconds,
             shares=counters.shares,
             healthy=journal.healthy,
-            unfolded_shares=max(0, journal.last_sequence - self._office.folded_sequence),
         )
 
-    def _chain_facts(self) -> ChainFacts:
+    def chain(self) -> ChainFacts:
+        """The work of the moment."""
         gateway = self._gateway
         height = gateway.job.height if gateway.job else 0
         age = (datetime.now(UTC) - gateway.job_at).total_seconds()
@@ -116,17 +75,102 @@ class Telemetry:
             template_refused=not gateway.proposals.healthy,
         )
 
-    async def _read_ledger(self) -> None:
-        self._accounting, self._energy, self._hashrate = await self._database.run(self._read)
 
-    def _read(self, connection: Connection) -> tuple[AccountingFacts, EnergyFacts, float]:
+class OfficeTelemetry:
+    """The ledger's figures as last read, and what the portal tells of the running server."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: Settings,
+        office: Office,
+        admissions: Admissions,
+        database: Database,
+        chain: Chain,
+        gateway: Gateway | None,
+    ) -> None:
+        """`gateway`: the one in this process. Without one, what gateways alone know is theirs to tell."""
+        self._settings = settings
+        self._office = office
+        self._admissions = admissions
+        self._database = database
+        self._chain = chain
+        self._gateway = gateway
+        self._started_at = datetime.now(UTC)
+        self._tip_height: int | None = None
+        self._accounting = AccountingFacts()
+        self._energy = EnergyFacts()
+        self._watch = Repeat(clock, "watch_tip", _READ_SECONDS, self._read_tip)
+        self._read = Repeat(clock, "read_telemetry", _READ_SECONDS, self._read_ledger)
+
+    def start(self) -> None:
+        """Begin to read."""
+        if self._gateway is None:
+            self._watch.start()
+        self._read.start()
+
+    async def stop(self) -> None:
+        """Read no more."""
+        await self._watch.stop()
+        await self._read.stop()
+
+    def accounting(self) -> AccountingFacts:
+        """The books."""
+        return self._accounting
+
+    def energy(self) -> EnergyFacts:
+        """The meters."""
+        return self._energy
+
+    def live(self) -> Live:
+        """What the portal shows besides the database."""
+        settings, gateway, office = self._settings, self._gateway, self._office
+        registers = self._admissions.registers.at(datetime.now(UTC))
+        server = registers.servers.get(settings.accreditation.server)
+        job = gateway.job if gateway else None
+        health = {
+            "database": all(part.healthy for part in (office.books, office.energy, self._admissions.follow)),
+            "chain": gateway.follower.healthy and gateway.proposals.healthy if gateway else self._watch.healthy,
+            "meters": office.meters_answer,
+            "certificate": any(row.status is DocumentStatus.IN_FORCE for row in registers.certificates.values()),
+        }
+        if gateway:
+            health["journal"] = gateway.journal.healthy
+        listener = settings.stratum.listeners[0]
+        port = gateway.port if gateway else listener.port
+        return Live(
+            pool_name=settings.pool.name,
+            demo=bool(settings.accreditation.demo_addresses),
+            test_chain=settings.test_chain,
+            started_at=self._started_at,
+            stratum_url=stratum_url(listener, server.host if server else None, port),
+            connections=gateway.server.counters.connections if gateway else None,
+            ready_connections=gateway.server.counters.ready if gateway else None,
+            tip_height=job.height - 1 if job else self._tip_height,
+            template_height=job.height if job else None,
+            template_at=gateway.job_at if gateway else None,
+            health=health,
+        )
+
+    async def _read_tip(self) -> None:
+        self._tip_height = (await self._chain.tip()).height
+
+    async def _read_ledger(self) -> None:
+        self._accounting, self._energy = await self._database.run(self._read_figures)
+
+    def _read_figures(self, connection: Connection) -> tuple[AccountingFacts, EnergyFacts]:
         now = datetime.now(UTC)
         open_now = open_round(connection)
         states = {**dict.fromkeys(map(str, BlockState), 0), **block_counts(connection)}
-        accounting = AccountingFacts(blocks=states, rounds=open_now[0] - 1 if open_now else 0)
         work, seconds = present_work(connection, now, self._settings.energy.interval_seconds)
         weight = int(sum(party.weight for party in work.values()))
-        return accounting, self._read_energy(connection, now), hashes_of(weight) / max(1.0, seconds)
+        accounting = AccountingFacts(
+            blocks=states,
+            rounds=open_now[0] - 1 if open_now else 0,
+            unfolded_shares=self._office.unfolded_shares(),
+            hashrate=hashes_of(weight) / max(1.0, seconds),
+        )
+        return accounting, self._read_energy(connection, now)
 
     def _read_energy(self, connection: Connection, now: datetime) -> EnergyFacts:
         meters = self._office.meters

@@ -23,13 +23,14 @@ class Live:
     """The chain is not for real coins."""
     started_at: datetime
     stratum_url: str
-    connections: int
-    ready_connections: int
-    """Connections that receive jobs."""
+    connections: int | None
+    ready_connections: int | None
+    """Connections that receive jobs. None, as the former, where the gateways are processes of their own."""
     tip_height: int | None
-    """None before the first template, as is its height."""
+    """None before the first template."""
     template_height: int | None
-    template_at: datetime
+    template_at: datetime | None
+    """None, as the height, before the first template and where the gateways are processes of their own."""
     health: Mapping[str, bool]
     """Part → whether it works; known parts: journal, chain, database, meters, certificate."""
 

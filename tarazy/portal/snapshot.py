@@ -69,9 +69,9 @@ class Snapshot:
         return event("overview", self.overview(), self.version())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subject:
-    """What the portal shows, besides the database."""
+    """What the portal shows, besides the database. The law may be replaced while it does."""
 
     live: Callable[[], Live]
     seat: Seat

@@ -17,7 +17,7 @@ class Addresses:
     """The connections of a server by address. Times are the reactor's, in seconds."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._connections: dict[str, int] = {}
         self._answered_until: dict[str, float] = {}
         """When the refusals given so far will have been answered at the permitted rate."""
@@ -27,7 +27,7 @@ class Addresses:
         key = _one(address)
         count = self._connections.get(key, 0) + 1
         self._connections[key] = count
-        return count <= self._limits.connections_per_address
+        return count <= self.limits.connections_per_address
 
     def leave(self, address: str) -> None:
         """One less."""
@@ -41,7 +41,7 @@ class Addresses:
     def refusal_delay(self, address: str, now: float) -> float:
         """Count a refused login: the seconds after which its answer is due (C-121)."""
         key = _one(address)
-        until = max(self._answered_until.pop(key, 0.0), now - BURST_SECONDS) + 1 / self._limits.refusals_per_second
+        until = max(self._answered_until.pop(key, 0.0), now - BURST_SECONDS) + 1 / self.limits.refusals_per_second
         if len(self._answered_until) >= MEMORY_SIZE:
             del self._answered_until[next(iter(self._answered_until))]
         self._answered_until[key] = min(until, now + LONGEST_DELAY)

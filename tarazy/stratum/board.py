@@ -143,14 +143,15 @@ class Board:
         self._install(replace(self._job, number=self._numbers(), clean=False), self._expires)
         return True
 
-    def change_version_mask(self, mask: int) -> None:
-        """Let miners roll other version bits from now on; sessions announce it with their next job.
+    def follow(self, rules: StratumRules) -> None:
+        """Take other rules for connections made from now on; mask and highest difficulty hold for all.
 
-        Raises ValueError if the present job's version has a bit inside.
+        Raises ValueError if the present job's version has a bit inside the mask; then nothing changes.
         """
         if self._job is not None:
-            _require_outside(mask, self._job)
-        self.rules = replace(self.rules, version_mask=mask)
+            _require_outside(rules.version_mask, self._job)
+        self.rules = self.limits.rules = rules
+        self.addresses.limits = rules.limits
 
     def _install(self, job: Job, expires: float) -> None:
         self._job = job

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,7 +20,7 @@ from tarazy.stratum.board import Board, Counters, StratumRules
 from tarazy.stratum.entrance import Entrance, address_of
 from tarazy.stratum.fanout import Fanout
 from tarazy.stratum.job import Job
-from tarazy.stratum.limits import Hit
+from tarazy.stratum.limits import Hit, Limits
 from tarazy.stratum.listeners import Listener
 from tarazy.stratum.ports import Blocks, Gate, Journal, Peer
 from tarazy.stratum.session import Session
@@ -32,6 +32,7 @@ SLICES = 15
 """Ready connections are looked at once in as many seconds, a slice of them every second."""
 SPARE_DESCRIPTORS = 1024
 """Kept for everything that is no miner; above the rest connections are closed at once (C-008)."""
+FAREWELL = "the pool restarts: it is back in a moment"
 
 _log = structlog.get_logger()
 _A = TypeVar("_A")
@@ -55,7 +56,7 @@ def _contained(method: Callable[[_Connection, _A], _R]) -> Callable[[_Connection
 class _Connection(asyncio.Protocol):
     """Joins one socket to its session."""
 
-    __slots__ = ("_floor", "_paused", "_server", "_transport", "_unsent_since", "session", "slice")
+    __slots__ = ("_floor", "_paused", "_server", "_transport", "_unsent_since", "leaving", "session", "slice")
 
     session: Session
     slice: set[_Connection]
@@ -64,6 +65,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: StratumServer, floor: int | None) -> None:
         self._server = server
         self._floor = floor
+        self.leaving = False
         self._paused = False
         self._unsent_since: float | None = None
 
@@ -100,7 +102,7 @@ class _Connection(asyncio.Protocol):
         data = session.output()
         if data:
             self._transport.write(data)
-        if session.ended:
+        if session.ended or (self.leaving and not session.waiting):
             self._transport.close()
         elif session.crowded:
             if not self._paused:
@@ -141,6 +143,13 @@ class _Connection(asyncio.Protocol):
         return self.session.reconsider(now)
 
     @_contained
+    def dismiss(self, now: float) -> None:
+        """Ask the miner to come back, and let it go as soon as no answer is owed."""
+        self.session.farewell(FAREWELL)
+        self.leaving = True
+        self.flush()
+
+    @_contained
     def tick(self, now: float) -> None:
         """Let time pass."""
         self.session.tick(now)
@@ -177,7 +186,6 @@ class StratumServer:
     ) -> None:
         """`numbers`: the `JobNumbers` that also number the jobs published. The listeners' sockets are its own now."""
         self.loop = loop
-        self.limits = rules.limits
         self.board = Board(rules, gate, journal, blocks, numbers)
         self.board.wake = self._wake
         self.hit = self.board.hit
@@ -192,6 +200,11 @@ class StratumServer:
         self._looked_at = cycle(self._slices)
         self._timer: asyncio.TimerHandle | None = None
         self._fanout: Fanout[_Connection] = Fanout(loop.call_soon, lambda each: each.hand_out(loop.time()))
+
+    @property
+    def limits(self) -> Limits:
+        """What peers may take."""
+        return self.board.rules.limits
 
     @property
     def counters(self) -> Counters:
@@ -268,12 +281,23 @@ class StratumServer:
         if withdrawn:
             self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, self._look_at, withdrawn)
 
-    def change_version_mask(self, mask: int) -> None:
-        """Let miners roll other version bits, from the next job on; ValueError as `Board.change_version_mask`."""
-        self.board.change_version_mask(mask)
-        for connections in self._slices:
+    def follow(self, rules: StratumRules) -> None:
+        """Take other rules: new connections follow them, and the version mask holds for all from the next job on.
+
+        Raises ValueError as `Board.follow`.
+        """
+        changes = rules.version_mask != self.board.rules.version_mask
+        self.board.follow(rules)
+        for connections in self._slices if changes else ():
             for connection in connections:
                 connection.session.mask_changed()
+
+    def dismiss(self, count: int) -> None:
+        """Let go of up to `count` connections, each as soon as it is owed no answer."""
+        now = self.loop.time()
+        staying = (connection for part in self._slices for connection in part if not connection.leaving)
+        for connection in list(islice(staying, count)):
+            connection.dismiss(now)
 
     def stop(self) -> None:
         """Stop listening and close all connections; what is written already is still sent."""

@@ -40,13 +40,12 @@ def full_sources() -> Sources:
             connections=3,
             ready_connections=2,
             refusals={"licence_expired": 4},
-            hashrate=1.5e12,
         ),
-        journal=lambda: JournalFacts(commits=5, commit_seconds=0.25, shares=7, healthy=True, unfolded_shares=1),
+        journal=lambda: JournalFacts(commits=5, commit_seconds=0.25, shares=7, healthy=True),
         chain=lambda: ChainFacts(
             tip_height=100, template_height=101, template_age_seconds=2.5, nodes_up={"1": True, "2": False}, failovers=3
         ),
-        accounting=lambda: AccountingFacts(blocks={"found": 0, "mature": 2}, rounds=2),
+        accounting=lambda: AccountingFacts({"found": 0, "mature": 2}, rounds=2, unfolded_shares=1, hashrate=1.5e12),
         energy=lambda: EnergyFacts(joules={"ekibastuz": 3_600_000}, power_watts={"ekibastuz": 1500.0}),
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -104,6 +106,15 @@ class House:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
+    def logged(self) -> str:
+        """What the server logged so far."""
+        return self.log.read_text()
+
+    def ledger(self, query: str) -> list[Any]:
+        """Rows of the ledger itself: the page lists only the newest."""
+        with contextlib.closing(sqlite3.connect(self.settings.data / "tarazy.db")) as connection:
+            return connection.execute(query).fetchall()
+
     def command(self, *arguments: str) -> Result:
         """Run a `tarazy` command with this server's settings."""
         return run_command(*arguments, "-c", str(self.prepared.path))
@@ -139,6 +150,7 @@ class Client:
         self._ids = count(1)
         self._nonces = count(1)
         self.job: list[Any] = []
+        self.difficulty = 0.0
         self.notifications: list[dict[str, Any]] = []
 
     def send(self, data: bytes) -> None:
@@ -154,6 +166,8 @@ class Client:
         message: dict[str, Any] | None = json.loads(line) if line else None
         if message is not None and message.get("method") == "mining.notify":
             self.job = message["params"]
+        if message is not None and message.get("method") == "mining.set_difficulty":
+            (self.difficulty,) = message["params"]
         return message
 
     def call(self, method: str, *params: Any) -> dict[str, Any]:

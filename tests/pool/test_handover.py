@@ -194,10 +194,10 @@ def test_a_changed_mask_brings_a_job_at_once() -> None:
     """C-069: the next job has no bit inside the new mask, and those outside as the template has them."""
     followed = Followed()
     followed.answer(TEMPLATE)
-    followed.follower.roll(0x0000F000)
+    followed.follower.follow(0x0000F000, 30.0)
     assert len(followed.chain.asked) == 2
     followed.answer(replace(TEMPLATE, version=0x20002000))
-    followed.follower.roll(0x0000E000)
+    followed.follower.follow(0x0000E000, 30.0)
     followed.answer(replace(TEMPLATE, version=0x20001000))
     assert [job.version for job in followed.jobs] == [TEMPLATE.version, 0x20000000, 0x20001000]
     followed.follower.stop()

@@ -135,7 +135,7 @@ def test_answered_shares_survive_sigkill(build_house: Callable[..., House]) -> N
     found = {(f"{job:016x}", f"{nonce:08x}") for _, job, nonce in kept}
     assert len(answered) > 100
     assert not [share for share in answered if share not in found]
-    assert ledger(house, "SELECT sum(shares) FROM tally") == [(len(kept),)]
+    assert house.ledger("SELECT sum(shares) FROM tally") == [(len(kept),)]
 
 
 def _grown(items: list[tuple[str, str]], before: int) -> bool:
@@ -230,15 +230,9 @@ def test_garbage_hurts_nobody_else(standing_house: House) -> None:
     assert "Traceback" not in house.log.read_text()
 
 
-def ledger(house: House, query: str) -> list[Any]:
-    """Rows of the ledger itself: the page lists only the newest."""
-    with contextlib.closing(sqlite3.connect(house.settings.data / "tarazy.db")) as connection:
-        return connection.execute(query).fetchall()
-
-
 def accounted(house: House) -> dict[str, str]:
     """Block hash → state, as the ledger has them."""
-    return dict(ledger(house, "SELECT block_hash, state FROM block"))
+    return dict(house.ledger("SELECT block_hash, state FROM block"))
 
 
 def test_every_block_is_accounted_however_the_server_ends(build_house: Callable[..., House]) -> None:
@@ -250,19 +244,19 @@ def test_every_block_is_accounted_however_the_server_ends(build_house: Callable[
         threads = [threading.Thread(target=_mine_until_closed, args=(house, [])) for _ in range(3)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: list((house.settings.data / "blocks").glob("*.block")))
+        wait_until(lambda: list((house.settings.blocks_path).glob("*.block")))
         time.sleep(luck.uniform(0.1, 0.6))
         house.kill()
         for thread in threads:
             thread.join()
-    kept = {path.stem for path in (house.settings.data / "blocks").glob("*.block")}
+    kept = {path.stem for path in (house.settings.blocks_path).glob("*.block")}
     house.start()
     wait_until(lambda: kept <= accounted(house).keys())
     new_block(f"http://127.0.0.1:{house.peer_port}/")
     wait_until(lambda: "submitted" not in accounted(house).values())
     columns = "d.distribution, d.block_hash, d.reward, d.fee, d.remainder, coalesce(sum(c.amount), 0)"
     joined = "distribution d LEFT JOIN credit c USING (distribution)"
-    standing = ledger(house, f"SELECT {columns} FROM {joined} WHERE d.state <> 'reversed' GROUP BY d.distribution")
+    standing = house.ledger(f"SELECT {columns} FROM {joined} WHERE d.state <> 'reversed' GROUP BY d.distribution")
     connected = {name for name, state in accounted(house).items() if state in ("connected", "mature")}
     assert {row[1] for row in standing} == connected
     assert len(standing) == len(connected) >= 3
@@ -288,7 +282,7 @@ def test_a_block_written_before_a_crash_is_submitted_and_accounted(build_house: 
             break
     house.kill()
     name = block_hash(block)[::-1].hex()
-    (house.settings.data / "blocks" / f"{name}.block").write_bytes(block)
+    (house.settings.blocks_path / f"{name}.block").write_bytes(block)
     house.start()
     wait_until(lambda: accounted(house).get(name) == "connected")
     row = wait_until(lambda: house.api("distributions")["items"])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -132,7 +133,7 @@ def test_another_mask_is_announced_directly_before_a_job() -> None:
     narrow = pool.connect()
     narrow.ask("mining.configure", [["version-rolling"], {"version-rolling.mask": "0000e000"}])
     old = rolling.job
-    pool.board.change_version_mask(0x0000F000)
+    pool.board.follow(replace(pool.board.rules, version_mask=0x0000F000))
     for client in pool.clients:
         client.session.mask_changed()
         assert client.hear() == []
@@ -156,7 +157,7 @@ def test_a_change_outside_of_what_a_miner_rolls_is_not_announced() -> None:
     client.ask("mining.configure", [["version-rolling"], {"version-rolling.mask": "0000e000"}])
     client.ask("mining.subscribe", [])
     client.ask("mining.authorize", [LOGIN])
-    pool.board.change_version_mask(0x0FFFE000)
+    pool.board.follow(replace(pool.board.rules, version_mask=0x0FFFE000))
     client.session.mask_changed()
     pool.publish()
     assert methods(client.hear()) == ["mining.notify"]
@@ -170,7 +171,7 @@ def test_who_was_refused_rolling_hears_of_no_mask() -> None:
     assert client.ask("mining.configure", [["version-rolling"], options]) == {"version-rolling": False}
     client.ask("mining.subscribe", [])
     client.ask("mining.authorize", [LOGIN])
-    pool.board.change_version_mask(0x5FFFE000)
+    pool.board.follow(replace(pool.board.rules, version_mask=0x5FFFE000))
     client.session.mask_changed()
     pool.publish()
     assert methods(client.hear()) == ["mining.notify"]
@@ -180,7 +181,7 @@ def test_a_mask_that_the_present_job_does_not_allow_is_refused() -> None:
     """C-069: its version has a bit inside."""
     pool = Pool()
     with pytest.raises(ValueError, match="inside the mask"):
-        pool.board.change_version_mask(0x3FFFE000)
+        pool.board.follow(replace(pool.board.rules, version_mask=0x3FFFE000))
     assert pool.connect().ask("mining.configure", [["version-rolling"], {}])["version-rolling.mask"] == "1fffe000"
 
 

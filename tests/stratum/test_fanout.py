@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -85,8 +86,8 @@ async def test_a_mask_changed_at_run_time_reaches_those_who_roll(served: Served)
     while rolling.job is None:
         await rolling.read()
     with pytest.raises(ValueError, match="inside the mask"):
-        served.server.change_version_mask(0x20000000)
-    served.server.change_version_mask(0x0000F000)
+        served.server.follow(replace(served.server.board.rules, version_mask=0x20000000))
+    served.server.follow(replace(served.server.board.rules, version_mask=0x0000F000))
     served.publish()
     assert (await plain.read())["method"] == "mining.notify"
     announcement, notify = await rolling.read(), await rolling.read()

@@ -39,25 +39,39 @@ class _SettingsFile(click.ParamType["Settings"]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Settings:
         """Read the file; faults become one line each."""
-        from tarazy.config.settings import SettingsError, load_settings
+        return read_settings(Path(value))
 
-        try:
-            return load_settings(Path(value))
-        except SettingsError as error:
-            raise Misuse(str(error)) from None
+
+def read_settings(file: Path) -> Settings:
+    """The settings in `file`; faults become one line each."""
+    from tarazy.config.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(file)
+    except SettingsError as error:
+        raise Misuse(str(error)) from None
 
 
 def settings_option(command: F) -> F:
     """`-c FILE`: gives the command a `settings` argument."""
+    return _file_option("settings", _SettingsFile())(command)
+
+
+def file_option(command: F) -> F:
+    """`-c FILE`: gives the command the path of the settings file as `file`, for reading it again and again."""
+    return _file_option("file", click.Path(path_type=Path, resolve_path=True))(command)
+
+
+def _file_option(name: str, kind: click.ParamType[Any]) -> Callable[[F], F]:
     return click.option(
         "-c",
         "--config",
-        "settings",
-        type=_SettingsFile(),
+        name,
+        type=kind,
         default="tarazy.yaml",
         show_default=True,
         help="The server's settings file.",
-    )(command)
+    )
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

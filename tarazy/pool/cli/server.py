@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -11,20 +12,41 @@ from urllib.request import urlopen
 import click
 
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import Wanting, json_option, print_json, settings_option
+from tarazy.pool.cli.common import Wanting, file_option, json_option, print_json, read_settings, settings_option
+from tarazy.pool.launch import Role, inherit
 
 
 @click.command()
-@settings_option
-def serve(settings: Settings) -> None:
-    """Run the server until SIGTERM or Ctrl-C."""
+@file_option
+@click.option(
+    "--role",
+    hidden=True,
+    type=click.Choice(Role, case_sensitive=False),
+    help="Of a process that the server itself started.",
+)
+@click.option("--number", hidden=True, type=int, default=0, help="Of its gateway.")
+def serve(file: Path, role: Role | None, number: int) -> None:
+    """Run the server until SIGTERM or Ctrl-C. SIGHUP reads the settings again, SIGUSR2 starts a successor."""
     from tarazy.pool.descriptors import raise_descriptor_limit
     from tarazy.pool.log import configure_logging
-    from tarazy.pool.run import run_server
 
-    configure_logging(settings.log)
+    inheritance = inherit()
+    settings = read_settings(file)
     raise_descriptor_limit()
-    fault = run_server(settings)
+    if role is None and settings.processes is not None:
+        from tarazy.pool.supervisor import supervise
+
+        configure_logging(settings.log, "supervisor")
+        fault = supervise(settings, file, inheritance.sockets)
+    else:
+        from tarazy.pool.run import run_server
+
+        role = role or Role.WHOLE
+        if role is Role.WHOLE and settings.processes is not None:
+            raise Wanting("processes: the running server is one process; restart it to make it several")
+        configure_logging(settings.log, role.name_of(number))
+        own = settings.of_gateway(number) if role is Role.GATEWAY else settings
+        fault = run_server(own, file, role, inheritance)
     if fault is not None:
         raise Wanting(fault)
 
@@ -73,7 +95,8 @@ def status(settings: Settings, as_json: bool) -> None:
     click.echo(f"pool        {overview['pool']['name']}")
     click.echo(f"health      {'ill: ' + ', '.join(ill) if ill else 'all parts work'}")
     click.echo(f"hash rate   {hashrate(overview['hashrate'])}")
-    click.echo(f"miners      {overview['ready_connections']} at work of {overview['connections']} connected")
+    if overview["connections"] is not None:
+        click.echo(f"miners      {overview['ready_connections']} at work of {overview['connections']} connected")
     click.echo(f"height      {overview['chain']['tip_height']}")
     click.echo(
         f"shares      {overview['shares']['accepted']:,} accepted, {overview['shares']['stale']:,} stale in 24 h"

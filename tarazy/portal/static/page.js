@@ -32,7 +32,7 @@ function tile(name, figure, ...details) {
 function showOverview(view) {
   tile("hashrate", rate(view.hashrate), t("overview.window", {span: span(view.hashrate_window_seconds)}), t("overview.shares", {count: view.shares.accepted}));
   const height = view.chain.template_height;
-  tile("miners", number(view.ready_connections), t("overview.parties", {mining: view.parties.mining, count: view.parties.registered}), height === null ? "" : t("overview.template", {height}));
+  tile("miners", view.ready_connections === null ? "–" : number(view.ready_connections), t("overview.parties", {mining: view.parties.mining, count: view.parties.registered}), height === null ? "" : t("overview.template", {height}));
   const block = view.last_block;
   const round = view.round ? t("overview.round", {number: view.round.number, age: span(secondsSince(view.round.opened_at))}) : "";
   if (block) tile("last_block", number(block.height), element("span", {}, t("unit.ago", {span: span(secondsSince(block.found_at))}), " · ", blockWords(block)), round);

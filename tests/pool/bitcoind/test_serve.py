@@ -79,7 +79,7 @@ def test_a_block_is_mined_at_a_node_and_booked(
     house.start()
     client = Client(house.stratum_port)
     client.login("altyn.rig")
-    files = house.settings.data / "blocks"
+    files = house.settings.blocks_path
     wait_until(lambda: client.submit("altyn.rig") and list(files.glob("*.block")), 60)
     name = next(files.glob("*.block")).stem
     wait_until(lambda: _connected(node, name))

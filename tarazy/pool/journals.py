@@ -1,0 +1,59 @@
+"""The journals of every gateway of this host, as the office folds them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from tarazy.accounting.journal_file import JournalReader
+from tarazy.accounting.rounds import Folded, fold, require_journal
+
+_FOLD_SHARES = 200_000
+"""Shares in one transaction."""
+_NAME = re.compile(r"gateway-([0-9]{1,3})\.sqlite")
+
+
+class Journals:
+    """Opened as they appear in a directory. They are read on the database's thread."""
+
+    def __init__(self, directory: Path, interval_seconds: int, fee_ppm: int) -> None:
+        self._directory = directory
+        self._interval_seconds = interval_seconds
+        self._fee_ppm = fee_ppm
+        self._readers: dict[int, JournalReader] = {}
+        self._folded: dict[int, int] = {}
+
+    def gateways(self) -> list[int]:
+        """The numbers of all gateways that have a journal."""
+        named = (_NAME.fullmatch(path.name) for path in self._directory.glob("gateway-*.sqlite"))
+        return sorted(int(found[1]) for found in named if found)
+
+    def require(self, connection: Connection) -> None:
+        """Raise `FoldError` or `JournalError` if one of them is not the one that was folded so far."""
+        for gateway in self.gateways():
+            self._folded[gateway], _ = require_journal(connection, self._reader(gateway), gateway)
+
+    def fold(self, connection: Connection, gateway: int) -> Folded:
+        """Fold some of what is new in one gateway's journal, in one transaction. Raises as `require`."""
+        reader = self._reader(gateway)
+        folded = fold(connection, reader, gateway, self._interval_seconds, _FOLD_SHARES, self._fee_ppm)
+        self._folded[gateway] = folded.sequence
+        return folded
+
+    def unfolded(self) -> int:
+        """Shares on disk that are not folded yet."""
+        return sum(
+            max(0, reader.last_sequence() - self._folded.get(gateway, 0)) for gateway, reader in self._readers.items()
+        )
+
+    def _reader(self, gateway: int) -> JournalReader:
+        if gateway not in self._readers:
+            self._readers[gateway] = JournalReader(self._directory / f"gateway-{gateway}.sqlite", gateway)
+        return self._readers[gateway]
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._readers:
+            self._readers.popitem()[1].close()

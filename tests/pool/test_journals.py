@@ -1,0 +1,88 @@
+"""The journals of several gateways, folded by one office."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from tarazy.accounting import tables
+from tarazy.accounting.rounds import FoldError
+from tarazy.pool.journals import Journals
+from tests.accounting.books import FEE_PPM, INTERVAL, Gateway, share
+
+
+def fold_all(engine: Engine, journals: Journals) -> dict[int, int]:
+    """Gateway → shares folded now."""
+    folded = {}
+    for gateway in journals.gateways():
+        with engine.begin() as connection:
+            folded[gateway] = journals.fold(connection, gateway).shares
+    return folded
+
+
+def test_journal_is_waited_for(engine: Engine, tmp_path: Path) -> None:
+    """A gateway that makes its journal later is folded from then on; each has a cursor of its own."""
+    journals = Journals(tmp_path, INTERVAL, FEE_PPM)
+    assert fold_all(engine, journals) == {}
+    first = Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1)
+    first.write(share(1, 0), share(1, 0))
+    assert fold_all(engine, journals) == {1: 2}
+    second = Gateway(tmp_path / "gateway-12.sqlite", ["beta"], 12)
+    (tmp_path / "gateway-x.sqlite").touch()
+    second.write(share(1, 0))
+    first.write(share(1, 0))
+    assert fold_all(engine, journals) == {1: 1, 12: 1}
+    second.write(share(1, 0), share(1, 0))
+    assert journals.unfolded() == 2
+    assert fold_all(engine, journals) == {1: 0, 12: 2}
+    assert journals.unfolded() == 0
+    journals.close()
+    first.close()
+    second.close()
+
+
+def test_block_of_one_gateway_cuts_the_others_where_they_are_folded(engine: Engine, tmp_path: Path) -> None:
+    """The round keeps where every journal stood; what was not folded yet falls into the next round."""
+    journals = Journals(tmp_path, INTERVAL, FEE_PPM)
+    first = Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1)
+    second = Gateway(tmp_path / "gateway-2.sqlite", ["beta"], 2)
+    second.write(share(1, 0))
+    fold_all(engine, journals)
+    second.write(share(1, 0))
+    first.find(101)
+    fold_all(engine, journals)
+    with engine.begin() as connection:
+        table = tables.round_
+        (closed,) = connection.execute(select(table.c.cut).where(table.c.round == 1)).scalars()
+        weights = connection.execute(select(tables.tally.c.round, tables.tally.c.party, tables.tally.c.shares)).all()
+    assert closed == {"1": 1, "2": 1}
+    assert sorted(map(tuple, weights)) == [(1, "alpha", 1), (1, "beta", 1), (2, "beta", 1)]
+    journals.close()
+    first.close()
+    second.close()
+
+
+def test_wrong_journal_is_refused_before_anything_starts(engine: Engine, tmp_path: Path) -> None:
+    """Another file in a folded journal's place: named when the office checks, and by its own fold only."""
+    first = Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1)
+    second = Gateway(tmp_path / "gateway-2.sqlite", ["beta"], 2)
+    first.write(share(1, 0))
+    journals = Journals(tmp_path, INTERVAL, FEE_PPM)
+    fold_all(engine, journals)
+    journals.close()
+    first.close()
+    for path in tmp_path.glob("gateway-1.sqlite*"):
+        path.unlink()
+    Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1).close()
+    second.write(share(1, 0))
+    journals = Journals(tmp_path, INTERVAL, FEE_PPM)
+    with pytest.raises(FoldError, match="not the journal of gateway 1"), engine.begin() as connection:
+        journals.require(connection)
+    with pytest.raises(FoldError, match="not the journal of gateway 1"), engine.begin() as connection:
+        journals.fold(connection, 1)
+    with engine.begin() as connection:
+        assert journals.fold(connection, 2).shares == 1
+    journals.close()
+    second.close()
