@@ -109,8 +109,8 @@ class State:
         return data
 
     def send_job(self, now: float) -> None:
-        """Hand out the board's job."""
-        if self.admitted:
+        """Hand out the board's job, to a ready connection."""
+        if self.ready and self.admitted:
             job = self.assignments.next(now)
             if job:
                 self._out.append(job)
