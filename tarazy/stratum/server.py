@@ -27,7 +27,7 @@ BACKLOG = 4096
 UNSENT_BYTES = 256 * 1024
 UNSENT_SECONDS = 60.0
 SLICES = 15
-"""Ready connections are looked at once in as many seconds, a slice of them every second."""
+"""Connections are looked at once in as many seconds, a slice of them every second; unsettled ones every second."""
 SPARE_DESCRIPTORS = 1024
 """Kept for everything that is no miner; above the rest connections are closed at once (C-008)."""
 
@@ -169,7 +169,7 @@ class StratumServer:
         self._listener: asyncio.Server | None = None
         self._stopped = False
         self._limit = 0
-        self._unready: set[_Connection] = set()
+        self._unsettled: set[_Connection] = set()
         self._slices: list[set[_Connection]] = [set() for _ in range(SLICES)]
         self._next_slice = cycle(self._slices)
         self._looked_at = cycle(self._slices)
@@ -186,6 +186,7 @@ class StratumServer:
         self._limit = max(limit - SPARE_DESCRIPTORS, limit // 2)
         bound = _bound_socket(*self._address)
         self._listening = self.loop.create_task(self._listen(bound))
+        self._due = self.loop.time()
         self._tick()
         port: int = bound.getsockname()[1]
         return port
@@ -229,7 +230,7 @@ class StratumServer:
         self._limit = 0
         if self._listener is not None:
             self._listener.close()
-        for connections in (self._unready, *self._slices):
+        for connections in (self._unsettled, *self._slices):
             for connection in tuple(connections):
                 connection.session.ended = True
                 connection.flush()
@@ -241,14 +242,14 @@ class StratumServer:
         counters = self.board.counters
         counters.connections += 1
         connection.slice = next(self._next_slice)
-        self._unready.add(connection)
+        self._unsettled.add(connection)
         connection.slice.add(connection)
         return counters.connections <= self._limit
 
     def leave(self, connection: _Connection) -> None:
         """A connection is gone."""
         self.board.counters.connections -= 1
-        self._unready.discard(connection)
+        self._unsettled.discard(connection)
         connection.slice.discard(connection)
 
     def _wake(self) -> None:
@@ -264,9 +265,13 @@ class StratumServer:
     def _tick(self) -> None:
         now = self.loop.time()
         self._timer = self.loop.call_later(1.0, self._tick)
+        if self.board.behind(now - self._due, now):
+            doublings = self.board.limits.doublings
+            _log.warning("share_interval_changed", seconds=self.board.rules.share_interval * 2**doublings)
+        self._due = now + 1.0
         self.board.utc_offset = time.time() - now
-        self._look_at(list(self._unready))
-        self._unready = {c for c in self._unready if not c.session.ready}
+        self._look_at(list(self._unsettled))
+        self._unsettled = {c for c in self._unsettled if not c.session.settled}
         self._look_at(list(next(self._looked_at)))
         hurried, self.board.hurried = self.board.hurried, set()
         if hurried and self.board.reissue():

@@ -135,7 +135,7 @@ class State:
         """The socket is gone. Shares that were handed to the journal stay valid."""
         self.closed = self.ended = True
         if self.ready:
-            self.board.remember(next(iter(self.names)), self.assignments.vardiff.exponent, now)
+            self.board.remember(next(iter(self.names)), self.assignments.vardiff.lasting, now)
             self.board.counters.ready -= 1
         self.board.hurried.discard(self)
         self.board.extranonces.discard(self.extranonce1)
