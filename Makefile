@@ -4,8 +4,9 @@ BIN := .venv/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?= -max_total_time=60
 
-.PHONY: demo test lint bench wheel clean
+.PHONY: demo test lint bench fuzz wheel clean
 
 demo: .venv/.installed
 	@$(BIN)/tarazy demo $(DEMO_ARGS)
@@ -22,11 +23,14 @@ lint: .venv/.installed-test
 bench: .venv/.installed
 	$(BIN)/tarazy bench gateway $(BENCH_ARGS)
 
+fuzz: .venv/.installed-test
+	@for target in codec session proxy; do $(BIN)/python -m tests.fuzz $$target $(FUZZ_ARGS) || exit 1; done
+
 wheel: .venv/.installed
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv build dist .demo
+	rm -rf .venv build dist .demo .fuzz
 
 .venv/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tarazy needs Python 3.11 or newer; name one with make PYTHON=…"; exit 2; }

@@ -11,12 +11,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine
 
 import tarazy
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
+
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=5_000, print_blob=True)
+hypothesis.settings.load_profile("suite")
+"""The suite tries the same examples every time; `pytest --hypothesis-profile=search FILE` looks long for others."""
 
 
 def _postgresql_program(name: str) -> Path | None:

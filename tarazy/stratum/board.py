@@ -11,6 +11,7 @@ from tarazy.stratum.difficulty import exponent_below
 from tarazy.stratum.extranonces import Extranonces
 from tarazy.stratum.job import Job
 from tarazy.stratum.limits import Hit, Limits
+from tarazy.stratum.load import Load
 from tarazy.stratum.ports import Admission, Blocks, Gate, Journal, Talker
 from tarazy.stratum.share import Work
 from tarazy.stratum.vardiff import DifficultyLimits, DifficultyRules
@@ -115,6 +116,7 @@ class Board:
         """The job of the moment, as miners know it."""
         self._numbers = numbers
         self._job: Job | None = None
+        self._load = Load()
         self._works: dict[int, Work] = {}
         self._expires = 0.0
         self._memory: dict[str, tuple[int, float]] = {}
@@ -183,6 +185,12 @@ class Board:
         """Count a rejected share."""
         self.counters.rejected[reason] += 1
         self.counters.weight[reason] += weight
+
+    def behind(self, seconds: float, now: float) -> bool:
+        """Told every second how late the server is. True if the share interval changed, with all next jobs."""
+        changed = self._load.observe(seconds, now)
+        self.limits.doublings = self._load.doublings
+        return changed
 
     def speak(self, session: Talker) -> None:
         """Note that a session has something to send, and wake the server for the first of them."""

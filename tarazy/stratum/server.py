@@ -29,7 +29,7 @@ from tarazy.stratum.state import SECONDS_AFTER_WITHDRAWAL
 BACKLOG = 4096
 """Connections that may wait to be accepted when a whole farm returns."""
 SLICES = 15
-"""Ready connections are looked at once in as many seconds, a slice of them every second."""
+"""Connections are looked at once in as many seconds, a slice of them every second; unsettled ones every second."""
 SPARE_DESCRIPTORS = 1024
 """Kept for everything that is no miner; above the rest connections are closed at once (C-008)."""
 FAREWELL = "the pool restarts: it is back in a moment"
@@ -195,6 +195,8 @@ class StratumServer:
         self._most = 0
         self._unready: dict[_Connection | Entrance, None] = {}
         """The eldest first; those that became ready within the last second too."""
+        self._unsettled: set[_Connection] = set()
+        """Ready ones whose difficulty is still searched for: looked at every second."""
         self._slices: list[set[_Connection]] = [set() for _ in range(SLICES)]
         self._next_slice = cycle(self._slices)
         self._looked_at = cycle(self._slices)
@@ -216,6 +218,7 @@ class StratumServer:
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = min(self.limits.connections, max(descriptors - SPARE_DESCRIPTORS, descriptors // 2))
         self.resume()
+        self._due = self.loop.time()
         self._tick()
         port: int = self._listeners[0].socket.getsockname()[1]
         return port
@@ -372,6 +375,7 @@ class StratumServer:
     def leave(self, connection: _Connection) -> None:
         """A connection is gone."""
         self.depart(connection)
+        self._unsettled.discard(connection)
         connection.slice.discard(connection)
         self.board.addresses.leave(connection.session.peer.address)
 
@@ -388,12 +392,18 @@ class StratumServer:
     def _tick(self) -> None:
         now = self.loop.time()
         self._timer = self.loop.call_later(1.0, self._tick)
+        if self.board.behind(now - self._due, now):
+            doublings = self.board.limits.doublings
+            _log.warning("share_interval_changed", seconds=self.board.rules.share_interval * 2**doublings)
+        self._due = now + 1.0
         self.board.utc_offset = time.time() - now
         self.board.extranonces.expire(now)
         if self._fanout.busy:
             return
-        self._look_at(list(self._unready))
+        self._look_at([*self._unready, *self._unsettled])
+        arrived = {guest for guest in self._unready if isinstance(guest, _Connection) and guest.ready}
         self._unready = {guest: None for guest in self._unready if not guest.ready}
+        self._unsettled = {each for each in self._unsettled | arrived if not each.session.settled}
         self._look_at(list(next(self._looked_at)))
         hurried, self.board.hurried = self.board.hurried, set()
         if hurried and self.board.reissue():

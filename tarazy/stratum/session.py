@@ -96,8 +96,14 @@ class Session(State):
         """Whether so many answers are waiting that nothing more should be read."""
         return len(self.waiting) >= self._limits.waiting_answers
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is ready and its hash rate is known."""
+        return self.ready and self.assignments.vardiff.settled
+
     def tick(self, now: float) -> None:
-        """Let time pass: deadlines, vardiff, silence. Every 15 s, before ready every second."""
+        """Let time pass: deadlines, vardiff, silence. Every 15 s, until it is settled every second."""
+        self._perhaps_ready(now)
         if self._close_at is not None:
             self._close(now, self._close_at)
             return
@@ -205,10 +211,11 @@ class Session(State):
             return
         if answered:
             self._reply(codec.encode_result(ident, result))
-        if not self.ready and self.subscribed and self.admitted:
-            self._become_ready(now)
+        self._perhaps_ready(now)
 
-    def _become_ready(self, now: float) -> None:
+    def _perhaps_ready(self, now: float) -> None:
+        if self.ready or not self.subscribed or not self.admitted:
+            return
         self.ready = True
         self._longest = self._limits.line_bytes
         self._close_at = None

@@ -157,7 +157,7 @@ class State:
         self.closed = self.ended = True
         board = self.board
         if self.ready:
-            board.remember(next(iter(self.names)), self.assignments.vardiff.exponent, now)
+            board.remember(next(iter(self.names)), self.assignments.vardiff.lasting, now)
             board.counters.ready -= 1
             board.counters.devices[device_of(self.agent)] -= 1
         board.hurried.discard(self)

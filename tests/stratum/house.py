@@ -10,6 +10,7 @@ import orjson
 from tarazy.stratum.board import Board, StratumRules
 from tarazy.stratum.difficulty import target_of
 from tarazy.stratum.job import Job, JobNumbers
+from tarazy.stratum.limits import Limits
 from tarazy.stratum.login import is_login, split_login
 from tarazy.stratum.miner import MinerJob
 from tarazy.stratum.ports import Admission, NameRecord, Peer
@@ -21,6 +22,10 @@ EASY = -24
 """Every 256th hash is a share."""
 MASK = 0x1FFFE000
 RULES = StratumRules(gateway=7, version_mask=MASK, minimum=EASY, maximum=40, start=EASY, share_interval=6.0)
+PATIENT = Limits(
+    refusals_per_second=1e9, fresh_job_seconds=1e9, invalid_seconds=1e9, submits_per_second=1e9, submit_burst=10**9
+)
+"""Limits that end or slow nobody for its conduct: for models of the conversation alone."""
 NEVER = target_of(40)
 """A block target no test ever meets."""
 

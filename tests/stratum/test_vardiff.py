@@ -58,15 +58,21 @@ class Simulation:
                 job = min(job, self.now + 1)
 
 
-def test_silence_lowers_step_by_step_to_the_floor() -> None:
-    """C-059: a silent miner comes down within 110 s, again and again, and never below the floor."""
+@pytest.mark.parametrize(("known", "exponents"), [(True, [13, 10, 7, 4, 1, 0]), (False, [13, 7, 1, 0])])
+def test_silence_lowers_step_by_step_to_the_floor(known: bool, exponents: list[int]) -> None:
+    """C-059: a silent miner comes down within 110 s, again and again, and never below the floor.
+
+    One that never sent a share comes down in larger steps.
+    """
     vardiff = Vardiff(limits(minimum=0), 0.0)
+    vardiff.begin(16 if known else None, 0.0)
     simulation = Simulation(vardiff, -1000.0, 1)
     simulation.run(1200)
     times = [0.0] + [at for at, _ in simulation.changes]
     assert all(later - earlier <= 110 for earlier, later in itertools.pairwise(times))
-    assert [exponent for _, exponent in simulation.changes] == [13, 10, 7, 4, 1, 0]
+    assert [exponent for _, exponent in simulation.changes] == exponents
     assert vardiff.lowest
+    assert vardiff.settled
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -92,8 +98,10 @@ def test_steady_miner_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("too_hard", "seconds"), [(3, 180), (6, 330)])
 def test_too_hard_settles(too_hard: int, seconds: float) -> None:
-    """Eight and 64 times too hard is put right in minutes."""
-    simulation = Simulation(Vardiff(limits(), 0.0), 16.0 - too_hard, 3)
+    """Eight and 64 times too hard is put right in minutes even where another hash rate was known."""
+    vardiff = Vardiff(limits(), 0.0)
+    vardiff.begin(16, 0.0)
+    simulation = Simulation(vardiff, 16.0 - too_hard, 3)
     simulation.run(seconds)
     assert abs(simulation.vardiff.exponent - (16 - too_hard)) <= 1
 
@@ -159,3 +167,81 @@ def test_old_shares_count_at_their_own_difficulty() -> None:
     for _ in range(100):
         vardiff.share(16, 0.1)
     assert vardiff.wanted == 22
+
+
+def test_a_few_early_shares_are_no_reason_to_raise() -> None:
+    """A burst of three, as after a stall of the network, changes nothing even while nothing is known."""
+    vardiff = Vardiff(limits(), 0.0)
+    vardiff.begin(None, 0.0)
+    for _ in range(3):
+        vardiff.share(16, 0.0)
+    assert vardiff.wanted == 16
+    vardiff.share(16, 0.0)
+    assert vardiff.wanted == 22
+
+
+def test_a_raise_uses_what_comes_until_it_is_sent() -> None:
+    """The first guess of a flood is rough; until the next job every share makes it better."""
+    vardiff = Vardiff(limits(), 0.0)
+    vardiff.begin(None, 0.0)
+    for number in range(1, 61):
+        vardiff.share(16, number / 2.0)
+    assert vardiff.take(30.0) == 16 + round(math.log2(60 / 5))
+
+
+def test_settles_at_what_its_shares_tell() -> None:
+    """Sixteen shares without cause for alarm: the nearest power of two, and from then on strong evidence only."""
+    for interval, expected in ((6.0, 16), (3.3, 17), (10.0, 15)):
+        vardiff = Vardiff(limits(), 0.0)
+        vardiff.begin(None, 0.0)
+        for number in range(1, 17):
+            assert not vardiff.settled
+            vardiff.share(16, number * interval)
+            vardiff.check(number * interval)
+        assert vardiff.settled
+        assert vardiff.take(16 * interval) == expected
+
+
+def test_what_is_known_at_the_start_is_believed() -> None:
+    """A remembered difficulty or a wish is left only on strong evidence: silence of 77 s, not of 9."""
+    for last, wish in ((16, None), (None, 16), (None, None)):
+        vardiff = Vardiff(limits(), 0.0)
+        if wish is not None:
+            vardiff.suggest(wish)
+        vardiff.begin(last, 0.0)
+        known = last is not None or wish is not None
+        assert vardiff.settled is known
+        vardiff.check(10.0)
+        assert (vardiff.wanted == 16) is known
+        vardiff.check(78.0)
+        assert vardiff.wanted == 13
+
+
+def test_load_moves_goal_and_difficulty_together() -> None:
+    """Each doubling doubles difficulty and share interval with the next job, so that a steady miner stays steady."""
+    shared = limits()
+    vardiff = Vardiff(shared, 0.0)
+    vardiff.begin(16, 0.0)
+    shared.doublings = 2
+    assert vardiff.exponent == 16
+    assert vardiff.take(30.0) == 18
+    assert vardiff.lasting == 16
+    for number in range(1, 200):
+        at = 30.0 + number * INTERVAL * 4
+        vardiff.share(18, at)
+        vardiff.check(at)
+        assert vardiff.take(at) == 18
+    shared.doublings = 0
+    assert vardiff.take(at) == 16
+    assert vardiff.lasting == 16
+
+
+def test_load_does_not_pass_the_ceiling() -> None:
+    """C-062: what the network's difficulty does not allow, load does not either; the way back ends where it began."""
+    shared = limits(ceiling=17)
+    vardiff = Vardiff(shared, 0.0)
+    vardiff.begin(16, 0.0)
+    shared.doublings = 3
+    assert vardiff.take(1.0) == 17
+    shared.doublings = 0
+    assert vardiff.take(2.0) == 16

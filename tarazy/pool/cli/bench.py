@@ -106,3 +106,69 @@ def _show(figures: dict[str, Any]) -> None:
     )
     if "soak" in figures:
         console.print(f"Memory grew by {figures['soak']['memory_growth_bytes']:,} bytes in the soak")
+
+
+@bench.command("vardiff")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the figures to this file.",
+)
+@click.option(
+    "--plot",
+    "plot_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw them into this SVG file; needs tarazy[plot].",
+)
+@click.option("--runs", default=200, show_default=True, help="Machines for each wrong start.")
+@click.option("--days", default=30.0, show_default=True, help="Length of each steady run.")
+@click.option("--seed", default=1, show_default=True, help="The same seed brings the same figures.")
+def bench_vardiff(json_file: Path | None, plot_file: Path | None, runs: int, days: float, seed: int) -> None:
+    """Simulate machines of every size against the real session and vardiff: how fast, how steady, how fair."""
+    from rich.console import Console
+
+    from tarazy.pool.bench.vardiff import run_vardiff_bench
+
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        figures = run_vardiff_bench(runs=runs, days=days, seed=seed, progress=status.update)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if plot_file is not None:
+        try:
+            from tarazy.pool.bench.plot import vardiff_plot
+        except ImportError:
+            raise Wanting("--plot needs pygal: pip install 'tarazy[plot]'") from None
+        plot_file.write_text(vardiff_plot(figures), encoding="utf-8")
+    _show_vardiff(figures)
+
+
+def _show_vardiff(figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    starts = Table(title="From a wrong start", title_justify="left")
+    for column in ("off", "rate reached in a minute", "shares in the second minute (5 %, median, 95 %)"):
+        starts.add_column(column, justify="right")
+    for run in figures["settling"]:
+        starts.add_row(f"2^{run['offset']}", f"{run['within_a_minute']:.1%}", _spread(run["second_minute"]))
+    steady = Table(title=f"{figures['days']:g} days", title_justify="left")
+    for column in ("hash/s", "difficulty", "reached after s (median, 95 %)", "shares/min", "variance", "changes/day"):
+        steady.add_column(column, justify="right")
+    for run in figures["rates"]:
+        steady.add_row(
+            f"{run['hashrate']:.2g}",
+            f"{run['difficulty']:,g}",
+            _spread(run["seconds_to_reach"]),
+            f"{run['shares_per_minute']}",
+            f"{run['variance']}",
+            f"{run['changes_per_day']}",
+        )
+    Console().print(starts, steady)
+    for run in figures["firmware"]:
+        Console().print(f"new difficulty {run['firmware']}: {run['credit_per_hash']} of the work credited")
+
+
+def _spread(values: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -1,0 +1,135 @@
+"""The figures of `tarazy bench vardiff` as one picture, on its own ground so that it is read on any page.
+
+Needs pygal: `pip install tarazy[plot]`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pygal
+from pygal.style import Style
+
+_WIDTH, _HEIGHT = 900, 380
+_SHOWN = (-12, -6, 6, 12)
+_COLOURS = ("#c2410c", "#b45309", "#0e7490", "#4338ca")
+_BANDS = (("p50", {"width": 2.5}), ("p5", {"width": 1, "dasharray": "3,3"}), ("p95", {"width": 1, "dasharray": "3,3"}))
+_SCRIPTS = re.compile("<script.*?</script>", re.DOTALL)
+_UNITS = ((1e15, "PH/s"), (1e12, "TH/s"), (1e9, "GH/s"))
+
+
+def vardiff_plot(figures: dict[str, Any]) -> str:
+    """An SVG document: the way from a wrong start, what a pause does, and the rate at every size of machine."""
+    charts = (_settling(figures), _pause(figures), _rates(figures))
+    parts = [
+        f'<svg y="{number * _HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}">{chart}</svg>'
+        for number, chart in enumerate(charts)
+    ]
+    size = f'width="{_WIDTH}" height="{_HEIGHT * len(charts)}" viewBox="0 0 {_WIDTH} {_HEIGHT * len(charts)}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n' + "\n".join(parts) + "\n</svg>\n"
+
+
+def _chart(name: str, title: str, x_title: str, y_title: str, colours: tuple[str, ...], **options: Any) -> Any:
+    style = Style(
+        background="#ffffff",
+        plot_background="#ffffff",
+        foreground="#24292f",
+        foreground_strong="#24292f",
+        foreground_subtle="#8c959f",
+        guide_stroke_color="#d0d7de",
+        major_guide_stroke_color="#d0d7de",
+        guide_stroke_dasharray="1,0",
+        major_guide_stroke_dasharray="1,0",
+        font_family="DejaVu Sans, Verdana, sans-serif",
+        title_font_size=17,
+        label_font_size=12,
+        major_label_font_size=12,
+        legend_font_size=13,
+        colors=colours,
+    )
+    chart = pygal.XY(
+        style=style,
+        js=[],
+        title=title,
+        x_title=x_title,
+        y_title=y_title,
+        width=_WIDTH,
+        height=_HEIGHT,
+        explicit_size=True,
+        dots_size=0.1,
+        show_dots=False,
+        show_y_guides=True,
+        legend_at_bottom=True,
+        legend_at_bottom_columns=4,
+        legend_box_size=12,
+        margin=12,
+        **options,
+    )
+    chart.uuid = name
+    return chart
+
+
+def _bands(
+    chart: Any, name: str, seconds: list[float], steps: dict[str, list[float]], scale: Callable[[float], float]
+) -> None:
+    for band, stroke in _BANDS:
+        points = _corners([(scale(x), y) for x, y in zip(seconds, steps[band], strict=True)])
+        chart.add(name if band == "p50" else None, points, stroke_style=stroke)
+
+
+def _corners(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Without the points between two equal ones."""
+    return [
+        point
+        for at, point in enumerate(points)
+        if at in (0, len(points) - 1) or not points[at - 1][1] == point[1] == points[at + 1][1]
+    ]
+
+
+def _settling(figures: dict[str, Any]) -> str:
+    colours = tuple(colour for colour in _COLOURS for _ in _BANDS)
+    title = "From a wrong start: difficulty in force, in steps of two from the ideal one"
+    chart = _chart("settling", title, "seconds from the first job (median; dashed: 5 and 95 %)", "steps", colours)
+    chart.y_labels = [-12, -9, -6, -3, 0, 3, 6, 9, 12]
+    chart.x_labels = list(range(0, 121, 15))
+    for part in figures["settling"]:
+        if part["offset"] in _SHOWN:
+            way = "too hard" if part["offset"] > 0 else "too easy"
+            _bands(chart, f"{2 ** abs(part['offset']):,} times {way}", part["seconds"], part["steps"], float)
+    return _rendered(chart)
+
+
+def _pause(figures: dict[str, Any]) -> str:
+    pause = figures["pause"]
+    begin, end = (minute / 60 for minute in pause["paused"])
+    title = f"A pause from minute {begin:g} to {end:g}: steps from the ideal difficulty"
+    chart = _chart("pause", title, "minutes", "steps", _COLOURS[3:] * 3, show_legend=False)
+    _bands(chart, "pause", pause["seconds"], pause["steps"], lambda seconds: round(seconds / 60, 2))
+    return _rendered(chart)
+
+
+def _rates(figures: dict[str, Any]) -> str:
+    goal = 60 / figures["share_interval"]
+    title = f"Shares in a minute, over {figures['days']:g} days; the goal is {goal:g}"
+    chart = _chart("rates", title, "hash rate", "shares", (_COLOURS[2], _COLOURS[3], _COLOURS[2], "#57606a"))
+    rates = figures["rates"]
+    sizes = [math.log10(rate["hashrate"]) for rate in rates]
+    for place, name in enumerate(("5 % of minutes below", "median", "95 % below")):
+        chart.add(name, [(x, rate["minutes"][place]) for x, rate in zip(sizes, rates, strict=True)])
+    chart.add("goal", [(sizes[0], goal), (sizes[-1], goal)], stroke_style={"width": 2, "dasharray": "6,4"})
+    chart.x_labels = [{"value": x, "label": _hashrate(10.0**x)} for x in sizes if x == round(x)]
+    chart.range = (0, None)
+    return _rendered(chart)
+
+
+def _hashrate(value: float) -> str:
+    size, unit = next(part for part in _UNITS if value >= part[0] * 0.999)
+    return f"{value / size:g} {unit}"
+
+
+def _rendered(chart: Any) -> str:
+    document: str = chart.render(is_unicode=True, disable_xml_declaration=True)
+    return _SCRIPTS.sub("", document)
