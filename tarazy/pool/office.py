@@ -31,7 +31,7 @@ from tarazy.pool.journals import Journals
 from tarazy.pool.repeat import Repeat
 
 _FOLD_SECONDS = 2.0
-_FOLD_REST = 10.0
+_FOLD_REST = 20.0
 """A fold costs by the workers it touches: with many of them it comes less often and takes more shares at once."""
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
