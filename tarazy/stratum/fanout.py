@@ -1,4 +1,4 @@
-"""A new job on its way to everybody, a slice at a time: shares that come meanwhile are answered in between."""
+"""What is done for everybody, a slice at a time: shares that come meanwhile are answered in between."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Fanout(Generic[_C]):
         return self._at < len(self._due)
 
     def begin(self, connections: Iterable[_C]) -> None:
-        """Serve `connections`; whoever is still owed the job before comes first, and gets the newer one (C-052)."""
+        """Serve `connections`; whoever is still owed the turn before comes first, once (C-052)."""
         owed = self._due[self._at :]
         earlier = set(owed)
         self._due = owed + [connection for connection in connections if connection not in earlier]

@@ -202,6 +202,7 @@ class StratumServer:
         self._looked_at = cycle(self._slices)
         self._timer: asyncio.TimerHandle | None = None
         self._fanout: Fanout[_Connection] = Fanout(loop.call_soon, lambda each: each.hand_out(loop.time()))
+        self._looks: Fanout[_Connection | Entrance] = Fanout(loop.call_soon, lambda each: each.tick(loop.time()))
 
     @property
     def limits(self) -> Limits:
@@ -282,7 +283,7 @@ class StratumServer:
         now = self.loop.time()
         withdrawn = [c for part in self._slices for c in part if c.reconsider(now)]
         if withdrawn:
-            self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, self._look_at, withdrawn)
+            self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, self._looks.begin, withdrawn)
 
     def follow(self, rules: StratumRules) -> None:
         """Take other rules: new connections follow them, and the version mask holds for all from the next job on.
@@ -400,18 +401,12 @@ class StratumServer:
         self.board.extranonces.expire(now)
         if self._fanout.busy:
             return
-        self._look_at([*self._unready, *self._unsettled])
+        self._looks.begin([*self._unready, *self._unsettled, *next(self._looked_at)])
         arrived = {guest for guest in self._unready if isinstance(guest, _Connection) and guest.ready}
         self._unready = {guest: None for guest in self._unready if not guest.ready}
         self._unsettled = {each for each in self._unsettled | arrived if not each.session.settled}
-        self._look_at(list(next(self._looked_at)))
         hurried, self.board.hurried = self.board.hurried, set()
         if hurried and self.board.reissue():
             for session in hurried:
                 session.send_job(now)
                 session.flush()
-
-    def _look_at(self, guests: Sequence[_Connection | Entrance]) -> None:
-        now = self.loop.time()
-        for guest in guests:
-            guest.tick(now)
