@@ -23,6 +23,8 @@ READY, GO, SERVING, LEAVE, FAILED = "ready", "go", "serving", "leave", "failed"
 START_SECONDS = 120.0
 """Longest wait for a process to start."""
 
+_POLL_SECONDS = 0.02
+"""How often a process that is about to end is looked at."""
 _INHERITED = "TARAZY_INHERITED"
 _FIRST_OF_SYSTEMD = 3
 
@@ -113,14 +115,17 @@ class Child:
         if said == word:
             return ""
         if said:
-            return said.removeprefix(FAILED).strip()
+            return said.removeprefix(FAILED).strip() or "it does not say why"
         return f"it ended with code {await self.ended()}; its last line in the log says why"
 
     async def ended(self) -> int:
-        """Wait for its end; its exit code, negative for a signal."""
+        """Wait for its end, which is the line's too; its exit code, negative for a signal."""
         while await self.line.heard() is not None:
             pass
-        return await asyncio.get_running_loop().run_in_executor(None, self.process.wait)
+        self.line.close()
+        while (code := self.process.poll()) is None:
+            await asyncio.sleep(_POLL_SECONDS)
+        return code
 
 
 async def start_process(

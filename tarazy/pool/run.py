@@ -93,7 +93,7 @@ class _Process:
             return
         except Exception as error:
             _log.error("server_not_started", error=repr(error))
-            self.fault = str(error)
+            self.fault = str(error) or type(error).__name__
             self._parent.failed(self.fault)
             self._reactor.callLater(0, self._end, 0.0)
             return

@@ -67,6 +67,8 @@ class Supervisor:
             inherited = ()
         self._office = _Post(Role.OFFICE, settings.gateway, ())
         self._posts = [*self._gateways, self._office]
+        self._preparing: set[Child] = set()
+        """Those that are not ready yet, for whatever post."""
         self._complete = False
         self._ending = asyncio.Event()
         self._fault: str | None = None
@@ -81,6 +83,8 @@ class Supervisor:
         others = [asyncio.create_task(self._started()), asyncio.create_task(self._roll_on_demand())]
         await self._ending.wait()
         notify.notify_stopping()
+        for child in self._without_a_post():
+            child.process.kill()
         for task in others:
             task.cancel()
         await self._end_posts(self._gateways)
@@ -100,15 +104,7 @@ class Supervisor:
         pause = FIRST_PAUSE
         while not self._ending.is_set():
             began = time.monotonic()
-            child = post.successor or await self._start(post)
-            why = "" if child is post.successor else await child.started(launch.READY)
-            post.child, post.successor = child, None
-            child.line.tell(launch.GO)
-            if not (why := why or await child.started(launch.SERVING)):
-                _log.info("process_serves", name=post.name, pid=child.process.pid)
-                post.serving.set()
-            code = await child.ended()
-            post.serving.clear()
+            code, why = await self._hold(post)
             if post.successor is not None or self._ending.is_set():
                 continue
             if why and not self._complete:
@@ -122,8 +118,39 @@ class Supervisor:
                 await asyncio.wait_for(self._ending.wait(), pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _start(self, post: _Post) -> Child:
-        return await start_process(self._file, post.role, post.number, post.sockets, self._environment)
+    async def _hold(self, post: _Post) -> tuple[int | None, str]:
+        """Let a process have a post until its end: its exit code, if there was one, and why it did not serve."""
+        child, post.successor = post.successor, None
+        if child is None:
+            child, why = await self._start(post)
+            if child is None:
+                return None, why
+        post.child = child
+        child.line.tell(launch.GO)
+        if not (why := await child.started(launch.SERVING)):
+            _log.info("process_serves", name=post.name, pid=child.process.pid)
+            post.serving.set()
+        code = await child.ended()
+        post.serving.clear()
+        post.child = None
+        return code, why
+
+    async def _start(self, post: _Post) -> tuple[Child | None, str]:
+        """A process that is ready for a post; else why there is none."""
+        try:
+            child = await start_process(self._file, post.role, post.number, post.sockets, self._environment)
+        except OSError as error:
+            return None, f"it cannot be started: {error.strerror}"
+        self._preparing.add(child)
+        try:
+            if self._ending.is_set():
+                child.process.kill()
+            if why := await child.started(launch.READY):
+                await child.ended()
+                return None, why
+        finally:
+            self._preparing.discard(child)
+        return child, ""
 
     async def _roll_on_demand(self) -> None:
         """SIGUSR2: a new process for each post, one after the other."""
@@ -140,8 +167,8 @@ class Supervisor:
 
     async def _replace(self, post: _Post) -> str:
         """Let a new process take a post over once it is ready; else why not, and the old one goes on."""
-        successor = await self._start(post)
-        if why := await successor.started(launch.READY):
+        successor, why = await self._start(post)
+        if successor is None:
             return why
         post.serving.clear()
         post.successor = successor
@@ -157,7 +184,7 @@ class Supervisor:
         """SIGTERM, SIGINT: end in order. The second time: end now; what was answered is on disk."""
         if self._ending.is_set():
             _log.warning("ended_at_once")
-            for child in self._children():
+            for child in (*self._holders(self._posts), *self._without_a_post()):
                 child.process.kill()
             os._exit(1)
         self._ending.set()
@@ -167,7 +194,7 @@ class Supervisor:
         for post in posts:
             for held in post.sockets:
                 held.close()
-        children = [child for post in posts for child in (post.child, post.successor) if child is not None]
+        children = self._holders(posts)
         for child in children:
             child.line.close()
         keeping = [self._keeping[post] for post in posts]
@@ -187,8 +214,10 @@ class Supervisor:
             for line in str(error).splitlines():
                 _log.error("settings_not_reloaded", reason=line)
         else:
-            set_level(wanted.log.level)
-            for path in compare(self._settings, wanted).waiting:
+            reload = compare(self._settings, wanted)
+            self._settings = reload.settings
+            set_level(self._settings.log.level)
+            for path in reload.waiting:
                 if path in _OWN:
                     _log.warning("setting_needs_restart", setting=path)
             for post in self._posts:
@@ -196,8 +225,12 @@ class Supervisor:
                     post.child.process.send_signal(signal.SIGHUP)
         notify.notify_ready()
 
-    def _children(self) -> list[Child]:
-        return [child for post in self._posts for child in (post.child, post.successor) if child is not None]
+    def _holders(self, posts: Sequence[_Post]) -> list[Child]:
+        return [post.child for post in posts if post.child is not None]
+
+    def _without_a_post(self) -> list[Child]:
+        """Processes that have nothing yet: no miner, no journal."""
+        return [*self._preparing, *(post.successor for post in self._posts if post.successor is not None)]
 
 
 def supervise(settings: Settings, file: Path, inherited: Sequence[socket.socket]) -> str | None:

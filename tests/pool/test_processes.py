@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,10 +48,10 @@ def several(house: House, node_port: int, processes: int = PROCESSES) -> House:
 
 
 def _row_of_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
+    """The first of so many free ports in a row, none of those that the system gives to outgoing connections."""
     while True:
-        first = free_ports(1)[0]
-        if first + count < 65536 and not any(_answers(first + at) for at in range(count)):
+        first = random.randrange(10_000, 30_000)
+        if not any(_answers(first + at) for at in range(count)):
             return first
 
 
@@ -195,6 +198,40 @@ def test_killed_gateway_comes_back(pool: Pool) -> None:
     answered = load.stop()
     assert pool.house.stop() == 0
     pool.everything_counted_once(answered)
+
+
+def test_process_that_cannot_be_started_is_tried_again(pool: Pool) -> None:
+    """The system has nothing left at that moment: a reason for another pause, not for going on without it."""
+    assert pool.house.process is not None
+    supervisor = pool.house.process.pid
+    before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, before[1]))
+    (killed,) = pool.pids()["gateway-1"]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: re.search("process_died.*it cannot be started: Too many open files", pool.house.logged()), 60)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
+    wait_until(lambda: len(pool.pids()["gateway-1"]) == 2, 60)
+    assert pool.house.stop() == 0
+
+
+def test_sigterm_while_processes_prepare_themselves_ends_all(build_house: Callable[..., House]) -> None:
+    """The order to end comes before there is anything to end."""
+    house = several(build_house(), free_ports(1)[0])
+    with house.log.open("ab") as log:
+        command = [sys.executable, "-m", "tarazy", "serve", "-c", str(house.prepared.path)]
+        house.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    children = wait_until(lambda: _children_of(house.pid), 60)
+    assert house.stop() == 0
+    wait_until(lambda: not any(_lives(pid) for pid in children))
+
+
+def _children_of(parent: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.parent.name))
+    return found
 
 
 def test_children_end_with_the_supervisor(pool: Pool) -> None:
