@@ -21,6 +21,7 @@ from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
 from tarazy.accounting.upsert import upsert
 from tarazy.stratum.difficulty import weight_of
+from tarazy.stratum.job import displayed
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import Verdict
 
@@ -122,11 +123,6 @@ def require_journal(connection: Connection, reader: JournalReader, gateway: int)
         ends = f"ends at share {reader.last_sequence()}, but {row.sequence} are folded"
         raise FoldError(f"{reader.path}: {ends}; {cure}")
     return row.sequence, row.block
-
-
-def displayed(block_hash: bytes) -> str:
-    """A hash of internal byte order as people and nodes write it."""
-    return block_hash[::-1].hex()
 
 
 def _instant(microseconds: int) -> datetime:

@@ -18,6 +18,7 @@ from tarazy.accounting.blocks import MATURITY, BlockState
 from tarazy.pool.chain.interface import Chain, Submission, SubmitVerdict
 from tarazy.pool.chain.transactions import block_coinbase, block_hash, coinbase_height
 from tarazy.pool.clock import Clock, Timer
+from tarazy.stratum.job import displayed
 
 FOLLOW_SECONDS = 1.0
 """Changes of the tip within this time are followed together."""
@@ -124,7 +125,7 @@ class BlockStore:
         One that is kept already is not submitted again (C-089). Should the disk fail, the block is submitted
         all the same.
         """
-        name = block_hash(block)[::-1].hex()
+        name = displayed(block_hash(block))
         if name in self._blocks:
             return self._blocks[name]
         try:

@@ -9,7 +9,8 @@ from twisted.python.failure import Failure
 
 from tarazy.pool.chain.interface import Chain, Template
 from tarazy.pool.templates import EXTRANONCE_BYTES, serialize_block
-from tarazy.stratum.job import Job, merkle_root
+from tarazy.stratum.job import Job
+from tarazy.stratum.share import header_of
 
 _NO_VERDICT = ("duplicate", "inconclusive")
 """How answers begin that say nothing against the block: it is known, or the tip has changed meanwhile."""
@@ -63,10 +64,5 @@ class Proposals:
 def unsolved_block(job: Job, template: Template) -> bytes:
     """The block of a job as if a miner had solved it with zeros."""
     coinbase = job.coinb1(0) + bytes(EXTRANONCE_BYTES) + job.coinbase_end
-    header = b"".join(
-        (
-            job.version.to_bytes(4, "little") + job.previous_block_hash + merkle_root(coinbase, job.branch),
-            job.ntime.to_bytes(4, "little") + job.nbits.to_bytes(4, "little") + bytes(4),
-        )
-    )
+    header = header_of(coinbase, job.branch, job.version, job.previous_block_hash, job.ntime, job.nbits, 0)
     return serialize_block(header, coinbase, template)

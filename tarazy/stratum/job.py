@@ -14,6 +14,11 @@ def double_sha256(data: bytes) -> bytes:
     return sha256(sha256(data).digest()).digest()
 
 
+def displayed(block_hash: bytes) -> str:
+    """A hash of internal byte order as people and nodes write it."""
+    return block_hash[::-1].hex()
+
+
 def merkle_branch(txids: Sequence[bytes]) -> tuple[bytes, ...]:
     """The hashes that lead from a coinbase to the root over it and `txids` (internal order)."""
     branch: list[bytes] = []

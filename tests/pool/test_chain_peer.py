@@ -14,10 +14,10 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThread
 
 from tarazy.pool.chain.assembly import build_block
+from tarazy.pool.chain.bitcoind.template import parse_template
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.peer import MAX_BODY_BYTES, PeerEntrance
 from tarazy.pool.chain.transactions import ANYONE_CAN_SPEND, block_coinbase, block_hash, outpoint
-from tarazy.pool.demo.network import parse_template
 from tarazy.stratum.difficulty import target_of
 from tests.pool.mining import solve, spend
 from tests.pool.under_reactor import in_reactor

@@ -16,6 +16,7 @@ import pytest
 
 from tarazy.accounting.journal_file import JournalReader
 from tarazy.pool.bench.transactions import fill_pending
+from tarazy.pool.chain.bitcoind.template import parse_template
 from tarazy.pool.chain.transactions import decode_transaction
 from tarazy.pool.demo import network
 from tarazy.stratum.difficulty import target_of
@@ -84,7 +85,7 @@ def key(miner: Miner, share: Share) -> tuple[object, ...]:
 def add_pending(peer: str) -> None:
     """Let one more transaction wait, so that the next template is another than that of the job in hand."""
     call = network.Client(peer)
-    parent = network.parse_template(call("getblocktemplate", {"rules": ["segwit"]})).transactions[0]
+    parent = parse_template(call("getblocktemplate", {"rules": ["segwit"]})).transactions[0]
     value = decode_transaction(parent.data).outputs[0].value
     call("sendrawtransaction", spend(parent.txid + bytes(4), value).hex())
 

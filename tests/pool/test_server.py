@@ -21,6 +21,7 @@ import pytest
 from tarazy.accounting.journal_file import JournalReader
 from tarazy.pool.bench.transactions import new_block
 from tarazy.pool.chain.assembly import build_block
+from tarazy.pool.chain.bitcoind.template import parse_template
 from tarazy.pool.chain.transactions import block_hash
 from tarazy.pool.demo import network
 from tarazy.pool.demo.scenario import expiring_licence
@@ -273,7 +274,7 @@ def test_a_block_written_before_a_crash_is_submitted_and_accounted(build_house: 
     for _ in range(5):
         client.submit("altyn.rig")
     call = network.Client(f"http://127.0.0.1:{house.peer_port}/")
-    template = network.parse_template(call("getblocktemplate", {"rules": ["segwit"]}))
+    template = parse_template(call("getblocktemplate", {"rules": ["segwit"]}))
     script = address_script(house.settings.pool.payout_address)
     target = target_of(-13)
     for extra in range(1, 10_000_000):

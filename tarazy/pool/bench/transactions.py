@@ -11,8 +11,9 @@ from embit.script import Script, Witness
 from embit.transaction import Transaction, TransactionInput, TransactionOutput
 
 from tarazy.pool.chain.assembly import build_block
+from tarazy.pool.chain.bitcoind.template import parse_template
 from tarazy.pool.chain.transactions import ANYONE_CAN_SPEND, block_coinbase
-from tarazy.pool.demo.network import Client, empty_template, parse_template
+from tarazy.pool.demo.network import Client, empty_template
 
 _FEE = 1_000
 

@@ -30,7 +30,7 @@ from tarazy.pool.chain.transactions import block_hash
 from tarazy.pool.log import configure_logging
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.stratum.difficulty import exponent_of
-from tarazy.stratum.job import double_sha256
+from tarazy.stratum.job import displayed, double_sha256
 
 MAX_BODY_BYTES = 8_100_000
 """A block of 4 MB in hex, and its envelope."""
@@ -59,11 +59,6 @@ class RpcError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-def displayed(block_hash: bytes) -> str:
-    """A hash as people write it."""
-    return block_hash[::-1].hex()
 
 
 def template_words(template: Template, target: int) -> dict[str, Answer]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tarazy.pool.chain.engine import Coin, Engine
 from tarazy.pool.chain.transactions import Output, Transaction, block_transactions, outpoint
+from tarazy.stratum.job import displayed
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS block (sequence INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -141,5 +142,5 @@ class ChainStore:
 def _transactions(engine: Engine, block_hash: bytes) -> list[Transaction]:
     block = engine.block(block_hash)
     if block is None:
-        raise RuntimeError(f"the engine cannot read block {block_hash[::-1].hex()}")
+        raise RuntimeError(f"the engine cannot read block {displayed(block_hash)}")
     return block_transactions(block)

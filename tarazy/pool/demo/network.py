@@ -26,7 +26,8 @@ from tarazy.pool.chain.assembly import (
     build_block,
     subsidy,
 )
-from tarazy.pool.chain.interface import Template, TemplateTransaction
+from tarazy.pool.chain.bitcoind.template import parse_template
+from tarazy.pool.chain.interface import Template
 from tarazy.pool.chain.transactions import (
     ANYONE_CAN_SPEND,
     block_coinbase,
@@ -34,6 +35,7 @@ from tarazy.pool.chain.transactions import (
     outpoint,
     witness_commitment,
 )
+from tarazy.stratum.job import displayed
 
 TIMEOUT_SECONDS = 10.0
 LOOK_SECONDS = 0.25
@@ -89,25 +91,6 @@ class _Coin:
     height: int
 
 
-def parse_template(words: dict[str, Any]) -> Template:
-    """A template from getblocktemplate's answer."""
-    return Template(
-        height=words["height"],
-        previous_block_hash=bytes.fromhex(words["previousblockhash"])[::-1],
-        version=words["version"],
-        nbits=int(words["bits"], 16),
-        target=int(words["target"], 16),
-        curtime=words["curtime"],
-        mintime=words["mintime"],
-        coinbase_value=words["coinbasevalue"],
-        witness_commitment=bytes.fromhex(words["default_witness_commitment"]),
-        transactions=tuple(
-            TemplateTransaction(bytes.fromhex(each["data"]), bytes.fromhex(each["txid"])[::-1], each["fee"])
-            for each in words["transactions"]
-        ),
-    )
-
-
 class Network:
     """The rest of the network at one server. What it does follows from `seed` and the server's answers."""
 
@@ -147,7 +130,7 @@ class Network:
             if self._random.random() < TRANSACTION_CHANCE:
                 self.send_transaction()
             template = self._template()
-            while template.previous_block_hash[::-1].hex() not in self._known:
+            while displayed(template.previous_block_hash) not in self._known:
                 orphaned += self.look()
                 template = self._template()
             self._mine(template)
@@ -203,7 +186,7 @@ class Network:
 
     def _mine(self, template: Template) -> str:
         block = build_block(template, ANYONE_CAN_SPEND, b"/network/" + self._random.randbytes(8))
-        name = block_hash(block)[::-1].hex()
+        name = displayed(block_hash(block))
         refusal = self._call("submitblock", block.hex())
         if refusal not in (None, "inconclusive", "duplicate"):
             raise RefusedError(f"submitblock: {refusal}")

@@ -18,7 +18,7 @@ from tarazy.pool.chain.bitcoind.leadership import (
     Floor,
     Leadership,
 )
-from tarazy.pool.chain.bitcoind.template import parse, target_of_nbits
+from tarazy.pool.chain.bitcoind.template import parse_template, target_of_nbits
 from tarazy.pool.chain.bitcoind.words import best_submission, result_of, submission_of
 from tarazy.pool.chain.interface import Submission, SubmitVerdict, Tip
 from tarazy.pool.chain.transactions import decode_transaction, witness_commitment
@@ -105,7 +105,7 @@ def test_one_node_that_takes_a_block_wins() -> None:
 def test_recorded_templates_become_jobs(name: str, count: int) -> None:
     """C-106: the branch is over txids, not over `hash`; the commitment the node made is over `hash`."""
     words = result(f"getblocktemplate-{name}")
-    template = parse(words)
+    template = parse_template(words)
     assert len(template.transactions) == count
     assert (template.height, template.nbits) == (words["height"], 0x207FFFFF)
     assert template.target == 0x7FFFFF << 232
@@ -148,7 +148,7 @@ def test_a_template_that_cannot_be_mined_on_is_refused(changes: dict[str, Any], 
     asked = result("getblocktemplate-small") | changes
     template = {name: value for name, value in asked.items() if value is not None}
     with pytest.raises(NodeError) as refused:
-        parse(template)
+        parse_template(template)
     assert refused.value.fault is Fault.BAD_TEMPLATE
     assert words in str(refused.value)
 
@@ -156,12 +156,12 @@ def test_a_template_that_cannot_be_mined_on_is_refused(changes: dict[str, Any], 
 def test_rules_that_are_known_or_not_marked_are_no_hindrance() -> None:
     """C-098: only `!` makes a rule one that must be known; an open signet may be mined on."""
     words = result("getblocktemplate-small")
-    parse(words | {"rules": ["csv", "!segwit", "taproot", "!signet", "covenants"], "signet_challenge": "51"})
+    parse_template(words | {"rules": ["csv", "!segwit", "taproot", "!signet", "covenants"], "signet_challenge": "51"})
 
 
 def test_required_version_bits_are_set() -> None:
     """C-099: what vbrequired names is in the version, also if the node forgot it there."""
-    template = parse(result("getblocktemplate-small") | {"version": 0x20000000, "vbrequired": 0x5})
+    template = parse_template(result("getblocktemplate-small") | {"version": 0x20000000, "vbrequired": 0x5})
     assert (template.version, template.required_version_bits) == (0x20000005, 5)
     assert job_of(template).version == 0x20000005
 

@@ -13,10 +13,11 @@ from tarazy.pool.chain.bitcoind.gate import NodeStatus, gate, read_status
 from tarazy.pool.chain.bitcoind.hashblock import HashBlocks
 from tarazy.pool.chain.bitcoind.leadership import Candidate
 from tarazy.pool.chain.bitcoind.rpc import Rpc
-from tarazy.pool.chain.bitcoind.template import long_poll_id, parse
+from tarazy.pool.chain.bitcoind.template import long_poll_id, parse_template
 from tarazy.pool.chain.bitcoind.turns import Turns
-from tarazy.pool.chain.bitcoind.words import call_body, displayed, hash_of, submission_of
+from tarazy.pool.chain.bitcoind.words import call_body, hash_of, submission_of
 from tarazy.pool.chain.interface import Submission, SubmitVerdict, Template, Tip
+from tarazy.stratum.job import displayed
 
 LOOK_SECONDS = 1.0
 """How often its best block is asked for."""
@@ -122,7 +123,7 @@ class Node:
     async def template(self) -> Template:
         """The template for the block after its tip; parsed off the reactor's thread (C-104)."""
         words = await self._rpc.call("getblocktemplate", {"rules": self._rules}, seconds=TEMPLATE_SECONDS)
-        template = await deferToThread(parse, words)
+        template = await deferToThread(parse_template, words)
         self._poll_id = long_poll_id(words)
         return template
 

@@ -20,7 +20,7 @@ ANYONES_SIGNET = "51"
 _BITS_32 = (1 << 32) - 1
 
 
-def parse(words: Any) -> Template:
+def parse_template(words: Any) -> Template:
     """The template in getblocktemplate's result. Raises `NodeError` (bad-template) when it cannot be mined on."""
     if not isinstance(words, dict):
         raise _refused("getblocktemplate answered no object")

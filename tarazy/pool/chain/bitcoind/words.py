@@ -62,11 +62,6 @@ def best_submission(answers: Sequence[Submission]) -> Submission:
     return min(answers, key=lambda each: _PREFERENCE.index(each.verdict))
 
 
-def displayed(block_hash: bytes) -> str:
-    """A hash as people and nodes write it."""
-    return block_hash[::-1].hex()
-
-
 def hash_of(result: Any) -> bytes:
     """A hash from a node's words, in internal order. Raises `NodeError` when it is none."""
     try:
