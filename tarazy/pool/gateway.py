@@ -27,10 +27,10 @@ from tarazy.pool.follower import Mining, TemplateFollower
 from tarazy.pool.handover import Left, load, save, session_secret
 from tarazy.pool.proposals import Proposals
 from tarazy.pool.reload import ReloadError
-from tarazy.pool.templates import address_script, serialize_block
+from tarazy.pool.templates import serialize_block
 from tarazy.stratum.board import StratumRules
 from tarazy.stratum.difficulty import exponent_of
-from tarazy.stratum.job import Job, JobNumbers
+from tarazy.stratum.job import Job, JobNumbers, displayed
 from tarazy.stratum.limits import Limits
 from tarazy.stratum.listeners import Listener
 from tarazy.stratum.server import StratumServer
@@ -59,7 +59,7 @@ class FoundBlocks:
         self._follower = follower
         self._journal = journal
         self._clock = clock
-        self._entered = {block_hash[::-1].hex() for block_hash in entered}
+        self._entered = {displayed(block_hash) for block_hash in entered}
 
     def start(self) -> None:
         """Enter the blocks that an earlier process left behind."""
@@ -78,7 +78,7 @@ class FoundBlocks:
 
     def recorded(self, block_hash: bytes, sequence: int, name: int) -> None:
         """Let the journal close the round behind the solving share."""
-        kept = self._store.get(block_hash[::-1].hex())
+        kept = self._store.get(displayed(block_hash))
         if kept is not None:
             self._enter(kept, sequence, name)
 
@@ -104,8 +104,11 @@ class Gateway:
         chain: Chain,
         admissions: Admissions,
         sockets: Sequence[socket.socket],
+        certificates: Certificates,
+        payout_script: bytes,
     ) -> None:
-        """`sockets`: bound, one for each of the listeners in the settings, and the gateway's own from here on."""
+        """`sockets`: bound, one for each of the listeners in the settings, and the gateway's own from here on, as are
+        their `certificates`."""
         self._reactor = reactor
         self._settings = settings
         self.admissions = admissions
@@ -115,13 +118,12 @@ class Gateway:
         self.job_at = datetime.now(UTC)
         self.port = 0
         """Of the first listener, once started."""
-        self.certificates = Certificates(reactor, settings.stratum.listeners)
+        self.certificates = certificates
         settings.journal_path.parent.mkdir(parents=True, exist_ok=True)
         file = JournalFile(settings.journal_path, settings.gateway)
         numbers = JobNumbers(max(int(time.time()), (file.last_job() >> 32) + 1))
         entered = file.blocks()
         self.journal = Journal(file, loop.call_soon_threadsafe, lambda healthy, _: self.server.hand_out(healthy))
-        payout_script = address_script(settings.pool.payout_address, settings.chain.address_chain)
         self._blocks = BlockStore(settings.blocks_path, chain, reactor, payout_script)
         mask = int(settings.stratum.version_mask, 16)
         self.follower = TemplateFollower(

@@ -21,7 +21,7 @@ from tarazy.config.law import LawError, load_law
 from tarazy.config.settings import BitcoindChainSettings, Settings, TlsSettings
 from tarazy.database.engine import open_engine, reader
 from tarazy.database.schema import SchemaError, require_schema
-from tarazy.pool.certificates import CertificateError, read_certificate
+from tarazy.pool.certificates import CertificateError, make_context, read_certificate
 from tarazy.pool.chain.bitcoind.credentials import credentials_of
 from tarazy.pool.chain.bitcoind.faults import CURES, NodeError
 from tarazy.pool.chain.bitcoind.probe import probe
@@ -181,6 +181,7 @@ def port_finding(name: str, host: str, port: int) -> Finding:
 
 def _tls(settings: TlsSettings, now: datetime) -> Finding:
     try:
+        make_context(settings)
         ends = read_certificate(settings).not_valid_after_utc
     except CertificateError as error:
         return Finding("TLS certificate", False, str(error), "mend the files that stratum.listeners name")

@@ -19,6 +19,7 @@ from tarazy.metrics.exporter import Exporter
 from tarazy.metrics.facts import Sources
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.blocks import BlockStore
+from tarazy.pool.certificates import Certificates
 from tarazy.pool.chain.bitcoind.chain import BitcoindChain
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.interface import Chain
@@ -75,7 +76,9 @@ class Server:
         """All that needs neither journal nor chain; what cannot be had raises its own error, with the cure in it."""
         settings, reactor = self.settings, self._reactor
         self._law = load_law(settings.law.assumptions, settings.law.directory)
+        self._payout_script = address_script(settings.pool.payout_address, settings.chain.address_chain)
         if self._mines:
+            self._certificates = Certificates(reactor, settings.stratum.listeners)
             self.sockets = open_listeners(settings.stratum.listeners, self._inherited)
         settings.data.mkdir(parents=True, exist_ok=True)
         self._database = Database(open_engine(settings.database_url), reactor)
@@ -90,13 +93,21 @@ class Server:
         settings, reactor = self.settings, self._reactor
         self._chain = await self._open_chain(self._mining if self._mines else self._keeping)
         if self._mines:
-            self._gateway = Gateway(reactor, self._loop, settings, self._chain, self._admissions, self.sockets)
+            self._gateway = Gateway(
+                reactor,
+                self._loop,
+                settings,
+                self._chain,
+                self._admissions,
+                self.sockets,
+                self._certificates,
+                self._payout_script,
+            )
             self._mining.append(self._end_gateway)
         if self._keeps:
-            script = address_script(settings.pool.payout_address, settings.chain.address_chain)
             blocks = FollowedBlocks(
                 settings.blocks_path.parent,
-                lambda path, hear: BlockStore(path, self._chain, reactor, script, hear),
+                lambda path, hear: BlockStore(path, self._chain, reactor, self._payout_script, hear),
             )
             self._mining.append(blocks.stop)
             self._office = Office(reactor, settings, self._database, self._admissions, blocks)

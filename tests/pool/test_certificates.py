@@ -107,7 +107,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 
 
 def test_check_looks_at_the_certificate(tmp_path: Path) -> None:
-    """`tarazy check`: good, ended, missing."""
+    """`tarazy check`: good, ended, with another's key, missing."""
     authority = Authority(tmp_path)
     house = House(tmp_path / "pool")
 
@@ -124,8 +124,8 @@ def test_check_looks_at_the_certificate(tmp_path: Path) -> None:
     assert finding(tls) == (True, f"{tls.certificate}, valid to {now + timedelta(days=30):%Y-%m-%d}")
     authority.issue("server", "pool", days=-2)
     assert finding(tls) == (False, f"{tls.certificate} ended {now - timedelta(days=2):%Y-%m-%d}")
-    authority.issue("other", "pool")
-    mixed = tls.model_copy(update={"key": tmp_path / "other.key"})
-    assert finding(mixed)[0] is False
+    other = authority.server("other")
+    mixed = other.model_copy(update={"key": tls.key})
+    assert finding(mixed) == (False, f"{tls.key}: no key of this certificate: KEY_VALUES_MISMATCH")
     tls.certificate.unlink()
     assert finding(tls) == (False, f"{tls.certificate}: No such file or directory")

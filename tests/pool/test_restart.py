@@ -21,6 +21,7 @@ import yaml
 from tests.pool.house import Client, House, wait_until
 from tests.pool.load import Load, journalled
 
+MAIN_ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -116,13 +117,23 @@ def test_successor_takes_over_under_load(house: House) -> None:
 
 def test_failed_successor_changes_nothing(house: House) -> None:
     """The server goes on, and its log says why it was not succeeded; with the cause mended it is."""
-    change(house, law={"assumptions": ["no-such-file"]})
     client = Client(house.stratum_port)
     client.login("altyn.rig")
-    os.kill(house.pid, signal.SIGUSR2)
-    wait_until(lambda: re.search(r"not_succeeded.*no-such-file", house.logged()), 60)
-    assert client.submit("altyn.rig")["result"] is True
-    change(house, law={"assumptions": []})
+    good = house.prepared.path.read_text()
+    port = {"host": "127.0.0.1", "port": house.stratum_port}
+    faults: dict[str, dict[str, Any]] = {
+        "no-such-file": {"law": {"assumptions": ["no-such-file"]}},
+        "no-such-key": {
+            "stratum": {"listeners": [port | {"tls": dict.fromkeys(("certificate", "key"), "no-such-key")}]}
+        },
+        "not an address of the regtest chain": {"pool": {"payout_address": MAIN_ADDRESS}},
+    }
+    for words, sections in faults.items():
+        change(house, **sections)
+        os.kill(house.pid, signal.SIGUSR2)
+        wait_until(lambda: re.search(f"not_succeeded.*{words}", house.logged()), 60)  # noqa: B023 - used in this turn
+        assert client.submit("altyn.rig")["result"] is True
+        house.prepared.path.write_text(good)
     os.kill(house.pid, signal.SIGUSR2)
     pid = successor_of(house)
     assert house.process is not None
