@@ -193,6 +193,7 @@ class StratumServer:
         self._accepting: list[asyncio.Server] = []
         self._paused = True
         self._most = 0
+        """Connections that the system has descriptors for."""
         self._unready: dict[_Connection | Entrance, None] = {}
         """The eldest first; those that became ready within the last second too."""
         self._unsettled: set[_Connection] = set()
@@ -217,7 +218,7 @@ class StratumServer:
     def start(self) -> int:
         """Listen; call it once a job is published. Returns the first listener's port. Raises OSError."""
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = min(self.limits.connections, max(descriptors - SPARE_DESCRIPTORS, descriptors // 2))
+        self._most = max(descriptors - SPARE_DESCRIPTORS, descriptors // 2)
         self.resume()
         self._due = self.loop.time()
         self._tick()
@@ -353,7 +354,7 @@ class StratumServer:
             if not eldest.ready:
                 eldest.drop(Hit.UNREADY_CONNECTIONS)
         unready[guest] = None
-        if counters.connections <= self._most:
+        if counters.connections <= min(self._most, self.limits.connections):
             return True
         self.hit(Hit.CONNECTIONS)
         return False

@@ -386,13 +386,18 @@ async def test_the_address_of_a_header_is_the_one_that_counts(loop: asyncio.Abst
 
 @on_both_loops
 async def test_all_connections_are_limited(loop: asyncio.AbstractEventLoop) -> None:
-    """C-008: above the number, or near the system's limit, a connection is accepted and closed at once."""
+    """C-008: above the number, or near the system's limit, a connection is accepted and closed at once.
+
+    Another number holds as soon as it is set.
+    """
     async with serving(loop, limited(connections=2)) as served:
         miners = [await served.miner(), await served.miner("beta.rig")]
         assert await (await served.connect()).rest() == b""
         miners[0].write(miners[0].share(5))
         assert (await miners[0].read())["result"] is True
         assert hits(served.counters.hits) == {"connections": 1}
+        served.server.follow(limited(connections=3))
+        await served.miner("gamma.rig")
 
 
 @on_both_loops
