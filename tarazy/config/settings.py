@@ -7,6 +7,7 @@ inside the file and the cure.
 from __future__ import annotations
 
 import math
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -70,6 +71,21 @@ def _not_empty(value: tuple[_T, ...]) -> tuple[_T, ...]:
     return value
 
 
+def _like(pattern: str, told: str) -> AfterValidator:
+    """Text of one form; `told` says which."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {told}")
+        return value
+
+    return AfterValidator(check)
+
+
+BlockHash = Annotated[str, _like("[0-9a-f]{64}", "a block's hash, 64 hex digits in lower case")]
+"""A block's hash as displayed."""
+
+
 def _node_url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -101,7 +117,7 @@ class PoolSettings(Section):
     """Who the pool is and what it takes."""
 
     name: str = Field(min_length=1, max_length=100)
-    coinbase_tag: str = Field(default="/tarazy/", max_length=20, pattern=r"^[\x20-\x7e]*$")
+    coinbase_tag: Annotated[str, _like(r"[\x20-\x7e]{0,20}", "at most 20 characters of printable ASCII")] = "/tarazy/"
     payout_address: str
     """Address on the pool's chain that receives every block reward."""
     fee_ppm: int = Field(default=10_000, ge=0, le=1_000_000)
@@ -132,7 +148,7 @@ class NodeSettings(Section):
     """Its .cookie file; relative to the settings file."""
     user: str | None = None
     password: SecretStr | None = None
-    zmq: Annotated[str, Field(pattern=r"^tcp://[^\s/]+:[0-9]{1,5}$")] | None = None
+    zmq: Annotated[str, _like(r"tcp://[^\s/]+:[0-9]{1,5}", "tcp://host:port, as in zmqpubhashblock")] | None = None
     """tcp://host:port of its zmqpubhashblock; none when absent."""
 
     @model_validator(mode="after")
@@ -148,8 +164,8 @@ class BitcoindChainSettings(Section):
 
     kind: Literal["bitcoind"]
     network: Literal["main", "testnet4", "signet", "regtest"]
-    pinned_blocks: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(default=(), max_length=16)
-    """Hashes of blocks, as displayed, that a node's chain must have."""
+    pinned_blocks: tuple[BlockHash, ...] = Field(default=(), max_length=16)
+    """Blocks that a node's chain must have."""
     nodes: tuple[NodeSettings, ...]
 
     @model_validator(mode="after")
@@ -230,7 +246,7 @@ class StratumSettings(Section):
     job_refresh_seconds: float = Field(default=30.0, ge=1, le=60)
     drain_seconds: float = Field(default=2.0, ge=0, le=60)
     """At the end connections are closed over so many seconds, lest a whole farm returns in one moment."""
-    version_mask: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")] = "1fffe000"
+    version_mask: Annotated[str, _like("[0-9a-f]{8}", "8 hex digits in lower case, such as '1fffe000'")] = "1fffe000"
     """Version bits that miners may roll (BIP320)."""
 
     @model_validator(mode="after")
@@ -253,7 +269,7 @@ class DemoAddress(Section):
     """A loopback network that the demo declares to lie in a country. Only with the embedded chain."""
 
     network: Network
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    country: Annotated[str, _like("[A-Z]{2}", "a country of ISO 3166, for example KZ")]
 
     @model_validator(mode="after")
     def _loopback(self) -> DemoAddress:
@@ -401,6 +417,7 @@ _CURES = {
     "extra_forbidden": "unknown key; remove it or check its spelling",
     "missing": "required key is missing; add it",
     "model_type": "must be a mapping of settings",
+    "string_type": "must be text; put it in quotes",
     "tuple_type": "must be a list",
     "union_tag_not_found": "name its kind: `kind: bitcoind`, or `kind: embedded` for a demo",
     "union_tag_invalid": "its kind is bitcoind, or embedded for a demo",

@@ -72,7 +72,7 @@ def test_only_main_has_real_coins(tmp_path: Path, network: str, test_chain: bool
         ([{"url": "http://127.0.0.1:1"}], "chain.nodes.0: give either cookie, or user and password"),
         ([{**COOKIE_NODE, "user": "x"}], "chain.nodes.0: give either cookie, or user and password"),
         ([{**COOKIE_NODE, **PASSWORD_NODE}], "chain.nodes.0: give either cookie, or user and password"),
-        ([{**COOKIE_NODE, "zmq": "127.0.0.1:28332"}], "chain.nodes.0.zmq: "),
+        ([{**COOKIE_NODE, "zmq": "127.0.0.1:28332"}], "chain.nodes.0.zmq: must be tcp://host:port"),
         ([{**COOKIE_NODE, "port": 1}], "chain.nodes.0.port: unknown key"),
         ([COOKIE_NODE, COOKIE_NODE], "chain: nodes: each needs a url of its own"),
     ],
@@ -95,7 +95,9 @@ def test_kind_network_and_pins_are_checked(tmp_path: Path) -> None:
     """A missing kind and a wrong one say what there is; a pin is a hash as displayed."""
     assert "chain: its kind is bitcoind" in faults(tmp_path, chain={"kind": "geth"})
     assert "chain.network: " in faults(tmp_path, chain={"network": "testnet3"})
-    assert "chain.pinned_blocks.0: " in faults(tmp_path, chain={"pinned_blocks": ["00"]})
+    assert "chain.pinned_blocks.0: must be a block's hash, 64 hex digits" in faults(
+        tmp_path, chain={"pinned_blocks": ["00"]}
+    )
 
 
 def test_demo_addresses_are_refused_on_the_main_chain(tmp_path: Path) -> None:
