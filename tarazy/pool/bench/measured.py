@@ -84,7 +84,7 @@ def run_load(
     """One load process against one server: its figures, with the server's CPU and memory over the same time.
 
     `midway` is called in the middle, offers a block and tells when. With `memory_every` the server's memory is noted
-    every so many seconds of the load. Raises `BenchError` when not all miners get work.
+    every so many seconds of the load. Raises `BenchError` when not all miners get work, or the load ends too early.
     """
     idle = server.memory_bytes()
     load = subprocess.Popen(  # noqa: S603 - our own module with our own arguments
@@ -95,27 +95,23 @@ def run_load(
     )
     assert load.stdin is not None
     assert load.stdout is not None
-    ready = load.stdout.readline()
-    if not ready:
+    if not (ready := load.stdout.readline()):
         raise BenchError("the load process could not connect all its miners")
     time.sleep(_SETTLE_SECONDS)
     connected = server.memory_bytes()
     before = server.cpu_seconds()
     load.stdin.write("go\n")
     load.stdin.flush()
-    memory: list[int] = []
-    done = threading.Event()
-    watch = threading.Thread(target=_watch, args=(server, memory_every or options.seconds, memory, done))
-    watch.start()
     block_at = None
-    if midway is not None:
-        time.sleep(options.seconds / 2)
-        block_at = midway()
-    result: dict[str, Any] = json.loads(load.stdout.readline())
-    cpu = server.cpu_seconds() - before
-    done.set()
-    watch.join()
+    with _watched(server, memory_every or options.seconds) as memory:
+        if midway is not None:
+            time.sleep(options.seconds / 2)
+            block_at = midway()
+        if not (told := load.stdout.readline()):
+            raise BenchError("the load process ended before it had figures")
+        cpu = server.cpu_seconds() - before
     load.wait()
+    result: dict[str, Any] = json.loads(told)
     result["ready_seconds"] = json.loads(ready)["seconds"]
     result["cpu_us_per_share"] = round(cpu / max(1, result["accepted"]) * 1e6, 2)
     result["rss_bytes_per_connection"] = round((connected - idle) / options.connections)
@@ -126,6 +122,20 @@ def run_load(
     return result
 
 
-def _watch(server: Measured, every: float, memory: list[int], done: threading.Event) -> None:
-    while not done.wait(every):
-        memory.append(server.memory_bytes())
+@contextmanager
+def _watched(server: Measured, every: float) -> Iterator[list[int]]:
+    """The server's memory, noted every so many seconds until the end of the block."""
+    memory: list[int] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(every):
+            memory.append(server.memory_bytes())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield memory
+    finally:
+        done.set()
+        watching.join()

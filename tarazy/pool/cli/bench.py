@@ -10,6 +10,13 @@ import click
 
 from tarazy.pool.cli.common import Wanting
 
+_json_file_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the figures to this file.",
+)
+
 
 @click.group()
 def bench() -> None:
@@ -17,12 +24,7 @@ def bench() -> None:
 
 
 @bench.command("gateway")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the figures to this file.",
-)
+@_json_file_option
 @click.option(
     "--connections", multiple=True, type=int, default=(100, 1_000), show_default=True, help="Closed-loop connections."
 )
@@ -109,12 +111,7 @@ def _show(figures: dict[str, Any]) -> None:
 
 
 @bench.command("vardiff")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the figures to this file.",
-)
+@_json_file_option
 @click.option(
     "--plot",
     "plot_file",
