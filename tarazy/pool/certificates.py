@@ -47,11 +47,18 @@ class Certificates:
         await self._watch.stop()
 
     def reload(self) -> None:
-        """Take up what changed. Raises CertificateError at what cannot be used; that port keeps what it has."""
+        """Take up what changed. Raises CertificateError at the end when something cannot be used: its port keeps what
+        it has, the others do not wait for it."""
+        faults: list[CertificateError] = []
         for settings, loaded in self._loaded.items():
-            if _signature(settings) != loaded.seen:
-                self._loaded[settings] = _Loaded.of(settings)
-                _log.info("certificate_reloaded", file=str(settings.certificate))
+            try:
+                if _signature(settings) != loaded.seen:
+                    self._loaded[settings] = _Loaded.of(settings)
+                    _log.info("certificate_reloaded", file=str(settings.certificate))
+            except CertificateError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
 
     async def _look(self) -> None:
         self.reload()

@@ -75,6 +75,25 @@ def test_a_changed_file_is_taken_up(tmp_path: Path) -> None:
     assert shown(context()) == shown(second)
 
 
+def test_a_bad_file_holds_up_no_other_port(tmp_path: Path) -> None:
+    """C-119: whichever of them it is, the others' new certificates are taken up."""
+    authority = Authority(tmp_path)
+    files = [authority.server(name) for name in ("a", "b", "c")]
+    listeners = [ListenerSettings(port=port, tls=tls) for port, tls in enumerate(files)]
+    for bad in files:
+        certificates = Certificates(Clock(), listeners)
+        contexts = [certificates.context_of(listener) for listener in listeners]
+        before = [shown(context()) for context in contexts if context]
+        for name in ("a", "b", "c"):
+            authority.issue(name, "pool")
+        bad.certificate.unlink()
+        with pytest.raises(CertificateError, match=str(bad.certificate)):
+            certificates.reload()
+        after = [shown(context()) for context in contexts if context]
+        assert [old == new for old, new in zip(before, after, strict=True)] == [tls is bad for tls in files]
+        authority.issue(bad.certificate.stem, "pool")
+
+
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     """Each fault is one line with the file and what is wrong with it."""
     authority = Authority(tmp_path)
