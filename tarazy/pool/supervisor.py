@@ -29,8 +29,6 @@ LONGEST_PAUSE = 60.0
 """Before a process that died is started again: twice as long each time …"""
 GOOD_SECONDS = 60.0
 """… until one has lived so long."""
-_OWN = ("gateway", "processes")
-"""Settings that no child can speak of: each knows its own number only."""
 END_SECONDS = 60.0
 """Beyond the draining; then a process is killed."""
 
@@ -214,12 +212,8 @@ class Supervisor:
             for line in str(error).splitlines():
                 _log.error("settings_not_reloaded", reason=line)
         else:
-            reload = compare(self._settings, wanted)
-            self._settings = reload.settings
+            self._settings = compare(self._settings, wanted).settings
             set_level(self._settings.log.level)
-            for path in reload.waiting:
-                if path in _OWN:
-                    _log.warning("setting_needs_restart", setting=path)
             for post in self._posts:
                 if post.child is not None and post.serving.is_set():
                     post.child.process.send_signal(signal.SIGHUP)
