@@ -377,6 +377,8 @@ class Settings(Section):
             )
         if self.gateways[-1] > _LAST_GATEWAY:
             raise ValueError(f"gateway + processes - 1 is {self.gateways[-1]}, the last number is {_LAST_GATEWAY}")
+        if not all(listener.port for listener in self.stratum.listeners):
+            raise ValueError("stratum.listeners: with port 0 each process would have another one; give a number")
         if not 0 < self.metrics.port <= _LAST_PORT - self.processes:
             raise ValueError("metrics.port: give one with as many ports free behind it as there are processes")
         return self

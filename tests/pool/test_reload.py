@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ def test_embedded_chain_is_for_one_process(tmp_path: Path) -> None:
     """Refused in one line with the cure."""
     with pytest.raises(SettingsError, match=r"processes: the embedded chain belongs to one process; remove the key"):
         load(tmp_path, processes=2)
+
+
+def test_processes_share_a_port_that_is_named(tmp_path: Path) -> None:
+    """What the system chose for one of them would not be the others'."""
+    chain = {"kind": "bitcoind", "network": "regtest", "nodes": [{"url": "http://127.0.0.1:1", "cookie": "x"}]}
+    for port in (3333, 0):
+        with nullcontext() if port else pytest.raises(SettingsError, match=r"stratum\.listeners: with port 0"):
+            load(tmp_path, chain=chain, processes=2, stratum={"listeners": [{"port": port}]})
 
 
 def test_each_gateway_has_its_own_number_files_and_port(tmp_path: Path) -> None:
