@@ -64,6 +64,10 @@ class TemplateFollower:
         self._refresh = refresh
         self._publish = publish
         self._on_dry = on_dry
+        self.required = 0
+        """Version bits that the chain requires of the newest job; miners may not roll them (C-099)."""
+        self._withheld = 0
+        """Those of the pool's mask among them, as last told."""
         self._kept: OrderedDict[int, tuple[float, Job, Template]] = OrderedDict()
         self._previous: bytes | None = None
         self._timer: Timer | None = None
@@ -93,6 +97,11 @@ class TemplateFollower:
         self._refresh = refresh
         if changed:
             self.wake()
+
+    @property
+    def mask(self) -> int:
+        """Version bits that miners may roll on the newest job."""
+        return self._mining.mask & ~self.required
 
     @property
     def healthy(self) -> bool:
@@ -135,17 +144,30 @@ class TemplateFollower:
     def _take(self, template: Template) -> None:
         if self._stopped:
             return
+        mask = self._mining.mask & ~template.required_version_bits
         job = make_job(
             template,
             number=self._numbers(),
             payout_script=self._mining.payout_script,
             tag=self._mining.tag,
             clean=template.previous_block_hash != self._previous,
-            mask=self._mining.mask,
+            mask=mask,
         )
+        self.required = template.required_version_bits
+        self._tell_withheld()
         self._previous = template.previous_block_hash
         self._keep(job, template)
         self._publish(job)
+
+    def _tell_withheld(self) -> None:
+        withheld = self.required & self._mining.mask
+        if withheld == self._withheld:
+            return
+        self._withheld = withheld
+        if withheld:
+            _log.warning("version_mask_narrowed", required=f"{withheld:08x}", mask=f"{self.mask:08x}")
+        else:
+            _log.info("version_mask_restored", mask=f"{self.mask:08x}")
 
     def _keep(self, job: Job, template: Template) -> None:
         now = self._clock.seconds()
