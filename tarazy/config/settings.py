@@ -151,6 +151,16 @@ class BitcoindChainSettings(Section):
     pinned_blocks: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(default=(), max_length=16)
     """Hashes of blocks, as displayed, that a node's chain must have."""
     nodes: tuple[NodeSettings, ...]
+    empty_job_first: bool = False
+    """After a new block, work without transactions until the node has made a template: for slow nodes."""
+
+    @model_validator(mode="after")
+    def _not_where_difficulty_jumps(self) -> BitcoindChainSettings:
+        if self.empty_job_first and self.network == "testnet4":
+            raise ValueError(
+                "empty_job_first: not on testnet4, where each block may have another difficulty; remove it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _some_different_ones(self) -> BitcoindChainSettings:

@@ -41,9 +41,10 @@ class Mining:
 class TemplateFollower:
     """Asks for a template on each change of the tip and every `refresh` seconds, and publishes jobs.
 
-    Work goes on with the old job until the new template is in hand (C-050). A wake-up during a call makes
-    another call follow (C-095). A failed call is repeated after a short pause, and logged once until one
-    succeeds again. `on_dry(True)` after `DRY_SECONDS` without a template, `on_dry(False)` when there is one again.
+    Work goes on with the old job until the new template is in hand (C-050), or an empty one where the chain has that
+    sooner. A wake-up during a call makes another call follow (C-095). A failed call is repeated after a short pause,
+    and logged once until one succeeds again. `on_dry(True)` after `DRY_SECONDS` without a template, `on_dry(False)`
+    when there is one again.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TemplateFollower:
         """Version bits that the chain requires of the newest job; miners may not roll them (C-099)."""
         self._withheld = 0
         """Those of the pool's mask among them, as last told."""
+        self._newest: Template | None = None
         self._kept: OrderedDict[int, tuple[float, Job, Template]] = OrderedDict()
         self._previous: bytes | None = None
         self._timer: Timer | None = None
@@ -80,7 +82,7 @@ class TemplateFollower:
 
     def start(self) -> None:
         """Begin; the first job is published as soon as the chain answers."""
-        self._chain.on_tip(self.wake)
+        self._chain.on_tip(self._tip_changed)
         self._dry_timer = self._clock.callLater(DRY_SECONDS, self._run_dry)
         self.wake()
 
@@ -141,6 +143,21 @@ class TemplateFollower:
         asked: Deferred[Template] = self._chain.template()
         asked.addCallback(self._take).addCallbacks(self._succeeded, self._failed)
 
+    def _tip_changed(self) -> None:
+        """Ask for a template, and before it for an empty one: a node that makes the one may not answer the other."""
+        if self._newest is None or self._stopped:
+            self.wake()
+            return
+        asked = self._chain.empty_template(self._newest)
+        asked.addCallback(self._take_empty).addErrback(self._empty_failed).addCallback(lambda _: self.wake())
+
+    def _take_empty(self, template: Template | None) -> None:
+        if template is not None and self._newest is not None and template.height > self._newest.height:
+            self._take(template)
+
+    def _empty_failed(self, failure: Failure) -> None:
+        _log.error("empty_job_failed", reason=str(failure.value))
+
     def _take(self, template: Template) -> None:
         if self._stopped:
             return
@@ -155,6 +172,7 @@ class TemplateFollower:
         )
         self.required = template.required_version_bits
         self._tell_withheld()
+        self._newest = template
         self._previous = template.previous_block_hash
         self._keep(job, template)
         self._publish(job)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.pool.bitcoind.test_serve import NodeProcess, chain_on
-from tests.pool.house import Client, House
+from tests.pool.bitcoind.test_serve import NodeProcess, chain_on, connected
+from tests.pool.house import Client, House, wait_until
 
 _TOLD = """
 import json, sys
@@ -122,4 +122,26 @@ def test_required_version_bits_leave_the_mask_and_come_back(
     assert client.call("mining.submit", *under, "00004000")["result"] is True
     assert house.logged().count("version_mask_narrowed") == 1
     assert house.logged().count("version_mask_restored") == 1
+    assert house.stop() == 0
+
+
+def test_an_empty_job_is_mined_on_while_the_node_makes_a_template(
+    build_told_node: Callable[[float], ToldNode], build_house: Callable[..., House]
+) -> None:
+    """C-107, C-045: three blocks, one upon the other, in less time than the node takes for two templates."""
+    node = build_told_node(2.0**-27)
+    house = build_house(chain={**chain_on(node), "empty_job_first": True})
+    house.start()
+    client = Client(house.stratum_port)
+    client.login("altyn.rig")
+    node.tell(seconds=15.0)
+    files = house.settings.blocks_path
+
+    def on_chain() -> int:
+        return sum(connected(node, found.stem) for found in files.glob("*.block"))
+
+    wait_until(lambda: client.submit("altyn.rig") and on_chain() >= 3, 28)
+    assert wait_until(lambda: len(house.api("distributions")["items"]) >= 3)
+    assert "tarazy_template_refused 0.0" in house.metrics()
+    assert "template_refused" not in house.logged()
     assert house.stop() == 0
