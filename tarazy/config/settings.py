@@ -167,6 +167,16 @@ class BitcoindChainSettings(Section):
     pinned_blocks: tuple[BlockHash, ...] = Field(default=(), max_length=16)
     """Blocks that a node's chain must have."""
     nodes: tuple[NodeSettings, ...]
+    empty_job_first: bool = False
+    """After a new block, work without transactions until the node has made a template: for slow nodes."""
+
+    @model_validator(mode="after")
+    def _not_where_difficulty_jumps(self) -> BitcoindChainSettings:
+        if self.empty_job_first and self.network == "testnet4":
+            raise ValueError(
+                "empty_job_first: not on testnet4, where each block may have another difficulty; remove it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _some_different_ones(self) -> BitcoindChainSettings:

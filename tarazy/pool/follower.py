@@ -41,9 +41,10 @@ class Mining:
 class TemplateFollower:
     """Asks for a template on each change of the tip and every `refresh` seconds, and publishes jobs.
 
-    Work goes on with the old job until the new template is in hand (C-050). A wake-up during a call makes
-    another call follow (C-095). A failed call is repeated after a short pause, and logged once until one
-    succeeds again. `on_dry(True)` after `DRY_SECONDS` without a template, `on_dry(False)` when there is one again.
+    Work goes on with the old job until the new template is in hand (C-050), or an empty one where the chain has that
+    sooner. A wake-up during a call makes another call follow (C-095). A failed call is repeated after a short pause,
+    and logged once until one succeeds again. `on_dry(True)` after `DRY_SECONDS` without a template, `on_dry(False)`
+    when there is one again.
     """
 
     def __init__(
@@ -64,6 +65,11 @@ class TemplateFollower:
         self._refresh = refresh
         self._publish = publish
         self._on_dry = on_dry
+        self.required = 0
+        """Version bits that the chain requires of the newest job; miners may not roll them (C-099)."""
+        self._withheld = 0
+        """Those of the pool's mask among them, as last told."""
+        self._newest: Template | None = None
         self._kept: OrderedDict[int, tuple[float, Job, Template]] = OrderedDict()
         self._previous: bytes | None = None
         self._timer: Timer | None = None
@@ -76,7 +82,7 @@ class TemplateFollower:
 
     def start(self) -> None:
         """Begin; the first job is published as soon as the chain answers."""
-        self._chain.on_tip(self.wake)
+        self._chain.on_tip(self._tip_changed)
         self._dry_timer = self._clock.callLater(DRY_SECONDS, self._run_dry)
         self.wake()
 
@@ -93,6 +99,11 @@ class TemplateFollower:
         self._refresh = refresh
         if changed:
             self.wake()
+
+    @property
+    def mask(self) -> int:
+        """Version bits that miners may roll on the newest job."""
+        return self._mining.mask & ~self.required
 
     @property
     def healthy(self) -> bool:
@@ -132,20 +143,49 @@ class TemplateFollower:
         asked: Deferred[Template] = self._chain.template()
         asked.addCallback(self._take).addCallbacks(self._succeeded, self._failed)
 
+    def _tip_changed(self) -> None:
+        """Ask for a template, and before it for an empty one: a node that makes the one may not answer the other."""
+        if self._newest is None or self._stopped:
+            self.wake()
+            return
+        asked = self._chain.empty_template(self._newest)
+        asked.addCallback(self._take_empty).addErrback(self._empty_failed).addCallback(lambda _: self.wake())
+
+    def _take_empty(self, template: Template | None) -> None:
+        if template is not None and self._newest is not None and template.height > self._newest.height:
+            self._take(template)
+
+    def _empty_failed(self, failure: Failure) -> None:
+        _log.error("empty_job_failed", reason=str(failure.value))
+
     def _take(self, template: Template) -> None:
         if self._stopped:
             return
+        mask = self._mining.mask & ~template.required_version_bits
         job = make_job(
             template,
             number=self._numbers(),
             payout_script=self._mining.payout_script,
             tag=self._mining.tag,
             clean=template.previous_block_hash != self._previous,
-            mask=self._mining.mask,
+            mask=mask,
         )
+        self.required = template.required_version_bits
+        self._tell_withheld()
+        self._newest = template
         self._previous = template.previous_block_hash
         self._keep(job, template)
         self._publish(job)
+
+    def _tell_withheld(self) -> None:
+        withheld = self.required & self._mining.mask
+        if withheld == self._withheld:
+            return
+        self._withheld = withheld
+        if withheld:
+            _log.warning("version_mask_narrowed", required=f"{withheld:08x}", mask=f"{self.mask:08x}")
+        else:
+            _log.info("version_mask_restored", mask=f"{self.mask:08x}")
 
     def _keep(self, job: Job, template: Template) -> None:
         now = self._clock.seconds()

@@ -7,6 +7,7 @@ import math
 import socket
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -193,7 +194,7 @@ class Gateway:
         rules = stratum_rules(self._settings.gateway, settings)
         try:
             self.certificates.reload()
-            self.server.follow(rules)
+            self.server.follow(replace(rules, version_mask=rules.version_mask & ~self.follower.required))
         except CertificateError as error:
             raise ReloadError(f"stratum.listeners: {error}") from None
         except ValueError as error:
@@ -222,7 +223,11 @@ class Gateway:
         self.server.trust_earlier()
 
     def _publish(self, job: Job) -> None:
+        """Hand it out; before it the mask loses bits that the job has, behind it gains those that are free again."""
+        mask = self.follower.mask
+        self._let_roll(mask & self.server.board.rules.version_mask)
         self.server.publish(job)
+        self._let_roll(mask)
         self.job_at = datetime.now(UTC)
         first = self.job is None
         self.job = job
@@ -230,6 +235,9 @@ class Gateway:
             self.proposals.offer(job, template)
         if first:
             self._first_job.callback(None)
+
+    def _let_roll(self, mask: int) -> None:
+        self.server.follow(replace(self.server.board.rules, version_mask=mask))
 
     def _go_dry(self, dry: bool) -> None:
         """Send the miners to their other pools while there is nothing to mine on, and take them again (C-103)."""

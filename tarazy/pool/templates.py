@@ -44,8 +44,8 @@ def make_job(template: Template, *, number: int, payout_script: bytes, tag: byte
     """
     if required := template.required_version_bits & mask:
         raise TemplateError(
-            f"the chain requires version bits {required:08x}, which miners may roll: "
-            f"set stratum.version_mask to {mask & ~required:08x} and restart"
+            f"the chain requires version bits {required:08x}, which miners may roll by the mask {mask:08x}: "
+            f"it must be {mask & ~required:08x}"
         )
     before = height_push(template.height) + push(tag) + bytes([_OWN_BYTES])
     behind = bytes([EXTRANONCE_BYTES])

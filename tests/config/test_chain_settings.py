@@ -100,6 +100,19 @@ def test_kind_network_and_pins_are_checked(tmp_path: Path) -> None:
     )
 
 
+def test_an_empty_job_first_is_for_nodes_whose_difficulty_is_known(tmp_path: Path) -> None:
+    """Off unless wanted; not on testnet4, and no key of the embedded chain."""
+    for network in ("main", "signet", "regtest"):
+        wanted = load(tmp_path, chain={"network": network, "empty_job_first": True})
+        assert isinstance(wanted.chain, BitcoindChainSettings)
+        assert wanted.chain.empty_job_first
+    plain = load(tmp_path, chain={"network": "testnet4"})
+    assert isinstance(plain.chain, BitcoindChainSettings)
+    assert not plain.chain.empty_job_first
+    told = faults(tmp_path, chain={"network": "testnet4", "empty_job_first": True})
+    assert told.startswith("chain: empty_job_first: not on testnet4")
+
+
 def test_demo_addresses_are_refused_on_the_main_chain(tmp_path: Path) -> None:
     """Loopback that is declared to lie in Kazakhstan admits anybody: never where coins are real."""
     demo = {"demo_addresses": [{"network": "127.0.0.1/32", "country": "KZ"}]}

@@ -25,11 +25,17 @@ def job_of(template: Template, *, number: int = 1, clean: bool = True) -> Job:
 def solve(
     template: Template, *, extranonce: int = 0, exponent: int = -20, misses: bool = False, root: bytes = b""
 ) -> bytes:
-    """The block of a job of `template`: one that meets its target, or with `misses` only regtest's.
+    """`solve_job` on a job of `template`."""
+    return solve_job(job_of(template), template, extranonce, exponent, misses=misses, root=root)
+
+
+def solve_job(
+    job: Job, template: Template, extranonce: int = 0, exponent: int = -20, *, misses: bool = False, root: bytes = b""
+) -> bytes:
+    """The block of a job: one that meets its target, or with `misses` only regtest's.
 
     `root` replaces the merkle root.
     """
-    job = job_of(template)
     coinbase = job.coinb1(exponent) + extranonce.to_bytes(12, "big") + job.coinbase_end
     head = b"".join(
         (

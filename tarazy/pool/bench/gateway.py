@@ -20,6 +20,7 @@ from tarazy.pool.bench.measured import HOST, Measured, measured, run_load
 from tarazy.pool.bench.transactions import fill_pending, new_block
 from tarazy.pool.demo.prepare import free_ports, prepare
 from tarazy.pool.demo.scenario import demo_settings
+from tarazy.stratum.assignments import JOBS_KEPT
 
 _LOGIN = "altyn"
 _PENDING = 2047
@@ -60,7 +61,7 @@ def run_gateway_bench(
             progress(f"{open_connections} connections, {rate:g} shares/s, one block")
             options = LoadOptions(open_connections, seconds, _LOGIN, rate=rate)
             opened = run_load(server, options, midway=lambda: new_block(peer))
-            soak = _soak(server, rate, soak_seconds, progress) if soak_seconds else None
+        soak = _soak(directory / "soak", rate, soak_seconds, progress) if soak_seconds else None
     figures = {
         "bare": closed[-1]["bare"],
         "closed": closed,
@@ -99,10 +100,16 @@ def _medians(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {key: median(run[key] for run in runs) for key in keys}
 
 
-def _soak(server: Measured, rate: float, seconds: float, progress: Progress) -> dict[str, Any]:
-    """The same load for long: memory must not grow from the first quarter to the last."""
+def _soak(directory: Path, rate: float, seconds: float, progress: Progress) -> dict[str, Any]:
+    """The same load for long: memory must not grow from the second quarter to the last.
+
+    What a connection remembers of its last 40 jobs, every share of them above all, must have been forgotten by then for
+    the first time, so jobs are refreshed more often than usual.
+    """
     progress(f"1000 connections, {rate:g} shares/s for {seconds:g} s")
-    run = run_load(server, LoadOptions(1000, seconds, _LOGIN, rate=rate), memory_every=seconds / _SOAK_SAMPLES)
+    path, ports = _bench_server(directory, job_refresh_seconds=max(1.0, seconds / 4 / JOBS_KEPT))
+    with measured("tarazy", "serve", "-c", str(path), port=ports["stratum"], log=directory / "server.log") as server:
+        run = run_load(server, LoadOptions(1000, seconds, _LOGIN, rate=rate), memory_every=seconds / _SOAK_SAMPLES)
     quarter = _SOAK_SAMPLES // 4
     memory = run["memory_bytes"]
     growth = median(memory[-quarter:]) - median(memory[quarter : 2 * quarter])
@@ -127,7 +134,7 @@ def _kept(result: dict[str, Any]) -> dict[str, Any]:
     return {key: result[key] for key in keys if result.get(key) is not None}
 
 
-def _bench_server(directory: Path) -> tuple[Path, dict[str, int]]:
+def _bench_server(directory: Path, **stratum_settings: float) -> tuple[Path, dict[str, int]]:
     stratum, portal, metrics, peer = free_ports(4)
     settings = demo_settings(peer_port=peer)
     lowest = 2.0**-32
@@ -138,6 +145,7 @@ def _bench_server(directory: Path) -> tuple[Path, dict[str, int]]:
         "minimum_difficulty": lowest,
         "start_difficulty": lowest,
         "maximum_difficulty": lowest,
+        **stratum_settings,
     }
     settings |= {"portal": {"port": portal}, "metrics": {"port": metrics}, "log": {"level": "warning"}}
     prepared = prepare(directory / "pool", settings, datetime.now(UTC))

@@ -23,9 +23,9 @@ MATURITY = 100
 BLOCK_VERSION = 0x20000000
 
 
-def subsidy(height: int) -> int:
-    """What regtest pays for the block at `height`, satoshi."""
-    halvings = height // HALVING_INTERVAL
+def subsidy(height: int, halving_interval: int = HALVING_INTERVAL) -> int:
+    """What a chain, regtest unless told otherwise, pays for the block at `height` without its fees, satoshi."""
+    halvings = height // halving_interval
     return 50_0000_0000 >> halvings if halvings < 64 else 0
 
 

@@ -84,6 +84,13 @@ class Chain(Protocol):
     def template(self) -> Deferred[Template]:
         """The template for the block after the tip."""
 
+    def empty_template(self, last: Template) -> Deferred[Template | None]:
+        """A template without transactions on a tip with more work than `last`, the newest template, builds on.
+
+        To be worked on until `template` has answered, and asked for before it. None where there is no such tip, or
+        where it cannot be had for certain or soon.
+        """
+
     def submit(self, block: bytes) -> Deferred[Submission]:
         """Offer a serialised block."""
 

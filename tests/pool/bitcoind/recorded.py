@@ -43,7 +43,7 @@ def raw_answer(name: str) -> tuple[int, bytes]:
 
 
 Answer = Any
-"""A result; a pair of status and body; or a callable that gets the parameters and gives either."""
+"""A result; a pair of status and body; a callable that gets the parameters and gives either; or what will be either."""
 
 
 class RecordedNode:
@@ -59,7 +59,7 @@ class RecordedNode:
             "getblockchaininfo": self._chain_info,
             "getnetworkinfo": result("getnetworkinfo"),
             "getblocktemplate": self._template,
-            "getblockheader": lambda name: {"hash": name, "confirmations": 1, "chainwork": self.work},
+            "getblockheader": self._header,
         }
         self.info: dict[str, Any] = {}
         """Replaces parts of getblockchaininfo."""
@@ -113,6 +113,10 @@ class RecordedNode:
         at = {"blocks": self.height, "headers": self.height, "bestblockhash": self.tip, "chainwork": self.work}
         return result("getblockchaininfo") | at | self.info
 
+    def _header(self, name: str) -> Any:
+        at = {"hash": name, "height": self.height, "chainwork": self.work, "confirmations": 1}
+        return result("getblockheader") | at
+
     def _words(self) -> Any:
         place = {"previousblockhash": self.tip, "height": self.height + 1, "longpollid": f"{self.tip}1"}
         return result(self.template) | place
@@ -145,6 +149,14 @@ class _Calls(Resource):
         answer = node.answers.get(call["method"], raw_answer("method-not-found"))
         if callable(answer):
             answer = answer(*call["params"])
+        if isinstance(answer, Deferred):
+            answer.addCallback(lambda late: self._answer(request, late))
+        else:
+            self._answer(request, answer)
+        return NOT_DONE_YET
+
+    def _answer(self, request: Any, answer: Answer) -> None:
+        node = self._node
         if answer is NOT_DONE_YET:
             node.long_polls.append(request)
             request.notifyFinish().addErrback(lambda _: node.forget(request))
@@ -160,7 +172,6 @@ class _Calls(Resource):
             _write(request, *answer)
         else:
             _write(request, 200, _body(answer))
-        return NOT_DONE_YET
 
 
 def _body(words: Any) -> bytes:
@@ -175,11 +186,17 @@ def _write(request: Any, status: int, body: bytes) -> None:
 
 
 def open_chain(
-    *nodes: NodeSettings, network: str = "regtest", pinned: tuple[str, ...] = (), look_seconds: float = 0.05
+    *nodes: NodeSettings,
+    network: str = "regtest",
+    pinned: tuple[str, ...] = (),
+    look_seconds: float = 0.05,
+    empty_job_first: bool = False,
 ) -> BitcoindChain:
     """A started chain on nodes."""
-    words = {"kind": "bitcoind", "network": network, "nodes": nodes, "pinned_blocks": pinned}
-    chain = BitcoindChain(REACTOR, BitcoindChainSettings.model_validate(words), look_seconds=look_seconds)
+    words = {"network": network, "nodes": nodes, "pinned_blocks": pinned, "empty_job_first": empty_job_first}
+    chain = BitcoindChain(
+        REACTOR, BitcoindChainSettings.model_validate({"kind": "bitcoind", **words}), look_seconds=look_seconds
+    )
     chain.start()
     return chain
 

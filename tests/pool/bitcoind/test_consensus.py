@@ -121,7 +121,7 @@ async def test_every_kind_of_template_passes_as_a_proposal(tmp_path: Path) -> No
     header = await node.chain.header((await node.chain.tip()).block_hash)
     assert header is not None
     for number in (0, 1, 2, 3, 9):
-        await _pending(node, number)
+        await pending(node, number)
         template = await chain.template()
         assert len(template.transactions) == number
         assert await chain.propose(unsolved_block(job_of(template), template)) is None
@@ -141,7 +141,7 @@ async def test_every_kind_of_template_passes_as_a_proposal(tmp_path: Path) -> No
     await node.close()
 
 
-async def _pending(node: JudgingNode, count: int) -> None:
+async def pending(node: JudgingNode, count: int) -> None:
     """Let `count` transactions wait; they spend the coinbase that has just matured, one after the other."""
     if not count:
         return

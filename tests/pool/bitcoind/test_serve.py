@@ -34,11 +34,15 @@ class NodeProcess:
 
     def start(self) -> None:
         """Start it, again after `kill` on the same chain; it answers on return."""
-        command = [sys.executable, "-m", "tarazy.pool.chain.peer", str(self._directory), str(self.port)]
-        self._process = subprocess.Popen([*command, "--block-difficulty", str(2.0**-27)], stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(self.command(), stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert json.loads(line) == {"port": self.port}
+
+    def command(self) -> list[str]:
+        """How it is started."""
+        arguments = [str(self._directory), str(self.port), "--block-difficulty", str(2.0**-27)]
+        return [sys.executable, "-m", "tarazy.pool.chain.peer", *arguments]
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -82,7 +86,7 @@ def test_a_block_is_mined_at_a_node_and_booked(
     files = house.settings.blocks_path
     wait_until(lambda: client.submit("altyn.rig") and list(files.glob("*.block")), 60)
     name = next(files.glob("*.block")).stem
-    wait_until(lambda: _connected(node, name))
+    wait_until(lambda: connected(node, name))
     assert wait_until(lambda: [row for row in house.api("distributions")["items"] if row["block_hash"] == name])
     assert 'tarazy_node_up{node="1"} 1.0' in house.metrics()
     assert "tarazy_template_refused 0.0" in house.metrics()
@@ -100,7 +104,8 @@ def test_a_block_is_mined_at_a_node_and_booked(
     assert "any:any" not in house.log.read_text()
 
 
-def _connected(node: NodeProcess, name: str) -> bool:
+def connected(node: NodeProcess, name: str) -> bool:
+    """Whether a block stands in the node's chain."""
     with contextlib.suppress(RefusedError):  # its file is written before the node hears of it
         return bool(node.call("getblockheader", name)["confirmations"] >= 1)
     return False

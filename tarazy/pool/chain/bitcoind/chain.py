@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from twisted.internet.threads import deferToThread
 
 from tarazy.config.settings import BitcoindChainSettings
 from tarazy.pool.chain.bitcoind.credentials import credentials_of
+from tarazy.pool.chain.bitcoind.empty import HALVING_INTERVALS, empty_template
 from tarazy.pool.chain.bitcoind.faults import Fault, NodeError
 from tarazy.pool.chain.bitcoind.leadership import Floor, Leadership
 from tarazy.pool.chain.bitcoind.node import LOOK_SECONDS, Node
@@ -35,6 +37,7 @@ class BitcoindChain:
         self.failovers = 0
         """How often another node took over."""
         self._reactor = reactor
+        self._halving_interval = HALVING_INTERVALS[settings.network] if settings.empty_job_first else None
         self._listeners: list[Callable[[], None]] = []
         self._leadership = Leadership()
         self._leader: Node | None = None
@@ -71,6 +74,13 @@ class BitcoindChain:
     def template(self) -> Deferred[Template]:
         """The leader's template; another node's if the leader fails meanwhile. Fails with `NodeError`."""
         return Deferred.fromCoroutine(self._template())
+
+    def empty_template(self, last: Template) -> Deferred[Template | None]:
+        """A template without transactions on the leader's best block, if that has more work than was mined on so far.
+
+        None too where the settings do not want it, or where nbits may be another than in `last`.
+        """
+        return Deferred.fromCoroutine(self._empty_template(last))
 
     def submit(self, block: bytes) -> Deferred[Submission]:
         """Offer a block to all nodes at once. The first that takes it answers; a refusal is one of all nodes.
@@ -123,14 +133,36 @@ class BitcoindChain:
         raise self._leaderless()
 
     async def _from(self, node: Node) -> Template:
-        template = await node.template()
-        floor, index = self._floor, self._nodes.index(node)
-        if floor is None or floor.node != index or template.previous_block_hash != self._worked_on:
-            work = await node.work(template.previous_block_hash)
-            if floor is not None and work < floor.work and floor.node != index:
-                raise NodeError(Fault.BEHIND, "its template is behind what is mined on already")
-            self._floor = Floor(work, index)
-            self._worked_on = template.previous_block_hash
+        """Its template; asked for again if an empty one on a newer block was given out meanwhile."""
+        index = self._nodes.index(node)
+        while True:
+            floor = self._floor
+            template = await node.template()
+            previous = template.previous_block_hash
+            if self._floor is floor and (floor is None or floor.node != index or previous != self._worked_on):
+                work = await node.work(previous)
+                if self._floor is floor:
+                    if floor is not None and work < floor.work and floor.node != index:
+                        raise NodeError(Fault.BEHIND, "its template is behind what is mined on already")
+                    self._floor, self._worked_on = Floor(work, index), previous
+            if previous == self._worked_on:
+                return template
+
+    async def _empty_template(self, last: Template) -> Template | None:
+        node, halving_interval = self._leader, self._halving_interval
+        if node is None or halving_interval is None:
+            return None
+        try:
+            best = await node.best()
+        except NodeError as error:
+            _log.info("no_empty_job", node=node.number, reason=str(error))
+            return None
+        floor = self._floor
+        if best is None or node is not self._leader or floor is None or best.work <= floor.work:
+            return None
+        template = empty_template(best, last, int(time.time()), halving_interval)
+        if template is not None:
+            self._floor, self._worked_on = Floor(best.work, self._nodes.index(node)), best.block_hash
         return template
 
     async def _submit(self, block: bytes) -> Submission:

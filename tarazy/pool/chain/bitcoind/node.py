@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from twisted.internet.threads import deferToThread
 
+from tarazy.pool.chain.bitcoind.empty import BestBlock, read_best
 from tarazy.pool.chain.bitcoind.faults import Fault, NodeError
 from tarazy.pool.chain.bitcoind.gate import NodeStatus, gate, read_status
 from tarazy.pool.chain.bitcoind.hashblock import HashBlocks
@@ -25,6 +26,8 @@ STATUS_SECONDS = 5.0
 """How often it is asked about its chain and peers while its tip stays."""
 RETRY_SECONDS = (1.0, 2.0, 5.0)
 """Pauses between questions to an ill node; the last one repeats."""
+BEST_SECONDS = 0.25
+"""A template waits for two calls about the best block before it, so neither may last longer."""
 TEMPLATE_SECONDS = 20.0
 SUBMIT_SECONDS = 60.0
 PROPOSAL_SECONDS = 60.0
@@ -126,6 +129,11 @@ class Node:
         template = await deferToThread(parse_template, words)
         self._poll_id = long_poll_id(words)
         return template
+
+    async def best(self) -> BestBlock | None:
+        """Its best block; None when that has changed while it was asked. It must answer within `BEST_SECONDS`."""
+        name = hash_of(await self._rpc.call("getbestblockhash", seconds=BEST_SECONDS))
+        return read_best(name, await self._rpc.call("getblockheader", displayed(name), seconds=BEST_SECONDS))
 
     async def work(self, block_hash: bytes) -> int:
         """Hashes expected behind the chain up to a block."""
