@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from tarazy.accounting.durable import sync_directory
 from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord, NotReadyError
 from tarazy.stratum.share import ShareRecord
@@ -337,11 +338,7 @@ def _make(path: Path, gateway: int) -> None:
         connection.executemany("INSERT INTO meta VALUES (?,?)", meta)
         connection.execute("COMMIT")
     new.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def _check(connection: sqlite3.Connection, path: Path, gateway: int) -> None:

@@ -10,6 +10,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection
 
+from tarazy.accounting.durable import write_durably
 from tarazy.accreditation import audit
 from tarazy.accreditation.decisions import DecisionLog
 from tarazy.accreditation.geo import load_geo
@@ -18,7 +19,6 @@ from tarazy.accreditation.registers import RegistersVersion, as_of, registers_ve
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import AccreditationSettings
 from tarazy.database.engine import Database
-from tarazy.pool.blocks import write_durably
 from tarazy.pool.clock import Clock, Timer
 from tarazy.pool.repeat import Repeat
 from tarazy.stratum.login import split_login

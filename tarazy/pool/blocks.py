@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from tarazy.accounting.blocks import MATURITY, BlockState
+from tarazy.accounting.durable import write_durably
 from tarazy.pool.chain.interface import Chain, Submission, SubmitVerdict
 from tarazy.pool.chain.transactions import block_coinbase, block_hash, coinbase_height
 from tarazy.pool.clock import Clock, Timer
@@ -282,18 +282,3 @@ def _is_followed(block: FoundBlock, tip_height: int) -> bool:
     if block.state is BlockState.ORPHANED:
         return tip_height < block.height + MATURITY
     return block.state in (BlockState.SUBMITTED, BlockState.CONNECTED)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file: after the return it is on disk; after a crash before, it is there whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

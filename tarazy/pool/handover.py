@@ -16,8 +16,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
+from tarazy.accounting.durable import write_durably
 from tarazy.accounting.journal_file import SHARE, JournalReader
-from tarazy.pool.blocks import write_durably
 from tarazy.pool.chain.interface import Template, TemplateTransaction
 from tarazy.stratum import handover
 from tarazy.stratum.job import Job

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.durable import sync_directory
 from tarazy.config.law import LawBook
 from tarazy.config.settings import Settings
 from tarazy.reports.canonical import canonical_json, digest
@@ -120,11 +121,7 @@ def _write_all(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         _write(directory / name, content)
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_directory(directory)
     return [directory / name for name in contents]
 
 

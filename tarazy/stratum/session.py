@@ -103,6 +103,8 @@ class Session(State):
 
     def tick(self, now: float) -> None:
         """Let time pass: deadlines, vardiff, silence. Every 15 s, until it is settled every second."""
+        if self.ended:
+            return
         self._perhaps_ready(now)
         if self._close_at is not None:
             self._close(now, self._close_at)

@@ -128,7 +128,7 @@ class State:
 
     def send_job(self, now: float) -> None:
         """Hand out the board's job to a connection that is ready."""
-        if self.ready and self.admitted and self.assignments.due():
+        if self.ready and self.admitted and not self.ended and self.assignments.due():
             if self._changed:
                 self._announce_changes(now)
             self._job_at = now

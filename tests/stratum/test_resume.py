@@ -67,6 +67,21 @@ def test_a_closed_connection_gets_its_extranonce1_back(client: Returning) -> Non
     assert len(client.session_id) == 32
 
 
+def test_who_closes_in_the_middle_of_a_turn_is_sent_no_more(client: Returning) -> None:
+    """C-091: jobs and looks go round in slices; what is kept of a connection is what it was sent."""
+    pool, session = client.pool, client.session
+    client.ask("mining.suggest_difficulty", [2.0**-20])
+    session.close(pool.now)
+    pool.board.hurried.clear()
+    (parked,) = pool.board.extranonces.parked()
+    sent = list(parked.works)
+    pool.publish()
+    session.tick(pool.now + 60)
+    assert list(parked.works) == sent
+    assert not pool.board.hurried
+    assert session.output() == b""
+
+
 def test_shares_of_old_jobs_are_judged_as_before(client: Returning) -> None:
     """C-091, C-054: each old job keeps its difficulty, whatever the new connection is served at."""
     pool = client.pool

@@ -80,6 +80,8 @@ class MeterPoller:
                 if failures == 1:
                     log.warning("meter_not_read", meter=meter.meter, site=meter.site, status=status)
                 self._tell(Reading(meter.meter, self._clock(), register_wh, status))
+                if self._tasks.get(meter) is not asyncio.current_task():
+                    return  # `asyncio.wait_for` loses a cancellation that meets the meter's answer
                 await asyncio.sleep(pause_seconds(self._poll_seconds, failures))
         finally:
             device.close()

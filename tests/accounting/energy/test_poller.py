@@ -119,3 +119,14 @@ async def test_stopping_twice_or_without_meters_is_fine() -> None:
     poller = _Listener().poller()
     for _ in range(2):
         await poller.stop().asFuture(asyncio.get_running_loop())
+
+
+@on_asyncio
+async def test_stopping_at_any_moment_of_an_answer_is_heard() -> None:
+    """A meter that refuses the connection just as the office ends must not hold it up for a whole pause."""
+    for turns in range(40):
+        poller = _Listener().poller(poll_seconds=3600.0)
+        poller.follow([meter()])
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(poller.stop().asFuture(asyncio.get_running_loop()), 10)
