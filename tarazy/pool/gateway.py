@@ -193,13 +193,14 @@ class Gateway:
         """Follow new rules: connections made from now on, and the next job. Raises `ReloadError` instead."""
         rules = stratum_rules(self._settings.gateway, settings)
         try:
-            self.certificates.reload()
             self.server.follow(replace(rules, version_mask=rules.version_mask & ~self.follower.required))
-        except CertificateError as error:
-            raise ReloadError(f"stratum.listeners: {error}") from None
         except ValueError as error:
             raise ReloadError(f"stratum.version_mask: {error}; narrow the mask") from None
         self.follower.follow(rules.version_mask, settings.job_refresh_seconds)
+        try:
+            self.certificates.reload()
+        except CertificateError as error:
+            _log.error("certificate_not_reloaded", reason=str(error))
 
     async def _take_over(self) -> None:
         """Go on where the last process ended, or, if it left nothing, at least give its miners their extranonce1."""

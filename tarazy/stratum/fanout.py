@@ -37,10 +37,12 @@ class Fanout(Generic[_C]):
 
     def _go_on(self) -> None:
         start, self._at = self._at, self._at + SLICE
-        for connection in self._due[start : self._at]:
-            self._serve(connection)
-        if self.busy:
-            self._call_soon(self._go_on)
-        else:
-            self._due = []
-            self._at = 0
+        try:
+            for connection in self._due[start : self._at]:
+                self._serve(connection)
+        finally:
+            if self.busy:
+                self._call_soon(self._go_on)
+            else:
+                self._due = []
+                self._at = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import pytest
+
 from tarazy.stratum.fanout import SLICE, Fanout
 
 
@@ -59,4 +61,21 @@ def test_nobody_there() -> None:
     turns.fanout.begin([1])
     assert turns.served == [1]
     turns.finish()
+    assert not turns.fanout.busy
+
+
+def test_an_error_holds_up_nobody_else() -> None:
+    """Whoever comes in later slices is served, and so is the next job."""
+    turns = Turns()
+
+    def serve(number: int) -> None:
+        turns.served.append(number)
+        if number == 3:
+            raise RuntimeError("a defect")
+
+    turns.fanout = Fanout(turns.calls.append, serve)
+    with pytest.raises(RuntimeError):
+        turns.fanout.begin(range(2 * SLICE))
+    turns.finish()
+    assert turns.served == [0, 1, 2, 3, *range(SLICE, 2 * SLICE)]
     assert not turns.fanout.busy
