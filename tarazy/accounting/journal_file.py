@@ -329,6 +329,9 @@ def _open(path: Path, gateway: int, *, writing: bool) -> sqlite3.Connection:
 
 def _make(path: Path, gateway: int) -> None:
     """An empty journal, which has its name only when it is whole: another process may be waiting to read it."""
+    left = path.with_name(f"{path.name}-wal")
+    if left.exists() and left.stat().st_size:
+        raise JournalError(f"{left}: has shares of the journal that was at {path}; put it back or move both away")
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:

@@ -52,24 +52,40 @@ def reader(engine: Engine) -> Engine:
 
 
 class Database:
-    """Transactions on one thread: writers queue here instead of fighting for the database."""
+    """Transactions on one thread: writers queue here instead of fighting for the database. Another is for `read`."""
 
     def __init__(self, engine: Engine, reactor: Any) -> None:
         self.engine = engine
+        self._reader = reader(engine)
         self._reactor = reactor
-        self._pool = ThreadPool(minthreads=1, maxthreads=1, name="database")
+        self._pool, self._reading = (ThreadPool(1, 1, name) for name in ("database", "database-reading"))
         self._pool.start()
+        self._reading.start()
 
     def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run `work(connection, …)` as one transaction on the thread; commits on return, rolls back on an exception."""
+        return self._transact(self._pool, self.engine, work, *args, **kwargs)
 
+    def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Run `work`, which only reads, as `run` does, but behind no writer, of this process or another."""
+        return self._transact(self._reading, self._reader, work, *args, **kwargs)
+
+    def _transact(
+        self,
+        pool: ThreadPool,
+        engine: Engine,
+        work: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[T]:
         def transact() -> T:
-            with self.engine.begin() as connection:
+            with engine.begin() as connection:
                 return work(connection, *args, **kwargs)
 
-        return deferToThreadPool(self._reactor, self._pool, transact)
+        return deferToThreadPool(self._reactor, pool, transact)
 
     def close(self) -> None:
-        """Finish queued work, stop the thread and drop the connections."""
+        """Finish queued work, stop the threads and drop the connections."""
         self._pool.stop()
+        self._reading.stop()
         self.engine.dispose()

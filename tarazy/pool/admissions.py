@@ -95,8 +95,8 @@ class Admissions:
         )
 
     async def refresh(self) -> None:
-        """Take up the registers if anything was added to them since the last time."""
-        compiled = await self._database.run(self._read)
+        """Take up the registers if anything was added to them since the last time, whoever is writing the ledger."""
+        compiled = await self._database.read(self._read)
         if compiled is not None:
             self.registers = compiled.registers
             self._index.install(compiled)

@@ -80,6 +80,7 @@ class BlockStore:
         self._following = False
         self._follow_failures = 0
         self._stopped = False
+        self._unreadable: set[str] = set()
         self._blocks: dict[str, FoundBlock] = {}
         self._blocks = {each.block_hash: each for each in self._new()}
 
@@ -250,8 +251,18 @@ class BlockStore:
         """Blocks of the directory that are not known here yet."""
         for path in sorted(self._directory.glob("*.block")):
             if path.stem not in self._blocks:
-                with suppress(FileNotFoundError):  # settled a moment ago
+                try:
                     yield self._read(path)
+                except FileNotFoundError:  # settled a moment ago
+                    pass
+                except OSError as error:
+                    self._tell_unreadable(path.stem, error)
+
+    def _tell_unreadable(self, name: str, error: OSError) -> None:
+        """Once: one file that cannot be read keeps nobody from the others."""
+        if name not in self._unreadable:
+            self._unreadable.add(name)
+            _log.error("block_not_readable", block=name, reason=error.strerror)
 
     def _age(self, name: str) -> float:
         """Seconds since the block was written; none for one that is gone."""

@@ -65,7 +65,7 @@ class _Process:
         self._ending = False
         self._signalled = False
         self._successor: launch.Child | None = None
-        """While it prepares itself."""
+        """From its start on, unless it failed."""
         self._starting: Deferred[None] = Deferred()
 
     def start(self, inheritance: Inheritance) -> None:
@@ -110,13 +110,15 @@ class _Process:
         run(parent.heard()).addCallback(told)
 
     def end(self) -> None:
-        """SIGTERM, SIGINT: end in order. The second time: end now; what was answered is on disk."""
+        """SIGTERM, SIGINT: end in order, with the successor. The second time: now; what was answered is on disk."""
         if self._signalled:
             _log.warning("ended_at_once")
+            if self._successor is not None:
+                self._successor.process.kill()
             os._exit(1)
         self._signalled = True
         if self._successor is not None:
-            self._successor.process.kill()
+            self._successor.process.terminate()
         self._end(self._server.settings.stratum.drain_seconds)
 
     def _end(self, drain_seconds: float) -> None:
@@ -154,20 +156,26 @@ class _Process:
     async def _be_succeeded(self) -> None:
         server = self._server
         successor = await run(launch.start_process(self._file, Role.WHOLE, 0, server.sockets, os.environ))
+        if self._ending:
+            successor.process.kill()
+            return
         self._successor = successor
         _log.info("successor_starts", pid=successor.process.pid)
         why = await run(successor.started(launch.READY))
-        self._successor = None
         if self._ending:
             successor.process.kill()
             return
         if why:
             _log.error("not_succeeded", reason=why)
+            self._successor = None
             return
         self._ending = True
         await server.release(0.0)
         successor.line.tell(launch.GO)
-        if why := await run(successor.started(launch.SERVING)):
+        why = await run(successor.started(launch.SERVING))
+        if self._signalled:
+            _log.info("successor_ended_too")
+        elif why:
             self.fault = f"the successor took over and failed: {why}"
             _log.error("successor_failed", reason=why)
         else:

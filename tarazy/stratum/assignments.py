@@ -97,11 +97,15 @@ class Assignments:
         return True
 
     def mask(self, work: Work, fields: bytes) -> int:
-        """The mask to judge by: the present one, or where the bits or the job's version do not fit it the job's own."""
-        mask = self._mask
-        if self._earlier_masks and (int.from_bytes(fields[16:], "big") & ~mask or work.job.version & mask):
-            return self._earlier_masks.get(work.wire_id, mask)
-        return mask
+        """The mask to judge by: the present one, or where the bits do not fit it the job's own.
+
+        A job whose version has bits inside the present mask, from before that mask, goes by its own alone: else one
+        header would be two shares.
+        """
+        bits = int.from_bytes(fields[16:], "big")
+        if not self._earlier_masks or not (bits & ~self._mask or work.job.version & self._mask):
+            return self._mask
+        return self._earlier_masks.get(work.wire_id, self._mask)
 
     def renumber(self, extranonce1: bytes) -> frozenset[bytes]:
         """Send the jobs to come under another extranonce1 (C-041); those that jobs already sent still go by."""

@@ -106,7 +106,7 @@ class Entrance(asyncio.Protocol):
             return
         if header is not None:
             self._headed = True
-            self._peer = header.address or self._peer
+            self._peer = header.address
             rest, self._received = self._received[header.length :], b""
             if self._listener.tls is None:
                 self._enter(self._transport, cast(asyncio.Protocol, self._inner), rest, "")

@@ -39,6 +39,7 @@ class Peer(NamedTuple):
     """Who is at the other end of a connection."""
 
     address: str
+    """Empty if it is not known: then nobody is admitted there."""
     site: str = ""
     """The site that its certificate is bound to: it may mine nowhere else. Empty without a certificate."""
 

@@ -30,6 +30,8 @@ BACKLOG = 4096
 """Connections that may wait to be accepted when a whole farm returns."""
 SLICES = 15
 """Connections are looked at once in as many seconds, a slice of them every second; unsettled ones every second."""
+PIECE = 8192
+"""Bytes of one connection that are heard in a turn of the loop, about a millisecond's work; the rest in later turns."""
 SPARE_DESCRIPTORS = 1024
 """Kept for everything that is no miner; above the rest connections are closed at once (C-008)."""
 FAREWELL = "the pool restarts: it is back in a moment"
@@ -56,7 +58,18 @@ def _contained(method: Callable[[_Connection, _A], _R]) -> Callable[[_Connection
 class _Connection(asyncio.Protocol):
     """Joins one socket to its session."""
 
-    __slots__ = ("_floor", "_paused", "_server", "_transport", "_unsent_since", "leaving", "session", "slice")
+    __slots__ = (
+        "_floor",
+        "_going_on",
+        "_paused",
+        "_server",
+        "_transport",
+        "_unheard",
+        "_unsent_since",
+        "leaving",
+        "session",
+        "slice",
+    )
 
     session: Session
     slice: set[_Connection]
@@ -67,6 +80,9 @@ class _Connection(asyncio.Protocol):
         self._floor = floor
         self.leaving = False
         self._paused = False
+        self._unheard = b""
+        """What arrived and waits for a later turn."""
+        self._going_on = False
         self._unsent_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,8 +107,15 @@ class _Connection(asyncio.Protocol):
 
     @_contained
     def data_received(self, data: bytes) -> None:
-        if self.session.receive(data, self._server.loop.time()):
+        data = self._unheard + data
+        self._unheard = data[PIECE:]
+        if self.session.receive(data[:PIECE], self._server.loop.time()) or self._unheard or self._paused:
             self.flush()
+
+    def _go_on(self) -> None:
+        self._going_on = False
+        if not self._transport.is_closing():
+            self.data_received(b"")
 
     def flush(self) -> None:
         """Write what the session has to say, in one piece."""
@@ -102,17 +125,28 @@ class _Connection(asyncio.Protocol):
         data = session.output()
         if data:
             self._transport.write(data)
-        if session.ended or (self.leaving and not session.waiting):
+        if session.ended or (self.leaving and not session.waiting and not self._unheard):
             self._transport.close()
         elif session.crowded:
-            if not self._paused:
-                self._paused = True
+            if self._pause():
                 self._server.hit(Hit.WAITING_ANSWERS)
-                self._transport.pause_reading()
+        elif self._unheard:
+            self._pause()
+            if not self._going_on:
+                self._going_on = True
+                self._server.loop.call_soon(self._go_on)
         elif self._paused:
             self._paused = False
             self._transport.resume_reading()
             self.data_received(b"")
+
+    def _pause(self) -> bool:
+        """Read no more until what was read is dealt with; False if that was so already."""
+        if self._paused:
+            return False
+        self._paused = True
+        self._transport.pause_reading()
+        return True
 
     def pause_writing(self) -> None:
         """The peer does not read: drop it, whatever is still unsent (C-005)."""

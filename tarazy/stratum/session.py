@@ -145,14 +145,14 @@ class Session(State):
         if len(line) > self._longest:
             self._too_long()
             return
-        if len(line) < 2 and line in (b"", b"\r"):
-            return
         if not self.ready:
             self._messages += 1
             if self._messages > self._limits.unready_messages:
                 self.end(Hit.UNREADY_MESSAGES)
                 self._reply(codec.encode_error(None, codec.OTHER, "rate-limited: subscribe and authorize first"))
                 return
+        if len(line) < 2 and line in (b"", b"\r"):
+            return
         try:
             message = codec.decode(line)
         except RefusalError as error:

@@ -161,3 +161,21 @@ def test_a_journal_moved_away_takes_nothing_more(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="another file is in its place"):
         file.write(Batch(1, connections=5))
     file.close()
+
+
+def test_shares_left_beside_a_journal_that_was_moved_away_are_no_part_of_a_new_one(tmp_path: Path) -> None:
+    """Invariant 1: nor are they thrown away: with the journal back in its place they are there again."""
+    path, away = tmp_path / "journal.sqlite", tmp_path / "away.sqlite"
+    file, reader = JournalFile(path, 3), JournalReader(tmp_path / "journal.sqlite", 3)
+    file.write(Batch(1, [SHARE.pack(*EXTREME)]))
+    left = path.with_name("journal.sqlite-wal").read_bytes()
+    file.close()
+    reader.close()
+    path.rename(away)
+    path.with_name("journal.sqlite-wal").write_bytes(left)
+    with pytest.raises(JournalError, match="-wal: has shares of the journal that was at"):
+        JournalFile(path, 3)
+    away.rename(path)
+    again = JournalFile(path, 3)
+    assert again.last_sequence() == 1
+    again.close()

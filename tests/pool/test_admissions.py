@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
+from tarazy.accreditation import registers
 from tarazy.accreditation.decisions import REFUSED, decisions_between
 from tarazy.config.settings import AccreditationSettings
 from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import upgrade
 from tarazy.pool.admissions import Admissions
 from tarazy.stratum.ports import Peer
+from tests.accreditation.world import licence, party
 from tests.pool.under_reactor import in_reactor
 from tests.stratum.house import Client, Pool
 
@@ -65,3 +69,28 @@ async def test_decisions_outlive_a_database_that_is_away_at_the_end(sqlite_url: 
         rows = decisions_between(connection, end - timedelta(minutes=1), end)
     database.close()
     assert [(row.kind, row.account, row.count) for row in rows] == [(REFUSED, "nobody", 1)]
+
+
+@in_reactor
+async def test_registers_are_followed_while_the_ledger_is_written(engine: Engine, tmp_path: Path) -> None:
+    """Invariant 4: a long transaction, such as folding after a pause, puts off no revocation."""
+    database = Database(engine, reactor)
+    admissions = Admissions(reactor, database, AccreditationSettings(server="astana-1"), tmp_path / "pending")
+    await database.run(registers.append, party("acme"), datetime.now(UTC), "test")
+    await admissions.start()
+    await database.run(registers.append, licence("L-1", "acme"), datetime.now(UTC), "test")
+    written = threading.Event()
+
+    def write(connection: Connection) -> bool:
+        registers.append(connection, licence("L-2", "acme"), datetime.now(UTC), "test")
+        return written.wait(30)
+
+    writing = database.run(write)
+    try:
+        await Deferred.fromCoroutine(admissions.refresh()).addTimeout(10, reactor)
+        assert set(admissions.registers.licences) == {"L-1"}
+    finally:
+        written.set()
+        assert await writing
+        await admissions.stop()
+        database.close()

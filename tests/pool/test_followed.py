@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from tarazy.accounting.blocks import BlockState
 from tarazy.pool.blocks import ANSWER_SECONDS, FOLLOW_SECONDS, BlockStore, OnState
@@ -69,3 +70,16 @@ def test_block_without_an_answer_is_left_to_its_gateway_for_a_while(kept: Kept, 
     followed.look()
     kept.clock.advance(FOLLOW_SECONDS)
     assert [each.state for each in followed.blocks()] == [BlockState.CONNECTED]
+
+
+def test_what_cannot_be_read_keeps_nobody_from_the_other_blocks(kept: Kept, followed: FollowedBlocks) -> None:
+    """C-115: a directory or a file without rights among the found blocks is told once and passed over."""
+    (kept.directory / f"{'0' * 64}.block").mkdir()
+    block = solve(kept.chain.template())
+    kept.store.found(block)
+    with capture_logs() as lines:
+        followed.look()
+        kept.clock.advance(FOLLOW_SECONDS)
+        followed.look()
+    assert [each.block_hash for each in followed.blocks()] == [name_of(block)]
+    assert [line["block"] for line in lines if line["event"] == "block_not_readable"] == ["0" * 64]

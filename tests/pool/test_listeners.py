@@ -98,7 +98,8 @@ class TlsClient(Client):
 def test_a_server_with_a_port_of_each_kind(build_house: Callable[..., House], tmp_path: Path) -> None:
     """C-117, C-118, C-119: plain, TLS with client certificates, behind a proxy, and TLS behind a proxy.
 
-    A certificate's site, and a header's address, decide as the address of a plain connection does.
+    A certificate's site, and a header's address, decide as the address of a plain connection does. A header without
+    an address lets nobody in, even where the proxy itself stands at a site.
     """
     house, authority = build_house(), Authority(tmp_path)
     tls = {"certificate": str(tmp_path / "server.pem"), "key": str(tmp_path / "server.key")}
@@ -133,6 +134,11 @@ def test_a_server_with_a_port_of_each_kind(build_house: Callable[..., House], tm
         forwarded.send(f"PROXY TCP4 {source} 127.0.0.1 1 2\r\n".encode())
         answer = forwarded.login(login)
         assert (answer["result"] is True) if fault is None else (fault in answer["error"][1])
+    hidden = Client(proxy_port, ADDRESS_OF[EKIBASTUZ])
+    hidden.send(b"PROXY UNKNOWN\r\n")
+    assert "your address is not in Kazakhstan" in hidden.login("altyn.rig")["error"][1], (
+        "though the proxy is at the site"
+    )
     with pytest.raises(ConnectionError):
         Client(proxy_port, ADDRESS_OF[KARAGANDA]).login("samal.rig")
     with pytest.raises(ConnectionError):

@@ -155,6 +155,28 @@ def test_sigterm_while_a_successor_prepares_itself_ends_both(house: House) -> No
     assert "succeeded" not in house.logged()
 
 
+def test_sigterm_while_the_successor_takes_over_ends_both(house: House) -> None:
+    """Nobody is left to serve miners after the order to end, also when it comes between the two."""
+    handover = house.settings.journal_path.with_suffix(".handover")
+    os.kill(house.pid, signal.SIGUSR2)
+    started = wait_until(lambda: re.findall(r"successor_starts.*pid=(\d+)", house.logged()))
+    wait_until(handover.exists, 60)
+    assert house.stop() == 0
+    try:
+        wait_until(lambda: _is_gone(int(started[0])))
+    except AssertionError:
+        end(int(started[0]))
+        raise
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether an adopted process has ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # its parent has seen to it already
+        return True
+
+
 def test_sighup_takes_over_a_good_file(house: House) -> None:
     """Difficulty, mask and level change for who comes now; what cannot change is named; the old miner works on."""
     old = Client(house.stratum_port)

@@ -67,7 +67,7 @@ def test_a_header_may_be_split_anywhere(made: tuple[bytes, str]) -> None:
     ],
 )
 def test_odd_forms_that_are_right(data: bytes, address: str) -> None:
-    """C-117: UNKNOWN and LOCAL keep the peer's own address, extensions are skipped, the longest line is taken."""
+    """C-117: UNKNOWN and LOCAL tell none, extensions are skipped, the longest line is taken."""
     assert read_header(data + REST) == Header(address, len(data))
 
 

@@ -350,3 +350,18 @@ def test_a_name_admitted_before_subscribe_gets_no_work_before(client: Returning)
     assert early.hear() == []
     early.ask("mining.subscribe", [])
     assert early.job is not None
+
+
+def test_a_wider_mask_makes_no_second_share_of_one_header() -> None:
+    """C-084, C-073: a job whose version has bits that a later mask lets miners roll goes by its own mask alone."""
+    pool = Pool(replace(RULES, version_mask=0x00FFE000), work=False)
+    pool.board.publish(replace(pool.make_job(), version=0x30000000), pool.now)
+    client = arrive(pool, rolling=True)
+    proof = client.solve()
+    assert client.submit(proof) is True
+    pool.publish()
+    pool.board.follow(RULES)
+    again = come_back(client, rolling=True)
+    assert again.submit([*proof, "00000000"])[0] == 22
+    assert again.submit([*proof, "10000000"])[1] == "bad-version"
+    assert len(pool.journal.shares) == 1

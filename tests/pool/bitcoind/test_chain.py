@@ -396,7 +396,7 @@ async def test_no_answer_is_no_refusal(unknown: Any) -> None:
 
 @in_reactor
 async def test_a_large_template_does_not_hold_up_the_loop() -> None:
-    """C-104: while 1.4 MB with 2,100 transactions are read again and again, no turn of the loop costs as much as reading."""
+    """C-104: while a template of 1.4 MB is read again and again, no turn of the loop costs as much as reading it."""
     node = RecordedNode()
     node.template = "getblocktemplate-large"
     chain = open_chain(node.settings())
