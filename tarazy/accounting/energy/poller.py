@@ -73,9 +73,13 @@ class MeterPoller:
             return
         device = ModbusMeter(meter, profile, self._timeout_seconds)
         failures = 0
+        task = asyncio.current_task()
+        assert task is not None
         try:
             while True:
                 register_wh, status = await device.read()
+                if task.cancelling():  # connecting swallows a cancellation that comes just as it ends
+                    return
                 failures = 0 if status == "ok" else failures + 1
                 if failures == 1:
                     log.warning("meter_not_read", meter=meter.meter, site=meter.site, status=status)

@@ -119,3 +119,14 @@ async def test_stopping_twice_or_without_meters_is_fine() -> None:
     poller = _Listener().poller()
     for _ in range(2):
         await poller.stop().asFuture(asyncio.get_running_loop())
+
+
+@on_asyncio
+async def test_stopping_in_the_middle_of_connecting() -> None:
+    """Wherever a meter's task is when the office ends, it ends too."""
+    for turns in range(40):
+        poller = _Listener().poller(poll_seconds=60)
+        poller.follow([replace(meter("m0"), host="127.0.0.1", port=1)])
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(poller.stop().asFuture(asyncio.get_running_loop()), 10)
