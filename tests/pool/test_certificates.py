@@ -122,10 +122,13 @@ def test_check_looks_at_the_certificate(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     tls = authority.server()
     assert finding(tls) == (True, f"{tls.certificate}, valid to {now + timedelta(days=30):%Y-%m-%d}")
+    authority.issue("other", "pool")
+    other_key = tmp_path / "other.key"
+    mixed = tls.model_copy(update={"key": other_key})
+    assert finding(mixed) == (False, f"{other_key}: no key of this certificate: KEY_VALUES_MISMATCH")
+    without = tls.model_copy(update={"client_ca": other_key})
+    assert finding(without) == (False, f"{other_key}: no certificates: NO_CERTIFICATE_OR_CRL_FOUND")
     authority.issue("server", "pool", days=-2)
     assert finding(tls) == (False, f"{tls.certificate} ended {now - timedelta(days=2):%Y-%m-%d}")
-    authority.issue("other", "pool")
-    mixed = tls.model_copy(update={"key": tmp_path / "other.key"})
-    assert finding(mixed)[0] is False
     tls.certificate.unlink()
     assert finding(tls) == (False, f"{tls.certificate}: No such file or directory")
