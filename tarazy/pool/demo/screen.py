@@ -9,12 +9,14 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 _COIN = 100_000_000
+_TWO_TABLES = 150
+"""Columns of a terminal in which two tables stand beside each other."""
 _STATE_COLOURS = {"connected": "green", "mature": "bold green", "orphaned": "yellow", "rejected": "red"}
 
 
@@ -85,9 +87,7 @@ def _miners(snapshot: Snapshot) -> Table:
     ):
         table.add_column(column, justify="left" if column in ("party", "papers") else "right")
     for miner in snapshot.miners:
-        admitted = (
-            Text("papers in order", "green") if miner["admitted"] else Text(", ".join(miner["reasons"]), "yellow")
-        )
+        admitted = Text("in order", "green") if miner["admitted"] else Text(", ".join(miner["reasons"]), "yellow")
         table.add_row(
             miner["party"],
             admitted,
@@ -160,7 +160,18 @@ def _energy(snapshot: Snapshot) -> Table:
     return table
 
 
-def _side_by_side(left: RenderableType, right: RenderableType) -> Table:
+@dataclass(frozen=True, slots=True)
+class _SideBySide:
+    """Two tables beside each other where figures still fit, else one below the other."""
+
+    left: Table
+    right: Table
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        yield Group(self.left, self.right) if options.max_width < _TWO_TABLES else _grid(self.left, self.right)
+
+
+def _grid(left: RenderableType, right: RenderableType) -> Table:
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(ratio=1)
     grid.add_column(ratio=1)
@@ -193,8 +204,8 @@ def render(snapshot: Snapshot | None, portal: str, stratum: str, report: str | N
     return Group(
         Panel(Group(head, Text(line, "bold") + ill)),
         _miners(snapshot),
-        _side_by_side(_blocks(snapshot), _division(snapshot)),
-        _side_by_side(_refusals(snapshot), _energy(snapshot)),
+        _SideBySide(_blocks(snapshot), _division(snapshot)),
+        _SideBySide(_refusals(snapshot), _energy(snapshot)),
     )
 
 
