@@ -101,7 +101,7 @@ def columns(kind: str, as_json: bool) -> None:
 @_AS_OF
 @json_option
 def show(kind: str, settings: Settings, as_of: datetime, as_json: bool) -> None:
-    """Show what is in force."""
+    """Show what is in force; columns without a value are left out."""
     from tarazy.accreditation.importing import shown
 
     rows = [shown(entry) for entry in _entries(settings, kind, as_of)]
@@ -113,9 +113,10 @@ def show(kind: str, settings: Settings, as_of: datetime, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    table = _folding_table(*rows[0])
+    filled = [column for column in rows[0] if any(row[column] for row in rows)]
+    table = _folding_table(*filled)
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(row[column] for column in filled))
     Console().print(table)
 
 
