@@ -101,9 +101,8 @@ def how_ended(code: int) -> str:
     """What an exit code says; negative for a signal."""
     if code >= 0:
         return f"it ended with code {code}; its last line in the log says why"
-    name = signal.Signals(-code).name
     hint = "; if nobody did that, the kernel was out of memory: see its log" if code == -signal.SIGKILL else ""
-    return f"it was ended by {name}{hint}"
+    return f"it was ended by signal {-code} ({signal.strsignal(-code)}){hint}"
 
 
 @dataclass(frozen=True, slots=True)
