@@ -59,7 +59,7 @@ _TEXTS = {
     Reason.SERVER_ABROAD: "this server is registered abroad: use another server of the pool",
     Reason.FOREIGN_ADDRESS: "your address is not in Kazakhstan: connect from your site, without VPN or proxy",
     Reason.LOOPBACK_NOT_ALLOWED: "loopback is in no country: connect from your site's network",
-    Reason.OTHER_SITE: "your address is not in the site of your certificate: connect from that site",
+    Reason.OTHER_SITE: "your address is not in your certificate's site: connect from it, or check its name",
     Reason.SITE_UNKNOWN: "your address is in no site of yours: register its network at the pool office",
     Reason.SITE_NOT_ACCREDITED: "the site is not accredited now: ask its owner or the pool office",
     Reason.SITE_ABROAD: "the site is registered abroad: mine from a site in Kazakhstan",

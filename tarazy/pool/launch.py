@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -98,6 +99,14 @@ def inherit() -> Inheritance:
     return Inheritance(tuple(sockets), parent)
 
 
+def how_ended(code: int) -> str:
+    """What an exit code says; negative for a signal."""
+    if code >= 0:
+        return f"it ended with code {code}; its last line in the log says why"
+    hint = "; if nobody did that, the kernel was out of memory: see its log" if code == -signal.SIGKILL else ""
+    return f"it was ended by signal {-code} ({signal.strsignal(-code)}){hint}"
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A process that was started, and the line to it."""
@@ -116,7 +125,7 @@ class Child:
             return ""
         if said:
             return said.removeprefix(FAILED).strip() or "it does not say why"
-        return f"it ended with code {await self.ended()}; its last line in the log says why"
+        return how_ended(await self.ended())
 
     async def ended(self) -> int:
         """Wait for its end, which is the line's too; its exit code, negative for a signal."""

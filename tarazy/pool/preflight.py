@@ -48,22 +48,29 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
     yield _law(settings)
     yield _data_directory(settings)
     yield from _database(settings, now)
-    for listener in settings.stratum.listeners:
-        yield port_finding("stratum port", listener.host, listener.port)
-        if listener.tls is not None:
-            yield _tls(listener.tls, now)
-    for name, host, port in (
-        ("portal port", settings.portal.host, settings.portal.port),
-        ("metrics port", settings.metrics.host, settings.metrics.port),
-        *_gateway_ports(settings),
-    ):
-        yield port_finding(name, host, port)
+    yield from _ports(settings)
+    for tls in dict.fromkeys(listener.tls for listener in settings.stratum.listeners if listener.tls is not None):
+        yield _tls(tls, now)
     yield _descriptors()
     yield from _chain(settings)
 
 
-def _gateway_ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
-    """The metrics ports of gateways that are processes of their own."""
+def _ports(settings: Settings) -> Iterator[Finding]:
+    """Whether each port is free, and given to one part of the server only."""
+    holders: dict[tuple[str, int], str] = {}
+    for name, host, port in _addresses(settings):
+        holder = holders.setdefault((host, port), name)
+        if holder is not name and port:
+            yield Finding(name, False, f"{host}:{port} is the {holder} too", "choose another in the settings")
+        else:
+            yield port_finding(name, host, port)
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    for listener in settings.stratum.listeners:
+        yield "stratum port", listener.host, listener.port
+    yield "portal port", settings.portal.host, settings.portal.port
+    yield "metrics port", settings.metrics.host, settings.metrics.port
     for number in settings.gateways if settings.processes else ():
         metrics = settings.of_gateway(number).metrics
         yield f"metrics port of gateway {number}", metrics.host, metrics.port
@@ -174,7 +181,7 @@ def port_finding(name: str, host: str, port: int) -> Finding:
                 name,
                 False,
                 f"{host}:{port}: {error.strerror}",
-                "stop what uses it, or choose another in the settings",
+                "stop what uses it, unless it is this server, or choose another in the settings",
             )
     return Finding(name, True, f"{host}:{port} is free")
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+
+LONGEST_REST = 30.0
 
 _log = structlog.get_logger()
 
@@ -17,7 +19,8 @@ _log = structlog.get_logger()
 class Repeat:
     """Runs `work` every `seconds`, never twice at once; a turn that would overlap is left out.
 
-    With `rest`, the pause between two turns is at least so many times what the turn took.
+    With `rest`, the pause after a turn that did its work is so many times what the turn took, within a bound: a turn
+    may have waited for somebody else.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Repeat:
 
     async def _try(self) -> None:
         began = time.monotonic()
+        self._call.interval = self._seconds
         try:
             await self._work()
         except Exception as error:
@@ -62,11 +66,17 @@ class Repeat:
             if not self.healthy:
                 _log.info("repeated_work_recovered", work=self._name)
             self.healthy = True
-        self._call.interval = max(self._seconds, self._rest * (time.monotonic() - began))
+            rest = min(self._rest * (time.monotonic() - began), LONGEST_REST)
+            self._call.interval = max(self._seconds, rest)
 
 
 def _told(error: Exception) -> str:
-    """What failed, without the values of a database's own message: they may name people (invariant 12)."""
+    """What failed, without the values of a database's own message: they may name people (invariant 12).
+
+    That it is locked, full or away is said with no value of a row.
+    """
+    if isinstance(error, OperationalError):
+        return f"database: {' '.join(str(error.orig).split())}"
     if isinstance(error, DBAPIError):
         return f"{type(error).__name__}: {type(error.orig).__name__}"
     return f"{type(error).__name__}: {error}"

@@ -115,7 +115,7 @@ class Server:
             await self._office.check()
         if self._gateway:
             await self._gateway.start()
-            _log.info("miners_served", port=self._gateway.port)
+            _log.info("miners_served", ports=[each.getsockname()[1] for each in self.sockets])
 
     async def keep(self) -> None:
         """Keep the books and show them; serve the metrics."""
@@ -178,7 +178,7 @@ class Server:
         if isinstance(settings, BitcoindChainSettings):
             nodes = BitcoindChain(reactor, settings)
             endings.append(nodes.close)
-            nodes.start()
+            await nodes.start()
             return nodes
         exponent = exponent_of(settings.block_difficulty)
         embedded = await EmbeddedChain.open(reactor, self.settings.data / "chain", exponent)

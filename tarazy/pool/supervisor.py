@@ -19,7 +19,7 @@ import structlog
 
 from tarazy.config.settings import Settings, SettingsError, load_settings
 from tarazy.pool import launch, notify
-from tarazy.pool.launch import Child, Role, start_process
+from tarazy.pool.launch import Child, Role, how_ended, start_process
 from tarazy.pool.log import set_level
 from tarazy.pool.reload import compare
 from tarazy.pool.sockets import open_listeners
@@ -111,7 +111,8 @@ class Supervisor:
                 continue
             if time.monotonic() - began > GOOD_SECONDS:
                 pause = FIRST_PAUSE
-            _log.error("process_died", name=post.name, code=code, reason=why, again_in=pause)
+            reason = why if code is None else why or how_ended(code)
+            _log.error("process_died", name=post.name, code=code, reason=reason, again_in=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), pause)
             pause = min(2 * pause, LONGEST_PAUSE)

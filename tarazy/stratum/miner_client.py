@@ -37,13 +37,21 @@ async def mine(
         try:
             reader, writer = await asyncio.open_connection(host, port, local_addr=local, ssl=tls)
         except OSError as error:
-            reason = str(error)
+            reason = _why_not_connected(error, tls is not None)
         else:
             report({"event": "connected"})
             reason = await _work(session, reader, writer, hashrate, report)
         pause = 1.0 if session.job is not None else min(pause * 2, LONGEST_PAUSE)
         report({"event": "disconnected", "reason": reason, "retry_seconds": pause})
         await asyncio.sleep(pause)
+
+
+def _why_not_connected(error: OSError, tls: bool) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not believed: {error.verify_message}; for an authority of your own set SSL_CERT_FILE"
+    if tls and isinstance(error, ssl.SSLError | ConnectionResetError | ConnectionAbortedError):
+        return f"no TLS handshake: {getattr(error, 'reason', 'cut off')}; is this a TLS port?"
+    return str(error) or type(error).__name__
 
 
 async def _work(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.pool.house import House, run_command, run_process
 
@@ -86,6 +87,26 @@ def test_registers_can_be_described_and_exported(house: House, tmp_path: Path) -
     assert (again["added"], again["unchanged"]) == ({}, {"site": 2})
 
 
+def test_what_is_shown_is_whole(house: House) -> None:
+    """In a terminal of 80 columns nothing of a register is cut off."""
+    licences = json.loads(house.command("register", "show", "licence", "--json").stdout)
+    lines = house.command("register", "show", "licence").stdout.splitlines()
+    assert "…" not in "".join(lines)
+    cells = [line.split("│")[1:-1] for line in lines if "│" in line]
+    columns = ["".join(part.strip() for part in column) for column in zip(*cells, strict=True)]
+    assert columns[0] == "".join(row["licence"] for row in licences)
+
+
+def test_a_port_belongs_to_one_part(house: House, tmp_path: Path) -> None:
+    """Two parts of the server with the same port are told before one of them cannot start."""
+    raw = yaml.safe_load(house.prepared.path.read_text())
+    raw["metrics"]["port"] = raw["portal"]["port"]
+    other = tmp_path / "tarazy.yaml"
+    other.write_text(yaml.safe_dump(raw))
+    checked = run_command("check", "-c", str(other))
+    assert f"metrics port: 127.0.0.1:{raw['portal']['port']} is the portal port too" in checked.stdout
+
+
 def test_report_is_built_twice_with_the_same_bytes(house: House, tmp_path: Path) -> None:
     """Invariant 6, through the command; a moment without a zone or in the future is refused."""
     built = house.command("report", "build", "accreditation", "-o", str(tmp_path), "--json")
@@ -107,5 +128,6 @@ def test_commands_without_their_counterpart_say_so(house: House) -> None:
     """No server behind `status`, no address behind `mine`."""
     status = house.command("status")
     assert (status.exit_code, "tarazy serve" in status.stderr) == (1, True)
+    assert "refused); is" in status.stderr
     mine = run_command("mine", "http://nowhere", "--user", "a.b")
     assert (mine.exit_code, "stratum+tcp" in mine.stderr) == (2, True)

@@ -124,7 +124,7 @@ def test_a_server_with_a_port_of_each_kind(build_house: Callable[..., House], tm
     elsewhere = TlsClient(bound_port, authority, authority.issue("elsewhere", KARAGANDA))
     assert elsewhere.login("altyn.rig")["error"][:2] == [
         24,
-        "unauthorized: your address is not in the site of your certificate: connect from that site",
+        "unauthorized: your address is not in your certificate's site: connect from it, or check its name",
     ]
     for source, login, fault in (
         (ADDRESS_OF[KARAGANDA], "samal.rig", None),

@@ -18,6 +18,8 @@ from structlog.testing import capture_logs
 from tarazy.pool.certificates import make_context
 from tarazy.stratum.board import StratumRules
 from tarazy.stratum.limits import Hit, Limits
+from tarazy.stratum.miner import Event
+from tarazy.stratum.miner_client import mine
 from tarazy.stratum.ports import Peer
 from tests.stratum.authority import Authority
 from tests.stratum.house import RULES
@@ -249,6 +251,25 @@ async def test_mining_over_tls(loop: asyncio.AbstractEventLoop, tmp_path: Path, 
         assert all([(await wire.read())["result"] == "pong" for _ in range(50)])
         served.server.close_connections()
         assert await wire.reader.read() == b""
+
+
+@on_both_loops
+async def test_a_miner_is_told_why_there_is_no_tls(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> None:
+    """An authority it does not know, and a port without TLS: `tarazy mine` names the cure."""
+    authority = Authority(tmp_path)
+    server = make_context(authority.server())
+
+    async def fault(port: int, context: ssl.SSLContext) -> str:
+        told: asyncio.Queue[Event] = asyncio.Queue()
+        mining = asyncio.create_task(mine("127.0.0.1", port, "acme.a", "x", None, None, told.put_nowait, context))
+        event = await asyncio.wait_for(told.get(), 10)
+        mining.cancel()
+        return str(event["reason"])
+
+    async with serving(loop, tls=lambda: server) as served:
+        assert "SSL_CERT_FILE" in await fault(served.port, ssl.create_default_context())
+    async with serving(loop) as served:
+        assert "is this a TLS port?" in await fault(served.port, trusting(authority))
 
 
 @on_both_loops

@@ -73,15 +73,17 @@ class MeterPoller:
             return
         device = ModbusMeter(meter, profile, self._timeout_seconds)
         failures = 0
+        task = asyncio.current_task()
+        assert task is not None
         try:
             while True:
                 register_wh, status = await device.read()
+                if task.cancelling():  # in Python 3.11 `asyncio.wait_for` swallows one that meets its result
+                    return
                 failures = 0 if status == "ok" else failures + 1
                 if failures == 1:
                     log.warning("meter_not_read", meter=meter.meter, site=meter.site, status=status)
                 self._tell(Reading(meter.meter, self._clock(), register_wh, status))
-                if self._tasks.get(meter) is not asyncio.current_task():
-                    return  # `asyncio.wait_for` loses a cancellation that meets the meter's answer
                 await asyncio.sleep(pause_seconds(self._poll_seconds, failures))
         finally:
             device.close()

@@ -6,6 +6,7 @@ import getpass
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from sqlalchemy import Engine
@@ -17,6 +18,9 @@ from tarazy.accreditation.tables import REGISTERS
 from tarazy.config.settings import Settings
 from tarazy.database.engine import reader
 from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, settings_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _KINDS = click.Choice(list(REGISTERS))
 _OUTPUT = click.option(
@@ -84,9 +88,8 @@ def columns(kind: str, as_json: bool) -> None:
         )
         return
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("column", "needed", "what it holds", "example")
+    table = _folding_table("column", "needed", "what it holds", "example")
     for column in described:
         table.add_row(column.name, "yes" if column.required else "", column.hint, column.example)
     Console().print(table)
@@ -98,7 +101,7 @@ def columns(kind: str, as_json: bool) -> None:
 @_AS_OF
 @json_option
 def show(kind: str, settings: Settings, as_of: datetime, as_json: bool) -> None:
-    """Show what is in force."""
+    """Show what is in force; columns without a value are left out."""
     from tarazy.accreditation.importing import shown
 
     rows = [shown(entry) for entry in _entries(settings, kind, as_of)]
@@ -109,11 +112,11 @@ def show(kind: str, settings: Settings, as_of: datetime, as_json: bool) -> None:
         click.echo(f"no {kind} is in force at {as_of.isoformat(timespec='seconds')}")
         return
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(*rows[0])
+    filled = [column for column in rows[0] if any(row[column] for row in rows)]
+    table = _folding_table(*filled)
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(row[column] for column in filled))
     Console().print(table)
 
 
@@ -216,3 +219,13 @@ def _record(engine: Engine, number: str, reason: str, change: Callable[..., None
             audit.append(connection, [audit.AuditEvent("licence-change", body)], now)
     except (LookupError, ValueError) as error:
         raise Wanting(str(error)) from None
+
+
+def _folding_table(*columns: str) -> Table:
+    """A table that cuts nothing off: what is too wide for the terminal is folded."""
+    from rich.table import Table
+
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -84,8 +84,9 @@ def status(settings: Settings, as_json: bool) -> None:
     try:
         with urlopen(address, timeout=10) as response:
             overview: dict[str, Any] = json.load(response)
-    except (URLError, OSError, ValueError) as error:
-        raise Wanting(f"no answer from {address} ({error}); is `tarazy serve` running with this file?") from None
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise Wanting(f"no answer from {address} ({reason}); is `tarazy serve` running with this file?") from None
     if as_json:
         print_json(overview)
         return

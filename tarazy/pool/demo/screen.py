@@ -9,12 +9,15 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 _COIN = 100_000_000
+_COINS_WIDTH = len("100.00000000")
+_TWO_TABLES = 150
+"""Columns of a terminal in which two tables stand beside each other."""
 _STATE_COLOURS = {"connected": "green", "mature": "bold green", "orphaned": "yellow", "rejected": "red"}
 
 
@@ -68,7 +71,7 @@ def _kwh(wh: int | None) -> str:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", expand=True, box=SIMPLE_HEAD)
+    return Table(title=title, title_justify="left", expand=True, box=SIMPLE_HEAD, padding=0)
 
 
 def _miners(snapshot: Snapshot) -> Table:
@@ -83,11 +86,14 @@ def _miners(snapshot: Snapshot) -> Table:
         "kWh",
         "fee, KZT",
     ):
-        table.add_column(column, justify="left" if column in ("party", "papers") else "right")
-    for miner in snapshot.miners:
-        admitted = (
-            Text("papers in order", "green") if miner["admitted"] else Text(", ".join(miner["reasons"]), "yellow")
+        table.add_column(
+            column,
+            justify="left" if column in ("party", "papers") else "right",
+            overflow="fold",
+            min_width=_COINS_WIDTH if "BTC" in column else None,
         )
+    for miner in snapshot.miners:
+        admitted = Text("in order", "green") if miner["admitted"] else Text(", ".join(miner["reasons"]), "yellow")
         table.add_row(
             miner["party"],
             admitted,
@@ -104,7 +110,7 @@ def _miners(snapshot: Snapshot) -> Table:
 def _blocks(snapshot: Snapshot) -> Table:
     table = _table("Blocks of the pool")
     for column in ("height", "state", "reward BTC", "found by"):
-        table.add_column(column, justify="right" if column in ("height", "reward BTC") else "left")
+        table.add_column(column, justify="right" if column in ("height", "reward BTC") else "left", overflow="fold")
     for block in snapshot.blocks:
         state = block["state"]
         text = f"{block['confirmations']}/{block['maturity']}" if state == "connected" else state
@@ -118,11 +124,9 @@ def _blocks(snapshot: Snapshot) -> Table:
 
 
 def _division(snapshot: Snapshot) -> Table:
-    table = Table(
-        title="Rewards divided: reward = miners + fee + remainder", title_justify="left", expand=True, box=SIMPLE_HEAD
-    )
+    table = _table("Rewards divided: reward = miners + fee + remainder")
     for column in ("round", "reward", "miners", "fee", "rest", "state"):
-        table.add_column(column, justify="left" if column == "state" else "right")
+        table.add_column(column, justify="left" if column == "state" else "right", overflow="fold")
     for row in snapshot.distributions:
         rounds = {row["first_round"], row["last_round"]}
         table.add_row(
@@ -139,7 +143,7 @@ def _division(snapshot: Snapshot) -> Table:
 def _refusals(snapshot: Snapshot) -> Table:
     table = _table("Refused")
     for column in ("account", "reasons", "times"):
-        table.add_column(column, justify="right" if column == "times" else "left")
+        table.add_column(column, justify="right" if column == "times" else "left", overflow="fold")
     for row in snapshot.refusals:
         table.add_row(row["account"], ", ".join(row["reasons"]), str(row["count"]))
     return table
@@ -148,7 +152,7 @@ def _refusals(snapshot: Snapshot) -> Table:
 def _energy(snapshot: Snapshot) -> Table:
     table = _table("Energy by site")
     for column in ("site", "kW", "kWh metered", "kWh not allocated"):
-        table.add_column(column, justify="left" if column == "site" else "right")
+        table.add_column(column, justify="left" if column == "site" else "right", overflow="fold")
     for site in snapshot.sites:
         power = site["power_watts"]
         table.add_row(
@@ -160,7 +164,18 @@ def _energy(snapshot: Snapshot) -> Table:
     return table
 
 
-def _side_by_side(left: RenderableType, right: RenderableType) -> Table:
+@dataclass(frozen=True, slots=True)
+class _SideBySide:
+    """Two tables beside each other where figures still fit, else one below the other."""
+
+    left: Table
+    right: Table
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        yield Group(self.left, self.right) if options.max_width < _TWO_TABLES else _grid(self.left, self.right)
+
+
+def _grid(left: RenderableType, right: RenderableType) -> Table:
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(ratio=1)
     grid.add_column(ratio=1)
@@ -193,8 +208,8 @@ def render(snapshot: Snapshot | None, portal: str, stratum: str, report: str | N
     return Group(
         Panel(Group(head, Text(line, "bold") + ill)),
         _miners(snapshot),
-        _side_by_side(_blocks(snapshot), _division(snapshot)),
-        _side_by_side(_refusals(snapshot), _energy(snapshot)),
+        _SideBySide(_blocks(snapshot), _division(snapshot)),
+        _SideBySide(_refusals(snapshot), _energy(snapshot)),
     )
 
 

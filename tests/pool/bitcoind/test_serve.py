@@ -102,6 +102,7 @@ def test_a_block_is_mined_at_a_node_and_booked(
     wait_until(lambda: house.api("overview")["chain"]["tip_height"] > height, 30)
     assert house.stop() == 0
     assert "any:any" not in house.log.read_text()
+    assert "not-asked-yet" not in house.log.read_text(), "an orderly start has no errors"
 
 
 def connected(node: NodeProcess, name: str) -> bool:

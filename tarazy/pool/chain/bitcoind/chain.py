@@ -46,6 +46,7 @@ class BitcoindChain:
         self._worked_on: bytes | None = None
         self._told: bytes | None = None
         self._asking: dict[Deferred[Any], Node] = {}
+        self._asked: Deferred[None] = Deferred()
         self._closed = False
         self._nodes = [
             Node(
@@ -62,10 +63,11 @@ class BitcoindChain:
             for number, each in enumerate(settings.nodes, 1)
         ]
 
-    def start(self) -> None:
-        """Begin to watch the nodes."""
+    def start(self) -> Deferred[None]:
+        """Begin to watch the nodes. Fires as soon as one leads, or when all have been asked in vain."""
         for node in self._nodes:
             node.start()
+        return self._asked
 
     def nodes_up(self) -> dict[str, bool]:
         """Node number → whether it is well."""
@@ -222,6 +224,11 @@ class BitcoindChain:
     def _reconsider(self, _changed: Node) -> None:
         if self._closed:
             return
+        self._choose()
+        if not self._asked.called and (self._leader or all(node.asked for node in self._nodes)):
+            self._asked.callback(None)
+
+    def _choose(self) -> None:
         candidates = [node.candidate for node in self._nodes]
         index = self._leadership.choose(candidates, self._floor, self._reactor.seconds())
         chosen = None if index is None else self._nodes[index]

@@ -66,6 +66,7 @@ class Node:
         """Its last word, also of an ill node."""
         self._reactor = reactor
         self._rpc = rpc
+        self._closed = False
         self._network = network
         self._pinned = pinned
         self._on_tip = on_tip
@@ -91,11 +92,17 @@ class Node:
 
     async def close(self) -> None:
         """Ask it nothing any more."""
+        self._closed = True
         self._watch.stop()
         self._long_poll.stop()
         if self._hash_blocks is not None:
             self._hash_blocks.stop()
         await self._rpc.close()
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is known how it is."""
+        return self.fault is None or self.fault.fault is not Fault.NOT_ASKED
 
     @property
     def candidate(self) -> Candidate:
@@ -116,6 +123,8 @@ class Node:
 
     def fail(self, error: NodeError) -> None:
         """It did not do what the pool needs of it."""
+        if self._closed:
+            return
         if error.fault is Fault.BAD_TEMPLATE:
             self._shunned_until = self._reactor.seconds() + BAD_TEMPLATE_SECONDS
         if self.fault is None or self.fault.fault is not error.fault:
