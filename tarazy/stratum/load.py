@@ -11,6 +11,8 @@ CALM = 0.1
 """Seconds behind below which a server has room again."""
 SHARE_OF_NEWEST = 0.1
 """Of the average; so it reaches back over about ten seconds, and one long turn is no load."""
+LONGEST_LATENESS = 2.0
+"""Seconds that one observation counts at most: a machine that stood still for a while was not overloaded."""
 SETTLING_SECONDS = 45.0
 """A doubling reaches every connection with its next job; its effect is not judged earlier."""
 CALM_SECONDS = 600.0
@@ -31,7 +33,7 @@ class Load:
 
     def observe(self, behind: float, now: float) -> bool:
         """Told every second or so how many seconds the server is behind. True if `doublings` changed."""
-        self._mean += (behind - self._mean) * SHARE_OF_NEWEST
+        self._mean += (min(behind, LONGEST_LATENESS) - self._mean) * SHARE_OF_NEWEST
         if self._mean >= CALM:
             self._calm_since = None
         elif self._calm_since is None:
