@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 _GC_THRESHOLD = (100_000, 50, 100)
 """A share makes no cycles: rarer collections save some 4 µs of each (see benchmarks/README.md)."""
-_SWITCH_SECONDS = 0.001
-"""How long the reactor may keep the interpreter from the journal's thread: answers wait for it (default 0.005)."""
 
 _log = structlog.get_logger()
 
@@ -40,7 +37,6 @@ def run_server(settings: Settings, file: Path, role: Role, inheritance: Inherita
     reactor, loop = install_reactor()
     from tarazy.pool.server import Server
 
-    sys.setswitchinterval(_SWITCH_SECONDS)
     process = _Process(reactor, Server(reactor, loop, settings, role, inheritance.sockets), file, role)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, process.end)

@@ -14,10 +14,16 @@ _C = TypeVar("_C")
 class Fanout(Generic[_C]):
     """Serves connections in slices, each in a turn of its own."""
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object], serve: Callable[[_C], object]) -> None:
-        """`call_soon(f)` runs `f` after the reactor has looked at its sockets."""
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        serve: Callable[[_C], object],
+        give_way: Callable[[], object],
+    ) -> None:
+        """`call_soon(f)` runs `f` after the reactor has looked at its sockets; `give_way` lets other threads run."""
         self._call_soon = call_soon
         self._serve = serve
+        self._give_way = give_way
         self._due: list[_C] = []
         self._at = 0
 
@@ -42,6 +48,7 @@ class Fanout(Generic[_C]):
                 self._serve(connection)
         finally:
             if self.busy:
+                self._give_way()
                 self._call_soon(self._go_on)
             else:
                 self._due = []

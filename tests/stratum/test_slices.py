@@ -16,7 +16,12 @@ class Turns:
     def __init__(self) -> None:
         self.calls: deque[Callable[[], None]] = deque()
         self.served: list[int] = []
-        self.fanout = Fanout(self.calls.append, self.served.append)
+        self.pauses = 0
+        self.fanout = Fanout(self.calls.append, self.served.append, self.pause)
+
+    def pause(self) -> None:
+        """Other threads may run."""
+        self.pauses += 1
 
     def turn(self) -> None:
         """Whatever waits now."""
@@ -39,6 +44,7 @@ def test_everybody_is_served_once_in_slices() -> None:
     assert len(turns.served) == 2 * SLICE
     turns.finish()
     assert turns.served == list(range(3 * SLICE + 1))
+    assert turns.pauses == 3
     assert not turns.fanout.busy
     assert not turns.calls
 
@@ -73,7 +79,7 @@ def test_an_error_holds_up_nobody_else() -> None:
         if number == 3:
             raise RuntimeError("a defect")
 
-    turns.fanout = Fanout(turns.calls.append, serve)
+    turns.fanout = Fanout(turns.calls.append, serve, turns.pause)
     with pytest.raises(RuntimeError):
         turns.fanout.begin(range(2 * SLICE))
     turns.finish()
