@@ -137,6 +137,7 @@ def _kept(result: dict[str, Any]) -> dict[str, Any]:
 def _bench_server(directory: Path, **stratum_settings: float) -> tuple[Path, dict[str, int]]:
     stratum, portal, metrics, peer = free_ports(4)
     settings = demo_settings(peer_port=peer)
+    del settings["energy"]  # the demo's intervals are seconds long; a pool's are 15 minutes
     lowest = 2.0**-32
     settings["chain"]["block_difficulty"] = 2.0**10
     settings["stratum"] |= {
