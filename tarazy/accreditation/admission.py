@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Licence, Party, Site, SiteStatus
+from tarazy.accreditation.evidence import NOWHERE, Evidence, EvidenceRule, Origin, Verdicts, evidence_of, list_map
 from tarazy.accreditation.fields import LEGAL_ZONE
-from tarazy.accreditation.geo import Geo, Origin, origin_of, parse_address, range_of
+from tarazy.accreditation.geo import parse_address, range_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import DemoAddress
 from tarazy.stratum.login import is_login
@@ -34,6 +35,7 @@ class Reason(StrEnum):
     SERVER_NOT_REGISTERED = "server-not-registered"
     SERVER_ABROAD = "server-abroad"
     FOREIGN_ADDRESS = "foreign-address"
+    EVIDENCE_DISAGREES = "evidence-disagrees"
     LOOPBACK_NOT_ALLOWED = "loopback-not-allowed"
     OTHER_SITE = "other-site"
     SITE_UNKNOWN = "site-unknown"
@@ -58,6 +60,7 @@ _TEXTS = {
     Reason.SERVER_NOT_REGISTERED: "this server is not registered: use another server of the pool",
     Reason.SERVER_ABROAD: "this server is registered abroad: use another server of the pool",
     Reason.FOREIGN_ADDRESS: "your address is not in Kazakhstan: connect from your site, without VPN or proxy",
+    Reason.EVIDENCE_DISAGREES: "sources differ on whether your address is in Kazakhstan: ask the pool office",
     Reason.LOOPBACK_NOT_ALLOWED: "loopback is in no country: connect from your site's network",
     Reason.OTHER_SITE: "your address is not in your certificate's site: connect from it, or check its name",
     Reason.SITE_UNKNOWN: "your address is in no site of yours: register its network at the pool office",
@@ -93,6 +96,8 @@ class Decision:
     site: str
     """Key of the site the decision speaks of, empty when none."""
     entries: tuple[EntryReference, ...]
+    evidence: Verdicts = ()
+    """What each source said of where the address lies."""
 
 
 def decide(
@@ -102,7 +107,7 @@ def decide(
     peer: str,
     now: datetime,
     server: str,
-    geo: Geo,
+    rule: EvidenceRule,
     demo_addresses: Sequence[DemoAddress] = (),
     site: str = "",
 ) -> Decision:
@@ -113,12 +118,13 @@ def decide(
     registers = registers.at(now)
     address = parse_address(peer)
     located: list[str] = []
-    origin = Origin.FOREIGN
+    evidence = NOWHERE
     if address is not None:
-        origin = origin_of(address, geo, demo_addresses)
         located = sorted(key for key, one in registers.sites.items() if _contains(one, address))
+        sites = [registers.sites[key] for key in located]
+        evidence = evidence_of(address, list_map(registers, rule.country), sites, rule, demo_addresses)
     named = is_login(account, worker)
-    return judge(registers, account, named, at_site(located, site), origin, server, geo.country)
+    return judge(registers, account, named, at_site(located, site), evidence, server, rule.country)
 
 
 def at_site(located: Sequence[str], site: str) -> Located:
@@ -137,12 +143,12 @@ def judge(
     account: str,
     named: bool,
     located: Located,
-    origin: Origin,
+    evidence: Evidence,
     server: str,
     country: str,
 ) -> Decision:
-    """Decide at `registers.valid_at`, with the address already placed: in sites `located`, of `origin`."""
-    case = _Case(registers.valid_at)
+    """Decide at `registers.valid_at`, with the address already placed: in sites `located`, by `evidence`."""
+    case = _Case(registers.valid_at, evidence)
     if not named:
         case.refuse(Reason.BAD_NAME)
     party = registers.accounts.get(account)
@@ -159,19 +165,23 @@ def judge(
         case.rest_on(own)
         if own.country != country:
             case.refuse(Reason.SERVER_ABROAD)
-    if origin is Origin.FOREIGN:
-        case.refuse(Reason.FOREIGN_ADDRESS)
-    elif origin is Origin.LOOPBACK:
-        case.refuse(Reason.LOOPBACK_NOT_ALLOWED)
+    case.rest_on(*(registers.geo.get(source) for source, _ in evidence.verdicts))
+    if evidence.origin in _ORIGIN_REASONS:
+        case.refuse(_ORIGIN_REASONS[evidence.origin])
     site = "" if party is None else case.place(registers, party, located, country)
     return case.decision(party.party if party else "", site)
 
 
 def judge_from_sites(registers: Registers, party: Party, sites: Sequence[str], server: str, country: str) -> Decision:
     """The decision on `party`, were it to connect from the network of `sites` (keys of sites in force)."""
-    return judge(registers, party.account, True, tuple(sites), Origin.HOME, server, country)
+    return judge(registers, party.account, True, tuple(sites), Evidence(Origin.HOME), server, country)
 
 
+_ORIGIN_REASONS = {
+    Origin.FOREIGN: Reason.FOREIGN_ADDRESS,
+    Origin.DISPUTED: Reason.EVIDENCE_DISAGREES,
+    Origin.LOOPBACK: Reason.LOOPBACK_NOT_ALLOWED,
+}
 _LICENCE_REASONS = (
     Reason.NO_LICENCE,
     Reason.LICENCE_NOT_BEGUN,
@@ -191,8 +201,9 @@ _CERTIFICATE_REASONS = (
 class _Case:
     """One decision in the making."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, evidence: Evidence) -> None:
         self.now = now
+        self.evidence = evidence
         self.reasons: list[Reason] = []
         self.entries: list[EntryReference] = []
         self.text = ""
@@ -252,7 +263,8 @@ class _Case:
     def decision(self, party: str, site: str) -> Decision:
         """The decision reached."""
         reasons = tuple(self.reasons)
-        return Decision(not reasons, reasons, self.text, party, site, tuple(self.entries))
+        rested_on = tuple(self.entries)
+        return Decision(not reasons, reasons, self.text, party, site, rested_on, self.evidence.verdicts)
 
 
 def _objections(registers: Registers, party: Party, site: Site, country: str) -> list[Reason]:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 
 from tarazy.accreditation.admission import Decision, EntryReference, Reason
 from tarazy.accreditation.audit import AuditEvent, instant_text
+from tarazy.accreditation.evidence import Verdicts
 from tarazy.accreditation.tables import audit
 
 ADMITTED = "admitted"
@@ -23,7 +24,7 @@ OVERFLOW = "refused-overflow"
 
 _LONGEST = 127
 
-_Key = tuple[str, str, tuple[Reason, ...], tuple[EntryReference, ...]]
+_Key = tuple[str, str, tuple[Reason, ...], tuple[EntryReference, ...], Verdicts]
 
 
 def _safe(text: str) -> str:
@@ -56,6 +57,7 @@ class _Tally:
             "text": self.decision.text,
             "site": self.decision.site,
             "entries": [list(reference) for reference in self.decision.entries],
+            "evidence": dict(self.decision.evidence),
             "worker": self.worker,
             "peer": self.peer,
             "count": self.count,
@@ -88,8 +90,8 @@ class _Overflow:
 class DecisionLog:
     """Gathers decisions into audit events: the first of its kind at once, then one a window with a count.
 
-    Decisions are of one kind when account, reasons and the entries they rested on are equal; worker and
-    address are those of the latest. No more than `strangers` unknown accounts are told apart at a time.
+    Decisions are of one kind when account, reasons, the entries they rested on and what the sources said of the
+    address are equal; worker and address are those of the latest. No more than `strangers` unknown accounts are told apart at a time.
     """
 
     def __init__(self, window: timedelta = timedelta(minutes=1), strangers: int = 256) -> None:
@@ -103,7 +105,7 @@ class DecisionLog:
     def add(self, decision: Decision, account: str, worker: str, peer: str, at: datetime) -> None:
         """Take note of a decision made at `at`. Names are kept as printable ASCII of bounded length."""
         account, worker, peer = _safe(account), _safe(worker), _safe(peer)
-        key = (decision.party, account, decision.reasons, decision.entries)
+        key = (decision.party, account, decision.reasons, decision.entries, decision.evidence)
         tally = self._tallies.get(key)
         if tally is None:
             if not decision.party and self._strangers >= self._limit:

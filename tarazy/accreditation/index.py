@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from tarazy.accreditation.admission import Decision, Located, at_site, judge
-from tarazy.accreditation.geo import Geo, Origin, origin_of, parse_address, range_of
+from tarazy.accreditation.evidence import (
+    NOWHERE,
+    Evidence,
+    EvidenceRule,
+    ListMap,
+    Origin,
+    Verdict,
+    lists_in_force,
+    loopback_origin,
+    site_verdict,
+)
+from tarazy.accreditation.geo import is_loopback, parse_address, range_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import DemoAddress
 from tarazy.stratum.login import is_login
@@ -39,16 +50,38 @@ class SiteMap:
         return self._sites[bisect_right(self._starts, address) - 1]
 
 
-class CompiledRegisters:
-    """Registers with their networks laid out, and the decisions already made on them."""
+Place = Evidence | tuple[int, Verdict]
+"""What an address is taken for: evidence, or the number of what the lists say with what its sites say."""
 
-    def __init__(self, registers: Registers) -> None:
+
+class CompiledRegisters:
+    """Registers with their networks and lists laid out, and the decisions already made on them."""
+
+    def __init__(self, registers: Registers, country: str = "KZ", earlier: CompiledRegisters | None = None) -> None:
+        """`earlier`: whose map of the lists is taken over if the same lists are in force."""
         self.registers = registers
         self.accounts = registers.accounts
         self.sites = SiteMap(registers)
+        self.country = country
+        lists = lists_in_force(registers, country)
+        self._in_force = {source: listed.digest for source, listed in lists.items()}
+        self.lists: ListMap
+        if earlier is not None and (earlier.country, earlier._in_force) == (country, self._in_force):
+            self.lists = earlier.lists
+        else:
+            self.lists = ListMap({source: listed.ranges for source, listed in lists.items()})
+        self._site_verdicts: dict[tuple[str, ...], Verdict] = {}
         self.valid_from, self.valid_until = registers.constant_from, registers.constant_until
-        self.decisions: dict[tuple[str | None, bool, Located, Origin], Decision] = {}
+        self.decisions: dict[tuple[str | None, bool, Located, Place], Decision] = {}
         """By account, None for every unknown one, so that invented names take no room."""
+
+    def site_verdict(self, located: tuple[str, ...]) -> Verdict:
+        """What the register of sites says of an address in these sites."""
+        known = self._site_verdicts.get(located)
+        if known is None:
+            known = site_verdict([self.registers.sites[key] for key in located], self.country)
+            self._site_verdicts[located] = known
+        return known
 
 
 class AdmissionIndex:
@@ -57,9 +90,9 @@ class AdmissionIndex:
     `CompiledRegisters(registers.at(now))` may be made on any thread; `install` swaps it in at once.
     """
 
-    def __init__(self, server: str, geo: Geo, demo_addresses: Sequence[DemoAddress] = ()) -> None:
+    def __init__(self, server: str, rule: EvidenceRule, demo_addresses: Sequence[DemoAddress] = ()) -> None:
         self._server = server
-        self._geo = geo
+        self._rule = rule
         self._demo_addresses = tuple(demo_addresses)
         self._compiled = CompiledRegisters(Registers({}, datetime.fromisoformat("2000-01-01T00:00:00Z")))
 
@@ -71,19 +104,26 @@ class AdmissionIndex:
         """The same as `admission.decide`, exact to the instant: what ended before `now` counts as ended."""
         compiled = self._compiled
         if not compiled.valid_from <= now < compiled.valid_until:
-            compiled = self._compiled = CompiledRegisters(compiled.registers.at(now))
+            compiled = self._compiled = CompiledRegisters(compiled.registers.at(now), compiled.country, compiled)
         address = parse_address(peer)
         located: tuple[str, ...] = ()
-        origin = Origin.FOREIGN
+        place: Place = NOWHERE
         if address is not None:
             located = compiled.sites.containing(address)
-            origin = origin_of(address, self._geo, self._demo_addresses)
+            if is_loopback(address):
+                origin = loopback_origin(address, self._rule.country, self._demo_addresses)
+                place = Evidence(origin or Origin.LOOPBACK)
+            else:
+                place = compiled.lists.number(address), compiled.site_verdict(located)
         known = account if account in compiled.accounts else None
-        question = (known, is_login(account, worker), at_site(located, site), origin)
+        question = (known, is_login(account, worker), at_site(located, site), place)
         decision = compiled.decisions.get(question)
         if decision is None:
+            evidence = (
+                place if isinstance(place, Evidence) else self._rule.weigh(compiled.lists.verdicts(place[0]), place[1])
+            )
             decision = judge(
-                compiled.registers, account, question[1], question[2], origin, self._server, self._geo.country
+                compiled.registers, account, question[1], question[2], evidence, self._server, self._rule.country
             )
             compiled.decisions[question] = decision
         return decision

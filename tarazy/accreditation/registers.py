@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from sqlalchemy import Connection, func, insert, select
 
-from tarazy.accreditation import audit
+from tarazy.accreditation import audit, documents
 from tarazy.accreditation.audit import AuditEvent, canonical, instant_text
 from tarazy.accreditation.checking import (
     COOLING,
@@ -25,7 +25,8 @@ from tarazy.accreditation.checking import (
     field_faults,
     relation_faults,
 )
-from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, content_of
+from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, content_of
+from tarazy.accreditation.geo import Ranges
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
 
@@ -61,7 +62,18 @@ def _entries(
 def as_of(connection: Connection, valid_at: datetime, known_at: datetime | None = None) -> Registers:
     """The registers at `valid_at` as they were known at `known_at`, or as known now (invariants 6 and 7)."""
     versions = {register: _entries(connection, register, known_at) for register in REGISTERS}
-    return Registers(versions, valid_at)
+    digests = {entry.digest for known in versions[Geo.register].values() for entry in known if isinstance(entry, Geo)}
+    return Registers(versions, valid_at, {digest: _list(connection, digest) for digest in digests})
+
+
+_lists: dict[str, Ranges] = {}
+"""Lists read before, by digest: there are as many as were ever recorded."""
+
+
+def _list(connection: Connection, digest: str) -> Ranges:
+    if digest not in _lists:
+        _lists[digest] = Ranges.parse(documents.load(connection, digest))
+    return _lists[digest]
 
 
 def versions_of(connection: Connection, register: str, key: str) -> list[Entry]:

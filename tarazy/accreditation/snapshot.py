@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from types import MappingProxyType
 from typing import TypeVar, cast
 
 from tarazy.accreditation.entries import (
@@ -14,6 +15,7 @@ from tarazy.accreditation.entries import (
     Document,
     Entry,
     Equipment,
+    Geo,
     Licence,
     Meter,
     Party,
@@ -24,6 +26,7 @@ from tarazy.accreditation.entries import (
     Wallet,
     WalletStatus,
 )
+from tarazy.accreditation.geo import Ranges
 
 E = TypeVar("E", bound=Entry)
 Versions = Mapping[str, Mapping[str, Sequence[Entry]]]
@@ -54,7 +57,11 @@ class Registers:
     Nothing changes it once it is made, so it may be handed from thread to thread.
     """
 
-    def __init__(self, versions: Versions, valid_at: datetime) -> None:
+    def __init__(
+        self, versions: Versions, valid_at: datetime, lists: Mapping[str, Ranges] = MappingProxyType({})
+    ) -> None:
+        """`lists`: the addresses that the versions in the register geo speak of, by digest."""
+        self.lists = lists
         instants = {
             instant
             for known in versions.values()
@@ -81,6 +88,7 @@ class Registers:
         self.equipment = self.in_force(Equipment)
         self.meters = self.in_force(Meter)
         self.permits = self.in_force(Permit)
+        self.geo = self.in_force(Geo)
 
     def in_force(self, kind: type[E]) -> dict[str, E]:
         """The version of each entry of a register that is in force, by key."""
@@ -98,7 +106,7 @@ class Registers:
             other.valid_at = instant
             return other
         other = Registers.__new__(Registers)
-        other._boundaries, other._versions = self._boundaries, self._versions
+        other._boundaries, other._versions, other.lists = self._boundaries, self._versions, self.lists
         other._resolve(instant)
         return other
 

@@ -164,6 +164,18 @@ document = _register(
     Column("size", BigInteger, nullable=False),
 )
 
+geo = _register(
+    "geo",
+    _text("country", 2),
+    _text("file"),
+    _text("file_digest", 64),
+    Column("dated_on", Date, nullable=False),
+    _text("digest", 64),
+    Column("ranges", BigInteger, nullable=False),
+    Column("ipv4_addresses", BigInteger, nullable=False),
+    Column("ipv6_subnets", BigInteger, nullable=False),
+)
+
 REGISTERS: dict[str, Table] = {
     table.name: table
     for table in (
@@ -178,6 +190,7 @@ REGISTERS: dict[str, Table] = {
         meter,
         permit,
         document,
+        geo,
     )
 }
 """Every register by name, in an order in which no register refers to a later one."""
@@ -191,6 +204,16 @@ document_content = Table(
     Column("stored_at", Instant, nullable=False),
 )
 """Files attached to entries, each once, by the SHA-256 of its content."""
+
+server_evidence = Table(
+    "server_evidence",
+    metadata,
+    Column("number", RowNumber, primary_key=True, autoincrement=True),
+    Column("server", String, nullable=False, index=True),
+    Column("taken_at", Instant, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+"""What the pool's servers proved about themselves, append-only; the content lies in `document_content`."""
 
 audit = Table(
     "audit",

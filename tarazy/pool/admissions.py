@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from tarazy.accounting.durable import write_durably
 from tarazy.accreditation import audit
 from tarazy.accreditation.decisions import DecisionLog
-from tarazy.accreditation.geo import load_geo
+from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.index import AdmissionIndex, CompiledRegisters
 from tarazy.accreditation.registers import RegistersVersion, as_of, registers_version
 from tarazy.accreditation.snapshot import Registers
@@ -44,10 +44,12 @@ class Admissions:
         self._pending = pending
         self._clock = clock
         self._database = database
-        self._index = AdmissionIndex(settings.server, load_geo(settings.country), settings.demo_addresses)
+        self._rule = EvidenceRule.of(settings)
+        self._index = AdmissionIndex(settings.server, self._rule, settings.demo_addresses)
         self._decisions = DecisionLog()
         self._unwritten: list[audit.AuditEvent] = []
         self._version: RegistersVersion | None = None
+        self._compiled: CompiledRegisters | None = None
         self._timer: Timer | None = None
         self._on_change: Callable[[], None] = lambda: None
         self.registers = Registers({}, datetime.now(UTC))
@@ -106,8 +108,8 @@ class Admissions:
         version = registers_version(connection)
         if version == self._version:
             return None
-        compiled = CompiledRegisters(as_of(connection, datetime.now(UTC)))
-        self._version = version
+        compiled = CompiledRegisters(as_of(connection, datetime.now(UTC)), self._rule.country, self._compiled)
+        self._version, self._compiled = version, compiled
         return compiled
 
     def _changed(self) -> None:

@@ -113,7 +113,7 @@ EXPECTED: list[tuple[Change, dict[str, str], tuple[Reason, ...]]] = [
         (Reason.SITE_NOT_ACCREDITED,),
     ),
     (plus(site("site-host", "host", "2.72.0.0/24", country="RU")), {}, (Reason.SITE_ABROAD,)),
-    (plus(site("site-host", "host", "8.8.8.0/24")), {"peer": "8.8.8.8"}, (Reason.FOREIGN_ADDRESS,)),
+    (plus(site("site-host", "host", "8.8.8.0/24")), {"peer": "8.8.8.8"}, (Reason.EVIDENCE_DISAGREES,)),
     (
         plus(site("site-host", "host", "127.0.0.0/8")),
         {"peer": "127.0.0.1"},

@@ -24,10 +24,11 @@ from tarazy.accreditation.entries import (
     Site,
     SiteStatus,
 )
-from tarazy.accreditation.geo import load_geo
+from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.snapshot import Registers
 
-GEO = load_geo()
+GEO = EvidenceRule("KZ")
+"""All sources must agree; only the shipped blocks and the sites are there."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOME = "2.72.0.10"

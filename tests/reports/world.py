@@ -37,7 +37,7 @@ from tarazy.accreditation.entries import (
     Site,
     SiteStatus,
 )
-from tarazy.accreditation.geo import load_geo
+from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.registers import append_all
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.config.law import LawBook, load_law
@@ -52,7 +52,7 @@ LATER = MOMENT + timedelta(days=1)
 HOME = "2.72.0.10"
 ABROAD = "8.8.8.8"
 REWARD = 312_500_000
-GEO = load_geo()
+GEO = EvidenceRule("KZ")
 
 SETTINGS = Settings(
     data=Path("data"),
