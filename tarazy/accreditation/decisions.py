@@ -91,7 +91,8 @@ class DecisionLog:
     """Gathers decisions into audit events: the first of its kind at once, then one a window with a count.
 
     Decisions are of one kind when account, reasons, the entries they rested on and what the sources said of the
-    address are equal; worker and address are those of the latest. No more than `strangers` unknown accounts are told apart at a time.
+    address are equal; worker and address are those of the latest. No more than `strangers` unknown accounts are told
+    apart at a time.
     """
 
     def __init__(self, window: timedelta = timedelta(minutes=1), strangers: int = 256) -> None:

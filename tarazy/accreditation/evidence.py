@@ -216,7 +216,7 @@ def evidence_of(
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """Addresses of a registered network that the sources do not agree on, or that none of them places in the country."""
+    """Addresses of a registered network that the sources do not agree on."""
 
     register: str
     """`site` or `server`."""
