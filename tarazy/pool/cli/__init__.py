@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "audit": "audit:audit",
     "bench": "bench:bench",
     "check": "server:check",
     "db": "server:db",
@@ -16,6 +17,7 @@ _COMMANDS = {
     "report": "report:report",
     "serve": "server:serve",
     "status": "server:status",
+    "verify": "verify:verify",
 }
 """Command → module of this package and name in it; loaded when asked for, so that none waits for the others."""
 
