@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -25,9 +25,10 @@ from tarazy.accreditation.checking import (
     field_faults,
     relation_faults,
 )
-from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, content_of
+from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Licence, content_of
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
+from tarazy.config.law.calendar import legal_day
 
 WITNESS = "register-entry"
 """Kind of the audit event that keeps a digest of an entry."""
@@ -171,10 +172,10 @@ def restate(
     recorded_at: datetime,
     recorded_by: str,
     **changes: Any,
-) -> None:
+) -> Entry:
     """Add a version of `key` that differs in `changes` from the one in force at `valid_from`.
 
-    With `valid_to` the earlier version holds again afterwards. Raises LookupError when none is in force.
+    Gives the version. With `valid_to` the earlier one holds again afterwards. Raises LookupError when none is in force.
     """
     current = version_at(versions_of(connection, register, key), valid_from)
     if current is None:
@@ -182,6 +183,7 @@ def restate(
     fresh = {"corrects": None, "why": None}
     entry = replace(current, valid_from=valid_from, valid_to=valid_to, **{**fresh, **changes})
     append(connection, entry, recorded_at, recorded_by)
+    return entry
 
 
 def correct(
@@ -225,9 +227,9 @@ def suspend_licence(
     reason: str,
     recorded_at: datetime,
     recorded_by: str,
-) -> None:
-    """Suspend a licence from `since` until `until`; then its earlier version holds again."""
-    restate(
+) -> Licence:
+    """Suspend a licence from `since` until `until`; then its earlier version holds again. Gives the suspension."""
+    suspended = restate(
         connection,
         "licence",
         number,
@@ -238,6 +240,7 @@ def suspend_licence(
         status=DocumentStatus.SUSPENDED,
         reason=reason,
     )
+    return cast(Licence, suspended)
 
 
 def revoke_licence(
@@ -250,8 +253,8 @@ def revoke_licence(
     recorded_by: str,
 ) -> None:
     """End a licence for good at `since`. Raises LookupError when it is not in force, or revoked already."""
-    current = as_of(connection, since).licences.get(number)
-    if current is not None and current.status is DocumentStatus.REVOKED:
+    current = version_at(versions_of(connection, "licence", number), since)
+    if isinstance(current, Licence) and current.status is DocumentStatus.REVOKED:
         raise LookupError(f"licence {number} is revoked already, since {current.valid_from.isoformat()}")
     restate(
         connection,
@@ -263,3 +266,34 @@ def revoke_licence(
         status=DocumentStatus.REVOKED,
         reason=reason,
     )
+
+
+def reissue_licence(
+    connection: Connection,
+    number: str,
+    new_number: str,
+    *,
+    since: datetime,
+    reason: str,
+    recorded_at: datetime,
+    recorded_by: str,
+) -> None:
+    """Put a licence of another number in the place of `number`, for the same holder and to the same end.
+
+    Raises LookupError when `number` is not in force, or when there is a licence `new_number`.
+    """
+    current = version_at(versions_of(connection, "licence", number), since)
+    if versions_of(connection, "licence", new_number):
+        raise LookupError(f"there is a licence {new_number} already; see `register history licence {new_number}`")
+    stamp: dict[str, Any] = {"since": since, "reason": reason, "recorded_at": recorded_at, "recorded_by": recorded_by}
+    revoke_licence(connection, number, **stamp)
+    if isinstance(current, Licence):
+        fresh: dict[str, Any] = {
+            "licence": new_number,
+            "replaces": number,
+            "corrects": None,
+            "why": None,
+            "reason": None,
+        }
+        issued = replace(current, **fresh, issued_on=legal_day(since), valid_from=since)
+        append(connection, issued, recorded_at, recorded_by)
