@@ -73,17 +73,19 @@ class AuditFault:
 def canonical(value: Any) -> str:
     """JSON with one spelling only. Raises TypeError on floats: they have many."""
     _refuse_floats(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _refuse_floats(value: Any) -> None:
+    if isinstance(value, str | int | None):
+        return
     if isinstance(value, float):
         raise TypeError("floats have no canonical form; record integers or text")
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return
-    for part in value:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    for part in parts:
         _refuse_floats(part)
 
 
