@@ -17,6 +17,7 @@ _COMMANDS = {
     "report": "report:report",
     "serve": "server:serve",
     "status": "server:status",
+    "token": "token:token",
     "verify": "verify:verify",
 }
 """Command → module of this package and name in it; loaded when asked for, so that none waits for the others."""
