@@ -20,7 +20,7 @@ from tarazy.accreditation.entries import (
     PartyKind,
     SiteStatus,
 )
-from tarazy.config.law.rules import TOPICS
+from tarazy.config.law.topics import TOPICS
 from tarazy.reports.gather.rewards import UNDISTRIBUTED
 from tarazy.reports.language import (
     LANGUAGES,
