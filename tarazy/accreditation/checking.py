@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, and_, or_, select
+from sqlalchemy import Column, Connection, and_, func, or_, select
 
-from tarazy.accreditation.entries import OPTIONAL, Entry, Party, fields_of
-from tarazy.accreditation.tables import REGISTERS, party
+from tarazy.accreditation.entries import Document, Entry, Party, Wallet, WalletStatus, fields_of
+from tarazy.accreditation.tables import REGISTERS, document_content, party
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,25 @@ class RegisterError(ValueError):
         self.faults = tuple(faults)
 
 
+COOLING = timedelta(days=3)
+"""How long another payout address waits after its proposal, where nobody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Under what circumstances entries are recorded."""
+
+    at: datetime
+    by: str
+    cooling: timedelta = COOLING
+    """Time between the proposal of another payout address and the first instant it may be paid to."""
+
+
 def field_faults(index: int, entry: Entry) -> Iterable[EntryFault]:
     """Values of `entry` that its columns' rules would not have let in from a file."""
     for name, field in fields_of(entry.register).items():
         value = getattr(entry, name)
-        if value is None and name in OPTIONAL:
+        if value in (None, ()) and not field.required:
             continue
         try:
             if field.read(value) != value:
@@ -45,23 +59,80 @@ def field_faults(index: int, entry: Entry) -> Iterable[EntryFault]:
 
 
 def relation_faults(
-    connection: Connection, entries: Sequence[Entry], also_known: Iterable[tuple[str, str]] = ()
+    connection: Connection,
+    entries: Sequence[Entry],
+    recording: Recording,
+    also_known: Iterable[tuple[str, str]] = (),
 ) -> list[EntryFault]:
     """What `entries` say that does not fit together or with what is recorded.
 
     `also_known` holds (register, key) pairs that count as recorded although they are not.
     """
+    versions = _Recorded(connection, entries)
     return [
         *_validity_faults(entries),
         *_repetition_faults(entries),
+        *_correction_faults(versions, entries),
         *_reference_faults(connection, entries, {*also_known, *((row.register, row.key) for row in entries)}),
         *_account_faults(connection, entries),
+        *_wallet_faults(versions, entries, recording),
+        *_content_faults(connection, entries),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What the checks need of a recorded version."""
+
+    entry: int
+    valid_from: datetime
+    corrects: int | None
+    recorded_at: datetime
+    recorded_by: str
+    wallet: tuple[str, str, str] | None
+    """Party, address and status, if it is one."""
+
+
+class _Recorded:
+    """The recorded versions of the entries of a batch, by register and key."""
+
+    def __init__(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        self._versions: dict[tuple[str, str], list[_Version]] = {}
+        keys: dict[str, set[str]] = {}
+        for entry in entries:
+            keys.setdefault(entry.register, set()).add(entry.key)
+        for register, wanted in keys.items():
+            table = REGISTERS[register]
+            own = (table.c.party, table.c.address, table.c.status) if register == Wallet.register else ()
+            query = select(
+                table.c[register],
+                table.c.entry,
+                table.c.valid_from,
+                table.c.corrects,
+                table.c.recorded_at,
+                table.c.recorded_by,
+                *own,
+            ).order_by(table.c.entry)
+            for part in _parts(wanted):
+                for row in connection.execute(query.where(table.c[register].in_(part))):
+                    key, number, valid_from, corrects, recorded_at, recorded_by, *said = row
+                    told = tuple(said) if own else None
+                    version = _Version(number, valid_from, corrects, recorded_at, recorded_by, told)
+                    self._versions.setdefault((register, key), []).append(version)
+        owners = {entry.party for entry in entries if isinstance(entry, Wallet)}
+        self.parties_with_wallet = _recorded(connection, REGISTERS[Wallet.register].c.party, owners)
+        """Of the parties whose wallets are in the batch, those that have any on record."""
+
+    def of(self, entry: Entry) -> list[_Version]:
+        """Versions of the entry's key, the earliest recorded first."""
+        return self._versions.get((entry.register, entry.key), [])
 
 
 def _validity_faults(entries: Sequence[Entry]) -> Iterable[EntryFault]:
     for index, entry in enumerate(entries):
-        if entry.valid_to is not None and entry.valid_to <= entry.valid_from:
+        if entry.valid_to is None or entry.valid_to > entry.valid_from:
+            continue
+        if entry.corrects is None or entry.valid_to < entry.valid_from:
             yield EntryFault(index, "valid_to", "lies before valid_from; correct one of them")
 
 
@@ -74,6 +145,71 @@ def _repetition_faults(entries: Sequence[Entry]) -> Iterable[EntryFault]:
         seen.add(identity)
 
 
+def _correction_faults(versions: _Recorded, entries: Sequence[Entry]) -> Iterable[EntryFault]:
+    claimed: set[tuple[str, int]] = set()
+    for index, entry in enumerate(entries):
+        known = {version.entry: version for version in versions.of(entry)}
+        corrected_by = {version.corrects: version.entry for version in known.values() if version.corrects}
+        if entry.corrects is None:
+            standing = (row for row in known.values() if row.entry not in corrected_by)
+            same = next((row for row in standing if row.valid_from == entry.valid_from), None)
+            if same is not None:
+                problem = f"entry {same.entry} of {entry.key} begins at the same instant; to correct it, name it here"
+                yield EntryFault(index, "corrects", problem)
+            continue
+        if not entry.why:
+            yield EntryFault(index, "why", "is empty; say why the entry is corrected")
+        if entry.corrects not in known:
+            yield EntryFault(index, "corrects", f"{entry.register} {entry.key} has no entry {entry.corrects}")
+        elif entry.corrects in corrected_by:
+            problem = f"entry {entry.corrects} is corrected already by {corrected_by[entry.corrects]}; correct that one"
+            yield EntryFault(index, "corrects", problem)
+        elif (entry.register, entry.corrects) in claimed:
+            yield EntryFault(index, "corrects", f"entry {entry.corrects} is corrected twice here; remove one row")
+        claimed.add((entry.register, entry.corrects))
+
+
+def _wallet_faults(versions: _Recorded, entries: Sequence[Entry], recording: Recording) -> Iterable[EntryFault]:
+    """A party's first address counts at once; every other needs a proposal, a second person and some time."""
+    wallets = [(index, entry) for index, entry in enumerate(entries) if isinstance(entry, Wallet)]
+    taken = {entry.party for _, entry in wallets if not versions.of(entry)} & versions.parties_with_wallet
+    for index, entry in wallets:
+        known = versions.of(entry)
+        if any(version.wallet and version.wallet[:2] != (entry.party, entry.address) for version in known):
+            yield EntryFault(index, "address", f"{entry.key} is another party or address; propose a new wallet")
+            continue
+        if entry.status is not WalletStatus.APPROVED:
+            continue
+        if not known and entry.party not in taken:
+            taken.add(entry.party)
+            continue
+        corrected = {version.corrects for version in known}
+        standing = [version for version in known if version.wallet and version.entry not in corrected]
+        approved = [row for row in standing if row.wallet and row.wallet[2] == WalletStatus.APPROVED]
+        if approved and entry.valid_from >= min(row.valid_from for row in approved):
+            continue
+        proposed = [row for row in standing if row.wallet and row.wallet[2] == WalletStatus.PROPOSED]
+        if not proposed:
+            yield EntryFault(index, "status", "an address other than the first is proposed before it is approved")
+        elif all(row.recorded_by == recording.by for row in proposed):
+            yield EntryFault(index, "status", f"{recording.by} proposed it; somebody else must approve it")
+        elif entry.valid_from < (first := proposed[0].recorded_at + recording.cooling):
+            yield EntryFault(index, "valid_from", f"lies before {first.isoformat()}, when the waiting time ends")
+
+
+def _content_faults(connection: Connection, entries: Sequence[Entry]) -> Iterable[EntryFault]:
+    documents = [(index, entry) for index, entry in enumerate(entries) if isinstance(entry, Document)]
+    kept = document_content
+    for index, entry in documents:
+        row = connection.execute(
+            select(kept.c.media_type, func.length(kept.c.content)).where(kept.c.digest == entry.digest)
+        ).first()
+        if row is None:
+            yield EntryFault(index, "digest", "no file with this digest is kept; attach the file first")
+        elif tuple(row) != (entry.media_type, entry.size):
+            yield EntryFault(index, "media_type", f"the file kept is {row[0]} of {row[1]} bytes; correct the row")
+
+
 def _reference_faults(
     connection: Connection, entries: Sequence[Entry], known: set[tuple[str, str]]
 ) -> Iterable[EntryFault]:
@@ -81,9 +217,14 @@ def _reference_faults(
         (index, name, field.reference, getattr(entry, name))
         for index, entry in enumerate(entries)
         for name, field in fields_of(entry.register).items()
-        if field.reference is not None
+        if field.reference is not None and getattr(entry, name) is not None
     ]
-    for register in {register for _, _, register, _ in references}:
+    references += [
+        (index, "of_key", entry.of_register, entry.of_key)
+        for index, entry in enumerate(entries)
+        if isinstance(entry, Document)
+    ]
+    for register in {register for _, _, register, _ in references if register in REGISTERS}:
         wanted = {key for _, _, named, key in references if named == register and (named, key) not in known}
         column = REGISTERS[register].c[register]
         known |= {(register, key) for key in _recorded(connection, column, wanted)}
@@ -94,14 +235,17 @@ def _reference_faults(
 
 def _recorded(connection: Connection, column: Column[Any], values: set[str]) -> set[str]:
     """Those of `values` that stand in `column`."""
-    ordered = sorted(values)
     return {
         value
-        for start in range(0, len(ordered), 500)
-        for value in connection.execute(
-            select(column).where(column.in_(ordered[start : start + 500])).distinct()
-        ).scalars()
+        for part in _parts(values)
+        for value in connection.execute(select(column).where(column.in_(part)).distinct()).scalars()
     }
+
+
+def _parts(values: set[str]) -> Iterable[Sequence[str]]:
+    """Values in order, as many at a time as a query may name."""
+    ordered = sorted(values)
+    return (ordered[start : start + 500] for start in range(0, len(ordered), 500))
 
 
 def _account_faults(connection: Connection, entries: Sequence[Entry]) -> Iterable[EntryFault]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 from tarazy.accreditation.fields import (
     NETWORKS,
@@ -15,18 +15,26 @@ from tarazy.accreditation.fields import (
     VALID_FROM,
     VALID_TO,
     Account,
+    Address,
     Bin,
+    Bytes,
+    Coordinates,
     Country,
     Day,
-    Efficiency,
+    Digest,
+    Email,
+    EntryNumber,
     Field,
+    HashRate,
     Host,
+    LicenceNumber,
     ModbusUnit,
     Number,
     PartyKey,
-    PayoutAddress,
+    Phone,
     Port,
     Price,
+    RegisterName,
     SiteKey,
     Slug,
     Text,
@@ -40,6 +48,21 @@ class PartyKind(StrEnum):
 
     LEGAL = "legal"
     ENTREPRENEUR = "entrepreneur"
+
+
+class Jurisdiction(StrEnum):
+    """Under whose law a party was founded: the Republic's, or that of the Astana International Financial Centre."""
+
+    KZ = "KZ"
+    AIFC = "AIFC"
+
+
+class WalletStatus(StrEnum):
+    """Where a payout address stands. Only an approved one is paid to."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
 
 
 class LicenceKind(StrEnum):
@@ -84,13 +107,20 @@ class MeterStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One version of one entry. `entry`, `recorded_at` and `recorded_by` are given when it is recorded."""
+    """One version of one entry. `entry`, `recorded_at` and `recorded_by` are given when it is recorded.
+
+    A version without `corrects` says what holds in its time, over what earlier ones say of that time. One with it
+    stands in place of the entry it names, which counts no more; if its end is its beginning, it only takes that back.
+    """
 
     register: ClassVar[str]
 
     valid_from: Annotated[datetime, VALID_FROM]
     valid_to: Annotated[datetime | None, VALID_TO] = None
     """First instant at which the version no longer holds; None while open."""
+    corrects: EntryNumber | None = None
+    why: Annotated[str | None, TEXT] = None
+    """Why it was recorded; a correction must say it."""
     note: Annotated[str | None, TEXT] = None
     entry: int = 0
     recorded_at: datetime | None = None
@@ -120,7 +150,25 @@ class Party(Entry):
     name_kk: Text
     name_ru: Text
     name_en: Text
-    payout_address: PayoutAddress
+    jurisdiction: Annotated[Jurisdiction, one_of(Jurisdiction)] = Jurisdiction.KZ
+    contract: Text | None = None
+    """Number of its contract with the pool."""
+    contract_on: Day | None = None
+    contact: Text | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wallet(Entry):
+    """An address that a party is, was or is to be paid to. Of the approved ones the one that began last is paid to."""
+
+    register: ClassVar[str] = "wallet"
+
+    wallet: Slug
+    party: PartyKey
+    address: Address
+    status: Annotated[WalletStatus, one_of(WalletStatus)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +182,10 @@ class Licence(Entry):
     kind: Annotated[LicenceKind, one_of(LicenceKind)]
     issued_on: Day
     status: Annotated[DocumentStatus, one_of(DocumentStatus)]
-    reason: Annotated[str | None, TEXT] = None
+    replaces: LicenceNumber | None = None
+    """The licence that this one was issued anew for."""
+    reason: Text | None = None
+    """Why it is suspended or revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +203,9 @@ class Site(Entry):
     networks: Annotated[tuple[str, ...], NETWORKS]
     permitted_power_w: Watts
     status: Annotated[SiteStatus, one_of(SiteStatus)]
+    coordinates: Coordinates | None = None
+    grid_connection: Text | None = None
+    """Its technical conditions: who connects it, under which number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +218,7 @@ class Placement(Entry):
     party: PartyKey
     site: SiteKey
     contract: Text
+    contract_on: Day | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +231,8 @@ class Certificate(Entry):
     issued_by: Text
     issued_on: Day
     status: Annotated[DocumentStatus, one_of(DocumentStatus)]
+    register_entry: Text | None = None
+    """Its entry in the register of accredited pools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +246,11 @@ class Server(Entry):
     address: Text
     country: Country
     location: Text
+    networks: Annotated[tuple[str, ...], NETWORKS] = ()
+    """Addresses it is reached at."""
+    attested_by: Text | None = None
+    """Who confirmed where it stands."""
+    attested_on: Day | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +263,10 @@ class Equipment(Entry):
     model: Text
     party: PartyKey
     site: SiteKey
-    efficiency_mj_per_th: Efficiency
+    nominal_hash_rate_hs: HashRate
     nominal_power_w: Watts
+    register_entry: Text | None = None
+    """Its entry in the state register of mining equipment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,33 +286,87 @@ class Meter(Entry):
     status: Annotated[MeterStatus, one_of(MeterStatus)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit(Entry):
+    """A permit to issue secured digital assets (order 130/НҚ of 01.06.2023), known by its number."""
+
+    register: ClassVar[str] = "permit"
+
+    permit: Number
+    party: PartyKey
+    issued_by: Text
+    issued_on: Day
+    application: Text
+    """Number of the application it was granted on."""
+    platform: Text
+    purpose: Text
+    address: Text
+    status: Annotated[DocumentStatus, one_of(DocumentStatus)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document(Entry):
+    """A file attached to an entry: its content lies in `document_content` under its digest."""
+
+    register: ClassVar[str] = "document"
+
+    document: Slug
+    of_register: RegisterName
+    of_key: Text
+    title: Text
+    number: Text | None = None
+    issued_by: Text | None = None
+    issued_on: Day | None = None
+    digest: Digest
+    media_type: Text
+    size: Bytes
+
+
 ENTRY_TYPES: dict[str, type[Entry]] = {
-    kind.register: kind for kind in (Party, Licence, Site, Placement, Certificate, Server, Equipment, Meter)
+    kind.register: kind
+    for kind in (
+        Party,
+        Wallet,
+        Licence,
+        Site,
+        Placement,
+        Certificate,
+        Server,
+        Equipment,
+        Meter,
+        Permit,
+        Document,
+    )
 }
 """The type of each register's rows, in an order in which no register refers to a later one."""
 
-_TRAILING = ("valid_from", "valid_to", "note")
+_TRAILING = ("valid_from", "valid_to", "corrects", "why", "note")
 
 
 @cache
 def fields_of(register: str) -> Mapping[str, Field]:
-    """The columns a person fills in for `register`: its own in order, then validity and note."""
+    """The columns a person fills in for `register`: its own in order, then validity, correction and note.
+
+    An empty valid_from means the instant of recording.
+    """
     kind = ENTRY_TYPES[register]
     hints = get_type_hints(kind, include_extras=True)
+    defaults = {field.name: field.default for field in fields(kind)}
     rules = {
-        name: rule
+        name: replace(rule, required=defaults[name] is MISSING and name != "valid_from")
         for name, hint in hints.items()
-        for rule in getattr(hint, "__metadata__", ())
-        if isinstance(rule, Field)
+        for rule in _rules(hint)
     }
     own = [field.name for field in fields(kind) if field.name in rules and field.name not in _TRAILING]
     return {name: rules[name] for name in (*own, *_TRAILING)}
 
 
+def _rules(hint: Any) -> list[Field]:
+    """The rule in an annotation, also in that of an optional column."""
+    parts = (hint, *get_args(hint))
+    return [rule for part in parts for rule in getattr(part, "__metadata__", ()) if isinstance(rule, Field)]
+
+
 def content_of(entry: Entry) -> dict[str, Any]:
     """What a person said in this version, without when and by whom it was recorded."""
     return {name: getattr(entry, name) for name in fields_of(entry.register)}
-
-
-OPTIONAL = frozenset({"valid_to", "note", "reason", "valid_from"})
-"""Columns that may be empty. An empty valid_from means the instant of recording."""

@@ -37,6 +37,8 @@ class Field:
     example: str
     reference: str | None = None
     """Register whose key the column names."""
+    required: bool = True
+    """Whether a cell may not be empty."""
 
 
 def _text(cell: Cell) -> str:
@@ -89,6 +91,35 @@ def integer(low: int, high: int) -> Callable[[Cell], int]:
         return cell
 
     return read
+
+
+_HASH_RATE_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
+_MAXIMUM_HASH_RATE = 10**18
+
+
+def read_hash_rate(cell: Cell) -> int:
+    """Hashes per second: a whole number, or with a unit as on a machine's plate: `110 TH/s`."""
+    if not isinstance(cell, str):
+        return integer(1, _MAXIMUM_HASH_RATE)(cell)
+    told = re.fullmatch(r"([0-9]{1,19})(?:[.,]([0-9]{1,12}))? ?(?:([KMGTPE]?)H/s)?", cell.strip(), re.ASCII)
+    if told is None:
+        raise ValueError("expected hashes per second, such as 110 TH/s or 110000000000000")
+    whole, fraction, unit = told.groups(default="")
+    scale: int = 10 ** len(fraction)
+    rate, rest = divmod(int(whole + fraction) * _HASH_RATE_UNITS[unit], scale)
+    if rest or not 1 <= rate <= _MAXIMUM_HASH_RATE:
+        raise ValueError("expected a whole number of hashes per second, at most 1 EH/s")
+    return rate
+
+
+def read_coordinates(cell: Cell) -> str:
+    """Latitude and longitude in degrees (WGS 84): `51.723100, 75.322900`."""
+    told = re.fullmatch(
+        r"(-?[0-9]{1,2}(?:\.[0-9]{1,8})?)[,; ]\s*(-?[0-9]{1,3}(?:\.[0-9]{1,8})?)", _text(cell), re.ASCII
+    )
+    if told is None or abs(float(told[1])) > 90 or abs(float(told[2])) > 180:
+        raise ValueError("expected latitude and longitude in degrees, such as 51.723100, 75.322900")
+    return f"{told[1]}, {told[2]}"
 
 
 def one_of(words: type[StrEnum]) -> Field:
@@ -209,12 +240,35 @@ Country = Annotated[
     str,
     Field(_matching(r"[A-Z]{2}", "a country code of two capital letters, for example KZ"), "country code", "KZ"),
 ]
-PayoutAddress = Annotated[
+Address = Annotated[
     str,
     Field(
         _matching(r"[A-Za-z0-9]{20,100}", "an address of letters and digits"),
         "address that receives payouts",
         "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+    ),
+]
+Email = Annotated[
+    str,
+    Field(_matching(r"[^@\s=+-][^@\s]{0,63}@[^@\s]{1,190}", "an e-mail address", flags=0), "e-mail", "office@acme.kz"),
+]
+Phone = Annotated[
+    str,
+    Field(_matching(r"\+?[0-9][0-9 ()-]{4,24}", "a telephone number"), "telephone, digits", "8 7172 000000"),
+]
+RegisterName = Annotated[str, Field(_matching(r"[a-z]{1,20}", "the name of a register"), "name of a register", "party")]
+Digest = Annotated[
+    str,
+    Field(_matching(r"[0-9a-f]{64}", "a SHA-256 in hex"), "SHA-256 of the file, as `register attach` tells", "0" * 64),
+]
+Coordinates = Annotated[str, Field(read_coordinates, "latitude, longitude in degrees", "51.723100, 75.322900")]
+LicenceNumber = Annotated[
+    str,
+    Field(
+        _matching(r"[^\W_][\w./ -]{0,63}", "letters, digits, dots, dashes and slashes, at most 64", flags=0),
+        "number of the licence that this one replaces",
+        "KZ-0001",
+        "licence",
     ),
 ]
 Host = Annotated[
@@ -225,5 +279,7 @@ Day = Annotated[date, Field(read_day, "day", "2026-01-01")]
 Port = Annotated[int, Field(integer(1, 65535), "TCP port", "502")]
 ModbusUnit = Annotated[int, Field(integer(0, 255), "Modbus unit number", "1")]
 Watts = Annotated[int, Field(integer(1, 10**12), "watt, whole number", "3500")]
-Efficiency = Annotated[int, Field(integer(1, 10**18), "millijoule per terahash: 17500 is 17.5 J/TH", "17500")]
+HashRate = Annotated[int, Field(read_hash_rate, "hashes per second, or with a unit", "200 TH/s")]
+Bytes = Annotated[int, Field(integer(1, 2**31), "bytes, whole number", "1024")]
+EntryNumber = Annotated[int, Field(integer(1, 2**63 - 1), "number of the entry that this row corrects", "17")]
 Price = Annotated[int, Field(integer(0, 10**9), "tiyn per kWh: 1840 is 18.40 KZT", "1840")]

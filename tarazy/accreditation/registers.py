@@ -5,16 +5,26 @@ Nothing here changes or removes a row (invariant 7).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any, get_type_hints
 
 from sqlalchemy import Connection, func, insert, select
 
-from tarazy.accreditation.checking import EntryFault, RegisterError, field_faults, relation_faults
+from tarazy.accreditation import audit
+from tarazy.accreditation.audit import AuditEvent, canonical, instant_text
+from tarazy.accreditation.checking import (
+    COOLING,
+    EntryFault,
+    Recording,
+    RegisterError,
+    field_faults,
+    relation_faults,
+)
 from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, content_of
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
@@ -30,11 +40,15 @@ def _converters(register: str) -> dict[str, Callable[[Any], Any]]:
     return {**words, **({"networks": tuple} if "networks" in hints else {})}
 
 
-def _entries(connection: Connection, register: str, known_at: datetime | None) -> dict[str, list[Entry]]:
+def _entries(
+    connection: Connection, register: str, known_at: datetime | None = None, key: str | None = None
+) -> dict[str, list[Entry]]:
     table, kind, converters = REGISTERS[register], ENTRY_TYPES[register], _converters(register)
     query = select(table).order_by(table.c.entry.desc())
     if known_at is not None:
         query = query.where(table.c.recorded_at <= known_at)
+    if key is not None:
+        query = query.where(table.c[register] == key)
     found: dict[str, list[Entry]] = {}
     for row in connection.execute(query).mappings():
         values = dict(row)
@@ -50,6 +64,11 @@ def as_of(connection: Connection, valid_at: datetime, known_at: datetime | None 
     return Registers(versions, valid_at)
 
 
+def versions_of(connection: Connection, register: str, key: str) -> list[Entry]:
+    """Every version of one entry, the latest recorded first."""
+    return _entries(connection, register, key=key).get(key, [])
+
+
 def registers_version(connection: Connection) -> RegistersVersion:
     """One cheap read that tells whether anything was added since: compare with an earlier answer."""
     highest = (select(func.max(table.c.entry)).scalar_subquery() for table in REGISTERS.values())
@@ -63,27 +82,55 @@ def newest_recorded_at(connection: Connection) -> datetime | None:
     return max((instant for instant in instants if instant is not None), default=None)
 
 
-def append_all(connection: Connection, entries: Sequence[Entry], recorded_at: datetime, recorded_by: str) -> None:
-    """Record `entries`, all or none; they may refer to each other.
+def append_all(
+    connection: Connection,
+    entries: Sequence[Entry],
+    recorded_at: datetime,
+    recorded_by: str,
+    cooling: timedelta = COOLING,
+) -> None:
+    """Record `entries`, all or none, each with its event in the audit log; they may refer to each other.
 
-    Raises `RegisterError` when a value breaks its column's rule, a party or site referred to is unknown, or
-    an account belongs to another party; ValueError when `recorded_at` lies before what is already recorded.
+    `cooling`: time between the proposal of another payout address and the first instant it may be paid to.
+    Raises `RegisterError` when a value breaks its column's rule or entries do not fit together or with what is
+    recorded; ValueError when `recorded_at` lies before what is already recorded.
     """
     faults: list[EntryFault] = [fault for index, entry in enumerate(entries) for fault in field_faults(index, entry)]
     lock_writers(connection)
-    faults += relation_faults(connection, entries)
+    faults += relation_faults(connection, entries, Recording(recorded_at, recorded_by, cooling))
     if faults:
         raise RegisterError(faults)
     by_register: dict[str, list[Entry]] = {}
     for entry in entries:
         by_register.setdefault(entry.register, []).append(entry)
+    events: list[AuditEvent] = []
     for register in sorted(by_register, key=list(REGISTERS).index):
-        _insert(connection, register, by_register[register], recorded_at, recorded_by)
+        recorded = by_register[register]
+        numbers = _insert(connection, register, recorded, recorded_at, recorded_by)
+        events += [_event(entry, number, recorded_by) for entry, number in zip(recorded, numbers, strict=True)]
+    audit.append(connection, events, recorded_at)
+
+
+def _event(entry: Entry, number: int, recorded_by: str) -> AuditEvent:
+    named = {"register": entry.register, "key": entry.key, "entry": number}
+    return AuditEvent("register-entry", {**named, "digest": content_digest(entry), "by": recorded_by})
+
+
+def content_digest(entry: Entry) -> str:
+    """SHA-256, hex, of the canonical JSON of what a person said in this version."""
+    content = {name: _plain(value) for name, value in content_of(entry).items()}
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return instant_text(value)
+    return list(value) if isinstance(value, tuple) else value.isoformat() if isinstance(value, date) else value
 
 
 def _insert(
     connection: Connection, register: str, entries: Iterable[Entry], recorded_at: datetime, recorded_by: str
-) -> None:
+) -> Sequence[int]:
     table = REGISTERS[register]
     latest = select(table.c.recorded_at).order_by(table.c.entry.desc()).limit(1)
     last = connection.execute(latest).scalar()
@@ -92,12 +139,17 @@ def _insert(
             f"the register {register} was last added to at {last.isoformat()}, later than now; set the clock"
         )
     stamp = {"recorded_at": recorded_at, "recorded_by": recorded_by}
-    connection.execute(insert(table), [{**content_of(entry), **stamp} for entry in entries])
+    rows = [{**content_of(entry), **stamp} for entry in entries]
+    return (
+        connection.execute(insert(table).returning(table.c.entry, sort_by_parameter_order=True), rows).scalars().all()
+    )
 
 
-def append(connection: Connection, entry: Entry, recorded_at: datetime, recorded_by: str) -> None:
+def append(
+    connection: Connection, entry: Entry, recorded_at: datetime, recorded_by: str, cooling: timedelta = COOLING
+) -> None:
     """Record one entry; raises as `append_all` does."""
-    append_all(connection, [entry], recorded_at, recorded_by)
+    append_all(connection, [entry], recorded_at, recorded_by, cooling)
 
 
 def restate(
@@ -115,12 +167,44 @@ def restate(
 
     With `valid_to` the earlier version holds again afterwards. Raises LookupError when none is in force.
     """
-    known = _entries(connection, register, None).get(key, [])
-    current = version_at(known, valid_from)
+    current = version_at(versions_of(connection, register, key), valid_from)
     if current is None:
         raise LookupError(f"no {register} {key} is in force at {valid_from.isoformat()}; see `register show`")
-    entry = replace(current, valid_from=valid_from, valid_to=valid_to, **changes)
+    fresh = {"corrects": None, "why": None}
+    entry = replace(current, valid_from=valid_from, valid_to=valid_to, **{**fresh, **changes})
     append(connection, entry, recorded_at, recorded_by)
+
+
+def correct(
+    connection: Connection,
+    register: str,
+    key: str,
+    number: int,
+    *,
+    why: str,
+    recorded_at: datetime,
+    recorded_by: str,
+    **changes: Any,
+) -> None:
+    """Put a version in the place of entry `number` of `key` that differs from it in `changes`.
+
+    Raises LookupError when `key` has no such entry.
+    """
+    wrong = next((row for row in versions_of(connection, register, key) if row.entry == number), None)
+    if wrong is None:
+        raise LookupError(f"{register} {key} has no entry {number}; see `register history {register} {key}`")
+    entry = replace(wrong, corrects=number, why=why, **changes)
+    append(connection, entry, recorded_at, recorded_by)
+
+
+def withdraw(
+    connection: Connection, register: str, key: str, number: int, *, why: str, recorded_at: datetime, recorded_by: str
+) -> None:
+    """Take back entry `number` of `key`, which should never have been recorded; raises as `correct` does."""
+    wrong = next((row for row in versions_of(connection, register, key) if row.entry == number), None)
+    ends = wrong.valid_from if wrong else None
+    stamp: dict[str, Any] = {"why": why, "recorded_at": recorded_at, "recorded_by": recorded_by}
+    correct(connection, register, key, number, **stamp, valid_to=ends)
 
 
 def suspend_licence(

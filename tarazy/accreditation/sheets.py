@@ -14,7 +14,7 @@ from typing import Any
 
 from openpyxl import load_workbook
 
-from tarazy.accreditation.entries import ENTRY_TYPES, OPTIONAL, fields_of
+from tarazy.accreditation.entries import ENTRY_TYPES, fields_of
 from tarazy.accreditation.fields import Cell
 
 MAXIMUM_BYTES = 16 * 2**20
@@ -241,7 +241,7 @@ def _header(source: str, register: str, cells: _Row) -> list[str]:
     faults += [
         TableFault(source, "missing from the header; add it", 1, name)
         for name in expected
-        if name not in header and name not in OPTIONAL
+        if name not in header and expected[name].required
     ]
     if faults:
         raise RegisterImportError(faults)

@@ -11,14 +11,18 @@ from typing import TypeVar, cast
 
 from tarazy.accreditation.entries import (
     Certificate,
+    Document,
     Entry,
     Equipment,
     Licence,
     Meter,
     Party,
+    Permit,
     Placement,
     Server,
     Site,
+    Wallet,
+    WalletStatus,
 )
 
 E = TypeVar("E", bound=Entry)
@@ -29,17 +33,19 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
 
 
+def standing(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """All versions of one entry that no other of them corrects, in the same order."""
+    corrected = {entry.corrects for entry in entries} - {None}
+    return [entry for entry in entries if entry.entry not in corrected] if corrected else entries
+
+
 def version_at(entries: Sequence[Entry], instant: datetime) -> Entry | None:
     """The version in force at `instant` among all versions of one entry, the latest recorded first.
 
-    It is the latest recorded one that holds then, unless a later one replaced it. A later version that holds at an
-    earlier one's first instant replaces the whole of it, so a corrected row may also shorten a validity; one that
-    begins later, such as a suspension, covers it while it holds itself.
+    It is the latest recorded one that holds then and that no other corrects. One that begins later or ends earlier,
+    such as a suspension, covers another while it holds itself.
     """
-    for index, entry in enumerate(entries):
-        if entry.holds(instant) and not any(later.holds(entry.valid_from) for later in entries[:index]):
-            return entry
-    return None
+    return next((entry for entry in standing(entries) if entry.holds(instant)), None)
 
 
 class Registers:
@@ -74,6 +80,7 @@ class Registers:
         self.servers = self.in_force(Server)
         self.equipment = self.in_force(Equipment)
         self.meters = self.in_force(Meter)
+        self.permits = self.in_force(Permit)
 
     def in_force(self, kind: type[E]) -> dict[str, E]:
         """The version of each entry of a register that is in force, by key."""
@@ -105,16 +112,34 @@ class Registers:
         return self._versions.get(register, {}).get(key, ())
 
     def latest(self, kind: type[E]) -> list[E]:
-        """Each entry's version in force; where none is, its latest one: ended, or not begun."""
+        """Each entry's version in force; where none is, its latest one that stands: ended, or not begun."""
         current = self.in_force(kind)
-        return [
-            current.get(key) or cast(E, entries[0]) for key, entries in self._versions.get(kind.register, {}).items()
-        ]
+        found = []
+        for key, entries in self._versions.get(kind.register, {}).items():
+            real = (entry for entry in standing(entries) if entry.valid_to != entry.valid_from)
+            entry = current.get(key) or cast("E | None", next(real, None))
+            if entry is not None:
+                found.append(entry)
+        return found
 
     @cached_property
     def accounts(self) -> dict[str, Party]:
         """Parties by account; should two claim one, the later entry holds it."""
         return {party.account: party for party in sorted(self.parties.values(), key=lambda row: row.entry)}
+
+    @cached_property
+    def wallet_by_party(self) -> dict[str, Wallet]:
+        """The approved payout address of each party that began last."""
+        approved = (row for row in self.in_force(Wallet).values() if row.status is WalletStatus.APPROVED)
+        return {row.party: row for row in sorted(approved, key=lambda row: (row.valid_from, row.entry))}
+
+    @cached_property
+    def documents_of(self) -> dict[tuple[str, str], list[Document]]:
+        """Documents in force by (register, key) of the entry they are attached to."""
+        grouped: dict[tuple[str, str], list[Document]] = {}
+        for row in self.in_force(Document).values():
+            grouped.setdefault((row.of_register, row.of_key), []).append(row)
+        return grouped
 
     @cached_property
     def licences_by_party(self) -> dict[str, list[Licence]]:

@@ -2,7 +2,8 @@
 
 A register keeps every version of every entry. `valid_from` and `valid_to` say when a version holds in the
 world (`valid_to` is the first instant at which it no longer does), `recorded_at` when the pool learned of it.
-Which of the versions known at an instant is in force, `snapshot.version_at` says. Rows are never changed or removed
+`corrects` names the entry in whose place a version stands. Which of the versions known at an instant is in force,
+`snapshot.version_at` says. Rows are never changed or removed
 (invariant 7).
 """
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Date,
     Integer,
+    LargeBinary,
     String,
     Table,
     Text,
@@ -40,9 +42,11 @@ def _register(name: str, *payload: Column[Any]) -> Table:
         *payload,
         Column("valid_from", Instant, nullable=False),
         Column("valid_to", Instant),
+        Column("corrects", RowNumber),
+        Column("why", String),
+        Column("note", String),
         Column("recorded_at", Instant, nullable=False),
         Column("recorded_by", String, nullable=False),
-        Column("note", String),
     )
 
 
@@ -58,8 +62,15 @@ party = _register(
     _text("name_kk"),
     _text("name_ru"),
     _text("name_en"),
-    _text("payout_address"),
+    _text("jurisdiction"),
+    Column("contract", String),
+    Column("contract_on", Date),
+    Column("contact", String),
+    Column("email", String),
+    Column("phone", String),
 )
+
+wallet = _register("wallet", _text("party"), _text("address"), _text("status"))
 
 licence = _register(
     "licence",
@@ -67,6 +78,7 @@ licence = _register(
     _text("kind"),
     Column("issued_on", Date, nullable=False),
     _text("status"),
+    Column("replaces", String),
     Column("reason", String),
 )
 
@@ -80,26 +92,39 @@ site = _register(
     Column("networks", JSON, nullable=False),
     Column("permitted_power_w", BigInteger, nullable=False),
     _text("status"),
+    Column("coordinates", String),
+    Column("grid_connection", String),
 )
 
-placement = _register("placement", _text("party"), _text("site"), _text("contract"))
+placement = _register("placement", _text("party"), _text("site"), _text("contract"), Column("contract_on", Date))
 
 certificate = _register(
     "certificate",
     _text("issued_by"),
     Column("issued_on", Date, nullable=False),
     _text("status"),
+    Column("register_entry", String),
 )
 
-server = _register("server", _text("host"), _text("address"), _text("country", 2), _text("location"))
+server = _register(
+    "server",
+    _text("host"),
+    _text("address"),
+    _text("country", 2),
+    _text("location"),
+    Column("networks", JSON, nullable=False),
+    Column("attested_by", String),
+    Column("attested_on", Date),
+)
 
 equipment = _register(
     "equipment",
     _text("model"),
     _text("party"),
     _text("site"),
-    Column("efficiency_mj_per_th", BigInteger, nullable=False),
+    Column("nominal_hash_rate_hs", BigInteger, nullable=False),
     Column("nominal_power_w", BigInteger, nullable=False),
+    Column("register_entry", String),
 )
 
 meter = _register(
@@ -114,10 +139,58 @@ meter = _register(
     _text("status"),
 )
 
+permit = _register(
+    "permit",
+    _text("party"),
+    _text("issued_by"),
+    Column("issued_on", Date, nullable=False),
+    _text("application"),
+    _text("platform"),
+    _text("purpose"),
+    _text("address"),
+    _text("status"),
+)
+
+document = _register(
+    "document",
+    _text("of_register"),
+    _text("of_key"),
+    _text("title"),
+    Column("number", String),
+    Column("issued_by", String),
+    Column("issued_on", Date),
+    _text("digest", 64),
+    _text("media_type"),
+    Column("size", BigInteger, nullable=False),
+)
+
 REGISTERS: dict[str, Table] = {
-    table.name: table for table in (party, licence, site, placement, certificate, server, equipment, meter)
+    table.name: table
+    for table in (
+        party,
+        wallet,
+        licence,
+        site,
+        placement,
+        certificate,
+        server,
+        equipment,
+        meter,
+        permit,
+        document,
+    )
 }
 """Every register by name, in an order in which no register refers to a later one."""
+
+document_content = Table(
+    "document_content",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("media_type", String, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("stored_at", Instant, nullable=False),
+)
+"""Files attached to entries, each once, by the SHA-256 of its content."""
 
 audit = Table(
     "audit",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -294,6 +295,13 @@ class AccreditationSettings(Section):
     server: str
     """Key of this server in the register of servers."""
     demo_addresses: tuple[DemoAddress, ...] = ()
+    wallet_cooling_hours: int = Field(default=72, ge=1, le=8760)
+    """Hours between the proposal of another payout address and the first instant it may be paid to."""
+
+    @property
+    def wallet_cooling(self) -> timedelta:
+        """Time between the proposal of another payout address and the first instant it may be paid to."""
+        return timedelta(hours=self.wallet_cooling_hours)
 
     @property
     def country(self) -> str:

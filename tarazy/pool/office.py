@@ -137,7 +137,7 @@ class Office:
 
         def efficiency(_: Connection, site: str, party: str, at: datetime) -> int | None:
             machines = registers.at(at).machines_by_site.get((party, site), [])
-            return fleet_efficiency((each.efficiency_mj_per_th, each.nominal_power_w) for each in machines)
+            return fleet_efficiency((each.nominal_hash_rate_hs, each.nominal_power_w) for each in machines)
 
         seconds = self._settings.energy.interval_seconds
         settled = settle(connection, self.meters, seconds, now - _LATE, work_by_site_interval, efficiency, now)

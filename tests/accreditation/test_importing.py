@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from tarazy.accreditation import sheets
 from tarazy.accreditation.entries import ENTRY_TYPES, fields_of
+from tarazy.accreditation.fields import read_coordinates, read_hash_rate
 from tarazy.accreditation.importing import (
     ImportResult,
     RegisterImportError,
@@ -27,9 +28,8 @@ from tarazy.accreditation.registers import append_all, as_of, registers_version,
 from tests.accreditation.world import NOW, START, meter, world
 
 PARTY = (
-    "party;bin;kind;account;name_kk;name_ru;name_en;payout_address;valid_from;valid_to;note\n"
-    "acme;240140000001;legal;ACME;«Акме» ЖШС;ТОО\u00a0«Акме»;Acme LLP;"
-    "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080;2026-01-01;;\n"
+    "party;bin;kind;account;name_kk;name_ru;name_en;valid_from;valid_to;note\n"
+    "acme;240140000001;legal;ACME;«Акме» ЖШС;ТОО\u00a0«Акме»;Acme LLP;2026-01-01;;\n"
 )
 LICENCE = (
     "licence,party,kind,issued_on,status,valid_from,valid_to\n"
@@ -93,6 +93,53 @@ def test_importing_again_changes_nothing(tmp_path: Path, engine: Engine) -> None
         assert as_of(connection, NOW).licences["ЦМ-0001"].status == "revoked"
 
 
+def test_a_changed_row_corrects_for_a_reason(tmp_path: Path, engine: Engine) -> None:
+    """What a file says otherwise from the same day is refused without a reason, and with one replaces the old row."""
+    load(engine, write(tmp_path, "party.csv", PARTY))
+    path = write(tmp_path, "party.csv", PARTY.replace("Acme LLP", "Akme LLP"))
+    with pytest.raises(RegisterImportError, match="row 2, column corrects: entry 1 of acme begins at the same instant"):
+        load(engine, path)
+    with engine.begin() as connection:
+        result = import_registers(connection, read_table(path), NOW, "operator", why="letter")
+        party = as_of(connection, NOW).parties["acme"]
+    assert result.added == {"party": 1}
+    assert (party.name_en, party.corrects, party.why) == ("Akme LLP", 1, "letter")
+    assert load(engine, path).unchanged == {"party": 1}, "the corrected file again"
+    assert load(engine, write(tmp_path, "party.csv", PARTY)).unchanged == {"party": 1}, "the old file does not undo it"
+
+
+@pytest.mark.parametrize(
+    ("cell", "rate"),
+    [("200 TH/s", 200 * 10**12), ("0.5PH/s", 5 * 10**14), ("110000", 110_000), (1.1e14, 110 * 10**12), ("10 H/s", 10)],
+)
+def test_hash_rates_read_as_on_the_plate(cell: str | float, rate: int) -> None:
+    """A number of hashes per second, or with a unit."""
+    assert read_hash_rate(cell) == rate
+
+
+@pytest.mark.parametrize("cell", ["", "fast", "0", "-1", "1.5 H/s", "2000000 EH/s", 1.5, True, "1" * 500])
+def test_what_is_no_hash_rate(cell: str | float) -> None:
+    """Anything else is told what is expected."""
+    with pytest.raises(ValueError, match="expected"):
+        read_hash_rate(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [("51.7231, 75.3229", "51.7231, 75.3229"), ("51.7231;75.3229", "51.7231, 75.3229"), ("-1 -179.5", "-1, -179.5")],
+)
+def test_coordinates(cell: str, text: str) -> None:
+    """Latitude and longitude in degrees, kept as written."""
+    assert read_coordinates(cell) == text
+
+
+@pytest.mark.parametrize("cell", ["", "51.7", "91, 0", "0, 181", "N51 E75", "51,7231, 75,3229"])
+def test_what_are_no_coordinates(cell: str) -> None:
+    """Anything else is told what is expected."""
+    with pytest.raises(ValueError, match="expected latitude"):
+        read_coordinates(cell)
+
+
 def test_an_empty_valid_from_means_now_and_repeats_safely(tmp_path: Path, engine: Engine) -> None:
     """A file without days can be imported twice as well."""
     path = write(tmp_path, "party.csv", PARTY.replace("2026-01-01", ""))
@@ -114,7 +161,7 @@ def test_every_fault_is_listed_by_row_and_column(tmp_path: Path, engine: Engine)
         good.replace("acme;", "sixth;", 1).replace("ACME", "sixth").replace("2026-01-01", "2026-13-01"),
         good.replace("acme;", "seventh;", 1).replace("ACME", "seventh").replace("2026-01-01;", ";2020-01-01"),
         "",
-        ";;;;;;;;;;",
+        ";;;;;;;;;",
     ]
     party = write(tmp_path, "party.csv", PARTY.splitlines()[0] + "\n" + "\n".join(rows))
     licence = write(tmp_path, "licence.csv", LICENCE + "L-2,nobody,III,2026-01-01,,2026-01-01,\n")
@@ -167,12 +214,12 @@ def workbook(tables: dict[str, list[list[Any]]]) -> bytes:
     return out.getvalue()
 
 
-PARTY_ROW = [*("acme", 240140000001, "legal", "acme", "Акме", "Акме", "Acme", "bcrt1qw508d6qejxtdg4y5r3zarvary")]
-SITE_ROW = ["s-1", "acme", "Цех", "KZ", "Павлодар", "ул. 1", "2.72.0.0/24, 2.72.4.0/24", 5e6, "accredited"]
+PARTY_ROW = ["acme", 240140000001, "legal", "acme", "Акме", "Акме", "Acme", *[None] * 6]
+SITE_ROW = ["s-1", "acme", "Цех", "KZ", "Павлодар", "ул. 1", "2.72.0.0/24, 2.72.4.0/24", 5e6, "accredited", *[None] * 2]
 
 
 def table(register: str, *rows: list[Any]) -> list[list[Any]]:
-    """Header and rows."""
+    """Header and rows, whose optional columns follow the needed ones."""
     return [list(fields_of(register)), *rows]
 
 

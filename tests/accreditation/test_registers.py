@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, update
 
+from tarazy.accreditation import documents
 from tarazy.accreditation.admission import Reason, decide
-from tarazy.accreditation.checking import RegisterError
-from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, EnergySource, Entry, content_of
+from tarazy.accreditation.checking import COOLING, RegisterError
+from tarazy.accreditation.entries import (
+    ENTRY_TYPES,
+    Document,
+    DocumentStatus,
+    EnergySource,
+    Entry,
+    Wallet,
+    WalletStatus,
+    content_of,
+)
 from tarazy.accreditation.registers import (
     append,
     append_all,
     as_of,
+    content_digest,
+    correct,
     registers_version,
     restate,
     revoke_licence,
     suspend_licence,
+    withdraw,
 )
 from tarazy.accreditation.snapshot import Registers
-from tarazy.accreditation.tables import REGISTERS
+from tarazy.accreditation.tables import REGISTERS, document_content
+from tarazy.accreditation.tables import audit as audit_table
 from tests.accreditation.world import (
     GEO,
     HOME,
@@ -69,11 +86,12 @@ def test_later_entries_do_not_change_earlier_decisions(engine: Engine) -> None:
     with engine.begin() as connection:
         fill(connection)
         before = decide(as_of(connection, NOW, NOW), "guest", "rig", HOME, NOW, SERVER, GEO)
+    wrong: dict[str, object] = {"why": "mistaken"}
     later: list[Entry] = [
-        licence("L-2", "guest", status=DocumentStatus.REVOKED),
-        site("site-host", "host", "8.8.8.0/24"),
-        party("guest", "180540000002", account="renamed"),
-        machine("SN-1", "host", "site-host"),
+        licence("L-2", "guest", status=DocumentStatus.REVOKED, corrects=1, **wrong),
+        site("site-host", "host", "8.8.8.0/24", corrects=1, **wrong),
+        party("guest", "180540000002", account="renamed", corrects=2, **wrong),
+        replace(machine("SN-1", "host", "site-host"), corrects=1, why="mistaken"),
     ]
     for number, entry in enumerate(later, start=1):
         with engine.begin() as connection:
@@ -104,14 +122,150 @@ def test_two_times_answer_separately(engine: Engine) -> None:
 
 
 def test_a_corrected_row_may_shorten_a_validity(engine: Engine) -> None:
-    """A later version from the same first instant replaces the earlier one: its earlier end is the end."""
+    """A correction stands in the place of the row it names: its earlier end is the end."""
     with engine.begin() as connection:
         fill(connection)
-        append(connection, licence("L-2", "guest", valid_to=NOW), NOW - DAY, BY)
+        correct(
+            connection, "licence", "L-2", 1, valid_to=NOW, why="typing error", recorded_at=NOW - DAY, recorded_by=BY
+        )
         registers = as_of(connection, NOW - DAY)
     assert reasons(registers, NOW - DAY) == ()
     assert reasons(registers, NOW) == (Reason.LICENCE_EXPIRED,)
     assert reasons(registers, NOW + 400 * DAY) == (Reason.LICENCE_EXPIRED,)
+
+
+def test_a_correction_is_known_from_its_day_and_is_not_made_twice(engine: Engine) -> None:
+    """What was corrected in July about March: known as it was in June, mended since; the wrong row stays."""
+    june, july, march = NOW, NOW + 40 * DAY, START + 70 * DAY
+    stamp: dict[str, Any] = {"why": "letter of 9 July", "recorded_at": july, "recorded_by": "second"}
+    with engine.begin() as connection:
+        fill(connection)
+        suspend_licence(
+            connection, "L-2", since=march, until=march + 30 * DAY, reason="?", recorded_at=june, recorded_by=BY
+        )
+        withdraw(connection, "licence", "L-2", 2, **stamp)
+        with pytest.raises(RegisterError, match="corrects: entry 2 is corrected already by 3"):
+            withdraw(connection, "licence", "L-2", 2, **stamp)
+        with pytest.raises(LookupError, match="has no entry 9"):
+            withdraw(connection, "licence", "L-2", 9, **stamp)
+        assert reasons(as_of(connection, march, july - DAY), march) == (Reason.LICENCE_SUSPENDED,)
+        assert reasons(as_of(connection, march), march) == ()
+        wrong, mended = as_of(connection, march).versions_of("licence", "L-2")[1::-1]
+    assert wrong.entry == mended.corrects == 2
+    assert (mended.why, mended.recorded_by) == ("letter of 9 July", "second")
+
+
+def test_an_entry_taken_back_altogether_was_never_there(engine: Engine) -> None:
+    """Withdrawing the only row of a licence leaves none: not one that ended, either."""
+    with engine.begin() as connection:
+        fill(connection)
+        withdraw(connection, "licence", "L-2", 1, why="of another party", recorded_at=NOW, recorded_by=BY)
+        assert reasons(as_of(connection, NOW)) == (Reason.NO_LICENCE,)
+
+
+OTHER = "bcrt1qzupwzfcp7y94s42720ywl8yqj20plmfhx2nywx"
+
+
+def wallet(key: str, status: WalletStatus, address: str = OTHER, valid_from: datetime = NOW) -> Wallet:
+    """A payout address of the guest."""
+    return Wallet(wallet=key, party="guest", address=address, status=status, valid_from=valid_from)
+
+
+def paid_to(connection: Connection, at: datetime) -> str | None:
+    """Key of the wallet that the guest is paid to."""
+    found = as_of(connection, at).wallet_by_party.get("guest")
+    return found.wallet if found else None
+
+
+def test_another_payout_address_needs_time_and_a_second_person(engine: Engine) -> None:
+    """The first address counts at once; another only after its proposal, from somebody else, and after a while."""
+    first = wallet("guest-1", WalletStatus.APPROVED, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
+    second = partial(wallet, "guest-2", WalletStatus.APPROVED)
+    later = NOW + COOLING
+    with engine.begin() as connection:
+        fill(connection)
+        append(connection, first, NOW, BY)
+        for entry, by, says in (
+            (second(), BY, "is proposed before it is approved"),
+            (wallet("guest-1", WalletStatus.APPROVED), BY, "propose a new wallet"),
+        ):
+            with pytest.raises(RegisterError, match=says):
+                append(connection, replace(entry, valid_from=NOW + DAY), NOW, by)
+        append(connection, wallet("guest-2", WalletStatus.PROPOSED), NOW, BY)
+        assert paid_to(connection, later) == "guest-1"
+        with pytest.raises(RegisterError, match="somebody else must approve it"):
+            append(connection, second(valid_from=later), NOW + DAY, BY)
+        with pytest.raises(RegisterError, match="when the waiting time ends"):
+            append(connection, second(valid_from=later - timedelta(seconds=1)), NOW + DAY, "second")
+        append(connection, second(valid_from=later), NOW + DAY, "second")
+        assert paid_to(connection, later - timedelta(seconds=1)) == "guest-1"
+        assert paid_to(connection, later) == "guest-2"
+        sooner = replace(second(valid_from=NOW + DAY), corrects=3, why="sooner")
+        with pytest.raises(RegisterError, match="when the waiting time ends"):
+            append(connection, sooner, NOW + DAY, "second")
+
+
+def test_two_addresses_at_once_are_not_both_the_first(engine: Engine) -> None:
+    """A file with two approved addresses of one new party brings in none."""
+    both = [wallet("guest-1", WalletStatus.APPROVED), wallet("guest-2", WalletStatus.APPROVED, OTHER + "x")]
+    with engine.begin() as connection:
+        fill(connection)
+        with pytest.raises(RegisterError, match="is proposed before it is approved"):
+            append_all(connection, both, NOW, BY)
+
+
+def test_files_are_kept_once_and_attached_to_entries(engine: Engine) -> None:
+    """A document names an entry that exists and a file that is kept, of the kind and size that it is."""
+    content = b"%PDF-1.7 contract"
+    with engine.begin() as connection:
+        fill(connection)
+        digest = documents.store(connection, content, NOW)
+        assert documents.store(connection, content, NOW + DAY) == digest
+        paper = Document(
+            document="contract-1",
+            of_register="placement",
+            of_key="placement-1",
+            title="Договор",
+            digest=digest,
+            media_type="application/pdf",
+            size=len(content),
+            valid_from=NOW,
+        )
+        for change, says in (
+            ({"digest": "0" * 64}, "attach the file first"),
+            ({"size": 1}, "the file kept is application/pdf of 17 bytes"),
+            ({"of_key": "placement-9"}, "there is no placement placement-9"),
+            ({"of_register": "nothing"}, "there is no nothing placement-1"),
+        ):
+            with pytest.raises(RegisterError, match=says):
+                append(connection, replace(paper, **change), NOW, BY)
+        append(connection, paper, NOW, BY)
+        assert as_of(connection, NOW).documents_of["placement", "placement-1"][0].title == "Договор"
+        assert documents.load(connection, digest) == content
+        connection.execute(update(document_content).values(content=content + b" changed"))
+        with pytest.raises(documents.DocumentError, match="was changed since"):
+            documents.load(connection, digest)
+        with pytest.raises(LookupError, match="no file"):
+            documents.load(connection, "f" * 64)
+
+
+@pytest.mark.parametrize("content", [b"", b"MZ\x90\0", b"%PDF-" + bytes(20 * 2**20), b"\xff\xfe\0\1"])
+def test_files_that_are_not_kept(engine: Engine, content: bytes) -> None:
+    """Empty, too large, or of a kind nobody can judge by looking at it."""
+    with engine.begin() as connection, pytest.raises(documents.DocumentError):
+        documents.store(connection, content, NOW)
+
+
+def test_every_entry_is_an_event_of_the_audit_log(engine: Engine) -> None:
+    """With who recorded it and a digest of what it says."""
+    with engine.begin() as connection:
+        fill(connection)
+        events = list(connection.execute(select(audit_table).order_by(audit_table.c.sequence)))
+        entry = as_of(connection, NOW).machines_by_site["guest", "site-host"][0]
+    assert {row.kind for row in events} == {"register-entry"}
+    assert len(events) == len(world()) + 1
+    body = next(json.loads(row.body) for row in events if "equipment" in row.body)
+    assert body == {"register": "equipment", "key": "SN-1", "entry": 1, "digest": content_digest(entry), "by": BY}
 
 
 def test_history_recorded_late_ends_nothing(engine: Engine) -> None:
@@ -185,6 +339,10 @@ def test_version_tells_whether_anything_was_added(engine: Engine) -> None:
         (site("s", "host", "10.0.0.0/24", country="kz"), "country: expected a country code"),
         (replace(party("third"), name_ru="=1+1"), "name_ru: begins with '='"),
         (replace(meter(), port=0), "port: expected a number from 1"),
+        (party("guest", "180540000002"), "corrects: entry 2 of guest begins at the same instant"),
+        (party("guest", "180540000002", corrects=2), "why: is empty"),
+        (party("guest", "180540000002", corrects=1, why="x"), "corrects: party guest has no entry 1"),
+        (party("guest", "180540000002", valid_to=START), "valid_to: lies before valid_from"),
     ],
 )
 def test_faulty_entries_are_not_recorded(engine: Engine, entry: Entry, says: str) -> None:

@@ -45,7 +45,6 @@ def party(key: str, number: str = "240140000001", **changes: object) -> Party:
         name_kk=f"«{key}» ЖШС",
         name_ru=f"ТОО «{key}»",
         name_en=f"{key} LLP",
-        payout_address="bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080",
         valid_from=START,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
@@ -88,7 +87,7 @@ def machine(serial: str, owner: str, where: str) -> Equipment:
         model="S21",
         party=owner,
         site=where,
-        efficiency_mj_per_th=17_500,
+        nominal_hash_rate_hs=200 * 10**12,
         nominal_power_w=3_500,
         valid_from=START,
     )

@@ -62,7 +62,6 @@ def entries(now: datetime) -> Iterable[Entry]:
             name_kk=kk,
             name_ru=ru,
             name_en=en,
-            payout_address=ADDRESS,
             valid_from=SINCE,
         )
     for index, party in enumerate(NAMES, 1):
@@ -115,7 +114,7 @@ def entries(now: datetime) -> Iterable[Entry]:
             model="S21",
             party=party,
             site=SITE_OF[party],
-            efficiency_mj_per_th=17_500,
+            nominal_hash_rate_hs=200 * 10**12,
             nominal_power_w=3_500,
             valid_from=SINCE,
         )

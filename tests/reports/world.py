@@ -79,7 +79,6 @@ def _party(key: str, bin_: str, kk: str, ru: str, en: str, kind: PartyKind = Par
         name_kk=kk,
         name_ru=ru,
         name_en=en,
-        payout_address="bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080",
         valid_from=BEGIN,
     )
 
@@ -119,7 +118,7 @@ def machine(serial: str, owner: str, where: str) -> Equipment:
         model="S21",
         party=owner,
         site=where,
-        efficiency_mj_per_th=17_500,
+        nominal_hash_rate_hs=200 * 10**12,
         nominal_power_w=3_500,
         valid_from=BEGIN,
     )
@@ -307,7 +306,7 @@ def happen_later(connection: Connection) -> None:
     corrected = next(row for row in registers() if isinstance(row, Site))
     later: list[Entry] = [
         replace(revoked, status=DocumentStatus.REVOKED, valid_from=BEGIN, reason="Түзету"),
-        replace(corrected, name="Екібастұз-2"),
+        replace(corrected, name="Екібастұз-2", corrects=1, why="Түзету"),
         machine("A9", "altyn", "ekibastuz-1"),
     ]
     append_all(connection, later, LATER, "operator")

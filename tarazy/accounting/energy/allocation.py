@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 REST = ""
 """The party of what no work accounts for: the rounding remainder, or everything when nobody worked."""
 
+_MILLIJOULES_PER_JOULE = 1_000
 _MILLIJOULES_PER_WH = 3_600_000
 _HASHES_PER_TERAHASH = 10**12
 
@@ -32,15 +32,16 @@ def estimate_wh(weight: int, efficiency_mj_per_th: int) -> int:
 
 
 def fleet_efficiency(machines: Iterable[tuple[int, int]]) -> int | None:
-    """Efficiency in mJ/TH of machines (mJ/TH, nominal W) that run side by side; None when there are none.
+    """Efficiency in mJ/TH of machines (nominal hashes per second, nominal W) side by side; None when there are none.
 
-    It is the total power over the total hashrate, rounded half up.
+    It is the total power over the total hash rate, rounded half up.
     """
-    power, hashrate = 0, Fraction(0)
-    for efficiency, watts in machines:
+    power = hash_rate = 0
+    for hashes_per_second, watts in machines:
+        hash_rate += hashes_per_second
         power += watts
-        hashrate += Fraction(watts, efficiency)
-    return int(power / hashrate + Fraction(1, 2)) if power else None
+    scaled = power * _MILLIJOULES_PER_JOULE * _HASHES_PER_TERAHASH
+    return (2 * scaled + hash_rate) // (2 * hash_rate) if hash_rate else None
 
 
 def allocate(energy_wh: int, work: Mapping[str, int], efficiencies: Mapping[str, int | None]) -> list[Part]:

@@ -41,20 +41,22 @@ def register() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @settings_option
 @click.option("--kind", type=_KINDS, help="Register of a CSV file that is not named after it.")
+@click.option("--why", help="Why rows correct what is recorded from the same day, where they do not say it themselves.")
 @json_option
-def import_files(files: tuple[Path, ...], settings: Settings, kind: str | None, as_json: bool) -> None:
+def import_files(files: tuple[Path, ...], settings: Settings, kind: str | None, why: str | None, as_json: bool) -> None:
     """Import CSV or XLSX files, all rows or none. Every fault is told by file, row and column, with a cure."""
     from tarazy.accreditation.importing import import_registers
     from tarazy.accreditation.sheets import RegisterImportError, read_table
 
     now, user = datetime.now(UTC), getpass.getuser()
+    cooling = settings.accreditation.wallet_cooling
     with ledger(settings) as engine:
         try:
             lines = [line for file in files for line in read_table(file, kind)]
             if faults := list(_faults_elsewhere(lines)):
                 raise RegisterImportError(faults)
             with engine.begin() as connection:
-                result = import_registers(connection, lines, now, user)
+                result = import_registers(connection, lines, now, user, why=why, cooling=cooling)
                 names = [file.name for file in files]
                 event = audit.AuditEvent("register-import", {"files": names, "added": result.added, "by": user})
                 audit.append(connection, [event], now)
@@ -192,11 +194,11 @@ def _faults_elsewhere(lines: Iterable[Line]) -> Iterator[TableFault]:
     from tarazy.pool.templates import TemplateError, address_script
 
     for line in lines:
-        if line.kind == "party" and isinstance(address := line.cells.get("payout_address"), str):
+        if line.kind == "wallet" and isinstance(address := line.cells.get("address"), str):
             try:
                 address_script(address)
             except TemplateError as error:
-                yield TableFault(line.source, str(error), line.row, "payout_address")
+                yield TableFault(line.source, str(error), line.row, "address")
         if line.kind == "meter" and (profile := line.cells.get("profile")) not in known_profiles():
             problem = f"no meter profile {profile!r}; expected one of: {', '.join(known_profiles())}"
             yield TableFault(line.source, problem, line.row, "profile")
@@ -215,8 +217,6 @@ def _record(engine: Engine, number: str, reason: str, change: Callable[..., None
     try:
         with engine.begin() as connection:
             change(connection, number, since=now, reason=reason, recorded_at=now, recorded_by=user)
-            body = {"licence": number, "reason": reason, "by": user}
-            audit.append(connection, [audit.AuditEvent("licence-change", body)], now)
     except (LookupError, ValueError) as error:
         raise Wanting(str(error)) from None
 

@@ -158,10 +158,13 @@ def register_tables(now: datetime, meter_ports: dict[str, int]) -> dict[str, str
             "name_kk": kk,
             "name_ru": ru,
             "name_en": en,
-            "payout_address": _PAYOUT_ADDRESSES[party],
             **since,
         }
         for party, number, kk, ru, en in _PARTIES
+    ]
+    wallets = [
+        {"wallet": f"{party}-1", "party": party, "address": address, "status": "approved", **since}
+        for party, address in _PAYOUT_ADDRESSES.items()
     ]
     licences = [
         {
@@ -239,12 +242,12 @@ def register_tables(now: datetime, meter_ports: dict[str, int]) -> dict[str, str
             "model": "demo CPU",
             "party": party,
             "site": site,
-            "efficiency_mj_per_th": WATTS_PER_HASHRATE * 10**15,
-            "nominal_power_w": WATTS_PER_HASHRATE
-            * next(miner.hashrate for miner in MINERS if miner.login.startswith(party + ".")),
+            "nominal_hash_rate_hs": hash_rate,
+            "nominal_power_w": WATTS_PER_HASHRATE * hash_rate,
             **since,
         }
         for number, (party, site) in enumerate(_SITE_OF.items(), 1)
+        for hash_rate in [next(miner.hashrate for miner in MINERS if miner.login.startswith(party + "."))]
     ]
     meters = [
         {
@@ -263,6 +266,7 @@ def register_tables(now: datetime, meter_ports: dict[str, int]) -> dict[str, str
     ]
     return {
         "party.csv": _table(parties),
+        "wallet.csv": _table(wallets),
         "licence.csv": _table([*licences, expiring_licence(now)]),
         "site.csv": _table(sites),
         "placement.csv": _table(placements),

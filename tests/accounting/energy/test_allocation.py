@@ -43,8 +43,8 @@ def test_estimate_of_a_day_of_one_machine() -> None:
 
 def test_efficiency_of_machines_side_by_side() -> None:
     """By hashrate, not the plain mean: 3 kW at 30 and 3 kW at 15 J/TH are 6 kW over 300 TH/s = 20 J/TH."""
-    assert fleet_efficiency([(30_000, 3000), (15_000, 3000)]) == 20_000
-    assert fleet_efficiency([(17_500, 3500)]) == 17_500
+    assert fleet_efficiency([(100 * 10**12, 3000), (200 * 10**12, 3000)]) == 20_000
+    assert fleet_efficiency([(200 * 10**12, 3500)]) == 17_500
     assert fleet_efficiency([]) is None
 
 
