@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 
+from tarazy.accreditation.audit import canonical
 from tarazy.accreditation.procedure.events import Event, Filed, Kind, Value
 from tarazy.accreditation.procedure.machine import Course, follow
 from tarazy.config.law import LawBook
@@ -29,6 +31,12 @@ class Case:
     def course(self) -> Course:
         """Where it stands. Raises `IllegalEventError` for a record that nobody could have recorded here."""
         return follow(self.record)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hex, of the canonical JSON of the whole record."""
+        plain = [self.key, self.service.value, self.party, [event.plain for event in self.record]]
+        return hashlib.sha256(canonical(plain).encode()).hexdigest()
 
     @property
     def application(self) -> Mapping[str, Value]:

@@ -15,6 +15,9 @@ from tarazy.config.law.rules import RuleReference
 from tarazy.config.law.services import StateServiceRule
 from tarazy.config.law.working_days import Doubt, WorkingDays
 
+HIGHER_BODY = "higher_body"
+"""Why there is no last day for the decision of a higher administrative body: the act names none."""
+
 _DECIDED = (Kind.GRANTED, Kind.REFUSED)
 
 
@@ -47,13 +50,16 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A term of a case. `due` is its last legal day; None where it is not known, and `unknown` says what to enter."""
+    """A term of a case. `due` is its last legal day; None where it is not known, and `missing` says why."""
 
     step: Step
     who: Side
     begins: date
     due: date | None
-    unknown: str | None
+    missing: str | None
+    """The field of the rule that nobody has read yet; `HIGHER_BODY` where the act leaves the term to another law."""
+    unread: str
+    """The act to read for it."""
     done: date | None
     closed: bool
     doubts: frozenset[Doubt]
@@ -92,7 +98,7 @@ class _Terms:
         accepted = self.rule.accepted_on(filed.at, self.days)
         step = Step.REGISTRATION
         if accepted is None:
-            return self._deadline(step, Side.PROVIDER, filed.day, None, self._lacking("hours"), registered)
+            return self._deadline(step, Side.PROVIDER, filed.day, None, "hours", registered)
         return self._term(step, "registration", Side.PROVIDER, accepted, registered)
 
     def _service(self, registered: Event) -> Iterator[Deadline]:
@@ -119,8 +125,8 @@ class _Terms:
         """The last day on which a hearing can lawfully be called, before a refusal; a grant needs none."""
         term, step = self.rule.terms.hearing_notice, Step.HEARING_NOTICE
         if term is None or whole.due is None:
-            unknown = self._lacking("terms.whole" if whole.due is None else "terms.hearing_notice")
-            return self._deadline(step, Side.PROVIDER, whole.begins, None, unknown, called)
+            missing = "terms.whole" if whole.due is None else "terms.hearing_notice"
+            return self._deadline(step, Side.PROVIDER, whole.begins, None, missing, called)
         due = self.rule.latest_day_before(term, whole.due, self.days)
         return self._deadline(step, Side.PROVIDER, whole.begins, due, None, called, until=whole.due)
 
@@ -145,15 +151,7 @@ class _Terms:
             return
         step = Step.COMPLAINT_DECISION
         if body is Addressee.HIGHER_BODY:
-            yield self._deadline(
-                step,
-                Side.REVIEWER,
-                registered.day,
-                None,
-                "not known: the reference states no term for a higher body; see the administrative procedural code",
-                decided,
-                closed=ended,
-            )
+            yield self._deadline(step, Side.REVIEWER, registered.day, None, HIGHER_BODY, decided, closed=ended)
             return
         name = f"complaint_by_{body}"
         side = Side.PROVIDER if body is Addressee.PROVIDER else Side.REVIEWER
@@ -164,7 +162,7 @@ class _Terms:
     ) -> Deadline:
         term = getattr(self.rule.terms, name)
         if term is None:
-            return self._deadline(step, who, begins, None, self._lacking(f"terms.{name}"), done, closed)
+            return self._deadline(step, who, begins, None, f"terms.{name}", done, closed)
         return self._deadline(step, who, begins, self.rule.last_day(term, begins, self.days), None, done, closed)
 
     def _deadline(
@@ -173,7 +171,7 @@ class _Terms:
         who: Side,
         begins: date,
         due: date | None,
-        unknown: str | None,
+        missing: str | None,
         done: Event | None,
         closed: bool = False,
         until: date | None = None,
@@ -181,11 +179,18 @@ class _Terms:
         """`until` is a later day that `due` was counted back from."""
         doubts: frozenset[Doubt] = frozenset() if due is None else self.days.doubts(begins, until or due)
         over = closed or not (self.course.undecided or step.startswith("complaint"))
-        return Deadline(step, who, begins, due, unknown, done.day if done else None, over, doubts, self.rule.reference)
-
-    def _lacking(self, field: str) -> str:
-        act = f" when {self.rule.unread} has been read" if self.rule.unread else ""
-        return f"not known: fill in {field} of the rule {self.rule.id}{act}"
+        return Deadline(
+            step=step,
+            who=who,
+            begins=begins,
+            due=due,
+            missing=missing,
+            unread=self.rule.unread or self.rule.act,
+            done=done.day if done else None,
+            closed=over,
+            doubts=doubts,
+            rule=self.rule.reference,
+        )
 
 
 def deadlines(case: Case, book: LawBook, days: WorkingDays, today: date) -> tuple[Deadline, ...]:

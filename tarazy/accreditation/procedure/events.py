@@ -25,9 +25,11 @@ def _listed(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    if isinstance(value, list | tuple) and len(value) == 1:
-        value = value[0]
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    """Codes as `2,5`, alone or several such texts, or as they are."""
+    texts = _listed(value)
+    if isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts):
+        return [part.strip() for text in texts for part in text.split(",")]
+    return value
 
 
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed), Field(min_length=1, max_length=50)]

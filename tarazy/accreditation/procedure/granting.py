@@ -26,7 +26,7 @@ def issued_on(event: Event) -> date:
 def last_day(event: Event, rule: StateServiceRule) -> date | None:
     """The last day of what `event` granted: as it says, else by the rule; None where neither does."""
     content = event.content
-    return (content.valid_to if isinstance(content, Granted) else None) or rule.valid_to(issued_on(event))
+    return (content.valid_to if isinstance(content, Granted) else None) or rule.last_valid_day(issued_on(event))
 
 
 def entry_of(case: Case, event: Event, rule: StateServiceRule) -> Entry:

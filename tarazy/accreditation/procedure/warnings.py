@@ -72,10 +72,10 @@ class CaseWarning:
     who: Side
     due: date | None
     days_left: int | None
-    detail: str | None
-    """What to enter where a term or rule is unknown."""
-    confirmed: bool
-    """Whether the rule's wording was read and confirmed by a person."""
+    deadline: Deadline | None
+    """The term it is about, with its rule; None where no rule is in force."""
+    fault: str | None = None
+    """What to enter where no rule is in force, in English."""
 
     @property
     def severity(self) -> Severity:
@@ -89,7 +89,7 @@ def warnings_of(case: Case, book: LawBook, days: WorkingDays, today: date) -> li
         terms = deadlines(case, book, days, today)
     except NoRuleInForceError as error:
         step, who = Step.REGISTRATION, Side.PROVIDER
-        return [CaseWarning(case.key, case.service, WarningKind.NO_RULE, step, who, None, None, str(error), False)]
+        return [CaseWarning(case.key, case.service, WarningKind.NO_RULE, step, who, None, None, None, str(error))]
     found = [(deadline, kind) for deadline in terms if (kind := _of_term(deadline, case, days, today)) is not None]
     found += _of_hearing(case, terms)
     return [
@@ -101,8 +101,7 @@ def warnings_of(case: Case, book: LawBook, days: WorkingDays, today: date) -> li
             who=deadline.who,
             due=deadline.due,
             days_left=None if deadline.due is None else days.between(today, deadline.due),
-            detail=deadline.unknown,
-            confirmed=deadline.rule.confirmed,
+            deadline=deadline,
         )
         for deadline, kind in found
     ]

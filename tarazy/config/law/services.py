@@ -144,6 +144,8 @@ class FormKind(StrEnum):
 class StateServiceRule(Rule):
     """One state service. Which, its topic says."""
 
+    act_name: Words
+    """The act as forms name it."""
     unread: str | None = None
     """The act to read where something is null."""
     terms: ServiceTerms
@@ -211,7 +213,7 @@ class StateServiceRule(Rule):
             return days.before(end, term.days)
         return end - timedelta(days=term.days)
 
-    def valid_to(self, issued: date) -> date | None:
+    def last_valid_day(self, issued: date) -> date | None:
         """The last day on which what was granted on `issued` holds: the day before the anniversary."""
         if self.permit_years is None:
             return None

@@ -8,6 +8,7 @@ import click
 
 _COMMANDS = {
     "bench": "bench:bench",
+    "case": "case:case",
     "check": "server:check",
     "db": "server:db",
     "demo": "demo:demo",
