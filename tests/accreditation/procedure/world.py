@@ -80,7 +80,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ALMATY)
 
 
-def event(number: int, kind: Kind, when: str, corrects: int | None = None, **changes: Any) -> Event:
+def event(number: int, kind: Kind, when: str, /, *, corrects: int | None = None, **changes: Any) -> Event:
     """An event as a record holds it."""
     content = content_of(kind, {**CONTENTS.get(kind, {}), **changes})
     files = (Attachment("node_guarantee", "Гарантийное письмо", "0" * 64),) if kind is Kind.FILED else ()
