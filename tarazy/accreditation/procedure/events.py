@@ -8,7 +8,16 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
 
 from tarazy.accreditation.audit import canonical, instant_text
 from tarazy.config.law.calendar import legal_day
@@ -16,7 +25,11 @@ from tarazy.config.law.calendar import legal_day
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Number = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\W_][\w./ -]{0,63}$")]
-Value = Text | Annotated[tuple[dict[Code, Text], ...], Field(min_length=1, max_length=50)]
+Groups = Annotated[tuple[dict[Code, Text], ...], Field(min_length=1, max_length=50)]
+Value = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[Groups, Tag("groups")],
+    Discriminator(lambda value: "text" if isinstance(value, str) else "groups"),
+]
 """What a field of an application holds: a text, or groups of texts by the code of their part."""
 
 

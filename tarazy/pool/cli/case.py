@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SERVICE = click.Choice(list(Service))
+_SERVICE = click.Choice([service.value for service in Service])
 _NOW = click.option("--as-of", type=InstantParam(), default="now", show_default=True, help="Seen on this day.")
 
 
@@ -151,7 +151,7 @@ def file(
     from tarazy.accreditation.procedure.filing import missing_documents, missing_fields
     from tarazy.accreditation.procedure.store import Report
 
-    fields = {code: value for code, value in _mapping(application).items() if value not in ("", None)}
+    fields = _filled(_mapping(application))
     with _told():
         content = content_of(Kind.FILED, {"application": fields})
         attached = [_file(text) for text in files]
@@ -166,7 +166,7 @@ def file(
 
 @case.command("event")
 @click.argument("key")
-@click.argument("kind", type=click.Choice([kind for kind in Kind if kind is not Kind.FILED]))
+@click.argument("kind", type=click.Choice([kind.value for kind in Kind if kind is not Kind.FILED]))
 @settings_option
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="What the event says. May be repeated.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A YAML file with the same.")
@@ -289,7 +289,7 @@ def deadlines_(key: str | None, settings: Settings, as_of: datetime, as_json: bo
 
 @case.command("print")
 @click.argument("key")
-@click.argument("form", type=click.Choice(list(FormKind)))
+@click.argument("form", type=click.Choice([form.value for form in FormKind]))
 @settings_option
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Directory; DATA/cases if absent."
@@ -386,6 +386,16 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise Wanting(f"{path}: must be a mapping of fields to values")
     return {str(name): value for name, value in given.items()}
+
+
+def _filled(value: Any) -> Any:
+    """A mapping without what a template left empty, at any depth."""
+    if isinstance(value, dict):
+        kept = {name: _filled(part) for name, part in value.items()}
+        return {name: part for name, part in kept.items() if part not in ("", None, {}, [])}
+    if isinstance(value, list):
+        return [part for part in map(_filled, value) if part not in ("", None, {}, [])]
+    return value
 
 
 def _many(value: Any) -> list[Any]:
