@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from tarazy.accreditation.procedure.events import Content, Decided, Event, Kind, Outcome
+from tarazy.config.law.calendar import ALMATY
 
 C = TypeVar("C", bound=Content)
 
@@ -147,8 +148,9 @@ class Course:
         if event.kind not in self.allowed:
             allowed = ", ".join(self.allowed) or "nothing: it is closed"
             stands = self.stage if self.appeal is Appeal.NONE else f"{self.stage}, complaint {self.appeal}"
+            at = event.at.astimezone(ALMATY).isoformat(timespec="minutes")
             raise IllegalEventError(
-                f"event {event.number} ({event.kind}) cannot follow: at {event.at.isoformat()} the case is {stands}; "
+                f"event {event.number} ({event.kind}) cannot follow: at {at} the case is {stands}; "
                 f"may follow: {allowed}"
             )
         appeal = _APPEAL_AFTER.get(event.kind, self.appeal)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tarazy.accreditation.procedure.events import CONTENTS, Kind, content_of
-from tarazy.config.law.calendar import legal_day
+from tarazy.config.law.calendar import ALMATY, legal_day
 from tarazy.config.law.services import SERVICES, FormKind, Service
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import (
@@ -224,7 +224,8 @@ def show(key: str, settings: Settings, as_of: datetime, as_json: bool) -> None:
     click.echo(f"case {shown.key}: {shown.service}, {shown.party or 'the pool itself'}; {_stands(shown)}")
     for item in shown.record:
         corrects = f", corrects {item.corrects}: {item.why}" if item.corrects else ""
-        click.echo(f"  {item.number}. {item.at.isoformat(timespec='minutes')} {item.side}: {item.kind}{corrects}")
+        at = item.at.astimezone(ALMATY).isoformat(timespec="minutes")
+        click.echo(f"  {item.number}. {at} {item.side}: {item.kind}{corrects}")
         for name, value in item.plain["content"].items():
             click.echo(f"       {name}: {value}")
         for attached in item.attachments:
@@ -497,25 +498,17 @@ def _warning(warning: CaseWarning) -> dict[str, Any]:
 
 
 def _print_deadlines(terms: list[tuple[str, list[dict[str, Any]]]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from tarazy.reports.language import text
 
-    table = Table()
-    for column in ("case", "step", "by", "last day", "done", "state", "rule"):
-        table.add_column(column, overflow="fold")
     for key, rows in terms:
+        rules = {row["rule"]["id"]: row["rule"]["confirmed"] for row in rows}
+        if rows:
+            named = ", ".join(name if confirmed else f"{name}, unconfirmed" for name, confirmed in rules.items())
+            click.echo(f"terms of {key} (by {named}):")
         for row in rows:
-            doubts = "".join(f"; {text('en', f'cases.doubt.{doubt}')}" for doubt in row["doubts"])
-            table.add_row(
-                key,
-                text("en", f"cases.step.{row['step']}"),
-                text("en", f"cases.side.{row['who']}"),
-                (row["due"] or row["unknown"]) + doubts,
-                row["done"] or "",
-                text("en", f"cases.progress.{row['progress']}"),
-                row["rule"]["id"] + ("" if row["rule"]["confirmed"] else " (unconfirmed)"),
-            )
-    if table.row_count:
-        Console().print(table)
+            step, who = text("en", f"cases.step.{row['step']}"), text("en", f"cases.side.{row['who']}")
+            done = f"; done on {row['done']}" if row["done"] else ""
+            progress = text("en", f"cases.progress.{row['progress']}")
+            click.echo(f"  {row['due'] or '?':10}  {step} ({who}): {row['unknown'] or progress}{done}")
+        for doubt in sorted({doubt for row in rows for doubt in row["doubts"]}):
+            click.echo(f"  not certain: {text('en', f'cases.doubt.{doubt}')}")
