@@ -6,7 +6,7 @@ Nothing here changes or removes a row (invariant 7).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -29,6 +29,9 @@ from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, con
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
 
+WITNESS = "register-entry"
+"""Kind of the audit event that keeps a digest of an entry."""
+
 RegistersVersion = tuple[int, ...]
 """Highest entry of each register: different as soon as anything was added."""
 
@@ -40,10 +43,11 @@ def _converters(register: str) -> dict[str, Callable[[Any], Any]]:
     return {**words, **({"networks": tuple} if "networks" in hints else {})}
 
 
-def _entries(
+def all_versions(
     connection: Connection, register: str, known_at: datetime | None = None, key: str | None = None
 ) -> dict[str, list[Entry]]:
-    table, kind, converters = REGISTERS[register], ENTRY_TYPES[register], _converters(register)
+    """Every version of each entry of a register, the latest recorded first; of `key` alone if that is given."""
+    table = REGISTERS[register]
     query = select(table).order_by(table.c.entry.desc())
     if known_at is not None:
         query = query.where(table.c.recorded_at <= known_at)
@@ -51,22 +55,27 @@ def _entries(
         query = query.where(table.c[register] == key)
     found: dict[str, list[Entry]] = {}
     for row in connection.execute(query).mappings():
-        values = dict(row)
-        for name, convert in converters.items():
-            values[name] = convert(values[name])
-        found.setdefault(values[register], []).append(kind(**values))
+        found.setdefault(row[register], []).append(entry_of(register, row))
     return found
+
+
+def entry_of(register: str, row: Mapping[Any, Any]) -> Entry:
+    """The entry that a row of a register's table is; raises ValueError when a word in it is none of the known."""
+    values = dict(row)
+    for name, convert in _converters(register).items():
+        values[name] = convert(values[name])
+    return ENTRY_TYPES[register](**values)
 
 
 def as_of(connection: Connection, valid_at: datetime, known_at: datetime | None = None) -> Registers:
     """The registers at `valid_at` as they were known at `known_at`, or as known now (invariants 6 and 7)."""
-    versions = {register: _entries(connection, register, known_at) for register in REGISTERS}
+    versions = {register: all_versions(connection, register, known_at) for register in REGISTERS}
     return Registers(versions, valid_at)
 
 
 def versions_of(connection: Connection, register: str, key: str) -> list[Entry]:
     """Every version of one entry, the latest recorded first."""
-    return _entries(connection, register, key=key).get(key, [])
+    return all_versions(connection, register, key=key).get(key, [])
 
 
 def registers_version(connection: Connection) -> RegistersVersion:
@@ -113,7 +122,7 @@ def append_all(
 
 def _event(entry: Entry, number: int, recorded_by: str) -> AuditEvent:
     named = {"register": entry.register, "key": entry.key, "entry": number}
-    return AuditEvent("register-entry", {**named, "digest": content_digest(entry), "by": recorded_by})
+    return AuditEvent(WITNESS, {**named, "digest": content_digest(entry), "by": recorded_by})
 
 
 def content_digest(entry: Entry) -> str:

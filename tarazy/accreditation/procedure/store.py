@@ -34,6 +34,9 @@ from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import day_start, legal_day
 from tarazy.config.law.services import Service, StateServiceRule
 
+OPENED, EVENT = "case-opened", "case-event"
+"""Kinds of the audit events of cases."""
+
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -90,7 +93,7 @@ def open_case(
     row = {"case": key, "service": service.value, "party": party_key, "opened_at": now, "opened_by": by}
     connection.execute(insert(tables.case), [row])
     body = {"case": key, "service": service.value, "by": by}
-    audit.append(connection, [audit.AuditEvent("case-opened", body, party=party_key)], now)
+    audit.append(connection, [audit.AuditEvent(OPENED, body, party=party_key)], now)
     return Case(key, service, party_key, now, by)
 
 
@@ -126,7 +129,7 @@ def record(connection: Connection, key: str, report: Report, book: LawBook, now:
     _check(case, event, rule)
     entered = _enter(connection, before, case, event, rule, now, by)
     _insert(connection, case, event, entered)
-    audit.append(connection, [_audit_event(case, event)], now)
+    audit.append(connection, [_audit_event(case, event, entered)], now)
     return Recorded(case, event, None if entered is None else (entered.register, entered.key))
 
 
@@ -226,7 +229,7 @@ def _insert(connection: Connection, case: Case, event: Event, entered: Entry | N
     connection.execute(insert(tables.case_event), [row])
 
 
-def _audit_event(case: Case, event: Event) -> audit.AuditEvent:
+def _audit_event(case: Case, event: Event, entered: Entry | None) -> audit.AuditEvent:
     """What the log keeps: which event, and the digest of all that it says; no personal data."""
     body = {
         "case": case.key,
@@ -235,10 +238,11 @@ def _audit_event(case: Case, event: Event) -> audit.AuditEvent:
         "at": audit.instant_text(event.at),
         "corrects": event.corrects,
         "documents": [file.digest for file in event.attachments],
+        "entered": None if entered is None else [entered.register, entered.key, entered.entry],
         "digest": event.digest,
         "by": event.recorded_by,
     }
-    return audit.AuditEvent("case-event", body, party=case.party)
+    return audit.AuditEvent(EVENT, body, party=case.party)
 
 
 def load(connection: Connection, key: str) -> Case:
@@ -261,14 +265,15 @@ def _cases(connection: Connection, key: str | None = None) -> list[Case]:
         cases, rows = cases.where(tables.case.c.case == key), rows.where(tables.case_event.c.case == key)
     events: dict[str, list[Event]] = {}
     for row in connection.execute(rows):
-        events.setdefault(row.case, []).append(_event(row))
+        events.setdefault(row.case, []).append(event_of(row))
     return [
         Case(row.case, Service(row.service), row.party, row.opened_at, row.opened_by, tuple(events.get(row.case, ())))
         for row in connection.execute(cases)
     ]
 
 
-def _event(row: Row[Any]) -> Event:
+def event_of(row: Row[Any]) -> Event:
+    """The event that a row is. Raises ValueError when it says what no event can."""
     kind = Kind(row.kind)
     content: Mapping[str, Any] = row.content
     return Event(

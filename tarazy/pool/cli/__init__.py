@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "audit": "audit:audit",
     "bench": "bench:bench",
     "case": "case:case",
     "check": "server:check",
@@ -17,6 +18,7 @@ _COMMANDS = {
     "report": "report:report",
     "serve": "server:serve",
     "status": "server:status",
+    "verify": "verify:verify",
 }
 """Command → module of this package and name in it; loaded when asked for, so that none waits for the others."""
 

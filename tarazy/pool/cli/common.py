@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from sqlalchemy import Engine
 
     from tarazy.config.settings import Settings
@@ -143,3 +144,25 @@ class MomentParam(click.ParamType["datetime | date"]):
             return date.fromisoformat(value)
         except ValueError:
             return InstantParam().convert(value, param, ctx)
+
+
+def folding_table(*columns: str) -> Table:
+    """A table that cuts nothing off: what is too wide for the terminal is folded."""
+    from rich.table import Table
+
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+@contextmanager
+def progress_bar(task: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the terminal while work goes on; gives what to tell how much is done, of how much."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(task, total=None)
+        yield lambda done, of: progress.update(bar, completed=done, total=of)

@@ -6,7 +6,6 @@ import getpass
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from sqlalchemy import Engine
@@ -17,10 +16,15 @@ from tarazy.accreditation.sheets import Line, TableFault
 from tarazy.accreditation.tables import REGISTERS
 from tarazy.config.settings import Settings
 from tarazy.database.engine import reader
-from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, settings_option
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from tarazy.pool.cli.common import (
+    InstantParam,
+    Wanting,
+    folding_table,
+    json_option,
+    ledger,
+    print_json,
+    settings_option,
+)
 
 _KINDS = click.Choice(list(REGISTERS))
 _OUTPUT = click.option(
@@ -91,7 +95,7 @@ def columns(kind: str, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    table = _folding_table("column", "needed", "what it holds", "example")
+    table = folding_table("column", "needed", "what it holds", "example")
     for column in described:
         table.add_row(column.name, "yes" if column.required else "", column.hint, column.example)
     Console().print(table)
@@ -116,7 +120,7 @@ def show(kind: str, settings: Settings, as_of: datetime, as_json: bool) -> None:
     from rich.console import Console
 
     filled = [column for column in rows[0] if any(row[column] for row in rows)]
-    table = _folding_table(*filled)
+    table = folding_table(*filled)
     for row in rows:
         table.add_row(*(row[column] for column in filled))
     Console().print(table)
@@ -219,13 +223,3 @@ def _record(engine: Engine, number: str, reason: str, change: Callable[..., None
             change(connection, number, since=now, reason=reason, recorded_at=now, recorded_by=user)
     except (LookupError, ValueError) as error:
         raise Wanting(str(error)) from None
-
-
-def _folding_table(*columns: str) -> Table:
-    """A table that cuts nothing off: what is too wide for the terminal is folded."""
-    from rich.table import Table
-
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
