@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +175,17 @@ def test_help_names_the_commands() -> None:
     text = run_command("case", "--help").stdout
     for command in ("open", "template", "file", "event", "show", "list", "deadlines", "print"):
         assert command in text
+
+
+def test_a_case_changed_behind_the_logs_back_is_found(tmp_path: Path, application: str) -> None:
+    """`tarazy audit check` looks at cases too."""
+    house = House(tmp_path / "pool")
+    answer(house, "open", "permit-1", "--service", SERVICE, "--party", "altyn")
+    house.command("case", "file", "permit-1", application, "--at", "2025-06-09T10:00:00+05:00")
+    assert house.command("audit", "check").exit_code == 0
+    with closing(sqlite3.connect(house.settings.data / "tarazy.db")) as database:
+        database.execute("UPDATE case_event SET note = 'changed'")
+        database.commit()
+    found = house.command("audit", "check")
+    assert found.exit_code == 1
+    assert "case permit-1, event 1: it was changed after it was recorded" in found.stderr

@@ -1,6 +1,6 @@
 """Working days of Kazakhstan: Monday to Friday without public holidays, and days off that the government moved.
 
-Public holidays come from the library `holidays`, which knows the days moved up to `MOVED_KNOWN_TO`. Those of
+Public holidays come from the library `holidays`, which knows the days moved up to some year. Those of
 later years are rules of the topic `moved_days_off`, which an operator enters; what a rule says of a day goes
 before the library.
 """
@@ -11,15 +11,14 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from holidays.countries.kazakhstan import Kazakhstan, KazakhstanStaticHolidays
 from pydantic import model_validator
 
 from tarazy.config.law.rules import Rule
 
-MOVED_KNOWN_TO = max(KazakhstanStaticHolidays.special_public_holidays)
-"""Last year of which the library knows the days off that were moved."""
+if TYPE_CHECKING:
+    from holidays.countries.kazakhstan import Kazakhstan
 
 _ESTIMATED = "(estimated)"
 _DAY = timedelta(days=1)
@@ -56,7 +55,17 @@ class Doubt(StrEnum):
 
 @cache
 def _public_holidays() -> Kazakhstan:
+    from holidays.countries.kazakhstan import Kazakhstan  # takes long, and few commands count days
+
     return Kazakhstan(language="en_US")
+
+
+@cache
+def _moved_known_to() -> int:
+    """The last year of which the library knows the days off that were moved."""
+    from holidays.countries.kazakhstan import KazakhstanStaticHolidays
+
+    return max(KazakhstanStaticHolidays.special_public_holidays)
 
 
 class WorkingDays:
@@ -107,6 +116,6 @@ class WorkingDays:
         found = set()
         if any(_ESTIMATED in _public_holidays().get(day, "") for day in days if day not in self._off | self._on):
             found.add(Doubt.ESTIMATED_HOLIDAY)
-        if any(day.year > MOVED_KNOWN_TO and not any(rule.in_force(day) for rule in self._moved) for day in days):
+        if any(day.year > _moved_known_to() and not any(rule.in_force(day) for rule in self._moved) for day in days):
             found.add(Doubt.MOVED_DAYS_UNKNOWN)
         return frozenset(found)
