@@ -115,9 +115,7 @@ def record(connection: Connection, key: str, report: Report, book: LawBook, now:
         kind=report.kind,
         at=at,
         content=report.content,
-        attachments=tuple(
-            Attachment(file.code, file.title, documents.store(connection, file.content, now)) for file in report.files
-        ),
+        attachments=_attached(connection, case, report, now),
         corrects=report.corrects,
         why=report.why,
         note=report.note,
@@ -131,6 +129,16 @@ def record(connection: Connection, key: str, report: Report, book: LawBook, now:
     _insert(connection, case, event, entered)
     audit.append(connection, [_audit_event(case, event, entered)], now)
     return Recorded(case, event, None if entered is None else (entered.register, entered.key))
+
+
+def _attached(connection: Connection, case: Case, report: Report, now: datetime) -> tuple[Attachment, ...]:
+    """The files of an event; a correction without any keeps those of what it corrects."""
+    if not report.files and report.kind is not Kind.STRUCK:
+        corrected = (row.attachments for row in case.record if row.number == report.corrects)
+        return next(corrected, ())
+    return tuple(
+        Attachment(file.code, file.title, documents.store(connection, file.content, now)) for file in report.files
+    )
 
 
 def _instant(when: datetime | date, case: Case) -> datetime:

@@ -160,7 +160,8 @@ def file(
     rule = recorded.rule(_law(settings), legal_day(datetime.now(UTC)))
     for code in missing_fields(recorded.application, rule):
         click.echo(f"note: the field {code} is empty", err=True)
-    for code in missing_documents((item.code for item in attached), rule):
+    filed = recorded.course.first(Kind.FILED)
+    for code in missing_documents((item.code for item in (filed.attachments if filed else ())), rule):
         click.echo(f"note: no document {code} is attached", err=True)
 
 

@@ -152,6 +152,17 @@ def test_a_correction_of_the_application_reaches_the_permit(connection: Connecti
     assert mended.application == "ЖТ-2025-18"
 
 
+def test_a_correction_keeps_the_files_unless_it_brings_others(connection: Connection) -> None:
+    """Who mends a word of the application need not attach everything again."""
+    case = granted(connection)
+    files = case.record[0].attachments
+    mended = happens(connection, Kind.FILED, "2025-06-09 10:05", corrects=1, why="the hour")
+    assert mended.event.attachments == files
+    other = [File("gift_contract", "Шарт", PDF + b"2")]
+    replaced = happens(connection, Kind.FILED, "2025-06-09 10:05", corrects=4, why="another contract", files=other)
+    assert [file.code for file in replaced.event.attachments] == ["gift_contract"]
+
+
 def test_a_struck_grant_leaves_the_register_and_may_come_again(connection: Connection) -> None:
     """It was recorded in the wrong case, or too early."""
     granted(connection)
