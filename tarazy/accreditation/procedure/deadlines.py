@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import cached_property
 
 from tarazy.accreditation.procedure.case import Case
 from tarazy.accreditation.procedure.events import Addressee, ComplaintFiled, ComplaintForwarded, Event, Kind, Side
@@ -84,6 +85,10 @@ class _Terms:
     rule: StateServiceRule
     days: WorkingDays
     course: Course
+
+    @cached_property
+    def _reference(self) -> RuleReference:
+        return self.rule.reference
 
     def running(self) -> Iterator[Deadline]:
         filed, registered = self.course.first(Kind.FILED), self.course.first(Kind.REGISTERED)
@@ -189,7 +194,7 @@ class _Terms:
             done=done.day if done else None,
             closed=over,
             doubts=doubts,
-            rule=self.rule.reference,
+            rule=self._reference,
         )
 
 
