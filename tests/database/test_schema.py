@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 
 import tarazy.accounting.energy.tables
 import tarazy.accounting.tables
+import tarazy.accreditation.procedure.tables
 import tarazy.accreditation.tables  # noqa: F401 - their tables join the metadata
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import SchemaError, current_revision, expected_revision, require_schema, upgrade

@@ -9,6 +9,7 @@ import click
 _COMMANDS = {
     "audit": "audit:audit",
     "bench": "bench:bench",
+    "case": "case:case",
     "check": "server:check",
     "db": "server:db",
     "demo": "demo:demo",

@@ -93,12 +93,13 @@ def export_log(settings: Settings, output: Path, as_json: bool) -> None:
 @click.option("--key", "keys", multiple=True, help="Verifier key of an earlier signing key; may be repeated.")
 @json_option
 def check(settings: Settings, keys: tuple[str, ...], as_json: bool) -> None:
-    """Look whether the database holds the log that was written, and the registers that the log knows of."""
+    """Look whether the database holds the log that was written, and the registers and cases that it knows of."""
     from itertools import islice
 
     from tarazy.accreditation.audit import rows_of, size_of, verify_rows
     from tarazy.accreditation.checkpoint import CheckpointError, VerifierKey
     from tarazy.accreditation.heads import verified_heads
+    from tarazy.accreditation.procedure.witness import case_faults
     from tarazy.accreditation.witness import register_faults
     from tarazy.database.engine import reader
 
@@ -112,6 +113,7 @@ def check(settings: Settings, keys: tuple[str, ...], as_json: bool) -> None:
         fault = verify_rows(rows_of(connection), heads)
         faults = [f"audit log: {fault.problem}"] if fault else []
         faults += map(str, islice(register_faults(connection), 100))
+        faults += map(str, islice(case_faults(connection), 100))
     if as_json:
         print_json({"rows": rows, "heads": len(heads), "faults": faults})
     else:
