@@ -20,7 +20,7 @@ def token() -> None:
 @token.command("create")
 @click.argument("name")
 @settings_option
-@click.option("--role", type=click.Choice(list(Role)), required=True, help="What its holder is.")
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True, help="What its holder is.")
 @click.option("--party", help="The party of a miner.")
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it counts.")
 @json_option
