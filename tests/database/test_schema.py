@@ -6,6 +6,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+import tarazy.accounting.energy.tables
+import tarazy.accounting.tables
+import tarazy.accreditation.procedure.tables
+import tarazy.accreditation.tables
+import tarazy.portal.tables  # noqa: F401 - their tables join the metadata
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import SchemaError, current_revision, expected_revision, require_schema, upgrade
 from tarazy.database.types import metadata
