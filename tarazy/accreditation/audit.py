@@ -1,24 +1,24 @@
-"""The audit log: every row carries the hash of the one before, so a change, gap or reordering shows.
+"""The audit log: append-only rows that are the leaves of a Merkle tree (RFC 6962), so any change of the past shows.
 
-hash = SHA-256(previous_hash ‖ canonical JSON of sequence, at, kind, party, account, body), where
-previous_hash is the 64 hex digits of the row before (zeros before the first), and canonical JSON has sorted
-keys, no spaces, UTF-8.
+A leaf is the canonical JSON of sequence, at, kind, party, account and body, UTF-8; canonical JSON has sorted keys and
+no spaces. Row n is leaf n - 1. Each row keeps the hashes of the full subtrees that it completes, its leaf's first: a
+proof reads as many rows as the tree has levels, and a lie is found where it stands.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, insert, select
 
+from tarazy.accreditation.merkle import HASH_BYTES, Frontier, Node, fold, full_subtrees, leaf_hash, prove_inclusion
 from tarazy.accreditation.tables import audit, lock_writers
 
-FIRST_PREVIOUS_HASH = "0" * 64
+_HEX = 2 * HASH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,39 @@ class AuditEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditHead:
-    """The last row: whoever kept an earlier head can prove that nothing up to it was changed or cut off."""
+class AuditRow:
+    """An event as it stands in the log."""
 
     sequence: int
-    hash: str
+    at: datetime
+    kind: str
+    party: str | None
+    account: str | None
+    body: str
+    """Canonical JSON."""
+    hashes: str
+    """Hex of the hashes of the full subtrees that the row completes, from its leaf up."""
+
+    def leaf(self) -> bytes:
+        """Hash of the row's content; raises ValueError when it holds what is no text."""
+        ahead = {"account": self.account, "at": instant_text(self.at)}
+        behind = {"kind": self.kind, "party": self.party, "sequence": self.sequence}
+        return leaf_hash(f'{canonical(ahead)[:-1]},"body":{self.body},{canonical(behind)[1:]}'.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """The log at one moment: whoever kept it can prove that nothing up to it was changed or cut off since."""
+
+    size: int
+    """Rows."""
+    root: str
+    """Hash over all of them, hex."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFault:
-    """The first row at which the log is not what was written."""
+    """The first place at which the log is not what was written."""
 
     sequence: int
     problem: str
@@ -50,17 +73,19 @@ class AuditFault:
 def canonical(value: Any) -> str:
     """JSON with one spelling only. Raises TypeError on floats: they have many."""
     _refuse_floats(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _refuse_floats(value: Any) -> None:
+    if isinstance(value, str | int | None):
+        return
     if isinstance(value, float):
         raise TypeError("floats have no canonical form; record integers or text")
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return
-    for part in value:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    for part in parts:
         _refuse_floats(part)
 
 
@@ -69,34 +94,32 @@ def instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def row_hash(
-    previous_hash: str,
-    sequence: int,
-    at: datetime,
-    kind: str,
-    party: str | None,
-    account: str | None,
-    body: str,
-) -> str:
-    """Hash of a row, hex; `body` is the canonical JSON text as stored."""
-    content = {
-        "sequence": sequence,
-        "at": instant_text(at),
-        "kind": kind,
-        "party": party,
-        "account": account,
-        "body": json.loads(body),
-    }
-    return hashlib.sha256((previous_hash + canonical(content)).encode()).hexdigest()
+def size_of(connection: Connection, before: datetime | None = None) -> int:
+    """Rows in the log, or those written before an instant."""
+    newest = select(audit.c.sequence).order_by(audit.c.sequence.desc()).limit(1)
+    if before is not None:
+        newest = newest.where(audit.c.at < before)
+    return connection.execute(newest).scalar() or 0
 
 
 def head(connection: Connection, before: datetime | None = None) -> AuditHead:
-    """The last row, or the last written before an instant; sequence 0 and zeros when there is none."""
-    newest = select(audit.c.sequence, audit.c.hash).order_by(audit.c.sequence.desc()).limit(1)
-    if before is not None:
-        newest = newest.where(audit.c.at < before)
-    row = connection.execute(newest).first()
-    return AuditHead(row.sequence, row.hash) if row else AuditHead(0, FIRST_PREVIOUS_HASH)
+    """The log as it is, or as it was before an instant."""
+    size = size_of(connection, before)
+    return AuditHead(size, fold(read_nodes(connection, full_subtrees(0, size))).hex())
+
+
+def read_nodes(connection: Connection, nodes: Iterable[Node]) -> list[bytes]:
+    """Hashes of full subtrees, as they are kept; raises LookupError when one is not."""
+    places = [((index + 1) << level, level) for level, index in nodes]
+    query = select(audit.c.sequence, audit.c.hashes).where(audit.c.sequence.in_({row for row, _ in places}))
+    kept = {row.sequence: row.hashes for row in connection.execute(query)}
+    try:
+        found = [bytes.fromhex(kept[row][level * _HEX : (level + 1) * _HEX]) for row, level in places]
+    except (KeyError, ValueError):
+        found = []
+    if any(len(made) != HASH_BYTES for made in found) or len(found) < len(places):
+        raise LookupError("the audit log lacks hashes of its tree; see `tarazy audit check`")
+    return found
 
 
 def append(connection: Connection, events: Iterable[AuditEvent], at: datetime) -> AuditHead:
@@ -107,67 +130,115 @@ def append(connection: Connection, events: Iterable[AuditEvent], at: datetime) -
     """
     lock_writers(connection)
     last = connection.execute(select(audit).order_by(audit.c.sequence.desc()).limit(1)).first()
-    sequence, previous = (last.sequence, last.hash) if last else (0, FIRST_PREVIOUS_HASH)
+    size = last.sequence if last else 0
     at = max(at, last.at) if last else at
+    frontier = Frontier(size, read_nodes(connection, full_subtrees(0, size)))
     rows = []
     for event in events:
-        sequence += 1
-        body = canonical(event.body)
-        digest = row_hash(previous, sequence, at, event.kind, event.party, event.account, body)
+        row = AuditRow(frontier.size + 1, at, event.kind, event.party, event.account, canonical(event.body), "")
+        hashes = "".join(made.hex() for _, made in frontier.append(row.leaf()))
         rows.append(
             {
-                "sequence": sequence,
+                "sequence": row.sequence,
                 "at": at,
-                "kind": event.kind,
-                "party": event.party,
-                "account": event.account,
-                "body": body,
-                "previous_hash": previous,
-                "hash": digest,
+                "kind": row.kind,
+                "party": row.party,
+                "account": row.account,
+                "body": row.body,
+                "hashes": hashes,
             }
         )
-        previous = digest
     if rows:
         connection.execute(insert(audit), rows)
-    return AuditHead(sequence, previous)
+    return AuditHead(frontier.size, frontier.root.hex())
 
 
-def verify(connection: Connection, kept: AuditHead | None = None) -> AuditFault | None:
-    """The first fault of the log, or None when it is whole.
+def prove_row(connection: Connection, sequence: int, size: int) -> dict[str, Any]:
+    """The row, and the path by which it lies in the log's first `size` rows; raises LookupError when it does not.
 
-    Rows cut off at the end leave a shorter, intact log: only an earlier head `kept` elsewhere shows that.
+    Keys: `row` (its columns), `leaf_index` (from 0), `tree_size`, `path` (hex, from the leaf up).
     """
-    return verify_rows(_stream(connection), kept)
+    found = connection.execute(select(audit).where(audit.c.sequence == sequence)).mappings().first()
+    if found is None or sequence > size:
+        raise LookupError(f"the first {size} rows have no row {sequence}")
+    path = prove_inclusion(lambda node: read_nodes(connection, [node])[0], sequence - 1, size)
+    row = {name: value for name, value in found.items() if name != "hashes"}
+    return {
+        "row": {**row, "at": instant_text(row["at"])},
+        "leaf_index": sequence - 1,
+        "tree_size": size,
+        "path": [made.hex() for made in path],
+    }
 
 
-def verify_rows(rows: Iterable[Row[Any]], kept: AuditHead | None = None) -> AuditFault | None:
-    """As `verify`, for rows in the order of their sequence."""
-    sequence, previous = 0, FIRST_PREVIOUS_HASH
+def events_of(
+    connection: Connection,
+    *,
+    kind: str | None = None,
+    party: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    last: int,
+) -> list[AuditRow]:
+    """The latest `last` rows of a kind, about a party, in [since, until), in their order."""
+    query = select(audit).order_by(audit.c.sequence.desc()).limit(last)
+    for condition in (
+        kind is not None and audit.c.kind == kind,
+        party is not None and audit.c.party == party,
+        since is not None and audit.c.at >= since,
+        until is not None and audit.c.at < until,
+    ):
+        if condition is not False:
+            query = query.where(condition)
+    return [AuditRow(**row) for row in connection.execute(query).mappings()][::-1]
+
+
+def rows_of(connection: Connection) -> Iterator[AuditRow]:
+    """The whole log in order, a thousand rows in memory at a time."""
+    query = select(audit).order_by(audit.c.sequence).execution_options(yield_per=1_000)
+    return (AuditRow(*row) for row in connection.execute(query))
+
+
+def verify_rows(rows: Iterable[AuditRow], heads: Iterable[AuditHead] = ()) -> AuditFault | None:
+    """The first fault of a log, or None when it is whole and is what each of `heads` was taken of.
+
+    Rows cut off at the end, and rows rewritten together with every hash above them, leave an intact log: only an
+    earlier head kept elsewhere shows that, and between which heads.
+    """
+    frontier, trusted = Frontier(), 0
+    waiting = sorted(set(heads), key=lambda kept: kept.size)
     for row in rows:
-        sequence += 1
+        sequence = frontier.size + 1
         if row.sequence != sequence:
             return AuditFault(sequence, f"row {sequence} is missing")
-        if row.previous_hash != previous:
-            return AuditFault(sequence, f"row {sequence} does not follow from the row before")
-        if _recomputed(row) != row.hash:
-            return AuditFault(sequence, f"row {sequence} was changed")
-        if kept is not None and kept.sequence == sequence and kept.hash != row.hash:
-            return AuditFault(sequence, f"row {sequence} is not the one whose hash was kept")
-        previous = row.hash
-    if kept is not None and kept.sequence > sequence:
-        return AuditFault(sequence + 1, f"rows {sequence + 1} to {kept.sequence} are missing at the end")
+        fault = _row_fault(row, frontier)
+        if fault is not None:
+            return AuditFault(sequence, fault)
+        while waiting and waiting[0].size <= sequence:
+            kept = waiting.pop(0)
+            if kept.size == sequence and kept.root != frontier.root.hex():
+                between = f"rows {trusted + 1} to {sequence}" if trusted + 1 < sequence else f"row {sequence}"
+                return AuditFault(trusted + 1, f"among {between} there is one that is not what the head was taken of")
+            trusted = kept.size
+    if waiting:
+        return AuditFault(frontier.size + 1, f"rows {frontier.size + 1} to {waiting[0].size} are missing at the end")
     return None
 
 
-def _recomputed(row: Row[Any]) -> str | None:
+def _row_fault(row: AuditRow, frontier: Frontier) -> str | None:
+    """What is wrong with a row; it joins `frontier`."""
     try:
-        if canonical(json.loads(row.body)) != row.body:
-            return None
-        return row_hash(row.previous_hash, row.sequence, row.at, row.kind, row.party, row.account, row.body)
-    except (ValueError, TypeError):
-        return None
-
-
-def _stream(connection: Connection) -> Iterator[Row[Any]]:
-    query = select(audit).order_by(audit.c.sequence).execution_options(yield_per=1_000)
-    yield from connection.execute(query)
+        leaf = row.leaf()
+    except ValueError:
+        return f"row {row.sequence} was changed"
+    kept = row.hashes
+    completed = [(node, made.hex()) for node, made in frontier.append(leaf)]
+    if kept[:_HEX] != completed[0][1]:
+        return f"row {row.sequence} was changed"
+    for (level, index), made in completed[1:]:
+        if kept[level * _HEX : (level + 1) * _HEX] != made:
+            first, end = index << level, (index + 1) << level
+            return f"among rows {first + 1} to {end} one was changed, or the hash over them that row {end} keeps"
+    if len(kept) != len(completed) * _HEX:
+        return f"row {row.sequence} keeps more hashes than it completes subtrees"
+    return None

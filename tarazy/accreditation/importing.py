@@ -1,13 +1,11 @@
-"""Registers out of spreadsheets and into them: everything checked first, nothing half done."""
+"""Registers out of spreadsheets: everything checked first, nothing half done."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,43 +15,92 @@ from tarazy.accreditation.checking import COOLING, Recording, relation_faults
 from tarazy.accreditation.entries import (
     ENTRY_TYPES,
     Entry,
+    Licence,
     Party,
     PartyKind,
     content_of,
     fields_of,
 )
+from tarazy.accreditation.exporting import shown
+from tarazy.accreditation.licence_terms import term_warnings, with_term
 from tarazy.accreditation.registers import append_all, as_of
-from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault, Unreadable, read_table
+from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault, Unreadable
 from tarazy.accreditation.snapshot import Registers, standing, version_at
-
-__all__ = ["ImportResult", "RegisterImportError", "columns_of", "import_registers", "read_table", "to_csv"]
+from tarazy.config.law import LawBook, NoRuleInForceError
 
 
 @dataclass(frozen=True, slots=True)
-class ImportResult:
-    """What an import did, by register."""
+class Change:
+    """One row that an import records, and what it says otherwise than what is recorded."""
 
-    added: dict[str, int]
+    line: Line
+    entry: Entry
+    before: Entry | None
+    """The version it corrects, or that is in force when it begins; None where there is none."""
+
+    @property
+    def columns(self) -> dict[str, tuple[str, str]]:
+        """Column → text before and after, of those that differ; all that are filled in a new entry."""
+        old = shown(self.before) if self.before else {}
+        return {
+            name: (old.get(name, ""), text)
+            for name, text in shown(self.entry).items()
+            if old.get(name, "") != text and name not in _OF_THE_CORRECTION
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What an import is about to record; it may be looked at first."""
+
+    changes: tuple[Change, ...]
     unchanged: dict[str, int]
-    """Rows that were recorded already, word for word; they were left out."""
+    """Rows by register that are recorded already, word for word; they are left out."""
     warnings: tuple[TableFault, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class ColumnDescription:
-    """What a column of a register's table expects."""
-
-    name: str
-    required: bool
-    hint: str
-    example: str
+    @property
+    def added(self) -> dict[str, int]:
+        """Rows to record, by register."""
+        return dict(Counter(change.entry.register for change in self.changes))
 
 
-def columns_of(kind: str) -> tuple[ColumnDescription, ...]:
-    """The columns of a register's table in order; raises KeyError when there is no such register."""
-    return tuple(
-        ColumnDescription(name, field.required, field.hint, field.example) for name, field in fields_of(kind).items()
-    )
+def plan_import(
+    connection: Connection,
+    lines: Sequence[Line],
+    recorded_at: datetime,
+    recorded_by: str,
+    law: LawBook,
+    *,
+    why: str | None = None,
+    cooling: timedelta = COOLING,
+) -> ImportPlan:
+    """What importing `lines`, of any registers and in any order, would record; nothing is recorded yet.
+
+    A line that says word for word what a version already says is left out, so a file may be imported again.
+    One that says something else from the same instant on corrects that version, for the reason it gives or `why`.
+    An empty valid_from means `recorded_at`, an empty valid_to of a licence the end that the law gives it.
+    Raises `RegisterImportError` with every fault found.
+    """
+    faults: list[TableFault] = []
+    good: list[tuple[Line, Entry]] = []
+    for line in lines:
+        entry, found = _entry(line, recorded_at, law)
+        faults += found
+        if entry is not None:
+            good.append((line, entry))
+    registers = as_of(connection, recorded_at)
+    told = [(line, entry) for line, entry in good if not _is_recorded(registers, line, entry, recorded_at)]
+    new = [_change(registers, line, entry, why) for line, entry in told]
+    named = [(line.kind, str(line.cells.get(line.kind))) for line in lines]
+    recording = Recording(recorded_at, recorded_by, cooling)
+    for fault in relation_faults(connection, [change.entry for change in new], recording, named):
+        line = new[fault.index].line
+        faults.append(TableFault(line.source, fault.problem, line.row, fault.column))
+    if faults:
+        place = {(line.source, line.row): number for number, line in enumerate(lines)}
+        raise RegisterImportError(sorted(faults, key=lambda fault: place[fault.source, fault.row]))
+    unchanged = Counter(entry.register for _, entry in good) - Counter(change.entry.register for change in new)
+    return ImportPlan(tuple(new), dict(unchanged), tuple(_warnings(good, law)))
 
 
 def import_registers(
@@ -61,41 +108,18 @@ def import_registers(
     lines: Sequence[Line],
     recorded_at: datetime,
     recorded_by: str,
+    law: LawBook,
     *,
     why: str | None = None,
     cooling: timedelta = COOLING,
-) -> ImportResult:
-    """Record `lines`, of any registers and in any order, all or none.
-
-    A line that says word for word what a version already says is left out, so a file may be imported again.
-    One that says something else from the same instant on corrects that version, for the reason it gives or `why`.
-    An empty valid_from means `recorded_at`. Raises `RegisterImportError` with every fault found.
-    """
-    faults: list[TableFault] = []
-    good: list[tuple[Line, Entry]] = []
-    for line in lines:
-        entry, found = _entry(line, recorded_at)
-        faults += found
-        if entry is not None:
-            good.append((line, entry))
-    registers = as_of(connection, recorded_at)
-    told = [(line, entry) for line, entry in good if not _is_recorded(registers, line, entry, recorded_at)]
-    new = [(line, _as_correction(registers, entry, why)) for line, entry in told]
-    named = [(line.kind, str(line.cells.get(line.kind))) for line in lines]
-    recording = Recording(recorded_at, recorded_by, cooling)
-    for fault in relation_faults(connection, [entry for _, entry in new], recording, named):
-        line = new[fault.index][0]
-        faults.append(TableFault(line.source, fault.problem, line.row, fault.column))
-    if faults:
-        place = {(line.source, line.row): number for number, line in enumerate(lines)}
-        raise RegisterImportError(sorted(faults, key=lambda fault: place[fault.source, fault.row or 0]))
-    append_all(connection, [entry for _, entry in new], recorded_at, recorded_by, cooling)
-    added = Counter(entry.register for _, entry in new)
-    unchanged = Counter(entry.register for _, entry in good) - added
-    return ImportResult(dict(added), dict(unchanged), tuple(_warnings(good)))
+) -> ImportPlan:
+    """Record `lines`, all or none, as `plan_import` says."""
+    plan = plan_import(connection, lines, recorded_at, recorded_by, law, why=why, cooling=cooling)
+    append_all(connection, [change.entry for change in plan.changes], recorded_at, recorded_by, cooling)
+    return plan
 
 
-def _entry(line: Line, recorded_at: datetime) -> tuple[Entry | None, list[TableFault]]:
+def _entry(line: Line, recorded_at: datetime, law: LawBook) -> tuple[Entry | None, list[TableFault]]:
     values: dict[str, Any] = {"valid_from": recorded_at}
     faults = []
     for name, field in fields_of(line.kind).items():
@@ -111,63 +135,52 @@ def _entry(line: Line, recorded_at: datetime) -> tuple[Entry | None, list[TableF
             values[name] = field.read(cell)
         except ValueError as error:
             faults.append(TableFault(line.source, str(error), line.row, name))
-    return (None, faults) if faults else (ENTRY_TYPES[line.kind](**values), [])
+    if faults:
+        return None, faults
+    entry = ENTRY_TYPES[line.kind](**values)
+    try:
+        return with_term(entry, law) if isinstance(entry, Licence) else entry, []
+    except NoRuleInForceError as error:
+        return None, [TableFault(line.source, f"is empty and the law does not say it: {error}", line.row, "valid_to")]
 
 
-def _as_correction(registers: Registers, entry: Entry, why: str | None) -> Entry:
-    """`entry` in the place of the version that begins when it does, if there is one and a reason."""
+def _change(registers: Registers, line: Line, entry: Entry, why: str | None) -> Change:
+    """`entry` in the place of the version that it names, or that begins when it does if there is a reason."""
+    versions = standing(registers.versions_of(entry.register, entry.key))
     why = entry.why or why
-    if entry.corrects is not None or why is None:
-        return entry
-    for version in standing(registers.versions_of(entry.register, entry.key)):
-        if version.valid_from == entry.valid_from:
-            return replace(entry, corrects=version.entry, why=why)
-    return entry
+    same = next((version for version in versions if version.valid_from == entry.valid_from), None)
+    if same is not None and entry.corrects is None and why is not None:
+        entry = replace(entry, corrects=same.entry, why=why)
+    corrected = next((version for version in versions if version.entry == entry.corrects), None)
+    return Change(line, entry, corrected or version_at(versions, entry.valid_from))
 
 
 _OF_THE_CORRECTION = ("corrects", "why")
 
 
 def _is_recorded(registers: Registers, line: Line, entry: Entry, recorded_at: datetime) -> bool:
-    def said(version: Entry) -> dict[str, Any]:
-        return {name: value for name, value in content_of(version).items() if name not in _OF_THE_CORRECTION}
-
+    """Whether a version says what the line says; without an end, also one that was recorded without."""
     versions = registers.versions_of(entry.register, entry.key)
-    if line.cells.get("valid_from") in (None, ""):
+    told = [entry] if line.cells.get("valid_to") else [entry, replace(entry, valid_to=None)]
+    if not line.cells.get("valid_from"):
         current = version_at(versions, recorded_at)
-        return current is not None and said(entry) == {**said(current), "valid_from": recorded_at}
+        return current is not None and any(_said(row) == _said(current, recorded_at) for row in told)
     if entry.corrects is not None:
-        return any(content_of(entry) == content_of(version) for version in versions)
-    return any(said(entry) == said(version) for version in versions)
+        return any(content_of(row) == content_of(version) for row in told for version in versions)
+    return any(_said(row) == _said(version) for row in told for version in versions)
 
 
-def _warnings(good: Iterable[tuple[Line, Entry]]) -> Iterable[TableFault]:
+def _said(entry: Entry, valid_from: datetime | None = None) -> dict[str, Any]:
+    """What a version says of the world, begun at `valid_from` if that is given."""
+    content = {name: value for name, value in content_of(entry).items() if name not in _OF_THE_CORRECTION}
+    return {**content, "valid_from": valid_from or entry.valid_from}
+
+
+def _warnings(good: Iterable[tuple[Line, Entry]], law: LawBook) -> Iterable[TableFault]:
     for line, entry in good:
+        if isinstance(entry, Licence):
+            yield from (TableFault(line.source, text, line.row, "valid_to") for text in term_warnings(entry, law))
         if isinstance(entry, Party) and entry.kind is PartyKind.LEGAL:
             warning = bin_layout_warning(entry.bin)
             if warning:
                 yield TableFault(line.source, warning, line.row, "bin")
-
-
-def shown(entry: Entry) -> dict[str, str]:
-    """An entry's columns as text, as a person reads them and as an import takes them."""
-    return {name: _shown(value) for name, value in content_of(entry).items()}
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return " ".join(value) if isinstance(value, tuple) else str(value)
-
-
-def to_csv(kind: str, entries: Iterable[Entry] | None = None) -> str:
-    """CSV (`;`, UTF-8 with a byte order mark) of `entries`; without them a template with one example row."""
-    columns = columns_of(kind)
-    example = {column.name: column.example for column in columns if column.required}
-    out = io.StringIO()
-    writer = csv.DictWriter(out, [column.name for column in columns], delimiter=";", restval="")
-    writer.writeheader()
-    writer.writerows([example] if entries is None else (shown(entry) for entry in entries))
-    return "\ufeff" + out.getvalue()

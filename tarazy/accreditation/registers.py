@@ -6,12 +6,12 @@ Nothing here changes or removes a row (invariant 7).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -25,10 +25,14 @@ from tarazy.accreditation.checking import (
     field_faults,
     relation_faults,
 )
-from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, content_of
+from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, Licence, content_of
 from tarazy.accreditation.geo import Ranges
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
+from tarazy.config.law.calendar import legal_day
+
+WITNESS = "register-entry"
+"""Kind of the audit event that keeps a digest of an entry."""
 
 RegistersVersion = tuple[int, ...]
 """Highest entry of each register: different as soon as anything was added."""
@@ -41,10 +45,11 @@ def _converters(register: str) -> dict[str, Callable[[Any], Any]]:
     return {**words, **({"networks": tuple} if "networks" in hints else {})}
 
 
-def _entries(
+def all_versions(
     connection: Connection, register: str, known_at: datetime | None = None, key: str | None = None
 ) -> dict[str, list[Entry]]:
-    table, kind, converters = REGISTERS[register], ENTRY_TYPES[register], _converters(register)
+    """Every version of each entry of a register, the latest recorded first; of `key` alone if that is given."""
+    table = REGISTERS[register]
     query = select(table).order_by(table.c.entry.desc())
     if known_at is not None:
         query = query.where(table.c.recorded_at <= known_at)
@@ -52,16 +57,21 @@ def _entries(
         query = query.where(table.c[register] == key)
     found: dict[str, list[Entry]] = {}
     for row in connection.execute(query).mappings():
-        values = dict(row)
-        for name, convert in converters.items():
-            values[name] = convert(values[name])
-        found.setdefault(values[register], []).append(kind(**values))
+        found.setdefault(row[register], []).append(entry_of(register, row))
     return found
+
+
+def entry_of(register: str, row: Mapping[Any, Any]) -> Entry:
+    """The entry that a row of a register's table is; raises ValueError when a word in it is none of the known."""
+    values = dict(row)
+    for name, convert in _converters(register).items():
+        values[name] = convert(values[name])
+    return ENTRY_TYPES[register](**values)
 
 
 def as_of(connection: Connection, valid_at: datetime, known_at: datetime | None = None) -> Registers:
     """The registers at `valid_at` as they were known at `known_at`, or as known now (invariants 6 and 7)."""
-    versions = {register: _entries(connection, register, known_at) for register in REGISTERS}
+    versions = {register: all_versions(connection, register, known_at) for register in REGISTERS}
     digests = {entry.digest for known in versions[Geo.register].values() for entry in known if isinstance(entry, Geo)}
     return Registers(versions, valid_at, {digest: _list(connection, digest) for digest in digests})
 
@@ -78,7 +88,7 @@ def _list(connection: Connection, digest: str) -> Ranges:
 
 def versions_of(connection: Connection, register: str, key: str) -> list[Entry]:
     """Every version of one entry, the latest recorded first."""
-    return _entries(connection, register, key=key).get(key, [])
+    return all_versions(connection, register, key=key).get(key, [])
 
 
 def registers_version(connection: Connection) -> RegistersVersion:
@@ -125,7 +135,7 @@ def append_all(
 
 def _event(entry: Entry, number: int, recorded_by: str) -> AuditEvent:
     named = {"register": entry.register, "key": entry.key, "entry": number}
-    return AuditEvent("register-entry", {**named, "digest": content_digest(entry), "by": recorded_by})
+    return AuditEvent(WITNESS, {**named, "digest": content_digest(entry), "by": recorded_by})
 
 
 def content_digest(entry: Entry) -> str:
@@ -174,10 +184,10 @@ def restate(
     recorded_at: datetime,
     recorded_by: str,
     **changes: Any,
-) -> None:
+) -> Entry:
     """Add a version of `key` that differs in `changes` from the one in force at `valid_from`.
 
-    With `valid_to` the earlier version holds again afterwards. Raises LookupError when none is in force.
+    Gives the version. With `valid_to` the earlier one holds again afterwards. Raises LookupError when none is in force.
     """
     current = version_at(versions_of(connection, register, key), valid_from)
     if current is None:
@@ -185,6 +195,7 @@ def restate(
     fresh = {"corrects": None, "why": None}
     entry = replace(current, valid_from=valid_from, valid_to=valid_to, **{**fresh, **changes})
     append(connection, entry, recorded_at, recorded_by)
+    return entry
 
 
 def correct(
@@ -228,9 +239,9 @@ def suspend_licence(
     reason: str,
     recorded_at: datetime,
     recorded_by: str,
-) -> None:
-    """Suspend a licence from `since` until `until`; then its earlier version holds again."""
-    restate(
+) -> Licence:
+    """Suspend a licence from `since` until `until`; then its earlier version holds again. Gives the suspension."""
+    suspended = restate(
         connection,
         "licence",
         number,
@@ -241,6 +252,7 @@ def suspend_licence(
         status=DocumentStatus.SUSPENDED,
         reason=reason,
     )
+    return cast(Licence, suspended)
 
 
 def revoke_licence(
@@ -253,8 +265,8 @@ def revoke_licence(
     recorded_by: str,
 ) -> None:
     """End a licence for good at `since`. Raises LookupError when it is not in force, or revoked already."""
-    current = as_of(connection, since).licences.get(number)
-    if current is not None and current.status is DocumentStatus.REVOKED:
+    current = version_at(versions_of(connection, "licence", number), since)
+    if isinstance(current, Licence) and current.status is DocumentStatus.REVOKED:
         raise LookupError(f"licence {number} is revoked already, since {current.valid_from.isoformat()}")
     restate(
         connection,
@@ -266,3 +278,34 @@ def revoke_licence(
         status=DocumentStatus.REVOKED,
         reason=reason,
     )
+
+
+def reissue_licence(
+    connection: Connection,
+    number: str,
+    new_number: str,
+    *,
+    since: datetime,
+    reason: str,
+    recorded_at: datetime,
+    recorded_by: str,
+) -> None:
+    """Put a licence of another number in the place of `number`, for the same holder and to the same end.
+
+    Raises LookupError when `number` is not in force, or when there is a licence `new_number`.
+    """
+    current = version_at(versions_of(connection, "licence", number), since)
+    if versions_of(connection, "licence", new_number):
+        raise LookupError(f"there is a licence {new_number} already; see `register history licence {new_number}`")
+    stamp: dict[str, Any] = {"since": since, "reason": reason, "recorded_at": recorded_at, "recorded_by": recorded_by}
+    revoke_licence(connection, number, **stamp)
+    if isinstance(current, Licence):
+        fresh: dict[str, Any] = {
+            "licence": new_number,
+            "replaces": number,
+            "corrects": None,
+            "why": None,
+            "reason": None,
+        }
+        issued = replace(current, **fresh, issued_on=legal_day(since), valid_from=since)
+        append(connection, issued, recorded_at, recorded_by)

@@ -47,8 +47,8 @@ class Line:
 
     source: str
     """File name, and sheet if it has any."""
-    row: int
-    """As a spreadsheet numbers it; the header is row 1."""
+    row: int | None
+    """As a spreadsheet numbers it, the header is row 1; None where there is no sheet."""
     kind: str
     """Name of the register."""
     cells: dict[str, Cell | Unreadable]

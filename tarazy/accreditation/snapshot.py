@@ -119,6 +119,10 @@ class Registers:
         """Every known version of one entry, the latest recorded first."""
         return self._versions.get(register, {}).get(key, ())
 
+    def histories(self, register: str) -> Mapping[str, Sequence[Entry]]:
+        """Every known version of each entry of a register, in order of keys, the latest recorded first."""
+        return self._versions.get(register, {})
+
     def latest(self, kind: type[E]) -> list[E]:
         """Each entry's version in force; where none is, its latest one that stands: ended, or not begun."""
         current = self.in_force(kind)

@@ -224,9 +224,21 @@ audit = Table(
     Column("party", String),
     Column("account", String),
     Column("body", Text, nullable=False),
-    Column("previous_hash", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
+    Column("hashes", Text, nullable=False),
 )
+"""The audit log: row `sequence` is leaf `sequence` - 1 of its Merkle tree, and `hashes` holds, in hex and from the leaf
+up, those of the full subtrees that it completes."""
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("head", RowNumber, primary_key=True, autoincrement=True),
+    Column("size", RowNumber, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("verifier", String, nullable=False),
+    Column("note", Text, nullable=False),
+)
+"""Signed heads of the audit log's tree, as the signed notes that they are given away as."""
 
 
 def lock_writers(connection: Connection) -> None:

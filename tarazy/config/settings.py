@@ -363,6 +363,17 @@ class LawSettings(Section):
     """Directory of the operator's own rule files; relative to the settings file. None when absent."""
 
 
+class AuditSettings(Section):
+    """Who signs the heads of the audit log."""
+
+    name: Annotated[str, _like(r"[^\s+]{1,100}", "a name without spaces and +, such as pool.example.kz/audit")] = (
+        "tarazy"
+    )
+    """Name of the log in its signed heads; one for the whole pool."""
+    key: Path | None = None
+    """PEM file of the Ed25519 key, relative to the settings file; made in `data` when absent."""
+
+
 class PortalSettings(Section):
     """The page and the JSON API."""
 
@@ -402,6 +413,7 @@ class Settings(Section):
     accreditation: AccreditationSettings
     energy: EnergySettings = EnergySettings()
     law: LawSettings = LawSettings()
+    audit: AuditSettings = AuditSettings()
     portal: PortalSettings = PortalSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
@@ -448,6 +460,11 @@ class Settings(Section):
     def database_url(self) -> str:
         """URL of the ledger database."""
         return self.database or f"sqlite:///{self.data / 'tarazy.db'}"
+
+    @property
+    def audit_key_path(self) -> Path:
+        """File of the key that signs the heads of the audit log."""
+        return self.audit.key or self.data / "keys" / "audit.pem"
 
     @property
     def journal_path(self) -> Path:
@@ -523,6 +540,7 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
         return listener.model_copy(update={"tls": listener.tls.model_copy(update=files)})
 
     law = settings.law.model_copy(update={"directory": absolute(settings.law.directory)})
+    audit = settings.audit.model_copy(update={"key": absolute(settings.audit.key)})
     listeners = tuple(of_listener(listener) for listener in settings.stratum.listeners)
     stratum = settings.stratum.model_copy(update={"listeners": listeners})
     chain = settings.chain
@@ -530,4 +548,4 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
         nodes = tuple(node.model_copy(update={"cookie": absolute(node.cookie)}) for node in chain.nodes)
         chain = chain.model_copy(update={"nodes": nodes})
     data = absolute(settings.data)
-    return settings.model_copy(update={"data": data, "law": law, "stratum": stratum, "chain": chain})
+    return settings.model_copy(update={"data": data, "law": law, "audit": audit, "stratum": stratum, "chain": chain})

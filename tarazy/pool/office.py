@@ -20,6 +20,7 @@ from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.rounds import FoldError
+from tarazy.accreditation.heads import SigningKey, load_key, sign_daily_head
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
@@ -35,6 +36,7 @@ _FOLD_REST = 20.0
 """A fold costs by the workers it touches: with many of them it comes less often and takes more shares at once."""
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
+_HEAD_SECONDS = 60.0
 _READINGS_HELD = 100_000
 """Readings that wait while the database is away; the oldest go first, the cumulative register makes up for them."""
 
@@ -65,6 +67,8 @@ class Office:
         self._answers: dict[str, str] = {}
         self._poller = MeterPoller(self._take_reading, lambda: datetime.now(UTC), settings.energy.poll_seconds)
         self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books, rest=_FOLD_REST)
+        self._signing: SigningKey | None = None
+        self.heads = Repeat(clock, "sign_heads", _HEAD_SECONDS, self.sign_heads)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
     async def check(self) -> None:
@@ -75,9 +79,11 @@ class Office:
         """Begin."""
         self.books.start()
         self.energy.start()
+        self.heads.start()
 
     async def stop(self) -> None:
         """Fold everything that is in the journals, store what was read, and end."""
+        await self.heads.stop()
         await self.energy.stop()
         await self._poller.stop()
         await self.books.stop()
@@ -104,6 +110,15 @@ class Office:
             self._blocks.archive(name)
         if faults:
             raise faults[0]
+
+    async def sign_heads(self) -> None:
+        """Sign the audit log's head of the legal day, as soon as the day has begun."""
+        await self._database.run(self._sign_head)
+
+    def _sign_head(self, connection: Connection) -> None:
+        self._signing = self._signing or load_key(self._settings.audit_key_path, self._settings.audit.name)
+        if sign_daily_head(connection, self._signing, datetime.now(UTC)) is not None:
+            _log.info("audit_head_signed", verifier=str(self._signing.verifier))
 
     def unfolded_shares(self) -> int:
         """Shares on disk that are not folded yet. Asked on the database's thread."""

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tarazy.accounting.ledger import check as check_ledger
 from tarazy.accreditation.entries import DocumentStatus
+from tarazy.accreditation.heads import SigningKeyError, load_key
 from tarazy.accreditation.registers import as_of, newest_recorded_at
 from tarazy.config.law import LawError, load_law
 from tarazy.config.settings import BitcoindChainSettings, Settings, TlsSettings
@@ -48,6 +49,7 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
     yield _law(settings)
     yield _data_directory(settings)
     yield from _database(settings, now)
+    yield _audit_key(settings)
     yield from _ports(settings)
     for tls in dict.fromkeys(listener.tls for listener in settings.stratum.listeners if listener.tls is not None):
         yield _tls(tls, now)
@@ -91,6 +93,19 @@ def _law(settings: Settings) -> Finding:
         return Finding("law", False, str(error), "mend the file named, or law.assumptions in the settings")
     assumed = f"; assumptions in use: {', '.join(settings.law.assumptions)}" if settings.law.assumptions else ""
     return Finding("law", True, f"{len(law)} rules{assumed}")
+
+
+def _audit_key(settings: Settings) -> Finding:
+    path = settings.audit_key_path
+    if not path.exists():
+        return Finding("audit key", True, f"{path} is made when the first head is signed")
+    try:
+        key = load_key(path, settings.audit.name)
+    except SigningKeyError as error:
+        return Finding("audit key", False, str(error), "restore it from a copy, or set audit.key")
+    if path.stat().st_mode & 0o077:
+        return Finding("audit key", False, f"{path} can be read by others", f"chmod 600 {path}")
+    return Finding("audit key", True, f"heads verify with {key.verifier}")
 
 
 def _data_directory(settings: Settings) -> Finding:

@@ -361,10 +361,10 @@ class RulesSection:
 
 @dataclass(frozen=True, slots=True)
 class AuditHead:
-    """The last entry of the audit log at the stated moment; its hash covers every entry before it."""
+    """The audit log at the stated moment: how many entries, and the root of the Merkle tree over them (hex)."""
 
-    sequence: int
-    hash: str
+    size: int
+    root: str
 
 
 @dataclass(frozen=True, slots=True)

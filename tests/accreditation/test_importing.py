@@ -5,28 +5,30 @@ from __future__ import annotations
 import io
 import time
 import zipfile
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 from sqlalchemy import Engine
 
 from tarazy.accreditation import sheets
-from tarazy.accreditation.entries import ENTRY_TYPES, fields_of
+from tarazy.accreditation.entries import ENTRY_TYPES, Wallet, WalletStatus, fields_of
+from tarazy.accreditation.exporting import columns_of, to_csv, to_xlsx
 from tarazy.accreditation.fields import read_coordinates, read_hash_rate
 from tarazy.accreditation.importing import (
-    ImportResult,
-    RegisterImportError,
-    columns_of,
+    ImportPlan,
     import_registers,
-    read_table,
-    to_csv,
+    plan_import,
 )
 from tarazy.accreditation.registers import append_all, as_of, registers_version, revoke_licence
-from tests.accreditation.world import NOW, START, meter, world
+from tarazy.accreditation.sheets import RegisterImportError, read_table
+from tarazy.config.law import load_law
+from tests.accreditation.world import NOW, START, machine, meter, world
 
+LAW = load_law()
 PARTY = (
     "party;bin;kind;account;name_kk;name_ru;name_en;valid_from;valid_to;note\n"
     "acme;240140000001;legal;ACME;«Акме» ЖШС;ТОО\u00a0«Акме»;Acme LLP;2026-01-01;;\n"
@@ -44,11 +46,11 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
-def load(engine: Engine, *paths: Path, kind: str | None = None) -> ImportResult:
+def load(engine: Engine, *paths: Path, kind: str | None = None) -> ImportPlan:
     """Import files as one transaction."""
     lines = [line for path in paths for line in read_table(path, kind)]
     with engine.begin() as connection:
-        return import_registers(connection, lines, NOW, "operator")
+        return import_registers(connection, lines, NOW, "operator", LAW)
 
 
 def faults(engine: Engine, *paths: Path) -> list[str]:
@@ -71,7 +73,8 @@ def test_csv_files_of_two_registers_import_together(tmp_path: Path, engine: Engi
     """Either separator, byte order mark, days in both spellings; the licence may come before its party."""
     party = write(tmp_path, "party.csv", "\ufeff" + PARTY)
     licence = write(tmp_path, "Licence.csv", LICENCE)
-    assert load(engine, licence, party) == ImportResult({"party": 1, "licence": 1}, {}, ())
+    plan = load(engine, licence, party)
+    assert (plan.added, plan.unchanged, plan.warnings) == ({"party": 1, "licence": 1}, {}, ())
     with engine.connect() as connection:
         registers = as_of(connection, NOW)
     assert registers.accounts["acme"].name_kk == "«Акме» ЖШС"
@@ -88,7 +91,8 @@ def test_importing_again_changes_nothing(tmp_path: Path, engine: Engine) -> None
     load(engine, *paths)
     with engine.begin() as connection:
         revoke_licence(connection, "ЦМ-0001", since=NOW, reason="x", recorded_at=NOW, recorded_by="y")
-    assert load(engine, *paths) == ImportResult({}, {"party": 1, "licence": 1}, ())
+    plan = load(engine, *paths)
+    assert (plan.added, plan.unchanged) == ({}, {"party": 1, "licence": 1})
     with engine.connect() as connection:
         assert as_of(connection, NOW).licences["ЦМ-0001"].status == "revoked"
 
@@ -100,7 +104,7 @@ def test_a_changed_row_corrects_for_a_reason(tmp_path: Path, engine: Engine) -> 
     with pytest.raises(RegisterImportError, match="row 2, column corrects: entry 1 of acme begins at the same instant"):
         load(engine, path)
     with engine.begin() as connection:
-        result = import_registers(connection, read_table(path), NOW, "operator", why="letter")
+        result = import_registers(connection, read_table(path), NOW, "operator", LAW, why="letter")
         party = as_of(connection, NOW).parties["acme"]
     assert result.added == {"party": 1}
     assert (party.name_en, party.corrects, party.why) == ("Akme LLP", 1, "letter")
@@ -350,6 +354,86 @@ def test_what_is_exported_imports_as_nothing_new(tmp_path: Path, engine: Engine)
     result = load(engine, *paths)
     assert result.added == {}
     assert sum(result.unchanged.values()) == 9
+
+
+@pytest.mark.parametrize("at", [datetime(2026, 3, 1, 19, tzinfo=UTC), datetime(2026, 3, 1, 7, 30, 1, 250, tzinfo=UTC)])
+def test_a_workbook_of_every_register_imports_as_nothing_new(tmp_path: Path, engine: Engine, at: datetime) -> None:
+    """Days, instants to the microsecond, large numbers, texts that look like numbers or formulas' kin."""
+    entries = [
+        *(replace(entry, valid_to=at + timedelta(days=365)) for entry in [*world(), meter()]),
+        replace(machine("0012", "guest", "site-host"), nominal_hash_rate_hs=10**18 - 1, valid_from=at, note="1e5"),
+        Wallet(wallet="w", party="guest", address="1" * 34, status=WalletStatus.APPROVED, valid_from=at),
+    ]
+    with engine.begin() as connection:
+        append_all(connection, entries, START, "operator")
+        registers = as_of(connection, NOW)
+        held = {register: list(registers.in_force(kind).values()) for register, kind in ENTRY_TYPES.items()}
+    book = load_workbook(io.BytesIO(to_xlsx(held)))
+    header, row = list(book["equipment"].iter_rows(values_only=True))[:2]
+    told = dict(zip(header, row, strict=True))
+    assert (told["equipment"], told["nominal_power_w"]) == ("0012", 3_500)
+    path = write(tmp_path, "registers.xlsx", to_xlsx(held))
+    plan = load(engine, path)
+    assert plan.added == {}
+    assert sum(plan.unchanged.values()) == len(entries)
+    history = load_workbook(io.BytesIO(to_xlsx(held, history=True)))["licence"]
+    assert [cell.value for cell in history[1]][:3] == ["entry", "recorded_at", "recorded_by"]
+
+
+def test_a_plan_tells_what_would_change_and_records_nothing(tmp_path: Path, engine: Engine) -> None:
+    """Column by column, against the version that is corrected or in force."""
+    load(engine, write(tmp_path, "party.csv", PARTY))
+    moved = PARTY.replace("Acme LLP;2026-01-01", "Akme LLP;2026-03-01")
+    lines = read_table(write(tmp_path, "party.csv", moved + PARTY.splitlines()[1] + "\n"))
+    with engine.begin() as connection:
+        before = registers_version(connection)
+        plan = plan_import(connection, lines, NOW, "operator", LAW)
+        assert registers_version(connection) == before
+    (change,) = plan.changes
+    assert change.columns == {"name_en": ("Acme LLP", "Akme LLP"), "valid_from": ("2026-01-01", "2026-03-01")}
+    assert (plan.added, plan.unchanged) == ({"party": 1}, {"party": 1})
+
+
+def test_a_licence_ends_when_the_law_says(tmp_path: Path, engine: Engine) -> None:
+    """Three years after its issue where the file names no end; for a day without a rule the end must be told."""
+    party = write(tmp_path, "party.csv", PARTY)
+    load(engine, party, write(tmp_path, "licence.csv", LICENCE.replace("31.01.2029", "")))
+    with engine.connect() as connection:
+        assert as_of(connection, NOW).licences["ЦМ-0001"].valid_to == datetime(2029, 1, 31, 19, tzinfo=UTC)
+    early = write(
+        tmp_path, "licence.csv", LICENCE.replace("2026", "2022").replace("0001", "2").replace("31.01.2029", "")
+    )
+    with pytest.raises(
+        RegisterImportError, match="row 2, column valid_to: is empty and the law does not say it: no rule"
+    ):
+        load(engine, early)
+
+
+@pytest.mark.parametrize(
+    ("status", "valid_from", "valid_to", "says"),
+    [
+        ("in_force", "2026-02-01", "2029-01-31", None),
+        ("in_force", "2026-02-01", "2029-02-01", "ends later than 3 years after its issue (Law 193-VII"),
+        ("suspended", "2026-03-01", "2026-03-31", None),
+        ("suspended", "2026-03-01", "2026-03-30", "is suspended for other than 1 to 6 months (Law 193-VII"),
+        ("suspended", "2026-03-01", "2026-09-01", None),
+        ("suspended", "2026-03-01", "2026-09-03", "is suspended for other than 1 to 6 months"),
+        ("suspended", "2026-03-01", "", "is suspended for other than"),
+        ("revoked", "2026-03-01", "", None),
+    ],
+)
+def test_terms_other_than_the_laws_are_recorded_with_a_warning(
+    tmp_path: Path, engine: Engine, status: str, valid_from: str, valid_to: str, says: str | None
+) -> None:
+    """Facts are facts; the act is named, and whether its wording is confirmed."""
+    row = f"L-1,acme,I,2026-02-01,{status},{valid_from},{valid_to}\n"
+    plan = load(
+        engine, write(tmp_path, "party.csv", PARTY), write(tmp_path, "licence.csv", LICENCE.split("\n")[0] + "\n" + row)
+    )
+    assert plan.added["licence"] == 1
+    warnings = [warning.problem for warning in plan.warnings]
+    assert len(warnings) == (says is not None)
+    assert all(says in warning and "not confirmed" in warning for warning in warnings if says)
 
 
 def _workbook(path: Path, part: str, xml: bytes) -> Path:

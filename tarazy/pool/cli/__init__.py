@@ -7,7 +7,9 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "audit": "audit:audit",
     "bench": "bench:bench",
+    "case": "case:case",
     "check": "server:check",
     "db": "server:db",
     "demo": "demo:demo",
@@ -16,6 +18,8 @@ _COMMANDS = {
     "report": "report:report",
     "serve": "server:serve",
     "status": "server:status",
+    "token": "token:token",
+    "verify": "verify:verify",
 }
 """Command → module of this package and name in it; loaded when asked for, so that none waits for the others."""
 

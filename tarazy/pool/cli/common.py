@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from sqlalchemy import Engine
 
     from tarazy.config.settings import Settings
@@ -128,3 +129,40 @@ class InstantParam(click.ParamType[datetime]):
         if instant.tzinfo is None:
             self.fail(f"{value!r} has no zone; add +05:00 for Kazakhstan or Z for UTC", param, ctx)
         return instant.astimezone(UTC)
+
+
+class MomentParam(click.ParamType["datetime | date"]):
+    """An instant with its zone, `now`, or a legal day of Kazakhstan where the time of day is not known."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | date:
+        """Parse; a time of day without a zone is refused."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return InstantParam().convert(value, param, ctx)
+
+
+def folding_table(*columns: str) -> Table:
+    """A table that cuts nothing off: what is too wide for the terminal is folded."""
+    from rich.table import Table
+
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+@contextmanager
+def progress_bar(task: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the terminal while work goes on; gives what to tell how much is done, of how much."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(task, total=None)
+        yield lambda done, of: progress.update(bar, completed=done, total=of)

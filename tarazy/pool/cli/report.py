@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, settings_option
+from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, progress_bar, settings_option
 
 
 @click.group()
@@ -32,9 +32,6 @@ def build(kind: str, settings: Settings, as_of: datetime | None, output: Path | 
 
     The same records and the same moment give the same bytes.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from tarazy.config.law import LawError, load_law
     from tarazy.database.engine import reader
     from tarazy.reports.build import SETTLED_SECONDS, ReportError, build_report
@@ -44,14 +41,12 @@ def build(kind: str, settings: Settings, as_of: datetime | None, output: Path | 
     as_of = as_of or (now - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
     try:
         law = load_law(settings.law.assumptions, settings.law.directory)
-        with ledger(settings) as engine, Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("Building the report")
-
-            def tell(done: int, steps: int) -> None:
-                progress.update(task, completed=done, total=steps)
-
-            with reader(engine).begin() as connection:
-                paths = build_report(connection, kind, as_of, directory, settings, law, now, tell)
+        with (
+            ledger(settings) as engine,
+            progress_bar("Building the report") as tell,
+            reader(engine).begin() as connection,
+        ):
+            paths = build_report(connection, kind, as_of, directory, settings, law, now, tell)
     except (ReportError, LawError) as error:
         raise Wanting(str(error)) from None
     if as_json:

@@ -15,6 +15,7 @@ from tarazy.accreditation.entries import DocumentStatus
 from tarazy.accreditation.importing import import_registers
 from tarazy.accreditation.registers import as_of
 from tarazy.accreditation.sheets import read_table
+from tarazy.config.law import load_law
 from tarazy.config.settings import Settings, load_settings
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import upgrade
@@ -66,13 +67,14 @@ def prepare(directory: Path, settings: Mapping[str, Any], now: datetime) -> Prep
     with engine.begin() as connection:
         first = not as_of(connection, now).parties
     tables = register_tables(now, _meter_ports()) if first else {"licence.csv": licence_table(now)}
+    law = load_law(loaded.law.assumptions, loaded.law.directory)
     files = directory / "registers"
     files.mkdir(exist_ok=True)
     for name, text in tables.items():
         file = files / name
         file.write_text(text, encoding="utf-8")
         with engine.begin() as connection:
-            import_registers(connection, read_table(file), now, "demo")
+            import_registers(connection, read_table(file), now, "demo", law)
     with engine.begin() as connection:
         registers = as_of(connection, datetime.now(UTC))
     engine.dispose()

@@ -208,6 +208,6 @@ def _refused(summary: DecisionSummary) -> RefusedLogin:
 
 
 def audit_head(connection: Connection, before: datetime) -> AuditHead | None:
-    """The last entry that the audit log had before an instant."""
-    last = head(connection, before)
-    return AuditHead(last.sequence, last.hash) if last.sequence else None
+    """The audit log as it was before an instant."""
+    kept = head(connection, before)
+    return AuditHead(kept.size, kept.root) if kept.size else None

@@ -55,7 +55,7 @@ def _facts(voice: Voice, report: AccreditationReport, digest: str, file: str) ->
         end=voice.instant(report.period.end),
     )
     audit = report.audit
-    head = NOTHING if audit is None else voice.say("cover.audit_value", sequence=audit.sequence, hash=audit.hash)
+    head = NOTHING if audit is None else voice.say("cover.audit_value", size=voice.number(audit.size), root=audit.root)
     certificates = ", ".join(certificate.number for certificate in report.accreditation.certificates)
     return Facts(
         (

@@ -11,7 +11,7 @@ from alembic import op
 from tarazy.database import types
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _REGISTERS = ("party", "licence", "site", "placement", "certificate", "server", "equipment", "meter")

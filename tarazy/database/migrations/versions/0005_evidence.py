@@ -8,7 +8,7 @@ from alembic import op
 from tarazy.database import types
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

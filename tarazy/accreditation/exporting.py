@@ -1,0 +1,124 @@
+"""Registers into spreadsheets and texts, so that an import takes them back as they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.styles import Font
+
+from tarazy.accreditation.entries import Entry, content_of, fields_of
+from tarazy.accreditation.fields import LEGAL_ZONE
+
+RECORD = ("entry", "recorded_at", "recorded_by")
+"""Columns of a history that nobody fills in: number of the version, when and by whom it was recorded."""
+_LARGEST_NUMBER = 10**15
+"""Spreadsheets hold no more digits than this in a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDescription:
+    """What a column of a register's table expects."""
+
+    name: str
+    required: bool
+    hint: str
+    example: str
+
+
+def columns_of(kind: str) -> tuple[ColumnDescription, ...]:
+    """The columns of a register's table in order; raises KeyError when there is no such register."""
+    return tuple(
+        ColumnDescription(name, field.required, field.hint, field.example) for name, field in fields_of(kind).items()
+    )
+
+
+def shown(entry: Entry) -> dict[str, str]:
+    """An entry's columns as text, as a person reads them and as an import takes them."""
+    return {name: _shown(name, value) for name, value in content_of(entry).items()}
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        day = shown_day(name, value)
+        return day.isoformat() if day else value.astimezone(LEGAL_ZONE).isoformat()
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def shown_day(name: str, instant: datetime) -> date | None:
+    """The day that an instant of column `name` is told by, if it is one: valid from its begin, or to its end."""
+    local = instant.astimezone(LEGAL_ZONE)
+    if local.time() != time():
+        return None
+    return local.date() - timedelta(days=name == "valid_to")
+
+
+def recorded(entry: Entry) -> dict[str, str]:
+    """What is known of a version beside its content, as text."""
+    at = entry.recorded_at.astimezone(LEGAL_ZONE).isoformat() if entry.recorded_at else ""
+    return {"entry": str(entry.entry), "recorded_at": at, "recorded_by": entry.recorded_by}
+
+
+def to_csv(kind: str, entries: Iterable[Entry] | None = None, *, history: bool = False) -> str:
+    """CSV (`;`, UTF-8 with a byte order mark) of `entries`; without them a template with one example row.
+
+    A `history` has the columns of `RECORD` before the others; it is to be read, not to be imported.
+    """
+    columns = columns_of(kind)
+    example = {column.name: column.example for column in columns if column.required}
+    out = io.StringIO()
+    names = [*(RECORD if history else ()), *(column.name for column in columns)]
+    writer = csv.DictWriter(out, names, delimiter=";", restval="")
+    writer.writeheader()
+    rows = ({**(recorded(entry) if history else {}), **shown(entry)} for entry in entries or ())
+    writer.writerows([example] if entries is None else rows)
+    return "\ufeff" + out.getvalue()
+
+
+def to_xlsx(registers: Mapping[str, Iterable[Entry]], *, history: bool = False) -> bytes:
+    """A workbook with a sheet for each register; days and numbers are what they are, and no text is a formula."""
+    book = Workbook(write_only=True)
+    for kind, entries in registers.items():
+        sheet = book.create_sheet(kind)
+        sheet.freeze_panes = "A2"
+        names = [*(RECORD if history else ()), *fields_of(kind)]
+        for number, name in enumerate(names):
+            sheet.column_dimensions[chr(ord("A") + number)].width = max(12, len(name) + 2)
+        sheet.append([_header(sheet, name) for name in names])
+        for entry in entries:
+            values = {**({name: getattr(entry, name) for name in RECORD} if history else {}), **content_of(entry)}
+            sheet.append([_cell(sheet, name, values[name]) for name in names])
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def _header(sheet: Any, name: str) -> Any:
+    cell = WriteOnlyCell(sheet, name)
+    cell.font = Font(bold=True)
+    return cell
+
+
+def _cell(sheet: Any, name: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        day = shown_day(name, value)
+        if day is not None:
+            return day
+        local = value.astimezone(LEGAL_ZONE)
+        value = local.replace(tzinfo=None) if not local.microsecond else local.isoformat()
+    if value is None or isinstance(value, date):
+        return value
+    if isinstance(value, int) and value < _LARGEST_NUMBER:
+        return value
+    cell = WriteOnlyCell(sheet, _shown(name, value))
+    cell.data_type = "s"
+    cell.number_format = "@"
+    return cell

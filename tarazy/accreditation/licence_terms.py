@@ -1,0 +1,50 @@
+"""How long licences last and may be suspended, by the rule in force on the day they were issued (law as data)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime
+
+from dateutil.relativedelta import relativedelta
+
+from tarazy.accreditation.entries import DocumentStatus, Licence
+from tarazy.config.law import LawBook, MinerLicenceRule, NoRuleInForceError
+from tarazy.config.law.calendar import day_start, legal_day
+
+
+def end_of_term(issued_on: date, law: LawBook) -> datetime:
+    """First instant at which a licence issued on that day no longer holds; raises `NoRuleInForceError`.
+
+    A licence of 29 February ends with the 27th of its last year, the day before the anniversary's nearest day.
+    """
+    rule = law.rule(MinerLicenceRule, issued_on)
+    return day_start(issued_on + relativedelta(years=rule.term_years))
+
+
+def with_term(licence: Licence, law: LawBook) -> Licence:
+    """The licence with the end that the law gives it, where it is in force and none is told."""
+    if licence.status is not DocumentStatus.IN_FORCE or licence.valid_to is not None:
+        return licence
+    return replace(licence, valid_to=end_of_term(licence.issued_on, law))
+
+
+def term_warnings(licence: Licence, law: LawBook) -> Iterator[str]:
+    """What in a licence is not as the rule in force on its day of issue has it. Facts are recorded all the same."""
+    try:
+        rule = law.rule(MinerLicenceRule, licence.issued_on)
+    except NoRuleInForceError:
+        return
+    confirmed = "confirmed" if rule.confirmed else "not confirmed"
+    source = f"{rule.act}, article {rule.article}, {confirmed}"
+    end = end_of_term(licence.issued_on, law)
+    if licence.status is DocumentStatus.IN_FORCE and licence.valid_to is not None and licence.valid_to > end:
+        yield f"ends later than {rule.term_years} years after its issue ({source})"
+    if licence.status is not DocumentStatus.SUSPENDED:
+        return
+    least, most = rule.suspension_months_minimum, rule.suspension_months_maximum
+    since, until = legal_day(licence.valid_from), licence.valid_to
+    earliest = day_start(since + relativedelta(months=least))
+    latest = day_start(since + relativedelta(months=most, days=1))
+    if until is None or not earliest <= until <= latest:
+        yield f"is suspended for other than {least} to {most} months ({source})"

@@ -1,0 +1,77 @@
+"""Payout addresses: proposed by one person, approved by another, paid to after a while."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import click
+
+from tarazy.accreditation.entries import Wallet, WalletStatus
+from tarazy.config.settings import Settings
+from tarazy.pool.cli.common import Wanting, ledger, settings_option
+from tarazy.pool.cli.register.shared import record, recorder
+
+
+@click.group()
+def wallet() -> None:
+    """Payout addresses. A party's first counts at once; any other is proposed, approved by somebody else, and waits."""
+
+
+@wallet.command("propose")
+@click.argument("party")
+@click.argument("key")
+@click.argument("address")
+@settings_option
+def propose(party: str, key: str, address: str, settings: Settings) -> None:
+    """Propose ADDRESS for PARTY, as wallet KEY."""
+    from tarazy.accreditation.sheets import Line
+
+    cells = {"wallet": key, "party": party, "address": address, "status": "proposed"}
+    record(settings, [Line(f"wallet {key}", None, "wallet", dict(cells))])
+    hours = settings.accreditation.wallet_cooling_hours
+    click.echo(
+        f"wallet {key} is proposed; somebody else must approve it, and it counts {hours} hours from now at the earliest"
+    )
+
+
+@wallet.command("approve")
+@click.argument("key")
+@settings_option
+@click.option("--why", help="Kept with the entry.")
+def approve(key: str, settings: Settings, why: str | None) -> None:
+    """Approve wallet KEY; it counts when its waiting time is over."""
+    entry = _decide(settings, key, WalletStatus.APPROVED, why)
+    click.echo(f"wallet {key} is approved and counts from {entry.valid_from.isoformat(timespec='seconds')}")
+
+
+@wallet.command("reject")
+@click.argument("key")
+@settings_option
+@click.option("--why", required=True, help="Kept with the entry.")
+def reject(key: str, settings: Settings, why: str) -> None:
+    """Reject wallet KEY, proposed or approved: from now on it is not paid to."""
+    _decide(settings, key, WalletStatus.REJECTED, why)
+    click.echo(f"wallet {key} is rejected")
+
+
+def _decide(settings: Settings, key: str, status: WalletStatus, why: str | None) -> Wallet:
+    from tarazy.accreditation.registers import append, versions_of
+
+    now, cooling = datetime.now(UTC), settings.accreditation.wallet_cooling
+    with ledger(settings) as engine:
+        try:
+            with engine.begin() as connection:
+                versions = versions_of(connection, "wallet", key)
+                if not versions or not isinstance(newest := versions[0], Wallet):
+                    raise LookupError(f"there is no wallet {key}; propose it first")
+                if newest.status is status:
+                    raise LookupError(f"wallet {key} is {status} already")
+                begins = now
+                if status is WalletStatus.APPROVED and newest.recorded_at is not None:
+                    begins = max(now, newest.recorded_at + cooling)
+                entry = replace(newest, status=status, valid_from=begins, valid_to=None, corrects=None, why=why)
+                append(connection, entry, now, recorder(), cooling)
+        except (LookupError, ValueError) as error:
+            raise Wanting(str(error)) from None
+    return entry
