@@ -53,11 +53,8 @@ class GeoChange:
     moved: tuple[Moved, ...]
     objections: tuple[str, ...]
     """Why it should not be recorded; empty when nothing speaks against it."""
-
-    @property
-    def nothing(self) -> bool:
-        """Whether the same addresses are recorded already."""
-        return self.before == self.after
+    known: bool
+    """Whether the same list of the same day is in force already."""
 
 
 def plan(
@@ -76,7 +73,9 @@ def plan(
     if reduced.dated_on > today + timedelta(days=1):
         objections.append(f"of {reduced.dated_on}, a day that is still to come")
     added, removed = reduced.ranges - before, before - reduced.ranges
-    return GeoChange(reduced.source, before, reduced.ranges, added, removed, moved, tuple(objections))
+    told = (reduced.ranges.digest, reduced.dated_on)
+    same = known is not None and known.entry is not None and (known.digest, known.dated_on) == told
+    return GeoChange(reduced.source, before, reduced.ranges, added, removed, moved, tuple(objections), same)
 
 
 def record(

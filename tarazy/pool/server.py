@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
+from tarazy.accreditation.geo_update import adopt_shipped
 from tarazy.config.law import load_law
 from tarazy.config.settings import BitcoindChainSettings, Settings
 from tarazy.database.engine import Database, open_engine
@@ -86,6 +88,8 @@ class Server:
         self._database = Database(open_engine(settings.database_url), reactor)
         self._keeping.append(_later(self._database.close))
         await self._database.run(require_schema)
+        if self._keeps:
+            await self._database.run(_adopt, settings.accreditation.country)
         self._admissions = Admissions(reactor, self._database, settings.accreditation, settings.decisions_path)
         await self._admissions.start()
         self._keeping.append(self._admissions.stop)
@@ -213,6 +217,13 @@ class Server:
         assert self._gateway is not None
         await self._gateway.drain(self._drain_seconds)
         await self._gateway.stop()
+
+
+def _adopt(connection: Connection, country: str) -> None:
+    """Record the shipped address blocks that this program decides by, if they are newer than those recorded."""
+    entry = adopt_shipped(connection, country, datetime.now(UTC), f"tarazy {VERSION}")
+    if entry is not None:
+        _log.info("address_blocks_adopted", dated_on=entry.dated_on.isoformat(), ranges=entry.ranges)
 
 
 async def _unwind(endings: _Endings) -> None:

@@ -7,6 +7,7 @@ import click
 from tarazy.pool.cli.register.documents import attach, fetch
 from tarazy.pool.cli.register.entries import correct, history, set_entry, withdraw
 from tarazy.pool.cli.register.files import columns, export, import_files, show, template
+from tarazy.pool.cli.register.geo import geo
 from tarazy.pool.cli.register.licences import reissue, revoke, suspend
 from tarazy.pool.cli.register.wallets import wallet
 
@@ -36,5 +37,6 @@ for _command in (
     revoke,
     reissue,
     wallet,
+    geo,
 ):
     register.add_command(_command)
