@@ -19,6 +19,7 @@ from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import require_schema
 from tarazy.metrics.exporter import Exporter
 from tarazy.metrics.facts import Sources
+from tarazy.pool import notify
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.blocks import BlockStore
 from tarazy.pool.certificates import Certificates
@@ -31,6 +32,7 @@ from tarazy.pool.gateway import Gateway
 from tarazy.pool.launch import Role
 from tarazy.pool.log import set_level
 from tarazy.pool.office import Office
+from tarazy.pool.proof import DailyProof
 from tarazy.pool.reload import compare
 from tarazy.pool.sockets import open_listeners
 from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
@@ -93,6 +95,7 @@ class Server:
         self._admissions = Admissions(reactor, self._database, settings.accreditation, settings.decisions_path)
         await self._admissions.start()
         self._keeping.append(self._admissions.stop)
+        self._require_registration()
 
     async def mine(self) -> None:
         """Follow the chain, and serve miners. Raises `JournalError` or `FoldError` before the first of them."""
@@ -138,6 +141,9 @@ class Server:
             )
             told.start()
             self._keeping.append(told.stop)
+            proof = DailyProof(reactor, self._database, settings)
+            proof.repeat.start()
+            self._keeping.append(proof.repeat.stop)
             sources = replace(sources, accounting=told.accounting, energy=told.energy)
             portal = self._make_portal(told)
             portal_port = portal.start()
@@ -178,6 +184,15 @@ class Server:
         await self.release(drain_seconds)
         await _unwind(self._keeping)
         _log.info("server_stopped", at=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def _require_registration(self) -> None:
+        """Say aloud that nobody will be admitted, where this server is in no register."""
+        server = self.settings.accreditation.server
+        if server in self._admissions.registers.servers:
+            return
+        cure = "register it, or name the registered one in accreditation.server"
+        _log.error("server_not_registered", server=server, effect="nobody is admitted", cure=cure)
+        notify.notify_status(f"server {server} is not in the register of servers: nobody is admitted; {cure}")
 
     async def _open_chain(self, endings: _Endings) -> Chain:
         settings, reactor = self.settings.chain, self._reactor

@@ -6,6 +6,7 @@ import click
 
 from tarazy.pool.cli.register.documents import attach, fetch
 from tarazy.pool.cli.register.entries import correct, history, set_entry, withdraw
+from tarazy.pool.cli.register.evidence import evidence
 from tarazy.pool.cli.register.files import columns, export, import_files, show, template
 from tarazy.pool.cli.register.geo import geo
 from tarazy.pool.cli.register.licences import reissue, revoke, suspend
@@ -38,5 +39,6 @@ for _command in (
     reissue,
     wallet,
     geo,
+    evidence,
 ):
     register.add_command(_command)
