@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tarazy.accreditation.admission import Reason, decide
 from tarazy.accreditation.entries import DocumentStatus, Entry, Licence, Placement, SiteStatus
+from tarazy.accreditation.evidence import Agreement, EvidenceRule
 from tarazy.accreditation.index import AdmissionIndex, CompiledRegisters, SiteMap
 from tarazy.config.settings import DemoAddress
+from tests.accreditation.test_evidence import listed, with_lists
 from tests.accreditation.world import (
     GEO,
     HOME,
@@ -71,6 +73,31 @@ def new_index(known: list[Entry]) -> AdmissionIndex:
     index = AdmissionIndex(SERVER, GEO, DEMO)
     index.install(CompiledRegisters(registers(known)))
     return index
+
+
+LISTS = st.lists(
+    st.tuples(
+        st.sampled_from(["blocks", "rir", "mmdb"]),
+        st.lists(st.sampled_from(["2.72.0.0/16", "2.72.0.0/25", "8.8.8.0/24", "2001:678:98::/48"]), min_size=1),
+        INSTANTS,
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(LISTS, st.sampled_from(list(Agreement)), st.lists(st.tuples(PEERS, INSTANTS), min_size=1, max_size=12))
+def test_index_equals_decide_whatever_the_lists(
+    known: list[tuple[str, list[str], datetime]], agreement: Agreement, questions: list[tuple[str, datetime]]
+) -> None:
+    """Also while lists come and go with time, by every rule."""
+    lists = [(*listed(source, *networks), begin) for source, networks, begin in known]
+    held = with_lists(world(), *((replace(entry, valid_from=begin), ranges) for entry, ranges, begin in lists))
+    rule = EvidenceRule(agreement=agreement)
+    index = AdmissionIndex(SERVER, rule, DEMO)
+    index.install(CompiledRegisters(held))
+    for peer, now in [*questions, *questions[:1]]:
+        assert index.decide("guest", "rig", peer, now) == decide(held, "guest", "rig", peer, now, SERVER, rule, DEMO)
 
 
 @settings(max_examples=100, deadline=None)
