@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import maxminddb
+from maxminddb.decoder import Decoder
+from maxminddb.reader import Metadata
 
 from tarazy.accreditation.entries import Source
-from tarazy.accreditation.geo import IPV4, LAST_ADDRESS, Ranges, Reduced, ip_of, range_of
+from tarazy.accreditation.geo import IPV4, Ranges, Reduced, range_of
 
 MAXIMUM_FILE = 512 * 2**20
 MAXIMUM_TEXT = 256 * 2**20
@@ -210,57 +212,89 @@ def _delegated(number: int, kind: bytes, start: bytes, value: int) -> tuple[int,
 
 _TUNNELS = ("::ffff:0:0/96", "2001::/32", "2002::/16", "64:ff9b::/96")
 """IPv4 addresses once more, as tunnels and translators carry them: they say nothing of where an IPv6 peer is."""
+_V4_IN_V6 = (0, 0xFFFF_FFFF)
+"""Where a database of both families has IPv4."""
 
 
 def _read_mmdb(path: Path, country: str, progress: Progress) -> tuple[date, Ranges]:
-    """Walk from network to network by looking up its first address: each look is bounded by the address's length."""
+    """By the library's reader in Python: the one in C ends the process on some damaged files."""
     try:
-        with maxminddb.open_database(path) as reader:
+        with maxminddb.open_database(path, maxminddb.MODE_MMAP) as reader:
             metadata = reader.metadata()
-            dated_on = datetime.fromtimestamp(metadata.build_epoch, UTC).date()
-            nodes, version = metadata.node_count, metadata.ip_version
-            if version not in (4, 6):
-                raise SourceError(f"IP version {version}; expected 4 or 6")
-            return dated_on, _walk(reader, country, nodes, version, progress)
+        dated_on = datetime.fromtimestamp(metadata.build_epoch, UTC).date()
+        if metadata.ip_version not in (4, 6):
+            raise SourceError(f"IP version {metadata.ip_version}; expected 4 or 6")
+        found = _Tree(path.read_bytes(), metadata, country).walk(progress)
     except SourceError:
         raise
     except Exception as error:  # a damaged database ends the library's reader in many ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise SourceError(f"no sound database in MaxMind's format: {reason}") from None
+    if metadata.ip_version == 4:
+        return dated_on, Ranges((IPV4[0] | first, IPV4[0] | last) for first, last in found)
+    carried = Ranges([_V4_IN_V6, *map(range_of, _TUNNELS)])
+    mapped = ((IPV4[0] | first, IPV4[0] | last) for first, last in found & Ranges([_V4_IN_V6]))
+    return dated_on, Ranges([*mapped, *(found - carried)])
 
 
-def _walk(reader: maxminddb.Reader, country: str, nodes: int, version: int, progress: Progress) -> Ranges:
-    found = _Gathered()
-    located = False
-    looks, most = 0, 2 * nodes + 1_000
-    deadline = time.monotonic() + _MMDB_SECONDS
-    for first, last in _parts(version):
-        address = first
-        while address <= last:
-            looks += 1
-            if looks > most:
-                raise SourceError("more networks than its tree has branches; it is damaged, fetch it again")
-            if looks % 1_000 == 0:
+class _Tree:
+    """The search tree of a database: a leaf is a network, its value where the network's record begins."""
+
+    def __init__(self, content: bytes, metadata: Metadata, country: str) -> None:
+        self._content = content
+        self._nodes = metadata.node_count
+        self._width = metadata.record_size // 4
+        self._bits = 32 if metadata.ip_version == 4 else 128
+        self._tree_bytes = self._nodes * self._width
+        self._decoder = Decoder(content, self._tree_bytes + 16)
+        self._country = country
+        self._inside: dict[int, bool] = {}
+        self._located = False
+
+    def walk(self, progress: Progress) -> Ranges:
+        """The country's networks as the tree numbers addresses. No node is worth more than two visits: a tree has none,
+        and what repeats IPv4 is left out.
+        """
+        left_out = {(first, 128 - (last ^ first).bit_length()) for first, last in map(range_of, _TUNNELS)}
+        found = _Gathered()
+        deadline = time.monotonic() + _MMDB_SECONDS
+        visits, waiting = 0, [(0, 0, 0)]
+        while waiting:
+            node, depth, first = waiting.pop()
+            if self._bits == 128 and (first, depth) in left_out:
+                continue
+            if node < self._nodes:
+                visits += 1
+                if depth == self._bits or visits > 2 * self._nodes:
+                    raise SourceError("its tree has loops or shared branches; it is damaged, fetch it again")
+                left, right = self._branches(node)
+                waiting.append((right, depth + 1, first | 1 << self._bits - depth - 1))
+                waiting.append((left, depth + 1, first))
+            elif node > self._nodes and self._is_inside(node):
+                found.add(first, first | (1 << self._bits - depth) - 1)
+            if visits % 1_000 == 0:
+                progress(min(visits, self._nodes), self._nodes)
                 if time.monotonic() > deadline:
                     raise SourceError(f"not read within {_MMDB_SECONDS:g} s; use a country database, which is smaller")
-                progress(min(looks, nodes), nodes)
-            record, prefix = reader.get_with_prefix_len(ip_of(address))
-            host_bits = (32 if address >> 32 == 0xFFFF else 128) - prefix
-            end = min(last, address | (1 << host_bits) - 1) if host_bits >= 0 else last
+        if not self._located:
+            raise SourceError("its records have no country.iso_code; expected a country or city database")
+        return Ranges(found.ranges)
+
+    def _branches(self, node: int) -> tuple[int, int]:
+        """MaxMind DB 2.0: two records of 24, 28 or 32 bits; of 28, the middle byte has the upper bits of both."""
+        words = self._content[node * self._width : (node + 1) * self._width]
+        half = len(words) // 2
+        left, right = int.from_bytes(words[:half], "big"), int.from_bytes(words[-half:], "big")
+        if self._width == 7:
+            left, right = left | (words[3] & 0xF0) << 20, right | (words[3] & 0x0F) << 24
+        return left, right
+
+    def _is_inside(self, node: int) -> bool:
+        known = self._inside.get(node)
+        if known is None:
+            record, _ = self._decoder.decode(node - self._nodes + self._tree_bytes)
             named = record.get("country") if isinstance(record, dict) else None
             code = named.get("iso_code") if isinstance(named, dict) else None
-            located = located or isinstance(code, str)
-            if code == country:
-                found.add(address, end)
-            address = end + 1
-    if not located:
-        raise SourceError("its records have no country.iso_code; expected a country or city database")
-    return Ranges(found.ranges)
-
-
-def _parts(version: int) -> list[tuple[int, int]]:
-    """The address space that a database tells of: IPv4, and IPv6 without what only carries IPv4."""
-    if version == 4:
-        return [IPV4]
-    carried = Ranges([(0, 0xFFFF_FFFF), *map(range_of, _TUNNELS)])
-    return [IPV4, *(Ranges([(0, LAST_ADDRESS)]) - carried)]
+            self._located = self._located or isinstance(code, str)
+            known = self._inside[node] = code == self._country
+        return known

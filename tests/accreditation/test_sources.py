@@ -258,6 +258,30 @@ def _tree(path: Path) -> tuple[bytearray, int, int]:
     return bytearray(path.read_bytes()), metadata.node_count, metadata.record_size // 4
 
 
+@pytest.mark.parametrize("bits", [28, 32])
+def test_records_of_every_width(tmp_path: Path, bits: int) -> None:
+    """The same tree, its branches written in other widths, as larger databases have them."""
+    records = {"2.72.0.0/13": country("KZ"), "8.8.8.0/24": country("US"), "2001:678:98::/48": country("KZ")}
+    narrow = database(tmp_path / "narrow.mmdb", records)
+    content, nodes, width = _tree(narrow)
+    assert width == 6
+    tree = bytearray()
+    for node in range(nodes):
+        left, right = (int.from_bytes(content[node * 6 + side : node * 6 + side + 3], "big") for side in (0, 3))
+        if bits == 28:
+            middle = bytes([left >> 24 << 4 | right >> 24])
+            tree += (left & 0xFFFFFF).to_bytes(3, "big") + middle + (right & 0xFFFFFF).to_bytes(3, "big")
+        else:
+            tree += left.to_bytes(4, "big") + right.to_bytes(4, "big")
+    rest = bytes(content[nodes * 6 :])
+    place = rest.index(b"record_size") + len(b"record_size") + 1
+    assert rest[place] == 24
+    wide = write(tmp_path / "wide.mmdb", bytes(tree) + rest[:place] + bytes([bits]) + rest[place + 1 :])
+    with maxminddb.open_database(wide) as reader:
+        assert reader.get("2.72.0.1") == records["2.72.0.0/13"]
+    assert read_source(wide).ranges == read_source(narrow).ranges
+
+
 def test_a_tree_with_loops_and_one_without_end(tmp_path: Path) -> None:
     """Nodes that lead back, and nodes whose branches meet again so that paths double at each level."""
     path = database(tmp_path / "good.mmdb", {"2.72.0.0/13": country("KZ"), "2001:678:98::/48": country("KZ")})
@@ -277,7 +301,7 @@ def test_a_tree_with_loops_and_one_without_end(tmp_path: Path) -> None:
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8))
 def test_any_damage_to_a_database_ends_in_ranges_or_an_error(damage: list[tuple[float, int]]) -> None:
-    """Bytes changed anywhere crash nothing and cost a bounded time."""
+    """Bytes changed anywhere crash nothing, which the library's reader in C does, and cost a bounded time."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "damaged.mmdb"
         content = bytearray(_GOOD)
