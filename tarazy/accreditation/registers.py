@@ -72,8 +72,33 @@ def entry_of(register: str, row: Mapping[Any, Any]) -> Entry:
 def as_of(connection: Connection, valid_at: datetime, known_at: datetime | None = None) -> Registers:
     """The registers at `valid_at` as they were known at `known_at`, or as known now (invariants 6 and 7)."""
     versions = {register: all_versions(connection, register, known_at) for register in REGISTERS}
-    digests = {entry.digest for known in versions[Geo.register].values() for entry in known if isinstance(entry, Geo)}
-    return Registers(versions, valid_at, {digest: _list(connection, digest) for digest in digests})
+    lists = _lists_of(connection, (entry for known in versions[Geo.register].values() for entry in known))
+    return Registers(versions, valid_at, lists)
+
+
+def follow(connection: Connection, held: Registers, valid_at: datetime) -> Registers:
+    """`held` at `valid_at` with what was recorded since; `held` itself if nothing was.
+
+    Nothing is overlooked: writers come one after the other (`lock_writers`), and a `reader` sees one snapshot.
+    """
+    added: dict[str, Sequence[Entry]] = {}
+    for register, highest in zip(REGISTERS, registers_version(connection), strict=True):
+        newest = held.newest(register)
+        last = newest.entry if newest else 0
+        if highest == last:
+            continue
+        table = REGISTERS[register]
+        rows = connection.execute(select(table).where(table.c.entry >= last).order_by(table.c.entry)).mappings()
+        entries = [entry_of(register, row) for row in rows]
+        if newest is not None and entries[:1] != [newest]:  # a copy of another day stands in the ledger's place
+            return as_of(connection, valid_at)
+        added[register] = entries[1:] if newest else entries
+    return held.adding(added, valid_at, _lists_of(connection, added.get(Geo.register, ()))) if added else held
+
+
+def _lists_of(connection: Connection, entries: Iterable[Entry]) -> dict[str, Ranges]:
+    digests = {entry.digest for entry in entries if isinstance(entry, Geo)}
+    return {digest: _list(connection, digest) for digest in digests}
 
 
 _lists: dict[str, Ranges] = {}

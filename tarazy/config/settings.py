@@ -213,6 +213,8 @@ class ListenerSettings(Section):
     """Networks of the proxies that this port is for: each must send a PROXY header, and nobody else may connect."""
     minimum_difficulty: Difficulty | None = None
     """The floor of this port, where it is above the pool's."""
+    sites: Annotated[tuple[str, ...], AfterValidator(_not_empty)] | None = None
+    """Keys of the sites that this port is for; for all when absent."""
 
 
 class LimitSettings(Section):

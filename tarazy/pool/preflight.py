@@ -181,6 +181,10 @@ def _registers(connection: Connection, settings: Settings, now: datetime) -> Ite
             "no certificate of accreditation is in force; nobody would be admitted",
             cure,
         )
+    for listener in settings.stratum.listeners:
+        for site in sorted(set(listener.sites or ()) - registers.sites.keys()):
+            text = f"port {listener.port} is for {site}, which is in no register of sites; nobody is admitted from it"
+            yield Finding("listener", False, text, "register the site, or correct `sites` of the listener")
     yield from _evidence(registers, settings, now)
     newest = newest_recorded_at(connection)
     if newest is not None and newest > now + timedelta(minutes=1):

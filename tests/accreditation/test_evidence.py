@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from tarazy.accreditation import documents
-from tarazy.accreditation.admission import EntryReference, Reason, decide
+from tarazy.accreditation.admission import EntryReference, Question, Reason, decide
 from tarazy.accreditation.checking import RegisterError
 from tarazy.accreditation.entries import Entry, Geo, Source
 from tarazy.accreditation.evidence import (
@@ -156,7 +156,7 @@ def test_the_map_says_what_each_list_says(
 
 def ask(registers: Registers, peer: str = HOME, rule: EvidenceRule = GEO) -> tuple[tuple[Reason, ...], dict[str, str]]:
     """Reasons against guest at `peer`, and what the sources say."""
-    decision = decide(registers, "guest", "rig", peer, NOW, SERVER, rule)
+    decision = decide(registers, Question("guest", "rig", peer, SERVER), NOW, rule)
     return decision.reasons, {source: verdict.value for source, verdict in decision.evidence}
 
 
@@ -184,7 +184,7 @@ def test_ipv6_is_weighed_alike() -> None:
 def test_a_decision_names_the_lists_it_rested_on() -> None:
     """By entry, so that an inspector finds file and day."""
     registers = with_lists(world(), listed("rir", "2.72.0.0/16"))
-    entries = decide(registers, "guest", "rig", HOME, NOW, SERVER, GEO).entries
+    entries = decide(registers, Question("guest", "rig", HOME, SERVER), NOW, GEO).entries
     assert EntryReference("geo", "rir", registers.geo["rir"].entry) in entries
 
 
@@ -197,7 +197,7 @@ def test_the_past_is_judged_by_the_lists_known_then(engine: Engine) -> None:
     def reasons(valid_at: timedelta, known_at: timedelta) -> tuple[Reason, ...]:
         with engine.connect() as connection:
             known = as_of(connection, NOW + valid_at, NOW + known_at)
-        return decide(known, "guest", "rig", HOME, NOW + valid_at, SERVER, GEO).reasons
+        return decide(known, Question("guest", "rig", HOME, SERVER), NOW + valid_at, GEO).reasons
 
     assert reasons(-DAY, -DAY) == (Reason.EVIDENCE_DISAGREES,)
     assert reasons(-2.5 * DAY, -DAY) == (), "before the list held"

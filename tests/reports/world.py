@@ -18,7 +18,7 @@ from tarazy.accounting.energy.balance import store_allocation, store_intervals
 from tarazy.accounting.energy.figures import SiteInterval
 from tarazy.accounting.energy.intervals import Interval
 from tarazy.accreditation import audit
-from tarazy.accreditation.admission import decide
+from tarazy.accreditation.admission import Question, decide
 from tarazy.accreditation.decisions import DecisionLog
 from tarazy.accreditation.entries import (
     Certificate,
@@ -236,7 +236,7 @@ def populate(connection: Connection) -> None:
 def knock(connection: Connection, account: str, peer: str, at: datetime, worker: str = "rig-1") -> None:
     """A miner asks to be let in, and the decision is kept."""
     known = registers_as_of(connection, at)
-    decision = decide(known, account, worker, peer, at, "astana-1", GEO)
+    decision = decide(known, Question(account, worker, peer, "astana-1"), at, GEO)
     log = DecisionLog()
     log.add(decision, account, worker, peer, at)
     audit.append(connection, log.take(at), at)
