@@ -48,6 +48,8 @@ def open_engine(url: str) -> Engine:
 
 def reader(engine: Engine) -> Engine:
     """The same database for reading: its transactions see one snapshot and, on SQLite, hold up no writer."""
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return engine.execution_options(reads_only=True)
 
 
