@@ -26,7 +26,7 @@ from tarazy.accreditation.audit import (
     size_of,
     verify_rows,
 )
-from tarazy.accreditation.checkpoint import Checkpoint, CheckpointError, VerifierKey, verify
+from tarazy.accreditation.checkpoint import Checkpoint, CheckpointError, VerifierKey, verify_named
 from tarazy.accreditation.heads import newest_head, signed_heads, verifiers
 from tarazy.accreditation.merkle import HASH_BYTES, Frontier
 
@@ -100,7 +100,7 @@ def verify_export(
     keys = _keys(directory, keys)
     frontier = _begin(directory)
     before = frontier.size
-    heads = [_verified(note, keys, name) for name, note in (kept or {}).items()]
+    heads = [verify_named(name, note, keys) for name, note in (kept or {}).items()]
     for name, early in zip(kept or {}, heads, strict=True):
         if early.head.size < before:
             raise ExportError(
@@ -170,14 +170,7 @@ def _heads(directory: Path, keys: Sequence[VerifierKey]) -> Iterator[Checkpoint]
         if previous is not None and number != previous + 1:
             raise ExportError(f"{HEADS}, line {line}: signed head {previous + 1} is missing")
         previous = number
-        yield _verified(note, keys, f"{HEADS}, line {line}")
-
-
-def _verified(note: str, keys: Sequence[VerifierKey], name: str) -> Checkpoint:
-    try:
-        return verify(note, keys)
-    except CheckpointError as error:
-        raise CheckpointError(f"{name}: {error}") from None
+        yield verify_named(f"{HEADS}, line {line}", note, keys)
 
 
 def _text_lines(path: Path, maximum: int | None = None) -> Iterator[tuple[int, str]]:

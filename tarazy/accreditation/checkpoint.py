@@ -124,6 +124,14 @@ def verify(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
     return Checkpoint(told["origin"], AuditHead(int(told["size"]), _base64(told["root"]).hex()), told["at"])
 
 
+def verify_named(name: str, note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
+    """As `verify`; errors begin with the name of where the note is from."""
+    try:
+        return verify(note, keys)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from None
+
+
 def _claimed(encoded: str) -> bytes:
     """Id of the key that a signature is said to be of."""
     try:

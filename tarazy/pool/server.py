@@ -33,7 +33,9 @@ from tarazy.pool.reload import compare
 from tarazy.pool.sockets import open_listeners
 from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
 from tarazy.pool.templates import address_script
+from tarazy.pool.usable import require_usable
 from tarazy.portal.app import Portal
+from tarazy.portal.desk import Rules
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
 from tarazy.stratum.difficulty import exponent_of
@@ -159,7 +161,7 @@ class Server:
         if self._keeps:
             if list(law) != list(self._law):
                 _log.info("law_changed", rules=len(list(law)))
-            self._law = self._subject.law = law
+            self._law = self._subject.law = self._rules.law = law
         _log.info("settings_reloaded", changed=len(reload.changed), need_restart=len(reload.waiting))
 
     async def release(self, drain_seconds: float) -> None:
@@ -196,10 +198,12 @@ class Server:
             reports=settings.data / "reports",
             interval_seconds=settings.energy.interval_seconds,
         )
+        self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
         return Portal(
             self._reactor,
-            self._database.engine,
             self._subject,
+            self._database,
+            self._rules,
             host=settings.portal.host,
             port=settings.portal.port,
             language=settings.language,

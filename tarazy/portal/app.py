@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from tarazy.database.engine import Database
+from tarazy.portal.access import Access, Holder, Right, holders
+from tarazy.portal.desk import Rules
 from tarazy.portal.events import BEAT_SECONDS, Hub
 from tarazy.portal.guard import BoundedSite, Fault
 from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
@@ -23,31 +26,42 @@ def _not_told(failure: Failure) -> None:
         log.error("portal_stream_failed", error=repr(failure.value))
 
 
+def _tokens_not_read(failure: Failure) -> None:
+    log.warning("tokens_not_read", error=type(failure.value).__name__)
+
+
 class Portal:
     """The page, the API and the event stream on one port."""
 
     def __init__(
         self,
         reactor: Any,
-        engine: Engine,
         subject: Subject,
+        database: Database,
+        rules: Rules,
         *,
         host: str = "127.0.0.1",
         port: int = 8080,
         language: str = "ru",
     ) -> None:
-        from tarazy.portal.routes import Pages  # klein imports the global reactor, which must be installed first
+        # klein imports the global reactor, which must be installed first
+        from tarazy.portal.registry import Register, RegisterPages
+        from tarazy.portal.routes import Pages
 
         self._reactor = reactor
         self._address = (host, port)
-        self.snapshots = Snapshots(reactor, engine, subject)
+        self.snapshots = Snapshots(reactor, database.engine, subject)
         self.hub = Hub()
-        pages = Pages(self.snapshots, self.hub, subject, language)
-        self.site = BoundedSite(pages.app.resource(), reactor)
+        self.access = Access()
+        self._database = database
+        registers = RegisterPages(Register(database, self.access, rules))
+        pages = Pages(self.snapshots, self.hub, subject, language, registers)
+        self.site = BoundedSite(pages.app.resource(), reactor, self._may_send)
         self._told = ""
         self._pulse = LoopingCall(self._publish)
         self._beat = LoopingCall(self.hub.beat)
-        self._pulse.clock = self._beat.clock = reactor
+        self._tokens = LoopingCall(self.read_tokens)
+        self._pulse.clock = self._beat.clock = self._tokens.clock = reactor
         self._listener: Any = None
 
     def start(self) -> int:
@@ -57,6 +71,7 @@ class Portal:
         self.snapshots.start()
         self._pulse.start(FRESH_SECONDS, now=False)
         self._beat.start(BEAT_SECONDS, now=False)
+        self._tokens.start(FRESH_SECONDS)
         bound: int = self._listener.getHost().port
         return bound
 
@@ -67,9 +82,20 @@ class Portal:
             return maybeDeferred(lambda: None)
         self._pulse.stop()
         self._beat.stop()
+        self._tokens.stop()
         self.hub.close()
         closed: Deferred[None] = maybeDeferred(listener.stopListening)
         return closed.addCallback(lambda _: self.snapshots.stop())
+
+    def _may_send(self, request: Any) -> bool:
+        """Whether a request's body is wanted."""
+        holder = self.access.holder(request.getHeader("authorization"), datetime.now(UTC))
+        return holder is not None and holder.may(Right.WRITE)
+
+    def read_tokens(self) -> Deferred[None]:
+        """Know the tokens of the moment; those known before count while the database is away."""
+        read: Deferred[dict[str, Holder]] = self._database.read(holders)
+        return read.addCallbacks(self.access.install, _tokens_not_read)
 
     def _publish(self) -> Deferred[None] | None:
         """Tell the open pages what changed; nothing is read while there are none."""

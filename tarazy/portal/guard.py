@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,11 +13,16 @@ from twisted.web.server import Request, Site
 
 MAXIMUM_TARGET = 512
 """Bytes of path and query; the longest of ours is a report's name."""
+MAXIMUM_BODY = 24 << 20
+"""Bytes of a body from who may write: a spreadsheet or a document, which have limits of their own."""
 MAXIMUM_DISCARDED = 1 << 20
 """Bytes of a body read and thrown away so that its sender can read the refusal; then the line is cut."""
 MAXIMUM_CONNECTIONS = 600
 """Open connections; the rest is closed at once, so that they cannot eat the pool's file descriptors."""
 IDLE_SECONDS = 60
+
+WRITABLE = (b"/api/v1/registers/", b"/api/v1/documents")
+"""Beginnings of the paths that something may be sent to."""
 
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
@@ -53,28 +59,35 @@ class Fault(Exception):
         self.status, self.code, self.text = status, code, text
 
 
-def refuse(request: Any, fault: Fault) -> bytes:
-    """Set the status and headers of `fault` on `request`; returns the JSON body."""
+def refuse(request: Any, fault: Fault, **details: Any) -> bytes:
+    """Set the status and headers of `fault` on `request`; returns the JSON body, with `details` beside the text."""
     request.setResponseCode(fault.status)
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"cache-control", b"no-store")
-    return orjson.dumps({"error": {"status": fault.status, "code": fault.code, "text": fault.text}})
+    return orjson.dumps({"error": {"status": fault.status, "code": fault.code, "text": fault.text, **details}})
 
 
 class BoundedRequest(Request):
-    """A request without a body: one that brings a body is read to its end within bounds, and refused."""
+    """A request whose body is taken only from who may send one, within bounds; any other is read and thrown away."""
 
+    channel: Any
     body_length = 0
+    body_limit = 0
+    """Bytes of its body that are kept."""
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
-        """Keep no space for a body."""
-        super().gotLength(0)  # type: ignore[no-untyped-call]
+        """Keep space for a body only for a holder of a token that may write."""
+        self.body_limit = MAXIMUM_BODY if self.channel.site.may_send(self) else 0
+        super().gotLength(0 if not self.body_limit or length is None else min(length, self.body_limit))  # type: ignore[no-untyped-call]
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Throw the body away; cut the line when it does not end."""
+        """Keep the body within its limit, throw away the rest; cut the line when it does not end."""
+        kept = self.body_length < self.body_limit
         self.body_length += len(data)
-        if self.body_length > MAXIMUM_DISCARDED:
-            self.channel.forceAbortClient()  # type: ignore[no-untyped-call]
+        if kept:
+            super().handleContentChunk(data[: self.body_limit + 1])  # type: ignore[no-untyped-call]
+        if self.body_length > self.body_limit + MAXIMUM_DISCARDED:
+            self.channel.forceAbortClient()
 
 
 class Guard(Resource):
@@ -101,10 +114,13 @@ def _fault(request: Any) -> Fault | None:
         return Fault(404, "not_found", "there is nothing at this address; the API is described at /api/v1/openapi.json")
     if not _HOST.fullmatch(request.getHeader(b"host") or b"-"):
         return Fault(400, "bad_host", "the Host header is not a host name")
-    if request.method not in (b"GET", b"HEAD"):
+    writing = request.method == b"POST" and request.path.startswith(WRITABLE)
+    if request.method not in (b"GET", b"HEAD") and not writing:
         request.setHeader(b"allow", b"GET, HEAD")
         return Fault(405, "method_not_allowed", "everything here is read with GET")
-    if request.body_length:
+    if writing and request.body_limit and request.body_length > request.body_limit:
+        return Fault(413, "body_too_long", f"the body is longer than {MAXIMUM_BODY >> 20} MiB; split it")
+    if request.body_length and not writing:
         return Fault(413, "body_not_allowed", "a GET request has no body")
     return None
 
@@ -133,11 +149,13 @@ class BoundedSite(Site):
 
     protocol = BoundedChannel  # type: ignore[assignment]
 
-    def __init__(self, inner: Any, reactor: Any) -> None:
+    def __init__(self, inner: Any, reactor: Any, may_send: Callable[[Any], bool]) -> None:
+        """`may_send` says of a request whose headers have come whether its body is wanted."""
         super().__init__(  # type: ignore[no-untyped-call]
             Guard(inner), requestFactory=BoundedRequest, timeout=IDLE_SECONDS, reactor=reactor
         )
         self.connections = 0
+        self.may_send = may_send
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 - Twisted's name
         """A channel for a new connection, or none when there are too many."""

@@ -20,6 +20,7 @@ from tarazy.portal.documents import TYPES, document
 from tarazy.portal.events import Hub
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.pages import assets, page, page_texts, preferred_language
+from tarazy.portal.registry import RegisterPages
 from tarazy.portal.snapshot import Snapshots, Subject
 from tarazy.reports.language import LANGUAGES
 
@@ -74,11 +75,14 @@ class Pages:
 
     app = Klein()
 
-    def __init__(self, snapshots: Snapshots, hub: Hub, subject: Subject, language: str) -> None:
+    def __init__(
+        self, snapshots: Snapshots, hub: Hub, subject: Subject, language: str, registers: RegisterPages
+    ) -> None:
         self._snapshots = snapshots
         self._hub = hub
         self._subject = subject
         self._language = language
+        self._registers = registers.app.resource()
 
     @app.route("/")
     def home(self, request: Any) -> bytes:
@@ -109,6 +113,11 @@ class Pages:
         if asset is None or asset.url != f"/static/{version}/{name}":
             raise Fault(404, "not_found", "this version of the page has no such file; reload the page")
         return _answer(request, asset.body, asset.content_type, "public, max-age=31536000, immutable")
+
+    @app.route("/api/v1/", branch=True)
+    def held(self, request: Any) -> Any:
+        """What takes a token."""
+        return self._registers
 
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:

@@ -103,7 +103,7 @@ def write_report(report: AccreditationReport, directory: Path, progress: Progres
     sums = "".join(f"{digest(content)}  {name}\n" for name, content in contents.items())
     contents[f"{stem}.sha256"] = sums.encode()
     try:
-        files = _write_all(directory, contents)
+        files = write_all(directory, contents)
     except OSError as error:
         reason = f"{error.strerror or error}"
         raise ReportError(f"{directory}: cannot write the report: {reason}; choose another directory") from None
@@ -117,7 +117,8 @@ def _compact(instant: datetime) -> str:
     return f"{utc:%Y%m%dT%H%M%S}" + (f".{utc:%f}" if utc.microsecond else "") + "Z"
 
 
-def _write_all(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
+def write_all(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files by name into `directory`, made where missing; each appears whole or not at all. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         _write(directory / name, content)

@@ -8,7 +8,9 @@ from alembic.runtime.migration import MigrationContext
 
 import tarazy.accounting.energy.tables
 import tarazy.accounting.tables
-import tarazy.accreditation.tables  # noqa: F401 - their tables join the metadata
+import tarazy.accreditation.procedure.tables
+import tarazy.accreditation.tables
+import tarazy.portal.tables  # noqa: F401 - their tables join the metadata
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import SchemaError, current_revision, expected_revision, require_schema, upgrade
 from tarazy.database.types import metadata

@@ -161,3 +161,19 @@ def test_licences_are_issued_anew(house: House) -> None:
     short = house.command("register", "suspend", "DEMO-0101", "--until", until, "--reason", "act")
     assert short.exit_code == 0
     assert "is suspended for other than 1 to 6 months (Law 193-VII" in short.stderr
+
+
+def test_tokens_are_made_shown_once_and_revoked(house: House) -> None:
+    """The text is printed once; the list tells names and roles only; the audit log knows."""
+    made = house.command("token", "create", "ministry", "--role", "inspector")
+    token = made.stdout.strip()
+    assert (made.exit_code, token.startswith("tarazy_"), "not shown again" in made.stderr) == (0, True, True)
+    listed = house.command("token", "list", "--json").stdout
+    assert [row["name"] for row in json.loads(listed)] == ["ministry"]
+    assert token not in listed
+    assert house.command("token", "create", "ministry", "--role", "inspector").exit_code == 1
+    assert house.command("token", "create", "m", "--role", "miner").exit_code == 1
+    assert house.command("token", "revoke", "ministry").exit_code == 0
+    assert house.command("token", "revoke", "ministry").exit_code == 1
+    events = json.loads(house.command("audit", "show", "--kind", "token-revoked", "--json").stdout)
+    assert events[0]["body"]["name"] == "ministry"

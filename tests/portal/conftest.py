@@ -12,9 +12,10 @@ import pytest
 import pytest_twisted
 import treq
 
+from tarazy.database.engine import Database
 from tarazy.portal.app import Portal
 from tests.portal.pool import Pool
-from tests.portal.subject import make_subject
+from tests.portal.subject import make_subject, rules
 
 
 @dataclass
@@ -42,11 +43,12 @@ def _run(directory: Path) -> Iterator[Running]:
     from twisted.internet import reactor
 
     pool = Pool(directory)
-    portal = Portal(reactor, pool.engine, make_subject(directory, datetime.now(UTC)), port=0)
+    database = Database(pool.engine, reactor)
+    portal = Portal(reactor, make_subject(directory, datetime.now(UTC)), database, rules(), port=0)
     port = portal.start()
     yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory)
     pytest_twisted.blockon(portal.stop())
-    pool.engine.dispose()
+    database.close()
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,10 @@ from twisted.internet import reactor as installed  # noqa: E402
 from twisted.internet.stdio import StandardIO  # noqa: E402
 from twisted.protocols.basic import LineReceiver  # noqa: E402
 
+from tarazy.database.engine import Database  # noqa: E402
 from tarazy.portal.app import Portal  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
-from tests.portal.subject import make_subject  # noqa: E402
+from tests.portal.subject import make_subject, rules  # noqa: E402
 
 
 class Orders(LineReceiver):
@@ -52,7 +53,8 @@ if __name__ == "__main__":
     where = Path(sys.argv[1])
     pool = Pool(where)
     subject = make_subject(where, datetime.now(UTC) - timedelta(hours=23))
-    portal = Portal(reactor, pool.engine, subject, port=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    database = Database(pool.engine, reactor)
+    portal = Portal(reactor, subject, database, rules(), port=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
 
     def begin() -> None:
         print(portal.start(), flush=True)  # noqa: T201 - the test reads it
@@ -60,4 +62,5 @@ if __name__ == "__main__":
 
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger("before", "shutdown", portal.stop)
+    reactor.addSystemEventTrigger("after", "shutdown", database.close)
     reactor.run()

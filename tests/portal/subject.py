@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tarazy.config.law import load_law
+from tarazy.portal.desk import Rules
 from tarazy.portal.facts import Live
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
 from tests.portal.pool import INTERVAL
+
+LAW = load_law(("fee-2026-ladder-continued",))
+
+
+def rules() -> Rules:
+    """What recording goes by; every address and meter profile is usable here."""
+    return Rules(LAW, timedelta(days=3), lambda lines: None)
 
 
 def make_subject(directory: Path, started: datetime) -> Subject:
@@ -35,5 +43,4 @@ def make_subject(directory: Path, started: datetime) -> Subject:
             health={"journal": True, "chain": True, "meters": True},
         )
 
-    law = load_law(("fee-2026-ladder-continued",))
-    return Subject(live, Seat("astana-1", "KZ"), law, reports, INTERVAL)
+    return Subject(live, Seat("astana-1", "KZ"), LAW, reports, INTERVAL)

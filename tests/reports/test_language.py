@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import get_args
 
@@ -20,7 +21,12 @@ from tarazy.accreditation.entries import (
     PartyKind,
     SiteStatus,
 )
-from tarazy.config.law.rules import TOPICS
+from tarazy.accreditation.procedure.deadlines import Progress, Step
+from tarazy.accreditation.procedure.events import Side
+from tarazy.accreditation.procedure.machine import Appeal, Stage
+from tarazy.config.law.services import Service
+from tarazy.config.law.topics import TOPICS
+from tarazy.config.law.working_days import Doubt
 from tarazy.reports.gather.rewards import UNDISTRIBUTED
 from tarazy.reports.language import (
     LANGUAGES,
@@ -67,6 +73,12 @@ def test_every_message_is_in_every_language() -> None:
 def test_every_code_has_a_word(kind: str, codes: list[str]) -> None:
     """A code that a record may hold is never shown raw."""
     assert [code for code in codes if not has(f"words.{kind}.{code}")] == []
+
+
+@pytest.mark.parametrize("codes", [Service, Stage, Appeal, Step, Side, Progress, Doubt])
+def test_every_code_of_a_case_has_a_word(codes: type[StrEnum]) -> None:
+    """Cases have a catalogue of their own."""
+    assert [code for code in codes if not has(f"cases.{codes.__name__.lower()}.{code}")] == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from tarazy.config.law.rules import Rule, parse_rule
+from tarazy.config.law.rules import Rule
+from tarazy.config.law.topics import parse_rule
 from tarazy.config.yaml_file import YamlFileError, read_yaml
 
 R = TypeVar("R", bound=Rule)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -15,7 +15,9 @@ Tenge = Annotated[int, Field(ge=0)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a rule: what stands in it is checked, and nothing else may."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -33,7 +35,7 @@ class RuleReference:
     note: str | None
 
 
-class Rule(_Part):
+class Rule(Part):
     """What every rule states about itself. Days are Kazakhstan calendar days, both ends included."""
 
     id: Slug
@@ -105,7 +107,7 @@ class FlatFeeRule(DigitalMiningFeeRule):
     flat_rate: Tenge
 
 
-class Ladder(_Part):
+class Ladder(Part):
     """Rates in tenge per kWh: `first_rate` in the first band, `step` less in each, then `last_rate`."""
 
     first_rate: Tenge
@@ -120,7 +122,7 @@ class Ladder(_Part):
         return self
 
 
-class SpecialRates(_Part):
+class SpecialRates(Part):
     """Rates in tenge per kWh that stand in for the ladder, and which of several applies."""
 
     own_generation: Tenge
@@ -144,7 +146,7 @@ class LadderFeeRule(DigitalMiningFeeRule):
     """What volume takes the rate of a faulty meter."""
 
 
-class DayAfterQuarter(_Part):
+class DayAfterQuarter(Part):
     """A day counted from the end of a quarter: day `day` of the `month`-th month after it."""
 
     month: Annotated[int, Field(ge=1, le=12)]
@@ -231,34 +233,3 @@ class AssetValuationRule(Rule):
     non_working_day: Literal["preceding_working_day"]
     value_on: Literal["date_of_receipt"]
     assets: tuple[str, ...] | None
-
-
-_TYPES: tuple[type[Rule], ...] = (
-    DigitalMiningFeeRule,
-    FeeDueRule,
-    MinerLicenceRule,
-    MiningAdmissionRule,
-    PoolAccreditationRule,
-    ObligatorySaleRule,
-    MeteringIntervalRule,
-    DistributionReportRule,
-    AssetValuationRule,
-)
-
-TOPICS: dict[str, type[Rule]] = {kind.topic_name(): kind for kind in _TYPES}
-"""Every topic a rule may have, and its type."""
-
-
-def parse_rule(raw: dict[str, Any], *, assumed: bool) -> Rule:
-    """The typed rule stated by one mapping of a file.
-
-    Raises pydantic's `ValidationError`, or `ValueError` for an unknown topic.
-    """
-    kind = TOPICS.get(str(raw.get("topic")))
-    if kind is None:
-        raise ValueError(f"topic: {raw.get('topic')!r} is none of {', '.join(TOPICS)}")
-    if kind is DigitalMiningFeeRule:
-        kind = FlatFeeRule if "flat_rate" in raw else LadderFeeRule
-    if "assumed" in raw:
-        raise ValueError("assumed: is not written in a file; a file in assumptions/ makes its rules assumed")
-    return kind.model_validate({**raw, "assumed": True} if assumed else raw)

@@ -9,6 +9,7 @@ import click
 _COMMANDS = {
     "audit": "audit:audit",
     "bench": "bench:bench",
+    "case": "case:case",
     "check": "server:check",
     "db": "server:db",
     "demo": "demo:demo",
@@ -17,6 +18,7 @@ _COMMANDS = {
     "report": "report:report",
     "serve": "server:serve",
     "status": "server:status",
+    "token": "token:token",
     "verify": "verify:verify",
 }
 """Command → module of this package and name in it; loaded when asked for, so that none waits for the others."""

@@ -121,13 +121,14 @@ def export_log(settings: Settings, output: Path, since: datetime | None, as_json
 @head_option
 @json_option
 def check(settings: Settings, keys: tuple[VerifierKey, ...], heads: tuple[Path, ...], as_json: bool) -> None:
-    """Look whether the database holds the log that was written, and the registers that the log knows of."""
+    """Look whether the database holds the log that was written, and the registers and cases that it knows of."""
     from itertools import islice
 
     from tarazy.accreditation.audit import rows_of, size_of, verify_rows
     from tarazy.accreditation.audit_export import counted
-    from tarazy.accreditation.checkpoint import CheckpointError, verify
+    from tarazy.accreditation.checkpoint import CheckpointError, verify_named
     from tarazy.accreditation.heads import verified_heads
+    from tarazy.accreditation.procedure.witness import case_faults
     from tarazy.accreditation.witness import register_faults
     from tarazy.database.engine import reader
 
@@ -140,12 +141,15 @@ def check(settings: Settings, keys: tuple[VerifierKey, ...], heads: tuple[Path, 
     with ledger(settings) as engine, reader(engine).begin() as connection, progress_bar("Reading the log") as tell:
         try:
             signed = verified_heads(connection, known)
-            elsewhere = [verify(note, known).head for note in kept.values()]
+            elsewhere = [verify_named(name, note, known).head for name, note in kept.items()]
         except CheckpointError as error:
             raise Wanting(f"audit log: {error}") from None
         rows = size_of(connection)
         fault = verify_rows(counted(rows_of(connection), rows, tell), [*signed, *elsewhere])
-        faults = [f"audit log: {fault.problem}"] if fault else list(map(str, islice(register_faults(connection), 100)))
+        faults = [f"audit log: {fault.problem}"] if fault else []
+        if fault is None:  # what rests on the log is held against a log that is whole
+            faults += map(str, islice(register_faults(connection), 100))
+            faults += map(str, islice(case_faults(connection), 100))
     if as_json:
         print_json({"rows": rows, "heads": len(signed), "faults": faults})
     else:

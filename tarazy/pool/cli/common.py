@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -129,6 +129,21 @@ class InstantParam(click.ParamType[datetime]):
         if instant.tzinfo is None:
             self.fail(f"{value!r} has no zone; add +05:00 for Kazakhstan or Z for UTC", param, ctx)
         return instant.astimezone(UTC)
+
+
+class MomentParam(click.ParamType["datetime | date"]):
+    """An instant with its zone, `now`, or a legal day of Kazakhstan where the time of day is not known."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | date:
+        """Parse; a time of day without a zone is refused."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return InstantParam().convert(value, param, ctx)
 
 
 def folding_table(*columns: str) -> Table:

@@ -20,7 +20,7 @@ from tarazy.pool.cli.common import (
     progress_bar,
     settings_option,
 )
-from tarazy.pool.cli.register.shared import AS_OF, KINDS, KNOWN_AT, law_of, record, recorder, require_usable, tell
+from tarazy.pool.cli.register.shared import AS_OF, KINDS, KNOWN_AT, law_of, record, recorder, tell
 
 if TYPE_CHECKING:
     from tarazy.accreditation.importing import ImportPlan
@@ -64,6 +64,7 @@ def _plan(settings: Settings, lines: list[Line], why: str | None) -> ImportPlan:
     from tarazy.accreditation.importing import plan_import
     from tarazy.accreditation.sheets import RegisterImportError
     from tarazy.database.engine import reader
+    from tarazy.pool.usable import require_usable
 
     cooling = settings.accreditation.wallet_cooling
     with ledger(settings) as engine, reader(engine).begin() as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from tarazy.pool.cli.common import InstantParam, Wanting, ledger, print_json
 
 if TYPE_CHECKING:
     from tarazy.accreditation.importing import ImportPlan
-    from tarazy.accreditation.sheets import Line, TableFault
+    from tarazy.accreditation.sheets import Line
     from tarazy.config.law import LawBook
 
 KINDS = click.Choice(list(ENTRY_TYPES))
@@ -48,6 +48,7 @@ def record(
     from tarazy.accreditation import audit
     from tarazy.accreditation.importing import import_registers
     from tarazy.accreditation.sheets import RegisterImportError
+    from tarazy.pool.usable import require_usable
 
     now, user, law = datetime.now(UTC), recorder(), law_of(settings)
     cooling = settings.accreditation.wallet_cooling
@@ -62,31 +63,6 @@ def record(
         except (RegisterImportError, ValueError) as error:
             raise Wanting(f"nothing was recorded:\n{error}") from None
     return plan
-
-
-def require_usable(lines: Iterable[Line]) -> None:
-    """Raise `RegisterImportError` for what only the rooms beyond the registers can tell."""
-    from tarazy.accreditation.sheets import RegisterImportError
-
-    if faults := list(_faults_elsewhere(lines)):
-        raise RegisterImportError(faults)
-
-
-def _faults_elsewhere(lines: Iterable[Line]) -> Iterator[TableFault]:
-    """Addresses of another chain, meters that nobody can read."""
-    from tarazy.accounting.energy.profiles import known_profiles
-    from tarazy.accreditation.sheets import TableFault
-    from tarazy.pool.templates import TemplateError, address_script
-
-    for line in lines:
-        if line.kind == "wallet" and isinstance(address := line.cells.get("address"), str):
-            try:
-                address_script(address)
-            except TemplateError as error:
-                yield TableFault(line.source, str(error), line.row, "address")
-        if line.kind == "meter" and (profile := line.cells.get("profile")) not in known_profiles():
-            problem = f"no meter profile {profile!r}; expected one of: {', '.join(known_profiles())}"
-            yield TableFault(line.source, problem, line.row, "profile")
 
 
 def tell(plan: ImportPlan, as_json: bool, *, dry: bool = False, columns: bool = True) -> None:

@@ -1,0 +1,202 @@
+"""What the API does with the registers, on the database's side: reading, planning, recording, documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tarazy.accreditation import audit
+from tarazy.accreditation.documents import load, media_type_of, store
+from tarazy.accreditation.entries import (
+    ENTRY_TYPES,
+    Document,
+    Entry,
+    Equipment,
+    Licence,
+    Placement,
+    Site,
+    Wallet,
+    fields_of,
+)
+from tarazy.accreditation.exporting import to_csv, to_xlsx
+from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
+from tarazy.accreditation.registers import all_versions, as_of
+from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
+from tarazy.accreditation.snapshot import Registers, version_at
+from tarazy.config.law import LawBook
+
+MAXIMUM_ENTRIES = 10_000
+"""Entries in one JSON body; a spreadsheet may hold more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Of when the registers are asked for, and as they were known when; None: as known now."""
+
+    valid_at: datetime
+    known_at: datetime | None
+
+
+@dataclass(slots=True)
+class Rules:
+    """What recording goes by beside the registers themselves. The law follows the settings."""
+
+    law: LawBook
+    cooling: timedelta
+    """Waiting time of another payout address."""
+    require_usable: Callable[[Sequence[Line]], None]
+    """Raises `RegisterImportError` for what only other rooms can tell of lines."""
+
+
+def plain(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON values: instants in UTC, days, integers, lists."""
+    names = (*ENTRY_TYPES[entry.register].__dataclass_fields__,)
+    return {name: _plain(getattr(entry, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else list(value) if isinstance(value, tuple) else value
+
+
+def in_force(connection: Connection, kind: str, moment: Moment, key: str | None) -> list[Entry]:
+    """The versions of a register in force, in order of keys; of one key alone if that is given."""
+    histories = all_versions(connection, kind, moment.known_at, key)
+    found = (version_at(versions, moment.valid_at) for _, versions in sorted(histories.items()))
+    return [entry for entry in found if entry is not None]
+
+
+def history(connection: Connection, kind: str, key: str, moment: Moment) -> list[Entry]:
+    """Every version of an entry that was known, the earliest recorded first."""
+    return all_versions(connection, kind, moment.known_at, key).get(key, [])[::-1]
+
+
+def exported(connection: Connection, kinds: Sequence[str], form: str, moment: Moment) -> bytes:
+    """Registers as a spreadsheet that can be imported: `csv`, of one register, or `xlsx`."""
+    held = {kind: in_force(connection, kind, moment, None) for kind in kinds}
+    if form == "xlsx":
+        return to_xlsx(held)
+    return to_csv(kinds[0], held[kinds[0]]).encode()
+
+
+def record(
+    connection: Connection, lines: Sequence[Line], rules: Rules, now: datetime, by: str, why: str | None, *, dry: bool
+) -> dict[str, Any]:
+    """Record lines, all or none, or only say what that would change. Raises `RegisterImportError`."""
+    rules.require_usable(lines)
+    act = plan_import if dry else import_registers
+    plan = act(connection, lines, now, by, rules.law, why=why, cooling=rules.cooling)
+    return {"recorded": not dry, **_told(plan)}
+
+
+def _told(plan: ImportPlan) -> dict[str, Any]:
+    changes = [
+        {
+            "register": change.entry.register,
+            "key": change.entry.key,
+            "corrects": change.entry.corrects,
+            "columns": {name: {"before": before, "after": after} for name, (before, after) in change.columns.items()},
+        }
+        for change in plan.changes
+    ]
+    warnings = [_fault(warning) for warning in plan.warnings]
+    return {"added": plan.added, "unchanged": plan.unchanged, "changes": changes, "warnings": warnings}
+
+
+def _fault(fault: TableFault) -> dict[str, Any]:
+    return {"where": fault.source, "row": fault.row, "column": fault.column, "problem": fault.problem}
+
+
+def faults_of(error: RegisterImportError) -> list[dict[str, Any]]:
+    """What is wrong with lines, where, and the cure."""
+    return [_fault(fault) for fault in error.faults]
+
+
+def lines_of(kind: str, body: object) -> list[Line]:
+    """The entries of a JSON body `{"entries": [{column: value, …}, …]}`. Raises `RegisterImportError`."""
+    entries = body.get("entries") if isinstance(body, dict) else None
+    if not isinstance(entries, list) or not entries or len(entries) > MAXIMUM_ENTRIES:
+        problem = f'expected {{"entries": [{{"column": value}}]}} with at most {MAXIMUM_ENTRIES} entries'
+        raise RegisterImportError([TableFault("body", problem)])
+    faults = list(_shape_faults(kind, entries))
+    if faults:
+        raise RegisterImportError(faults)
+    return [Line("entries", number, kind, dict(entry)) for number, entry in enumerate(entries)]
+
+
+def _shape_faults(kind: str, entries: Sequence[object]) -> Iterator[TableFault]:
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            yield TableFault("entries", "expected an object of columns and values", number)
+            continue
+        for name, value in entry.items():
+            if name not in fields_of(kind):
+                yield TableFault("entries", "no such column; see `tarazy register columns`", number, str(name)[:60])
+            elif not isinstance(value, str | int | None) and not _texts(value):
+                yield TableFault("entries", "expected text, a whole number, null or a list of texts", number, name)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= 1_000 and all(isinstance(part, str) for part in value)
+
+
+def attach(
+    connection: Connection, content: bytes, cells: Mapping[str, str | None], rules: Rules, now: datetime, by: str
+) -> dict[str, Any]:
+    """Keep a file and attach it to an entry. Raises `DocumentError`, `RegisterImportError`."""
+    digest = store(connection, content, now)
+    kind = cells["of_register"]
+    name = cells.get("document") or f"{kind}-{digest[:12]}"
+    facts: dict[str, Any] = {
+        "document": name,
+        "digest": digest,
+        "media_type": media_type_of(content),
+        "size": len(content),
+    }
+    line = Line("document", None, "document", {**cells, **facts})
+    plan = import_registers(connection, [line], now, by, rules.law)
+    return {"recorded": True, "document": name, "digest": digest, **_told(plan)}
+
+
+def fetched(connection: Connection, key: str) -> tuple[Document, bytes]:
+    """A document and its file. Raises LookupError, `DocumentError`."""
+    versions = all_versions(connection, "document", key=key).get(key, [])
+    if not versions or not isinstance(newest := versions[0], Document):
+        raise LookupError(f"there is no document {key}")
+    return newest, load(connection, newest.digest)
+
+
+def own(connection: Connection, party: str, now: datetime) -> dict[str, Any]:
+    """What a miner may see of the registers: its own party, and what stands in its name."""
+    registers = as_of(connection, now)
+    known = registers.parties.get(party)
+    kinds: tuple[type[Entry], ...] = (Licence, Site, Placement, Equipment, Wallet)
+    return {
+        "party": plain(known) if known else None,
+        **{f"{kind.register}s": _of_party(registers, kind, party) for kind in kinds},
+        "admissions": _admissions(connection, party),
+    }
+
+
+def _of_party(registers: Registers, kind: type[Entry], party: str) -> list[dict[str, Any]]:
+    return [plain(row) for row in registers.in_force(kind).values() if getattr(row, "party", None) == party]
+
+
+_ADMISSIONS = 100
+
+
+def _admissions(connection: Connection, party: str) -> list[dict[str, Any]]:
+    """The latest decisions about the party, the newest first."""
+    found = []
+    for kind in ("admitted", "refused"):
+        for row in audit.events_of(connection, kind=kind, party=party, last=_ADMISSIONS):
+            body = json.loads(row.body)
+            names = ("worker", "peer", "site", "reasons", "text", "count", "first", "last")
+            found.append({"decision": kind, **{name: body.get(name) for name in names}})
+    return sorted(found, key=lambda row: str(row["last"]), reverse=True)[:_ADMISSIONS]

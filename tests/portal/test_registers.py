@@ -1,0 +1,297 @@
+"""The registers over HTTP: who may what on every address, round trips, and what hostile callers get."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_twisted
+import treq
+from twisted.internet import reactor, task
+
+from tarazy.portal.access import (
+    RIGHTS,
+    Access,
+    Failures,
+    Holder,
+    Right,
+    Role,
+    TokenError,
+    create_token,
+    revoke_token,
+)
+from tarazy.portal.guard import MAXIMUM_BODY
+from tests.portal.conftest import Running
+from tests.portal.pool import EKIBASTUZ
+from tests.portal.shapes import faults
+from tests.portal.test_app import raw
+
+NEW = {
+    "equipment": "SN-77",
+    "model": "S21",
+    "party": "altyn",
+    "site": EKIBASTUZ,
+    "nominal_hash_rate_hs": "200 TH/s",
+    "nominal_power_w": 3500,
+    "valid_from": "2026-01-01",
+}
+
+
+@pytest.fixture
+def tokens(own: Running) -> dict[str, str]:
+    """A token of each role, known to the portal."""
+    now = datetime.now(UTC)
+    made = {}
+    with own.pool.engine.begin() as connection:
+        for role in Role:
+            party = "altyn" if role is Role.MINER else None
+            made[role.value] = create_token(
+                connection, f"the-{role}", role, party, now, now + timedelta(days=1), "test"
+            )
+    pytest_twisted.blockon(own.portal.read_tokens())
+    return made
+
+
+async def ask(own: Running, method: str, path: str, token: str | None, **options: Any) -> tuple[int, Any]:
+    """Status and body of an answer."""
+    headers: dict[bytes | str, bytes | str] = {"authorization": f"Bearer {token}"} if token else {}
+    answer = await treq.request(method, own.url + path, headers=headers, persistent=False, **options)
+    body = await answer.content()
+    is_json = "json" in (answer.headers.getRawHeaders("content-type") or [""])[0]
+    return answer.code, json.loads(body) if is_json else body
+
+
+ADDRESSES = [
+    # method, path, right
+    ("GET", "/api/v1/me", None),
+    ("GET", "/api/v1/registers/party", Right.READ),
+    ("GET", "/api/v1/registers/licence/history?key=L-1", Right.READ),
+    ("GET", "/api/v1/registers/export", Right.READ),
+    ("GET", "/api/v1/documents/file?document=x", Right.READ),
+    ("POST", "/api/v1/registers/equipment?dry_run=1", Right.WRITE),
+    ("POST", "/api/v1/registers/import?name=party.csv&dry_run=1", Right.WRITE),
+    ("POST", "/api/v1/documents?of_register=party&of_key=altyn&title=x", Right.WRITE),
+]
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_address_asks_for_its_right(own: Running, tokens: dict[str, str]) -> None:
+    """Each role on each described address: 401 without a token, 403 without the right, else neither."""
+    document = await own.json("/api/v1/openapi.json")
+    described = {
+        (name.upper(), path)
+        for path, methods in document["paths"].items()
+        for name, method in methods.items()
+        if name != "parameters" and "security" in method
+    }
+    assert len(described) == len(ADDRESSES)
+    for method, path, right in ADDRESSES:
+        assert (await ask(own, method, path, None))[0] == 401
+        assert (await ask(own, method, path, "tarazy_wrong"))[0] == 401
+        for role, token in tokens.items():
+            code, body = await ask(own, method, path, token)
+            allowed = right is None or right in RIGHTS[Role(role)]
+            assert (code in (200, 400, 404, 422)) is allowed, (method, path, role, code, body)
+            assert (code == 403) is not allowed
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_entry_is_planned_recorded_read_and_corrected(own: Running, tokens: dict[str, str]) -> None:
+    """What an operator writes, an inspector reads, as of and as known at any moment, with who wrote it."""
+    operator, inspector = tokens["operator"], tokens["inspector"]
+    before = datetime.now(UTC).isoformat()
+    path = "/api/v1/registers/equipment"
+    document = await own.json("/api/v1/openapi.json")
+    code, plan = await ask(own, "POST", path + "?dry_run=1", operator, json={"entries": [NEW]})
+    assert (code, plan["recorded"], plan["added"]) == (200, False, {"equipment": 1})
+    assert plan["changes"][0]["columns"]["model"] == {"before": "", "after": "S21"}
+    assert (await ask(own, "GET", path + "?key=SN-77", inspector))[1]["items"] == []
+    code, done = await ask(own, "POST", path, operator, json={"entries": [NEW]})
+    assert (code, done["recorded"]) == (200, True)
+    assert faults(done, {"$ref": "#/components/schemas/Recorded"}, document) == []
+    code, found = await ask(own, "GET", path + "?key=SN-77", inspector)
+    assert faults(found, {"$ref": "#/components/schemas/Entries"}, document) == []
+    (item,) = found["items"]
+    assert (item["recorded_by"], item["nominal_hash_rate_hs"]) == ("the-operator", 200 * 10**12)
+    wrong = {**NEW, "nominal_power_w": 3600}
+    code, refused = await ask(own, "POST", path, operator, json={"entries": [wrong]})
+    assert (code, refused["error"]["faults"][0]["column"]) == (422, "corrects")
+    assert (await ask(own, "POST", path + "?why=plate", operator, json={"entries": [wrong]}))[0] == 200
+    code, versions = await ask(own, "GET", path + "/history?key=SN-77", inspector)
+    assert [row["corrects"] for row in versions["items"]] == [None, item["entry"]]
+    assert faults(versions, {"$ref": "#/components/schemas/Versions"}, document) == []
+    moment = before.replace("+", "%2B")
+    assert (await ask(own, "GET", f"{path}?key=SN-77&known_at={moment}", inspector))[1]["items"] == []
+    assert (await ask(own, "GET", f"{path}?key=SN-77&as_of=2025-06-01T00:00:00Z", inspector))[1]["items"] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_spreadsheets_go_both_ways(own: Running, tokens: dict[str, str]) -> None:
+    """An exported workbook imports as nothing new; a CSV brings in rows; faults name row and column."""
+    code, book = await ask(own, "GET", "/api/v1/registers/export", tokens["inspector"])
+    assert code == 200
+    imported = "/api/v1/registers/import?name="
+    code, told = await ask(own, "POST", imported + "registers.xlsx", tokens["operator"], data=book)
+    assert (code, told["added"]) == (200, {})
+    code, sheet = await ask(own, "GET", "/api/v1/registers/export?kind=party&form=csv", tokens["inspector"])
+    text = sheet.decode("utf-8-sig")
+    fresh = text.replace("altyn;", "zhana;").replace(";altyn;", ";zhana;").replace("\r\ndala", "\r\ndala")
+    code, told = await ask(own, "POST", imported + "party.csv", tokens["operator"], data=fresh.encode())
+    assert code in (200, 422)
+    code, told = await ask(own, "POST", imported + "party.csv", tokens["operator"], data=b"party;bin\nx;1\n")
+    assert code == 422
+    assert told["error"]["faults"][0]["where"] == "party.csv"
+    assert (await ask(own, "POST", imported + "../x.csv", tokens["operator"], data=b"x"))[0] == 400
+
+
+@pytest_twisted.ensureDeferred
+async def test_documents_are_kept_and_given_back(own: Running, tokens: dict[str, str]) -> None:
+    """Byte for byte, to who may read; what is no document is refused."""
+    path = "/api/v1/documents?of_register=party&of_key=altyn&title=Charter&document=charter"
+    code, told = await ask(own, "POST", path, tokens["operator"], data=b"%PDF-1.7 charter")
+    assert (code, told["document"], len(told["digest"])) == (200, "charter", 64)
+    file = "/api/v1/documents/file?document=charter"
+    assert await ask(own, "GET", file, tokens["inspector"]) == (200, b"%PDF-1.7 charter")
+    code, refused = await ask(own, "POST", path, tokens["operator"], data=b"\x7fELF\0")
+    assert (code, refused["error"]["code"]) == (422, "not_kept")
+    missing = path.replace("altyn", "nobody").replace("charter", "other")
+    assert (await ask(own, "POST", missing, tokens["operator"], data=b"%PDF-1"))[0] == 422
+    assert (await ask(own, "GET", "/api/v1/documents/file?document=none", tokens["inspector"]))[0] == 404
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_miner_sees_its_own_and_nothing_else(own: Running, tokens: dict[str, str]) -> None:
+    """Its party, licences, sites, machines and admissions; no other party is named anywhere in the answer."""
+    code, told = await ask(own, "GET", "/api/v1/me", tokens["miner"])
+    assert (code, told["party"]["party"], told["role"]) == (200, "altyn", "miner")
+    assert {row["party"] for name in ("licences", "sites", "equipments") for row in told[name]} == {"altyn"}
+    document = await own.json("/api/v1/openapi.json")
+    assert faults(told, {"$ref": "#/components/schemas/Me"}, document) == []
+    for other in ("dala", "samal", "kokshe"):
+        assert other not in json.dumps(told)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("method", "path", "options", "code", "says"),
+    [
+        ("POST", "registers/equipment", {"data": b"{"}, 400, "not_json"),
+        ("POST", "registers/equipment", {"data": b"[" * 200_000}, 400, "not_json"),
+        ("POST", "registers/equipment", {"json": []}, 422, "unfit"),
+        ("POST", "registers/equipment", {"json": {"entries": []}}, 422, "unfit"),
+        ("POST", "registers/equipment", {"json": {"entries": [5]}}, 422, "unfit"),
+        ("POST", "registers/equipment", {"json": {"entries": [{"colour": "red"}]}}, 422, "unfit"),
+        ("POST", "registers/equipment", {"json": {"entries": [{**NEW, "model": {"a": 1}}]}}, 422, "unfit"),
+        ("POST", "registers/equipment", {"json": {"entries": [{**NEW, "model": True}]}}, 422, "unfit"),
+        (
+            "POST",
+            "registers/equipment",
+            {"json": {"entries": [{**NEW, "model": "'; DROP TABLE party; --\x01"}]}},
+            422,
+            "unfit",
+        ),
+        ("POST", "registers/equipment", {"json": {"entries": [NEW] * 10_001}}, 422, "unfit"),
+        ("POST", "registers/nothing", {"json": {}}, 404, "not_found"),
+        ("POST", "registers/equipment?dry_run=yes", {"json": {"entries": [NEW]}}, 400, "bad_parameter"),
+        ("POST", "registers/equipment?colour=red", {"json": {"entries": [NEW]}}, 400, "unknown_parameter"),
+        ("POST", "me", {"json": {}}, 405, "method_not_allowed"),
+        ("DELETE", "registers/equipment", {}, 405, "method_not_allowed"),
+        ("GET", "registers/import", {}, 405, "method_not_allowed"),
+        ("GET", "registers/party?as_of=yesterday", {}, 400, "bad_parameter"),
+        ("GET", "registers/party?as_of=2026-01-01T00:00:00", {}, 400, "bad_parameter"),
+        ("GET", "registers/party?limit=100000", {}, 400, "bad_parameter"),
+        ("GET", "registers/party?limit=-1", {}, 400, "bad_parameter"),
+        ("GET", "registers/party?key=a&key=b", {}, 400, "bad_parameter"),
+        ("GET", "registers/party?key=%ff", {}, 400, "bad_parameter"),
+        ("GET", "registers/party/history", {}, 400, "bad_parameter"),
+        ("GET", "registers/party/history?key=nobody", {}, 404, "no_such_entry"),
+        ("GET", "registers/export?form=pdf", {}, 400, "bad_parameter"),
+        ("GET", "registers/", {}, 404, "not_found"),
+    ],
+)
+async def test_what_is_refused_says_why(
+    own: Running, tokens: dict[str, str], method: str, path: str, options: dict[str, Any], code: int, says: str
+) -> None:
+    """A status, a code and a sentence; nothing of it is recorded."""
+    got, body = await ask(own, method, "/api/v1/" + path, tokens["operator"], **options)
+    assert (got, body["error"]["code"]) == (code, says), body
+    assert (await ask(own, "GET", "/api/v1/registers/equipment?key=SN-77", tokens["inspector"]))[1]["total"] == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_bodies_are_kept_only_from_who_may_write(own: Running, tokens: dict[str, str]) -> None:
+    """A stranger's body is thrown away, a too long one is refused, an endless one is cut (invariant 10)."""
+    path = "/api/v1/registers/import?name=party.csv"
+    assert (await ask(own, "POST", path, None, data=b"x" * 900_000))[0] == 401
+    assert (await ask(own, "POST", path, tokens["inspector"], data=b"x" * 900_000))[0] == 403
+    code, told = await ask(own, "POST", path, tokens["operator"], data=b"x" * (MAXIMUM_BODY + 1000))
+    assert (code, told["error"]["code"]) == (413, "body_too_long")
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n".encode()
+    for line in (b"", f"authorization: Bearer {tokens['operator']}\r\n".encode()):
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError, TimeoutError)):
+            await raw(own.port, head + line + b"\r\n" + b"x" * (MAXIMUM_BODY + (4 << 20)), until=b"HTTP")
+
+
+@pytest_twisted.ensureDeferred
+async def test_tokens_end_within_a_second(own: Running, tokens: dict[str, str]) -> None:
+    """Revoked or expired, they count no more; what the portal has in memory follows the database."""
+    with own.pool.engine.begin() as connection:
+        revoke_token(connection, "the-inspector", datetime.now(UTC), "test")
+    for _ in range(40):
+        code, _ = await ask(own, "GET", "/api/v1/me", tokens["inspector"])
+        if code == 401:
+            break
+        await task.deferLater(reactor, 0.1)
+    assert code == 401
+    assert (await ask(own, "GET", "/api/v1/me", tokens["operator"]))[0] == 200
+
+
+@pytest_twisted.ensureDeferred
+async def test_guessing_is_slowed_down(own: Running, tokens: dict[str, str]) -> None:
+    """After twenty wrong tokens the address waits, with any token."""
+    for _ in range(20):
+        assert (await ask(own, "GET", "/api/v1/me", "tarazy_guess"))[0] == 401
+    code, told = await ask(own, "GET", "/api/v1/me", tokens["operator"])
+    assert (code, told["error"]["code"]) == (429, "too_many_failures")
+
+
+def test_failures_are_forgotten_and_bounded() -> None:
+    """After the window an address is free again; only so many are remembered."""
+    failures = Failures(limit=2, window=10, addresses=3)
+    failures.add("a", 0.0)
+    assert failures.wait("a", 1.0) == 0
+    failures.add("a", 1.0)
+    assert failures.wait("a", 4.0) == 6
+    assert failures.wait("a", 10.0) == 0
+    for number in range(100):
+        failures.add(f"n{number}", 0.0)
+    assert len(failures._since) == 3
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic eA==", "Bearer " + "x" * 10_000, "Bearer ә"])
+def test_headers_that_name_nobody(header: str | None) -> None:
+    """Nothing, other schemes, oversize, other letters."""
+    access = Access()
+    access.install({"d": Holder("n", Role.OPERATOR, None, datetime.max.replace(tzinfo=UTC))})
+    assert access.holder(header, datetime.now(UTC)) is None
+
+
+def test_tokens_that_are_not_made(own: Running) -> None:
+    """A miner without a party, a party that is not there, a name used before, an end in the past."""
+    now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(days=1)
+    with own.pool.engine.begin() as connection:
+        create_token(connection, "one", Role.OPERATOR, None, now, later, "test")
+        for name, role, party, end, says in (
+            ("two", Role.MINER, None, later, "belongs to a party"),
+            ("two", Role.OPERATOR, "altyn", later, "belongs to a party"),
+            ("two", Role.MINER, "nobody", later, "no party nobody"),
+            ("one", Role.OPERATOR, None, later, "choose another name"),
+            ("two", Role.OPERATOR, None, now, "expired already"),
+        ):
+            with pytest.raises(TokenError, match=says):
+                create_token(connection, name, role, party, now, end, "test")
+        with pytest.raises(TokenError, match="no token two"):
+            revoke_token(connection, "two", now, "test")
