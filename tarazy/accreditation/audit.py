@@ -200,7 +200,9 @@ def rows_of(connection: Connection, after: int = 0, until: int | None = None) ->
     """
     columns = [exact_instant(connection, column) if column is audit.c.at else column for column in audit.c]
     for step in (1_000, 1):  # one by one to that which cannot be read
-        query = select(*columns).where(audit.c.sequence > after).order_by(audit.c.sequence)
+        query = select(*columns).order_by(audit.c.sequence)
+        if after:
+            query = query.where(audit.c.sequence > after)
         if until is not None:
             query = query.where(audit.c.sequence <= until)
         try:
@@ -209,7 +211,7 @@ def rows_of(connection: Connection, after: int = 0, until: int | None = None) ->
                 yield AuditRow(sequence, read_instant(at), *rest)
                 after = sequence
             return
-        except (ValueError, OperationalError):
+        except (ValueError, TypeError, OperationalError):
             pass
     raise UnreadableRowError(after + 1)
 
@@ -220,7 +222,7 @@ def exact_instant(connection: Connection, column: ColumnElement[datetime]) -> Co
 
 
 def read_instant(told: datetime | str) -> datetime:
-    """An instant of an `exact_instant`; raises ValueError for text with another spelling than it is written with."""
+    """An instant of an `exact_instant`; raises ValueError or TypeError for what nobody wrote."""
     if isinstance(told, datetime):
         return told
     instant = datetime.fromisoformat(told)
@@ -264,7 +266,8 @@ def _first_fault(rows: Iterable[AuditRow], heads: Mapping[int, set[str]], fronti
     for row in rows:
         sequence = frontier.size + 1
         if row.sequence != sequence:
-            return AuditFault(sequence, f"row {sequence} is missing")
+            stray = f"row {row.sequence} stands where row {sequence} belongs"
+            return AuditFault(sequence, f"row {sequence} is missing" if row.sequence > sequence else stray)
         problem = _row_fault(row, frontier)
         if problem is not None:
             return AuditFault(sequence, problem)

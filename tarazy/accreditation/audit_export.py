@@ -1,9 +1,9 @@
 """The audit log in files that prove themselves: rows, signed heads and the keys they are checked with.
 
 A directory with `audit.jsonl` (a row a line), `heads.jsonl` (`{"head": n, "note": …}` a line), `begin.json` (`size`:
-how many rows come before the first; `hashes`: of the full subtrees that they make) and `keys.txt` (a verifier key a
-line). All JSON is canonical, a line each. The last head covers the last row; where rows come before, the first is of
-just those.
+how many rows come before the first; `hashes`: of the full subtrees that they make; `head`: number of the first head)
+and `keys.txt` (a verifier key a line). All JSON is canonical, a line each. The last head covers the last row; where
+rows come before, the first is of just those.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def export(
     earlier = newest_head(connection, size_of(connection, since)) if since is not None else None
     before, first = (earlier[0], earlier[1].number) if earlier is not None else (0, 1)
     directory.mkdir(parents=True, exist_ok=True)
-    begin = {"size": before, "hashes": [made.hex() for made in frontier_of(connection, before).hashes]}
+    begin = {"head": first, "size": before, "hashes": [made.hex() for made in frontier_of(connection, before).hashes]}
     (directory / BEGIN).write_text(canonical(begin) + "\n", encoding="utf-8")
     keys = "".join(f"{key}\n" for key in verifiers(connection))
     (directory / KEYS).write_text(keys, encoding="utf-8")
@@ -98,7 +98,7 @@ def verify_export(
     that none signed.
     """
     keys = _keys(directory, keys)
-    frontier = _begin(directory)
+    first, frontier = _begin(directory)
     before = frontier.size
     heads = [verify_named(name, note, keys) for name, note in (kept or {}).items()]
     for name, early in zip(kept or {}, heads, strict=True):
@@ -107,7 +107,7 @@ def verify_export(
                 f"{name}: of {early.head.size} rows, but this export begins with row {before + 1}; verify it against "
                 "an export that begins earlier"
             )
-    told = list(_heads(directory, keys))
+    told = list(_heads(directory, first, keys))
     if not told:
         raise CheckpointError(f"{HEADS} has no signed head, so nothing shows that the log was not made up anew")
     heads += told
@@ -145,11 +145,12 @@ def _keys(directory: Path, given: Sequence[VerifierKey]) -> Sequence[VerifierKey
     return given or found
 
 
-def _begin(directory: Path) -> Frontier:
+def _begin(directory: Path) -> tuple[int, Frontier]:
+    """Number of the first head, and the tree of the rows that come before."""
     try:
         ((_, told),) = _lines(directory / BEGIN, 1)
-        size, hashes = told["size"], told["hashes"]
-        if told.keys() != {"size", "hashes"} or type(size) is not int or not isinstance(hashes, list):
+        first, size, hashes = told["head"], told["size"], told["hashes"]
+        if len(told) != 3 or type(first) is not int or type(size) is not int or not isinstance(hashes, list):
             raise ValueError
         frontier = Frontier(size, [bytes.fromhex(text) for text in hashes])
         if [made.hex() for made in frontier.hashes] != hashes or any(
@@ -158,18 +159,18 @@ def _begin(directory: Path) -> Frontier:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise ExportError(f"{BEGIN}: not the beginning of an export") from None
-    return frontier
+    return first, frontier
 
 
-def _heads(directory: Path, keys: Sequence[VerifierKey]) -> Iterator[Checkpoint]:
-    previous: int | None = None
+def _heads(directory: Path, first: int, keys: Sequence[VerifierKey]) -> Iterator[Checkpoint]:
     for line, told in _lines(directory / HEADS, MAXIMUM_HEADS):
         number, note = told.get("head"), told.get("note")
         if told.keys() != {"head", "note"} or type(number) is not int or not isinstance(note, str):
             raise ExportError(f"{HEADS}, line {line}: not a signed head")
-        if previous is not None and number != previous + 1:
-            raise ExportError(f"{HEADS}, line {line}: signed head {previous + 1} is missing")
-        previous = number
+        if number != first + line - 1:
+            raise ExportError(
+                f"{HEADS}, line {line}: not signed head {first + line - 1} (the first is {first}, says {BEGIN})"
+            )
         yield verify_named(f"{HEADS}, line {line}", note, keys)
 
 

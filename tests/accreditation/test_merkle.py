@@ -166,7 +166,7 @@ INCLUSION = [
             "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
             "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"]),
 ]  # fmt: skip
-"""Paths in the tree over LEAVES: leaf from 1, size, hashes (known answers of Certificate Transparency's Merkle library)."""
+"""Paths in the tree over LEAVES, known answers of Certificate Transparency: the leaf from 1, the size, hashes."""
 CONSISTENCY = [
     (1, 8, ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
             "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
@@ -192,8 +192,8 @@ def test_proofs_are_those_of_certificate_transparency() -> None:
         assert verify_inclusion(leaf_hash(LEAVES[number - 1]), number - 1, size, known, root)
     for old, new, proof in CONSISTENCY:
         assert [made.hex() for made in prove_consistency(tree.read, old, new)] == proof
-        known, roots = [bytes.fromhex(text) for text in proof], [bytes.fromhex(ROOTS[size - 1]) for size in (old, new)]
-        assert verify_consistency(old, new, *roots, known)
+        known = [bytes.fromhex(text) for text in proof]
+        assert verify_consistency(old, new, bytes.fromhex(ROOTS[old - 1]), bytes.fromhex(ROOTS[new - 1]), known)
 
 
 SMALL = Tree(numbered(20))
