@@ -368,9 +368,9 @@ class LawSettings(Section):
 class AuditSettings(Section):
     """Who signs the heads of the audit log."""
 
-    name: Annotated[str, _like(r"[^\s+]{1,100}", "a name without spaces and +, such as pool.example.kz/audit")] = (
-        "tarazy"
-    )
+    name: Annotated[
+        str, _like(r"[^\s+\x00-\x20]{1,100}", "a name without spaces and +, such as pool.example.kz/audit")
+    ] = "tarazy"
     """Name of the log in its signed heads; one for the whole pool."""
     key: Path | None = None
     """PEM file of the Ed25519 key, relative to the settings file; made in `data` when absent."""

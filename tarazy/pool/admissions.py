@@ -129,7 +129,8 @@ class Admissions:
             self._index.foresee(upcoming)
 
     async def _write_decisions(self) -> None:
-        self._unwritten += self._decisions.take(datetime.now(UTC))
+        if not self._unwritten:  # while the database is away, what comes is counted where it stands, not piled up
+            self._unwritten = self._decisions.take(datetime.now(UTC))
         if self._unwritten:
             events = list(self._unwritten)
             await self._database.run(_append, events)

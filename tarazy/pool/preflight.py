@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tarazy.accounting.ledger import check as check_ledger
 from tarazy.accreditation.entries import DocumentStatus
 from tarazy.accreditation.evidence import INDICATION, EvidenceRule, disagreements, lists_in_force, stale
-from tarazy.accreditation.heads import SigningKeyError, load_key
+from tarazy.accreditation.heads import SigningError, load_key
 from tarazy.accreditation.registers import as_of, newest_recorded_at
 from tarazy.accreditation.server_evidence import findings, gather
 from tarazy.accreditation.snapshot import Registers
@@ -102,10 +102,10 @@ def _law(settings: Settings) -> Finding:
 def _audit_key(settings: Settings) -> Finding:
     path = settings.audit_key_path
     if not path.exists():
-        return Finding("audit key", True, f"{path} is made when the first head is signed")
+        return Finding("audit key", True, f"{path} is made when the log's first head is signed")
     try:
         key = load_key(path, settings.audit.name)
-    except SigningKeyError as error:
+    except SigningError as error:
         return Finding("audit key", False, str(error), "restore it from a copy, or set audit.key")
     if path.stat().st_mode & 0o077:
         return Finding("audit key", False, f"{path} can be read by others", f"chmod 600 {path}")
