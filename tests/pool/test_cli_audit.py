@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tarazy.accreditation import audit
 from tarazy.accreditation.checkpoint import VerifierKey, verify
 from tarazy.accreditation.merkle import leaf_hash, verify_inclusion
+from tarazy.database.engine import open_engine
 from tests.pool.house import House, run_command
 
 
@@ -91,6 +94,17 @@ def test_events_are_shown_by_kind_and_party(house: House) -> None:
     assert [row["sequence"] for row in latest] == sorted(row["sequence"] for row in latest)
     assert len(latest) == 2
     assert "register-entry" in house.command("audit", "show", "--last", "3").stdout
+
+
+def test_events_are_shown_as_they_stand(house: House) -> None:
+    """What a stranger called himself is text, not markup for the terminal: `[/a]` would end in a traceback."""
+    body = {"text": "no account", "worker": "[red]rig[/a]"}
+    engine = open_engine(house.settings.database_url)
+    with engine.begin() as connection:
+        audit.append(connection, [audit.AuditEvent("refused", body, None, "[/a]")], datetime.now(UTC))
+    engine.dispose()
+    shown = house.command("audit", "show", "--kind", "refused", "--last", "1")
+    assert (shown.exit_code, "[red]rig[/a]" in shown.stdout.replace("\n", "")) == (0, True), shown.stderr
 
 
 def test_check_finds_what_was_changed_in_the_database(house: House) -> None:
