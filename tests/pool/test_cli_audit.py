@@ -185,6 +185,8 @@ def test_an_export_begins_where_asked(house: House, tmp_path: Path) -> None:
     assert (seen.exit_code, json.loads(seen.stdout)["rows_before"]) == (0, told["rows_before"])
     plain = run_command("verify", "audit", str(tmp_path / "a"), "--key", told["verifier"])
     assert plain.stdout.startswith(f"rows {told['rows_before'] + 1} to {told['rows_before'] + told['rows']} are what")
+    house.command("audit", "export", "-o", str(tmp_path / "b"), "--since", "now")
+    assert run_command("verify", "audit", str(tmp_path / "b")).stdout.startswith("no rows after row ")
 
 
 def test_a_running_server_signs_the_head_of_the_day(house: House) -> None:
