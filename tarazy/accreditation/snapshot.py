@@ -107,6 +107,10 @@ class Registers:
         instant = self._boundaries[bisect_right(self._boundaries, after)]
         return None if instant == _END else instant
 
+    def versions(self, register: str) -> Mapping[str, Sequence[Entry]]:
+        """Every known version of each entry of a register, the latest recorded first."""
+        return self._versions.get(register, {})
+
     def versions_of(self, register: str, key: str) -> Sequence[Entry]:
         """Every known version of one entry, the latest recorded first."""
         return self._versions.get(register, {}).get(key, ())
