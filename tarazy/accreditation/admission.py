@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Licence, Party, Site, SiteStatus
+from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Finding, Licence, Party, Site, SiteStatus
 from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.accreditation.geo import Geo, Origin, origin_of, parse_address, range_of
 from tarazy.accreditation.snapshot import Registers
@@ -40,6 +40,7 @@ class Reason(StrEnum):
     SITE_NOT_ACCREDITED = "site-not-accredited"
     SITE_ABROAD = "site-abroad"
     NO_EQUIPMENT = "no-equipment"
+    FINDING_BLOCKS = "finding-blocks"
 
 
 _TEXTS = {
@@ -64,6 +65,7 @@ _TEXTS = {
     Reason.SITE_NOT_ACCREDITED: "the site is not accredited now: ask its owner or the pool office",
     Reason.SITE_ABROAD: "the site is registered abroad: mine from a site in Kazakhstan",
     Reason.NO_EQUIPMENT: "no machine of yours is registered at this site: register it at the pool office",
+    Reason.FINDING_BLOCKS: "finding against you or your site: settle it with the pool office",
 }
 
 
@@ -164,6 +166,8 @@ def judge(
     elif origin is Origin.LOOPBACK:
         case.refuse(Reason.LOOPBACK_NOT_ALLOWED)
     site = "" if party is None else case.place(registers, party, located, country)
+    if party is not None:
+        case.findings(registers.findings_against(party.party, None))
     return case.decision(party.party if party else "", site)
 
 
@@ -226,6 +230,12 @@ class _Case:
         else:
             self.refuse(suspended if chosen.status is DocumentStatus.SUSPENDED else revoked, chosen)
 
+    def findings(self, found: Sequence[Finding]) -> None:
+        """Findings that let the party mine nowhere."""
+        self.rest_on(*found)
+        if found and Reason.FINDING_BLOCKS not in self.reasons:
+            self.refuse(Reason.FINDING_BLOCKS)
+
     def place(self, registers: Registers, party: Party, located: Located, country: str) -> str:
         """Ask for a site of the party's that holds its machines; of several the one with least against it."""
         if located is None:
@@ -247,6 +257,7 @@ class _Case:
             self.refuse(reason)
         placed = None if site.party == party.party else registers.placements_by_site[party.party, site.site]
         self.rest_on(site, placed, registers.equipment_by_site.get((party.party, site.site)))
+        self.rest_on(*registers.findings_against(None, site.site), *registers.findings_against(party.party, site.site))
         return site.site
 
     def decision(self, party: str, site: str) -> Decision:
@@ -260,5 +271,7 @@ def _objections(registers: Registers, party: Party, site: Site, country: str) ->
         Reason.SITE_NOT_ACCREDITED: site.status is not SiteStatus.ACCREDITED,
         Reason.SITE_ABROAD: site.country != country,
         Reason.NO_EQUIPMENT: (party.party, site.site) not in registers.equipment_by_site,
+        Reason.FINDING_BLOCKS: registers.findings_against(None, site.site)
+        or registers.findings_against(party.party, site.site),
     }
     return [reason for reason, holds in found.items() if holds]

@@ -14,6 +14,7 @@ from tarazy.accreditation.entries import (
     Document,
     Entry,
     Equipment,
+    Finding,
     Licence,
     Meter,
     Party,
@@ -81,6 +82,7 @@ class Registers:
         self.equipment = self.in_force(Equipment)
         self.meters = self.in_force(Meter)
         self.permits = self.in_force(Permit)
+        self.findings = self.in_force(Finding)
 
     def in_force(self, kind: type[E]) -> dict[str, E]:
         """The version of each entry of a register that is in force, by key."""
@@ -185,6 +187,18 @@ class Registers:
         for machine in self.equipment.values():
             grouped.setdefault((machine.party, machine.site), []).append(machine)
         return grouped
+
+    @cached_property
+    def _blocking_findings(self) -> dict[tuple[str | None, str | None], list[Finding]]:
+        grouped: dict[tuple[str | None, str | None], list[Finding]] = {}
+        for row in self.findings.values():
+            if row.blocks and row.is_open and (row.party or row.site):
+                grouped.setdefault((row.party, row.site), []).append(row)
+        return grouped
+
+    def findings_against(self, party: str | None, site: str | None) -> Sequence[Finding]:
+        """Open findings that block, of exactly this party (None: of none) at exactly this site (None: at none)."""
+        return self._blocking_findings.get((party, site), ())
 
     @cached_property
     def equipped_parties(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from tarazy.accreditation import audit
 from tarazy.accreditation.documents import load, media_type_of, store
 from tarazy.accreditation.entries import (
+    BY_HAND,
     ENTRY_TYPES,
     Document,
     Entry,
@@ -120,6 +121,8 @@ def faults_of(error: RegisterImportError) -> list[dict[str, Any]]:
 
 def lines_of(kind: str, body: object) -> list[Line]:
     """The entries of a JSON body `{"entries": [{column: value, …}, …]}`. Raises `RegisterImportError`."""
+    if kind not in BY_HAND:
+        raise RegisterImportError([TableFault("body", f"the register {kind} is written by the server alone")])
     entries = body.get("entries") if isinstance(body, dict) else None
     if not isinstance(entries, list) or not entries or len(entries) > MAXIMUM_ENTRIES:
         problem = f'expected {{"entries": [{{"column": value}}]}} with at most {MAXIMUM_ENTRIES} entries'
