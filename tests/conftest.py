@@ -111,6 +111,16 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """Engine on a database with the tables of every room."""
+    yield from _with_tables(database_url)
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
+    """As `engine`, on SQLite alone, which takes any value in any column."""
+    yield from _with_tables(sqlite_url)
+
+
+def _with_tables(database_url: str) -> Iterator[Engine]:
     root = Path(tarazy.__file__).parent
     for path in sorted(root.rglob("tables.py")):
         importlib.import_module(".".join(("tarazy", *path.relative_to(root).with_suffix("").parts)))

@@ -1,16 +1,16 @@
-"""Who is let in: one pure function from registers, login and address to a decision with its reasons."""
+"""Who is let in: one pure function from registers and a question to a decision with its reasons."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Finding, Licence, Party, Site, SiteStatus
+from tarazy.accreditation.evidence import NOWHERE, Evidence, EvidenceRule, Origin, Verdicts, evidence_of, list_map
 from tarazy.accreditation.fields import LEGAL_ZONE
-from tarazy.accreditation.geo import Geo, Origin, origin_of, parse_address, range_of
+from tarazy.accreditation.geo import parse_address, range_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import DemoAddress
 from tarazy.stratum.login import is_login
@@ -34,8 +34,11 @@ class Reason(StrEnum):
     SERVER_NOT_REGISTERED = "server-not-registered"
     SERVER_ABROAD = "server-abroad"
     FOREIGN_ADDRESS = "foreign-address"
+    EVIDENCE_DISAGREES = "evidence-disagrees"
     LOOPBACK_NOT_ALLOWED = "loopback-not-allowed"
+    CLIENT_CERTIFICATE_UNKNOWN = "client-certificate-unknown"
     OTHER_SITE = "other-site"
+    OTHER_PORT = "other-port"
     SITE_UNKNOWN = "site-unknown"
     SITE_NOT_ACCREDITED = "site-not-accredited"
     SITE_ABROAD = "site-abroad"
@@ -44,33 +47,54 @@ class Reason(StrEnum):
 
 
 _TEXTS = {
-    Reason.BAD_NAME: "bad name: log in as account.worker, ASCII without /, at most 127 characters",
-    Reason.UNKNOWN_ACCOUNT: "unknown account: check its spelling, or register at the pool office",
+    Reason.BAD_NAME: "bad name: log in as account.worker, ASCII, no /, at most 127 characters",
+    Reason.UNKNOWN_ACCOUNT: "unknown account: check its spelling, or ask the pool office",
     Reason.NO_LICENCE: "no mining licence on record: bring its number to the pool office",
     Reason.LICENCE_NOT_BEGUN: "licence begins {begins}: connect again from that day",
     Reason.LICENCE_EXPIRED: "licence ended {ended}: renew it and tell the pool office",
-    Reason.LICENCE_SUSPENDED: "licence is suspended: have it restored, then tell the pool office",
-    Reason.LICENCE_REVOKED: "licence was revoked: obtain a new one and tell the pool office",
+    Reason.LICENCE_SUSPENDED: "licence suspended: have it restored, tell the pool office",
+    Reason.LICENCE_REVOKED: "licence revoked: obtain a new one, tell the pool office",
     Reason.NO_CERTIFICATE: "the pool has no accreditation certificate: ask the pool office",
-    Reason.CERTIFICATE_NOT_BEGUN: "the pool's accreditation begins {begins}: connect again from that day",
-    Reason.CERTIFICATE_EXPIRED: "the pool's accreditation ended {ended}: ask the pool office",
-    Reason.CERTIFICATE_SUSPENDED: "the pool's accreditation is suspended: ask the pool office",
-    Reason.CERTIFICATE_REVOKED: "the pool's accreditation was revoked: ask the pool office",
-    Reason.SERVER_NOT_REGISTERED: "this server is not registered: use another server of the pool",
-    Reason.SERVER_ABROAD: "this server is registered abroad: use another server of the pool",
-    Reason.FOREIGN_ADDRESS: "your address is not in Kazakhstan: connect from your site, without VPN or proxy",
+    Reason.CERTIFICATE_NOT_BEGUN: "pool's accreditation begins {begins}: connect from that day",
+    Reason.CERTIFICATE_EXPIRED: "pool's accreditation ended {ended}: ask the pool office",
+    Reason.CERTIFICATE_SUSPENDED: "pool's accreditation is suspended: ask the pool office",
+    Reason.CERTIFICATE_REVOKED: "pool's accreditation was revoked: ask the pool office",
+    Reason.SERVER_NOT_REGISTERED: "server not registered: use another server of the pool",
+    Reason.SERVER_ABROAD: "server registered abroad: use another server of the pool",
+    Reason.FOREIGN_ADDRESS: "address not in Kazakhstan: connect from your site, without VPN",
+    Reason.EVIDENCE_DISAGREES: "unclear whether address is in Kazakhstan: ask the pool office",
     Reason.LOOPBACK_NOT_ALLOWED: "loopback is in no country: connect from your site's network",
-    Reason.OTHER_SITE: "your address is not in your certificate's site: connect from it, or check its name",
-    Reason.SITE_UNKNOWN: "your address is in no site of yours: register its network at the pool office",
-    Reason.SITE_NOT_ACCREDITED: "the site is not accredited now: ask its owner or the pool office",
+    Reason.CLIENT_CERTIFICATE_UNKNOWN: "TLS certificate names no site: ask the pool for another",
+    Reason.OTHER_SITE: "address not in your TLS certificate's site: connect from that site",
+    Reason.OTHER_PORT: "this port is for other sites: ask the pool office for your port",
+    Reason.SITE_UNKNOWN: "address in no site of yours: register its network at the pool",
+    Reason.SITE_NOT_ACCREDITED: "site not accredited: ask its owner or the pool office",
     Reason.SITE_ABROAD: "the site is registered abroad: mine from a site in Kazakhstan",
-    Reason.NO_EQUIPMENT: "no machine of yours is registered at this site: register it at the pool office",
+    Reason.NO_EQUIPMENT: "no machine of yours at this site: register it at the pool office",
     Reason.FINDING_BLOCKS: "finding against you or your site: settle it with the pool office",
 }
+"""For the miner's log: what is wrong, a colon, what to do; the reason's code follows it."""
+
+LONGEST_TEXT = 86
+"""ASCII characters; the wire's 100 less what stands before them there."""
+
+Located: TypeAlias = tuple[str, ...] | Reason
+"""Keys of the sites that an address counts as in, or why none counts whatever its address."""
 
 
-Located: TypeAlias = tuple[str, ...] | None
-"""Keys of the sites that an address counts as in; None if it is not in the one site that it must be in."""
+class Question(NamedTuple):
+    """Who wants to mine, from where, and at which door."""
+
+    account: str
+    worker: str
+    peer: str
+    """The address it comes from, as text."""
+    server: str
+    """Key of the server that is asked."""
+    certificate_site: str = ""
+    """Key of the only site that counts, from the peer's TLS certificate; empty without one."""
+    port_sites: tuple[str, ...] = ()
+    """Keys of the sites that the listener is for; empty where it is for all."""
 
 
 class EntryReference(NamedTuple):
@@ -81,101 +105,195 @@ class EntryReference(NamedTuple):
     entry: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether a miner is let in, why not, and what that rests on."""
 
     admitted: bool
     reasons: tuple[Reason, ...]
     """Every reason against; empty when admitted."""
     text: str
-    """At most 100 ASCII characters for the miner: the first reason and its cure, no personal data."""
+    """For the miner, at most `LONGEST_TEXT`: the first reason, its cure and its code, no personal data."""
     party: str
     """Key of the account's party, empty when the account is unknown."""
     site: str
     """Key of the site the decision speaks of, empty when none."""
     entries: tuple[EntryReference, ...]
+    evidence: Verdicts = ()
+    """What each source said of where the address lies."""
 
 
 def decide(
     registers: Registers,
-    account: str,
-    worker: str,
-    peer: str,
+    question: Question,
     now: datetime,
-    server: str,
-    geo: Geo,
+    rule: EvidenceRule,
     demo_addresses: Sequence[DemoAddress] = (),
-    site: str = "",
 ) -> Decision:
-    """Whether `account`.`worker` may mine from address `peer` on server `server` at `now` (invariant 4).
-
-    `site`: key of the only site that counts, from the peer's certificate; empty without one.
-    """
+    """Whether who asks may mine at `now` (invariant 4)."""
     registers = registers.at(now)
-    address = parse_address(peer)
-    located: list[str] = []
-    origin = Origin.FOREIGN
-    if address is not None:
-        origin = origin_of(address, geo, demo_addresses)
-        located = sorted(key for key, one in registers.sites.items() if _contains(one, address))
-    named = is_login(account, worker)
-    return judge(registers, account, named, at_site(located, site), origin, server, geo.country)
-
-
-def at_site(located: Sequence[str], site: str) -> Located:
-    """Of the sites of an address those that count when only `site` may; all of them if that is empty."""
-    if not site:
-        return tuple(located)
-    return (site,) if site in located else None
+    judge = Judge(registers, rule.country)
+    address = parse_address(question.peer)
+    if address is None:
+        return judge.decide(question, (), NOWHERE, judge.origin(NOWHERE))
+    located = tuple(sorted(key for key, one in registers.sites.items() if _contains(one, address)))
+    sites = [registers.sites[key] for key in located]
+    evidence = evidence_of(address, list_map(registers, rule.country), sites, rule, demo_addresses)
+    return judge.decide(question, located, evidence, judge.origin(evidence))
 
 
 def _contains(site: Site, address: int) -> bool:
     return any(first <= address <= last for first, last in map(range_of, site.networks))
 
 
-def judge(
-    registers: Registers,
-    account: str,
-    named: bool,
-    located: Located,
-    origin: Origin,
-    server: str,
-    country: str,
-) -> Decision:
-    """Decide at `registers.valid_at`, with the address already placed: in sites `located`, of `origin`."""
-    case = _Case(registers.valid_at)
-    if not named:
-        case.refuse(Reason.BAD_NAME)
-    party = registers.accounts.get(account)
-    if party is None:
-        case.refuse(Reason.UNKNOWN_ACCOUNT)
-    else:
+class Part(NamedTuple):
+    """What one of the things that are looked at comes to."""
+
+    reasons: tuple[Reason, ...] = ()
+    """Those against."""
+    text: str = ""
+    """Of the first of them."""
+    entries: tuple[EntryReference, ...] = ()
+
+
+class Judge:
+    """Decides by the registers of one instant. What several questions have in common is looked at once.
+
+    It keeps one part for each account, each server asked, and each site open to a party, and nothing that strangers
+    can add to.
+    """
+
+    def __init__(self, registers: Registers, country: str) -> None:
+        self._registers = registers
+        self._country = country
+        self._accounts = registers.accounts
+        self._licences = registers.licences_by_party
+        self._placements = registers.placements_by_site
+        self._machines = registers.equipment_by_site
+        self._equipped = registers.equipped_parties
+        self._holders: dict[str, Part] = {}
+        self._houses: dict[str, Part] = {}
+        self._seats: dict[tuple[str, str], Part] = {}
+
+    def decide(self, question: Question, located: tuple[str, ...], evidence: Evidence, origin: Part) -> Decision:
+        """The decision, with the address already placed: in the networks of sites `located`, by `evidence`, of which
+        `origin` is what comes of it."""
+        account = question.account
+        party = self._accounts.get(account)
+        name = _NAMED if is_login(account, question.worker) else _BADLY_NAMED
+        house = self._houses.get(question.server) or self._house(question.server)
+        if party is None:
+            return _concluded("", "", (name, _STRANGER, house, origin), evidence)
+        holder = self._holders.get(account) or self._holder(party)
+        if question.port_sites or question.certificate_site:
+            narrowed = self._narrowed(located, question)
+            if isinstance(narrowed, Reason):
+                return _concluded(party.party, "", (name, holder, house, origin, _objection(narrowed)), evidence)
+            located = narrowed
+        site, seat = self._seat(party.party, located)
+        return _concluded(party.party, site, (name, holder, house, origin, seat), evidence)
+
+    def decide_from_sites(self, party: Party, sites: Sequence[str], server: str) -> Decision:
+        """The decision on `party`, were it to connect from the network of `sites` (keys of sites in force)."""
+        return self.decide(Question(party.account, "", "", server), tuple(sites), Evidence(Origin.HOME), Part())
+
+    def origin(self, evidence: Evidence) -> Part:
+        """What comes of where an address lies."""
+        case = _Case(self._registers.valid_at)
+        case.rest_on(*(self._registers.geo.get(source) for source, _ in evidence.verdicts))
+        if evidence.origin in _ORIGIN_REASONS:
+            case.refuse(_ORIGIN_REASONS[evidence.origin])
+        return case.part()
+
+    def _narrowed(self, located: tuple[str, ...], question: Question) -> Located:
+        """Of the sites of an address those that count at this door."""
+        only, port_sites = question.certificate_site, question.port_sites
+        if only:
+            if only not in self._registers.sites:
+                return Reason.CLIENT_CERTIFICATE_UNKNOWN
+            if only not in located:
+                return Reason.OTHER_SITE
+            located = (only,)
+        if port_sites and located:
+            located = tuple(key for key in located if key in port_sites)
+            if not located:
+                return Reason.OTHER_PORT
+        return located
+
+    def _holder(self, party: Party) -> Part:
+        """The party of an account, and its licence."""
+        case = _Case(self._registers.valid_at)
         case.rest_on(party)
-        case.document(registers.licences_by_party.get(party.party, ()), _LICENCE_REASONS)
-    case.document(registers.latest(Certificate), _CERTIFICATE_REASONS)
-    own = registers.servers.get(server)
-    if own is None:
-        case.refuse(Reason.SERVER_NOT_REGISTERED)
-    else:
+        case.document(self._licences.get(party.party, ()), _LICENCE_REASONS)
+        case.findings(self._registers.findings_against(party.party, None))
+        return self._holders.setdefault(party.account, case.part())
+
+    def _house(self, server: str) -> Part:
+        """The pool: its certificate of accreditation and the server."""
+        case = _Case(self._registers.valid_at)
+        case.document(self._registers.latest(Certificate), _CERTIFICATE_REASONS)
+        own = self._registers.servers.get(server)
         case.rest_on(own)
-        if own.country != country:
+        if own is None:
+            case.refuse(Reason.SERVER_NOT_REGISTERED)
+        elif own.country != self._country:
             case.refuse(Reason.SERVER_ABROAD)
-    if origin is Origin.FOREIGN:
-        case.refuse(Reason.FOREIGN_ADDRESS)
-    elif origin is Origin.LOOPBACK:
-        case.refuse(Reason.LOOPBACK_NOT_ALLOWED)
-    site = "" if party is None else case.place(registers, party, located, country)
-    if party is not None:
-        case.findings(registers.findings_against(party.party, None))
-    return case.decision(party.party if party else "", site)
+        return self._houses.setdefault(server, case.part())
+
+    def _seat(self, party: str, located: tuple[str, ...]) -> tuple[str, Part]:
+        """A site of the party's that holds its machines; of several the one with least against it."""
+        seats = self._seats
+        best, best_part = "", None
+        for key in located:
+            part = seats.get((party, key))
+            if part is None:
+                site = self._registers.sites[key]
+                if site.party != party and (party, key) not in self._placements:
+                    continue
+                part = self._place(party, site)
+            if best_part is None or (len(part.reasons), key) < (len(best_part.reasons), best):
+                best, best_part = key, part
+        if best_part is not None:
+            return best, best_part
+        return "", _NOWHERE_SEATED if party in self._equipped else _UNEQUIPPED
+
+    def _place(self, party: str, site: Site) -> Part:
+        """A site that is open to the party: what is against mining there."""
+        place = party, site.site
+        case = _Case(self._registers.valid_at)
+        case.rest_on(site)
+        if site.party != party:
+            case.rest_on(self._placements[place])
+        machine = self._machines.get(place)
+        case.rest_on(machine)
+        if site.status is not SiteStatus.ACCREDITED:
+            case.refuse(Reason.SITE_NOT_ACCREDITED)
+        if site.country != self._country:
+            case.refuse(Reason.SITE_ABROAD)
+        if machine is None:
+            case.refuse(Reason.NO_EQUIPMENT)
+        case.findings(self._registers.findings_against(None, site.site))
+        case.findings(self._registers.findings_against(party, site.site))
+        return self._seats.setdefault(place, case.part())
 
 
-def judge_from_sites(registers: Registers, party: Party, sites: Sequence[str], server: str, country: str) -> Decision:
-    """The decision on `party`, were it to connect from the network of `sites` (keys of sites in force)."""
-    return judge(registers, party.account, True, tuple(sites), Origin.HOME, server, country)
+def _concluded(party: str, site: str, parts: Sequence[Part], evidence: Evidence) -> Decision:
+    reasons: tuple[Reason, ...] = ()
+    entries: tuple[EntryReference, ...] = ()
+    text = ""
+    for part in parts:
+        if part.entries:
+            entries += part.entries
+        if part.reasons:
+            reasons += tuple(reason for reason in part.reasons if reason not in reasons)
+            text = text or part.text
+    return Decision(not reasons, reasons, text, party, site, entries, evidence.verdicts)
 
 
+_ORIGIN_REASONS = {
+    Origin.FOREIGN: Reason.FOREIGN_ADDRESS,
+    Origin.DISPUTED: Reason.EVIDENCE_DISAGREES,
+    Origin.LOOPBACK: Reason.LOOPBACK_NOT_ALLOWED,
+}
 _LICENCE_REASONS = (
     Reason.NO_LICENCE,
     Reason.LICENCE_NOT_BEGUN,
@@ -192,86 +310,69 @@ _CERTIFICATE_REASONS = (
 )
 
 
+def text_of(reason: Reason, entry: Entry | None = None) -> str:
+    """What a miner is told, with the days of the `entry` that it is about; at most `LONGEST_TEXT`."""
+    begins = f"{entry.valid_from.astimezone(LEGAL_ZONE):%Y-%m-%d}" if entry else ""
+    ends = entry.valid_to - timedelta(microseconds=1) if entry and entry.valid_to else None
+    ended = f"{ends.astimezone(LEGAL_ZONE):%Y-%m-%d}" if ends else ""
+    return f"{_TEXTS[reason].format(begins=begins, ended=ended)} [{reason}]"
+
+
+def _objection(*reasons: Reason) -> Part:
+    return Part(reasons, text_of(reasons[0]))
+
+
+_NAMED = Part()
+_BADLY_NAMED = _objection(Reason.BAD_NAME)
+_STRANGER = _objection(Reason.UNKNOWN_ACCOUNT)
+_NOWHERE_SEATED = _objection(Reason.SITE_UNKNOWN)
+_UNEQUIPPED = _objection(Reason.SITE_UNKNOWN, Reason.NO_EQUIPMENT)
+
+
 class _Case:
-    """One decision in the making."""
+    """A part in the making."""
 
     def __init__(self, now: datetime) -> None:
-        self.now = now
-        self.reasons: list[Reason] = []
-        self.entries: list[EntryReference] = []
-        self.text = ""
+        self._now = now
+        self._reasons: list[Reason] = []
+        self._entries: list[EntryReference] = []
+        self._text = ""
 
     def refuse(self, reason: Reason, entry: Entry | None = None) -> None:
-        if not self.reasons:
-            begins = f"{entry.valid_from.astimezone(LEGAL_ZONE):%Y-%m-%d}" if entry else ""
-            ends = entry.valid_to - timedelta(microseconds=1) if entry and entry.valid_to else None
-            ended = f"{ends.astimezone(LEGAL_ZONE):%Y-%m-%d}" if ends else ""
-            self.text = _TEXTS[reason].format(begins=begins, ended=ended)
-        self.reasons.append(reason)
+        self._text = self._text or text_of(reason, entry)
+        self._reasons.append(reason)
 
     def rest_on(self, *entries: Entry | None) -> None:
-        self.entries += [EntryReference(row.register, row.key, row.entry) for row in entries if row]
+        self._entries += [EntryReference(row.register, row.key, row.entry) for row in entries if row]
 
     def document(self, documents: Iterable[Licence | Certificate], reasons: Sequence[Reason]) -> None:
-        """Ask for one document in force among `documents`; of several the latest recorded speaks."""
+        """Ask for one document in force among `documents`.
+
+        Of several in force the latest recorded speaks; where none is, the one that began last, such as that which was
+        issued anew for another.
+        """
         none, not_begun, expired, suspended, revoked = reasons
         newest = sorted(documents, key=lambda document: document.entry, reverse=True)
-        good = [row for row in newest if row.holds(self.now) and row.status is DocumentStatus.IN_FORCE]
-        chosen = next(iter(good or newest), None)
+        good = [row for row in newest if row.holds(self._now) and row.status is DocumentStatus.IN_FORCE]
+        chosen = next(iter(good), None) or max(newest, key=lambda row: (row.valid_from, row.entry), default=None)
         self.rest_on(chosen)
         if good:
             return
         if chosen is None:
             self.refuse(none)
-        elif self.now < chosen.valid_from:
+        elif self._now < chosen.valid_from:
             self.refuse(not_begun, chosen)
-        elif not chosen.holds(self.now):
+        elif not chosen.holds(self._now):
             self.refuse(expired, chosen)
         else:
             self.refuse(suspended if chosen.status is DocumentStatus.SUSPENDED else revoked, chosen)
 
     def findings(self, found: Sequence[Finding]) -> None:
-        """Findings that let the party mine nowhere."""
+        """Open findings that block."""
         self.rest_on(*found)
-        if found and Reason.FINDING_BLOCKS not in self.reasons:
+        if found:
             self.refuse(Reason.FINDING_BLOCKS)
 
-    def place(self, registers: Registers, party: Party, located: Located, country: str) -> str:
-        """Ask for a site of the party's that holds its machines; of several the one with least against it."""
-        if located is None:
-            self.refuse(Reason.OTHER_SITE)
-            return ""
-        open_to_party = [
-            registers.sites[key]
-            for key in located
-            if registers.sites[key].party == party.party or (party.party, key) in registers.placements_by_site
-        ]
-        if not open_to_party:
-            self.refuse(Reason.SITE_UNKNOWN)
-            if party.party not in registers.equipped_parties:
-                self.refuse(Reason.NO_EQUIPMENT)
-            return ""
-        objections = {site.site: _objections(registers, party, site, country) for site in open_to_party}
-        site = min(open_to_party, key=lambda site: (len(objections[site.site]), site.site))
-        for reason in objections[site.site]:
-            self.refuse(reason)
-        placed = None if site.party == party.party else registers.placements_by_site[party.party, site.site]
-        self.rest_on(site, placed, registers.equipment_by_site.get((party.party, site.site)))
-        self.rest_on(*registers.findings_against(None, site.site), *registers.findings_against(party.party, site.site))
-        return site.site
-
-    def decision(self, party: str, site: str) -> Decision:
-        """The decision reached."""
-        reasons = tuple(self.reasons)
-        return Decision(not reasons, reasons, self.text, party, site, tuple(self.entries))
-
-
-def _objections(registers: Registers, party: Party, site: Site, country: str) -> list[Reason]:
-    found = {
-        Reason.SITE_NOT_ACCREDITED: site.status is not SiteStatus.ACCREDITED,
-        Reason.SITE_ABROAD: site.country != country,
-        Reason.NO_EQUIPMENT: (party.party, site.site) not in registers.equipment_by_site,
-        Reason.FINDING_BLOCKS: registers.findings_against(None, site.site)
-        or registers.findings_against(party.party, site.site),
-    }
-    return [reason for reason, holds in found.items() if holds]
+    def part(self) -> Part:
+        """What it came to."""
+        return Part(tuple(self._reasons), self._text, tuple(self._entries))

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, String, insert, select, type_coerce
+from sqlalchemy.exc import OperationalError
 
-from tarazy.accreditation.merkle import HASH_BYTES, Frontier, Node, fold, full_subtrees, leaf_hash, prove_inclusion
+from tarazy.accreditation.merkle import HASH_BYTES, Frontier, Node, full_subtrees, leaf_hash
 from tarazy.accreditation.tables import audit, lock_writers
 
 _HEX = 2 * HASH_BYTES
@@ -46,7 +47,7 @@ class AuditRow:
     """Hex of the hashes of the full subtrees that the row completes, from its leaf up."""
 
     def leaf(self) -> bytes:
-        """Hash of the row's content; raises ValueError when it holds what is no text."""
+        """Hash of the row's content; raises ValueError or TypeError when it holds what is no text."""
         ahead = {"account": self.account, "at": instant_text(self.at)}
         behind = {"kind": self.kind, "party": self.party, "sequence": self.sequence}
         return leaf_hash(f'{canonical(ahead)[:-1]},"body":{self.body},{canonical(behind)[1:]}'.encode())
@@ -104,8 +105,17 @@ def size_of(connection: Connection, before: datetime | None = None) -> int:
 
 def head(connection: Connection, before: datetime | None = None) -> AuditHead:
     """The log as it is, or as it was before an instant."""
-    size = size_of(connection, before)
-    return AuditHead(size, fold(read_nodes(connection, full_subtrees(0, size))).hex())
+    return head_of(connection, size_of(connection, before))
+
+
+def head_of(connection: Connection, size: int) -> AuditHead:
+    """The first `size` rows of the log."""
+    return AuditHead(size, frontier_of(connection, size).root.hex())
+
+
+def frontier_of(connection: Connection, size: int) -> Frontier:
+    """What rows after the first `size` are hashed with."""
+    return Frontier(size, read_nodes(connection, full_subtrees(0, size)))
 
 
 def read_nodes(connection: Connection, nodes: Iterable[Node]) -> list[bytes]:
@@ -132,7 +142,7 @@ def append(connection: Connection, events: Iterable[AuditEvent], at: datetime) -
     last = connection.execute(select(audit).order_by(audit.c.sequence.desc()).limit(1)).first()
     size = last.sequence if last else 0
     at = max(at, last.at) if last else at
-    frontier = Frontier(size, read_nodes(connection, full_subtrees(0, size)))
+    frontier = frontier_of(connection, size)
     rows = []
     for event in events:
         row = AuditRow(frontier.size + 1, at, event.kind, event.party, event.account, canonical(event.body), "")
@@ -151,24 +161,6 @@ def append(connection: Connection, events: Iterable[AuditEvent], at: datetime) -
     if rows:
         connection.execute(insert(audit), rows)
     return AuditHead(frontier.size, frontier.root.hex())
-
-
-def prove_row(connection: Connection, sequence: int, size: int) -> dict[str, Any]:
-    """The row, and the path by which it lies in the log's first `size` rows; raises LookupError when it does not.
-
-    Keys: `row` (its columns), `leaf_index` (from 0), `tree_size`, `path` (hex, from the leaf up).
-    """
-    found = connection.execute(select(audit).where(audit.c.sequence == sequence)).mappings().first()
-    if found is None or sequence > size:
-        raise LookupError(f"the first {size} rows have no row {sequence}")
-    path = prove_inclusion(lambda node: read_nodes(connection, [node])[0], sequence - 1, size)
-    row = {name: value for name, value in found.items() if name != "hashes"}
-    return {
-        "row": {**row, "at": instant_text(row["at"])},
-        "leaf_index": sequence - 1,
-        "tree_size": size,
-        "path": [made.hex() for made in path],
-    }
 
 
 def events_of(
@@ -193,43 +185,116 @@ def events_of(
     return [AuditRow(**row) for row in connection.execute(query).mappings()][::-1]
 
 
-def rows_of(connection: Connection) -> Iterator[AuditRow]:
-    """The whole log in order, a thousand rows in memory at a time."""
-    query = select(audit).order_by(audit.c.sequence).execution_options(yield_per=1_000)
-    return (AuditRow(*row) for row in connection.execute(query))
+class UnreadableRowError(Exception):
+    """A row that the database cannot give back, or not as it was written."""
+
+    def __init__(self, sequence: int) -> None:
+        super().__init__(f"row {sequence} was changed: it cannot be read")
+        self.sequence = sequence
 
 
-def verify_rows(rows: Iterable[AuditRow], heads: Iterable[AuditHead] = ()) -> AuditFault | None:
+def rows_of(connection: Connection, after: int = 0, until: int | None = None) -> Iterator[AuditRow]:
+    """Rows `after` + 1 to `until` in order, or to the end; a thousand in memory at a time.
+
+    Raises `UnreadableRowError` at the first that holds what nobody wrote.
+    """
+    columns = [exact_instant(connection, column) if column is audit.c.at else column for column in audit.c]
+    for step in (1_000, 1):  # one by one to that which cannot be read
+        query = select(*columns).order_by(audit.c.sequence)
+        if after:
+            query = query.where(audit.c.sequence > after)
+        if until is not None:
+            query = query.where(audit.c.sequence <= until)
+        try:
+            for row in connection.execute(query.execution_options(yield_per=step)):
+                sequence, at, *rest = row
+                yield AuditRow(sequence, read_instant(at), *rest)
+                after = sequence
+            return
+        except (ValueError, TypeError, OperationalError):
+            pass
+    raise UnreadableRowError(after + 1)
+
+
+def exact_instant(connection: Connection, column: ColumnElement[datetime]) -> ColumnElement[Any]:
+    """A column of instants for `read_instant`: where they are text, as the text that is there."""
+    return type_coerce(column, String()) if connection.dialect.name == "sqlite" else column
+
+
+def read_instant(told: datetime | str) -> datetime:
+    """An instant of an `exact_instant`; raises ValueError or TypeError for what nobody wrote."""
+    if isinstance(told, datetime):
+        return told
+    instant = datetime.fromisoformat(told)
+    if instant.isoformat(" ", "microseconds") != told or instant.tzinfo:
+        raise ValueError("not as it was written")
+    return instant.replace(tzinfo=UTC)
+
+
+def verify_rows(
+    rows: Iterable[AuditRow], heads: Iterable[AuditHead] = (), frontier: Frontier | None = None
+) -> AuditFault | None:
     """The first fault of a log, or None when it is whole and is what each of `heads` was taken of.
 
     Rows cut off at the end, and rows rewritten together with every hash above them, leave an intact log: only an
-    earlier head kept elsewhere shows that, and between which heads.
+    earlier head kept elsewhere shows that, and between which heads. `frontier` is of the rows before the first of
+    `rows`, where they are not the log's first; `heads` are none of fewer rows than that.
     """
-    frontier, trusted = Frontier(), 0
-    waiting = sorted(set(heads), key=lambda kept: kept.size)
+    frontier = frontier or Frontier()
+    roots: dict[int, set[str]] = {}
+    for kept in heads:
+        roots.setdefault(kept.size, set()).add(kept.root)
+    two = min((size for size in roots if len(roots[size]) > 1), default=None)
+    if two is not None:
+        return AuditFault(two, f"two signed heads of {two} rows differ: two logs were told")
+    try:
+        fault = _first_fault(rows, roots, frontier)
+    except UnreadableRowError as error:
+        return AuditFault(error.sequence, str(error))
+    missing = min((size for size in roots if size > frontier.size), default=None)
+    if fault is None and missing is not None:
+        return AuditFault(frontier.size + 1, f"rows {frontier.size + 1} to {missing} are missing at the end")
+    return fault
+
+
+def _first_fault(rows: Iterable[AuditRow], heads: Mapping[int, set[str]], frontier: Frontier) -> AuditFault | None:
+    """The first fault of the rows that are there; they join `frontier`."""
+    trusted = frontier.size
+    fault = _head_fault(frontier, heads, trusted)
+    if fault is not None:
+        return fault
     for row in rows:
         sequence = frontier.size + 1
         if row.sequence != sequence:
-            return AuditFault(sequence, f"row {sequence} is missing")
-        fault = _row_fault(row, frontier)
-        if fault is not None:
-            return AuditFault(sequence, fault)
-        while waiting and waiting[0].size <= sequence:
-            kept = waiting.pop(0)
-            if kept.size == sequence and kept.root != frontier.root.hex():
-                between = f"rows {trusted + 1} to {sequence}" if trusted + 1 < sequence else f"row {sequence}"
-                return AuditFault(trusted + 1, f"among {between} there is one that is not what the head was taken of")
-            trusted = kept.size
-    if waiting:
-        return AuditFault(frontier.size + 1, f"rows {frontier.size + 1} to {waiting[0].size} are missing at the end")
+            stray = f"row {row.sequence} stands where row {sequence} belongs"
+            return AuditFault(sequence, f"row {sequence} is missing" if row.sequence > sequence else stray)
+        problem = _row_fault(row, frontier)
+        if problem is not None:
+            return AuditFault(sequence, problem)
+        if sequence in heads:
+            fault = _head_fault(frontier, heads, trusted)
+            if fault is not None:
+                return fault
+            trusted = sequence
     return None
+
+
+def _head_fault(frontier: Frontier, heads: Mapping[int, set[str]], trusted: int) -> AuditFault | None:
+    """What is wrong when there is a head of just the rows seen so far, the first `trusted` of which another covers."""
+    roots = heads.get(frontier.size)
+    if roots is None or roots == {frontier.root.hex()}:
+        return None
+    if frontier.size == trusted:
+        return AuditFault(trusted, f"the head of {trusted} rows is not of what this log begins with")
+    between = f"rows {trusted + 1} to {frontier.size}" if trusted + 1 < frontier.size else f"row {frontier.size}"
+    return AuditFault(trusted + 1, f"among {between} there is one that is not what the head was taken of")
 
 
 def _row_fault(row: AuditRow, frontier: Frontier) -> str | None:
     """What is wrong with a row; it joins `frontier`."""
     try:
         leaf = row.leaf()
-    except ValueError:
+    except (ValueError, TypeError):
         return f"row {row.sequence} was changed"
     kept = row.hashes
     completed = [(node, made.hex()) for node, made in frontier.append(leaf)]

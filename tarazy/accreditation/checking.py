@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, and_, func, or_, select
 
-from tarazy.accreditation.entries import Document, Entry, Party, Wallet, WalletStatus, fields_of
+from tarazy.accreditation import documents
+from tarazy.accreditation.entries import Document, Entry, Geo, Party, Source, Wallet, WalletStatus, fields_of
+from tarazy.accreditation.geo import Ranges
 from tarazy.accreditation.tables import REGISTERS, document_content, party
 
 
@@ -77,6 +79,7 @@ def relation_faults(
         *_account_faults(connection, entries),
         *_wallet_faults(versions, entries, recording),
         *_content_faults(connection, entries),
+        *_list_faults(connection, entries),
     ]
 
 
@@ -208,6 +211,25 @@ def _content_faults(connection: Connection, entries: Sequence[Entry]) -> Iterabl
             yield EntryFault(index, "digest", "no file with this digest is kept; attach the file first")
         elif tuple(row) != (entry.media_type, entry.size):
             yield EntryFault(index, "media_type", f"the file kept is {row[0]} of {row[1]} bytes; correct the row")
+
+
+def _list_faults(connection: Connection, entries: Sequence[Entry]) -> Iterable[EntryFault]:
+    """A list of addresses is kept before it is recorded, and is what the entry says of it."""
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, Geo):
+            continue
+        if entry.geo is Source.SITE:
+            yield EntryFault(index, "geo", "sites are registered in their own register; name another source")
+        try:
+            ranges = Ranges.parse(documents.load(connection, entry.digest))
+        except LookupError:
+            yield EntryFault(index, "digest", "no list with this digest is kept; use `tarazy register geo update FILE`")
+        except ValueError as error:
+            yield EntryFault(index, "digest", f"what is kept under it is no list of addresses: {error}")
+        else:
+            told = (entry.ranges, entry.ipv4_addresses, entry.ipv6_subnets)
+            if told != (len(ranges), ranges.ipv4_addresses, ranges.ipv6_subnets):
+                yield EntryFault(index, "ranges", "the list kept holds other numbers of addresses; correct the row")
 
 
 def _reference_faults(

@@ -19,14 +19,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tarazy.accreditation.audit import AuditHead, instant_text
-from tarazy.accreditation.merkle import HASH_BYTES
 
 _ED25519 = b"\x01"
 _KEY_BYTES = 32
 _ID_BYTES = 4
-_NAME = re.compile(r"[^\s+]{1,200}")
-MAXIMUM_BYTES = 10_000
-"""No checkpoint of ours comes near."""
+_NAME = re.compile(r"[^\s+\x00-\x20]{1,200}")
+MAXIMUM_CHARACTERS = 150_000
+"""Room for a head that sixteen have signed, by the longest signatures."""
 
 
 class CheckpointError(ValueError):
@@ -34,10 +33,14 @@ class CheckpointError(ValueError):
 
 
 def _base64(text: str) -> bytes:
+    """Decode what has one spelling only: the bits that the last character does not need are zero."""
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = base64.b64decode(text, validate=True)
+        if base64.b64encode(decoded).decode() == text:
+            return decoded
     except (binascii.Error, ValueError):
-        raise CheckpointError(f"{text[:60]!r} is not Base64") from None
+        pass
+    raise CheckpointError(f"{text[:60]!r} is not Base64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +98,50 @@ def sign(key: Ed25519PrivateKey, name: str, head: AuditHead, at: datetime) -> st
 
 
 _NOTE = re.compile(  # the checkpoint, an empty line, signatures
-    r"(?P<text>(?P<origin>[^\s+]{1,200})\n(?P<size>0|[1-9][0-9]{0,17})\n(?P<root>[A-Za-z0-9+/]{43}=)\n"
+    r"(?P<text>(?P<origin>[^\s+\x00-\x20]{1,200})\n(?P<size>0|[1-9][0-9]{0,17})\n(?P<root>[A-Za-z0-9+/]{43}=)\n"
     r"at (?P<at>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)\n)\n"
-    r"(?P<signatures>(?:\N{EM DASH} [^\s+]{1,200} [A-Za-z0-9+/=]{1,400}\n){1,16})"
+    r"(?P<signatures>(?:\N{EM DASH} [^\s+\x00-\x20]{1,200} [A-Za-z0-9+/=]{1,8000}\n){1,16})"
 )
 
 
 def verify(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
-    """The checkpoint in a signed note that one of `keys` signed; raises `CheckpointError` for any other text."""
-    told = _NOTE.fullmatch(note) if len(note) <= MAXIMUM_BYTES else None
+    """The checkpoint in a signed note that one of `keys` signed; raises `CheckpointError` for any other text.
+
+    Signatures of others, such as witnesses, are passed over; one that claims to be of a key in `keys` must fit.
+    """
+    told = _NOTE.fullmatch(note) if len(note) <= MAXIMUM_CHARACTERS else None
     if told is None:
         raise CheckpointError("not a signed head of an audit log")
+    signed = False
     for line in told["signatures"].splitlines():
         _, name, encoded = line.split(" ")
-        signature = _base64(encoded)
         for key in keys:
-            if (name, signature[:_ID_BYTES]) != (key.name, key.id) or told["origin"] != key.name:
-                continue
-            try:
-                Ed25519PublicKey.from_public_bytes(key.key).verify(signature[_ID_BYTES:], told["text"].encode())
-            except InvalidSignature:
-                raise CheckpointError(f"the signature of {name} does not fit: the head was changed") from None
-            root = _base64(told["root"])
-            if len(root) != HASH_BYTES:
-                raise CheckpointError("the root is no SHA-256")
-            return Checkpoint(told["origin"], AuditHead(int(told["size"]), root.hex()), told["at"])
-    raise CheckpointError("signed by none of the keys given")
+            if key.name == name == told["origin"] and _claimed(encoded) == key.id:
+                _verify_signature(key, encoded, told["text"])
+                signed = True
+    if not signed:
+        raise CheckpointError("signed by none of the keys given")
+    return Checkpoint(told["origin"], AuditHead(int(told["size"]), _base64(told["root"]).hex()), told["at"])
+
+
+def verify_named(name: str, note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
+    """As `verify`; errors begin with the name of where the note is from."""
+    try:
+        return verify(note, keys)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from None
+
+
+def _claimed(encoded: str) -> bytes:
+    """Id of the key that a signature is said to be of."""
+    try:
+        return base64.b64decode(encoded[:8])[:_ID_BYTES]
+    except binascii.Error:
+        return b""
+
+
+def _verify_signature(key: VerifierKey, encoded: str, text: str) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(key.key).verify(_base64(encoded)[_ID_BYTES:], text.encode())
+    except (InvalidSignature, CheckpointError):
+        raise CheckpointError(f"the signature of {key.name} does not fit: the head was changed") from None

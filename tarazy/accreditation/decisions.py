@@ -1,7 +1,7 @@
 """Decisions on their way into the audit log and back out: all kept, at a bounded cost.
 
-A miner refused once a second costs one row a minute that carries the count. Invented account names beyond a
-limit share one row, which counts them by reason: nothing is lost silently.
+A miner refused once a second costs one row a minute that carries the count, an unknown one a row in ten minutes.
+Invented account names beyond a limit share one row, which counts them by reason: nothing is lost silently.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 
 from tarazy.accreditation.admission import Decision, EntryReference, Reason
 from tarazy.accreditation.audit import AuditEvent, instant_text
+from tarazy.accreditation.evidence import Verdicts
 from tarazy.accreditation.tables import audit
 
 ADMITTED = "admitted"
@@ -23,7 +24,7 @@ OVERFLOW = "refused-overflow"
 
 _LONGEST = 127
 
-_Key = tuple[str, str, tuple[Reason, ...], tuple[EntryReference, ...]]
+_Key = tuple[str, str, tuple[Reason, ...], tuple[EntryReference, ...], Verdicts]
 
 
 def _safe(text: str) -> str:
@@ -56,6 +57,7 @@ class _Tally:
             "text": self.decision.text,
             "site": self.decision.site,
             "entries": [list(reference) for reference in self.decision.entries],
+            "evidence": dict(self.decision.evidence),
             "worker": self.worker,
             "peer": self.peer,
             "count": self.count,
@@ -88,12 +90,19 @@ class _Overflow:
 class DecisionLog:
     """Gathers decisions into audit events: the first of its kind at once, then one a window with a count.
 
-    Decisions are of one kind when account, reasons and the entries they rested on are equal; worker and
-    address are those of the latest. No more than `strangers` unknown accounts are told apart at a time.
+    Decisions are of one kind when account, reasons, the entries they rested on and what the sources said of the
+    address are equal; worker and address are those of the latest. No more than `strangers` unknown accounts are told
+    apart at a time, and their window is `patience`: whoever invents names gets no more than so many rows in that time.
     """
 
-    def __init__(self, window: timedelta = timedelta(minutes=1), strangers: int = 256) -> None:
+    def __init__(
+        self,
+        window: timedelta = timedelta(minutes=1),
+        strangers: int = 256,
+        patience: timedelta = timedelta(minutes=10),
+    ) -> None:
         self._window = window
+        self._patience = patience
         self._limit = strangers
         self._strangers = 0
         self._tallies: dict[_Key, _Tally] = {}
@@ -103,7 +112,7 @@ class DecisionLog:
     def add(self, decision: Decision, account: str, worker: str, peer: str, at: datetime) -> None:
         """Take note of a decision made at `at`. Names are kept as printable ASCII of bounded length."""
         account, worker, peer = _safe(account), _safe(worker), _safe(peer)
-        key = (decision.party, account, decision.reasons, decision.entries)
+        key = (decision.party, account, decision.reasons, decision.entries, decision.evidence)
         tally = self._tallies.get(key)
         if tally is None:
             if not decision.party and self._strangers >= self._limit:
@@ -126,7 +135,7 @@ class DecisionLog:
         """
         events = []
         for key, tally in list(self._tallies.items()):
-            if not (everything or self._due(tally.written_at, now)):
+            if not (everything or self._due(tally.written_at, now, self._window if key[0] else self._patience)):
                 continue
             if tally.count:
                 events.append(tally.event(key[1]))
@@ -134,13 +143,14 @@ class DecisionLog:
             else:
                 del self._tallies[key]
                 self._strangers -= not key[0]
-        if self._overflow and (everything or self._due(self._overflow_written_at, now)):
+        if self._overflow and (everything or self._due(self._overflow_written_at, now, self._window)):
             events.append(self._overflow.event())
             self._overflow, self._overflow_written_at = None, now
         return events
 
-    def _due(self, written_at: datetime | None, now: datetime) -> bool:
-        return written_at is None or now - written_at >= self._window
+    @staticmethod
+    def _due(written_at: datetime | None, now: datetime, window: timedelta) -> bool:
+        return written_at is None or now - written_at >= window
 
 
 @dataclass(slots=True)

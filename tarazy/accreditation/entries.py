@@ -22,6 +22,7 @@ from tarazy.accreditation.fields import (
     Bin,
     Bytes,
     Coordinates,
+    Count,
     Country,
     Day,
     Digest,
@@ -99,6 +100,15 @@ class EnergySource(StrEnum):
     IMPORT = "import"
     OWN = "own"
     OWN_RENEWABLE = "own_renewable"
+
+
+class Source(StrEnum):
+    """Who says which addresses lie in the country: three kinds of lists, and the register of sites."""
+
+    BLOCKS = "blocks"
+    RIR = "rir"
+    MMDB = "mmdb"
+    SITE = "site"
 
 
 class MeterStatus(StrEnum):
@@ -409,6 +419,26 @@ class Finding(Entry):
         return self.state in OPEN_STATES
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geo(Entry):
+    """The country's addresses by one source: the list lies in `document_content` under `digest`."""
+
+    register: ClassVar[str] = "geo"
+
+    geo: Annotated[Source, one_of(Source)]
+    country: Country
+    file: Text
+    """Name of the file that the list was made of."""
+    file_digest: Digest
+    dated_on: Day
+    """The day whose state the file tells."""
+    digest: Digest
+    ranges: Count
+    ipv4_addresses: Count
+    ipv6_subnets: Count
+    """How many /64 networks its IPv6 addresses make up."""
+
+
 ENTRY_TYPES: dict[str, type[Entry]] = {
     kind.register: kind
     for kind in (
@@ -424,6 +454,7 @@ ENTRY_TYPES: dict[str, type[Entry]] = {
         Permit,
         Document,
         Finding,
+        Geo,
     )
 }
 """The type of each register's rows, in an order in which no register refers to a later one."""

@@ -97,7 +97,7 @@ def _groups(registers: Registers, now: datetime, horizon: datetime) -> Iterator[
     for register in EXPIRING:
         grouped: dict[Hashable, list[_Versions]] = {}
         lasting: set[Hashable] = set()
-        for key, versions in registers.versions(register).items():
+        for key, versions in registers.histories(register).items():
             group = _group(registers, versions[0])
             if len(versions) == 1 and _lasts(versions[0], now, horizon):
                 lasting.add(group)

@@ -106,7 +106,7 @@ def capacities(registers: Registers, since: datetime, until: datetime) -> dict[t
     hashes: Counter[tuple[str, str]] = Counter()
     machines: Counter[tuple[str, str]] = Counter()
     whole = (until - since) // _MICROSECOND
-    for versions in registers.versions("equipment").values():
+    for versions in registers.histories("equipment").values():
         if len(versions) == 1 and _covers(versions[0], since, until):
             parts = [(versions[0], whole)]
         else:

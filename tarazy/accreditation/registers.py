@@ -15,7 +15,7 @@ from typing import Any, cast, get_type_hints
 
 from sqlalchemy import Connection, func, insert, select
 
-from tarazy.accreditation import audit
+from tarazy.accreditation import audit, documents
 from tarazy.accreditation.audit import AuditEvent, canonical, instant_text
 from tarazy.accreditation.checking import (
     COOLING,
@@ -25,7 +25,8 @@ from tarazy.accreditation.checking import (
     field_faults,
     relation_faults,
 )
-from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Licence, content_of
+from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, Licence, content_of
+from tarazy.accreditation.geo import Ranges
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
 from tarazy.config.law.calendar import legal_day
@@ -71,7 +72,43 @@ def entry_of(register: str, row: Mapping[Any, Any]) -> Entry:
 def as_of(connection: Connection, valid_at: datetime, known_at: datetime | None = None) -> Registers:
     """The registers at `valid_at` as they were known at `known_at`, or as known now (invariants 6 and 7)."""
     versions = {register: all_versions(connection, register, known_at) for register in REGISTERS}
-    return Registers(versions, valid_at)
+    lists = _lists_of(connection, (entry for known in versions[Geo.register].values() for entry in known))
+    return Registers(versions, valid_at, lists)
+
+
+def follow(connection: Connection, held: Registers, valid_at: datetime) -> Registers:
+    """`held` at `valid_at` with what was recorded since; `held` itself if nothing was.
+
+    Nothing is overlooked: writers come one after the other (`lock_writers`), and a `reader` sees one snapshot.
+    """
+    added: dict[str, Sequence[Entry]] = {}
+    for register, highest in zip(REGISTERS, registers_version(connection), strict=True):
+        newest = held.newest(register)
+        last = newest.entry if newest else 0
+        if highest == last:
+            continue
+        table = REGISTERS[register]
+        rows = connection.execute(select(table).where(table.c.entry >= last).order_by(table.c.entry)).mappings()
+        entries = [entry_of(register, row) for row in rows]
+        if newest is not None and entries[:1] != [newest]:  # a copy of another day stands in the ledger's place
+            return as_of(connection, valid_at)
+        added[register] = entries[1:] if newest else entries
+    return held.adding(added, valid_at, _lists_of(connection, added.get(Geo.register, ()))) if added else held
+
+
+def _lists_of(connection: Connection, entries: Iterable[Entry]) -> dict[str, Ranges]:
+    digests = {entry.digest for entry in entries if isinstance(entry, Geo)}
+    return {digest: _list(connection, digest) for digest in digests}
+
+
+_lists: dict[str, Ranges] = {}
+"""Lists read before, by digest: there are as many as were ever recorded."""
+
+
+def _list(connection: Connection, digest: str) -> Ranges:
+    if digest not in _lists:
+        _lists[digest] = Ranges.parse(documents.load(connection, digest))
+    return _lists[digest]
 
 
 def versions_of(connection: Connection, register: str, key: str) -> list[Entry]:

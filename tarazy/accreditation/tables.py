@@ -179,6 +179,18 @@ finding = _register(
     Column("blocks", Boolean, nullable=False),
 )
 
+geo = _register(
+    "geo",
+    _text("country", 2),
+    _text("file"),
+    _text("file_digest", 64),
+    Column("dated_on", Date, nullable=False),
+    _text("digest", 64),
+    Column("ranges", BigInteger, nullable=False),
+    Column("ipv4_addresses", BigInteger, nullable=False),
+    Column("ipv6_subnets", BigInteger, nullable=False),
+)
+
 REGISTERS: dict[str, Table] = {
     table.name: table
     for table in (
@@ -194,6 +206,7 @@ REGISTERS: dict[str, Table] = {
         permit,
         document,
         finding,
+        geo,
     )
 }
 """Every register by name, in an order in which no register refers to a later one."""
@@ -218,6 +231,16 @@ expiry_warning = Table(
     Column("warned_at", Instant, nullable=False),
 )
 """What was warned of: each threshold before each end once."""
+
+server_evidence = Table(
+    "server_evidence",
+    metadata,
+    Column("number", RowNumber, primary_key=True, autoincrement=True),
+    Column("server", String, nullable=False, index=True),
+    Column("taken_at", Instant, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+"""What the pool's servers proved about themselves, append-only; the content lies in `document_content`."""
 
 audit = Table(
     "audit",

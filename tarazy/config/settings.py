@@ -213,6 +213,8 @@ class ListenerSettings(Section):
     """Networks of the proxies that this port is for: each must send a PROXY header, and nobody else may connect."""
     minimum_difficulty: Difficulty | None = None
     """The floor of this port, where it is above the pool's."""
+    sites: Annotated[tuple[str, ...], AfterValidator(_not_empty)] | None = None
+    """Keys of the sites that this port is for; for all when absent."""
 
 
 class LimitSettings(Section):
@@ -289,12 +291,44 @@ class DemoAddress(Section):
         return self
 
 
+class EvidenceAges(Section):
+    """Days after which a source's data counts as old: a finding, no refusal."""
+
+    blocks: int = Field(default=365, ge=1)
+    rir: int = Field(default=30, ge=1)
+    mmdb: int = Field(default=60, ge=1)
+
+
+EvidenceSource = Literal["blocks", "rir", "mmdb", "site"]
+
+
+def _independent(value: tuple[EvidenceSource, ...]) -> tuple[EvidenceSource, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("names a source twice; remove one")
+    if not set(value) - {"site"}:
+        raise ValueError("must name at least one of blocks, rir, mmdb: a site's own word alone proves nothing")
+    return value
+
+
+class EvidenceSettings(Section):
+    """Which sources tell where an address lies, and how many of them must agree."""
+
+    rule: Literal["all", "majority", "any"] = "all"
+    """Of the sources that know an address, how many must place it in the country."""
+    sources: Annotated[tuple[EvidenceSource, ...], AfterValidator(_independent)] = ("blocks", "rir", "mmdb", "site")
+    """Those that count; one of which nothing is recorded has no say."""
+    maximum_age_days: EvidenceAges = EvidenceAges()
+    time_url: Annotated[str, _like(r"https?://[^\s@]+", "http:// or https:// and a host")] | None = None
+    """A web server whose Date header the clock is compared with; none when absent."""
+
+
 class AccreditationSettings(Section):
     """Who this server is in the registers, and the rule for loopback in a demo."""
 
     server: str
     """Key of this server in the register of servers."""
     demo_addresses: tuple[DemoAddress, ...] = ()
+    evidence: EvidenceSettings = EvidenceSettings()
     wallet_cooling_hours: int = Field(default=72, ge=1, le=8760)
     """Hours between the proposal of another payout address and the first instant it may be paid to."""
 
@@ -334,9 +368,9 @@ class LawSettings(Section):
 class AuditSettings(Section):
     """Who signs the heads of the audit log."""
 
-    name: Annotated[str, _like(r"[^\s+]{1,100}", "a name without spaces and +, such as pool.example.kz/audit")] = (
-        "tarazy"
-    )
+    name: Annotated[
+        str, _like(r"[^\s+\x00-\x20]{1,100}", "a name without spaces and +, such as pool.example.kz/audit")
+    ] = "tarazy"
     """Name of the log in its signed heads; one for the whole pool."""
     key: Path | None = None
     """PEM file of the Ed25519 key, relative to the settings file; made in `data` when absent."""

@@ -48,7 +48,9 @@ def open_engine(url: str) -> Engine:
 
 def reader(engine: Engine) -> Engine:
     """The same database for reading: its transactions see one snapshot and, on SQLite, hold up no writer."""
-    return engine.execution_options(reads_only=True)
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(reads_only=True)
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 class Database:
@@ -69,6 +71,10 @@ class Database:
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run `work`, which only reads, as `run` does, but behind no writer, of this process or another."""
         return self._transact(self._reading, self._reader, work, *args, **kwargs)
+
+    def compute(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Run `work`, which needs no connection, between two reads."""
+        return deferToThreadPool(self._reactor, self._reading, work, *args, **kwargs)
 
     def _transact(
         self,

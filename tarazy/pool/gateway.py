@@ -141,7 +141,13 @@ class Gateway:
         self.server = StratumServer(
             loop,
             [
-                Listener(bound, self.certificates.context_of(listener), listener.proxy_from, floor_of(listener))
+                Listener(
+                    bound,
+                    self.certificates.context_of(listener),
+                    listener.proxy_from,
+                    floor_of(listener),
+                    listener.sites or (),
+                )
                 for listener, bound in zip(settings.stratum.listeners, sockets, strict=True)
             ],
             stratum_rules(settings.gateway, settings.stratum),

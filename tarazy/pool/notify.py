@@ -16,6 +16,11 @@ def notify_ready() -> None:
     _notify("READY=1")
 
 
+def notify_status(text: str) -> None:
+    """What the service manager shows beside the service."""
+    _notify(f"STATUS={text}")
+
+
 def notify_stopping() -> None:
     """The server ends."""
     _notify("STOPPING=1")

@@ -20,7 +20,7 @@ from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.rounds import FoldError
-from tarazy.accreditation.heads import SigningKey, load_key, sign_daily_head
+from tarazy.accreditation.heads import SigningKey, sign_daily_head, signing_key
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
@@ -116,7 +116,8 @@ class Office:
         await self._database.run(self._sign_head)
 
     def _sign_head(self, connection: Connection) -> None:
-        self._signing = self._signing or load_key(self._settings.audit_key_path, self._settings.audit.name)
+        audit = self._settings.audit
+        self._signing = self._signing or signing_key(connection, self._settings.audit_key_path, audit.name)
         if sign_daily_head(connection, self._signing, datetime.now(UTC)) is not None:
             _log.info("audit_head_signed", verifier=str(self._signing.verifier))
 

@@ -16,8 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tarazy.accounting.ledger import check as check_ledger
 from tarazy.accreditation.entries import DocumentStatus
-from tarazy.accreditation.heads import SigningKeyError, load_key
+from tarazy.accreditation.evidence import INDICATION, EvidenceRule, disagreements, lists_in_force, stale
+from tarazy.accreditation.heads import SigningError, load_key
 from tarazy.accreditation.registers import as_of, newest_recorded_at
+from tarazy.accreditation.server_evidence import findings, gather
+from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawError, load_law
 from tarazy.config.settings import BitcoindChainSettings, Settings, TlsSettings
 from tarazy.database.engine import open_engine, reader
@@ -26,6 +29,7 @@ from tarazy.pool.certificates import CertificateError, make_context, read_certif
 from tarazy.pool.chain.bitcoind.credentials import credentials_of
 from tarazy.pool.chain.bitcoind.faults import CURES, NodeError
 from tarazy.pool.chain.bitcoind.probe import probe
+from tarazy.pool.machine import observe
 from tarazy.pool.templates import TemplateError, address_script
 
 _DISK_RESERVE = 1 << 30
@@ -98,10 +102,10 @@ def _law(settings: Settings) -> Finding:
 def _audit_key(settings: Settings) -> Finding:
     path = settings.audit_key_path
     if not path.exists():
-        return Finding("audit key", True, f"{path} is made when the first head is signed")
+        return Finding("audit key", True, f"{path} is made when the log's first head is signed")
     try:
         key = load_key(path, settings.audit.name)
-    except SigningKeyError as error:
+    except SigningError as error:
         return Finding("audit key", False, str(error), "restore it from a copy, or set audit.key")
     if path.stat().st_mode & 0o077:
         return Finding("audit key", False, f"{path} can be read by others", f"chmod 600 {path}")
@@ -177,11 +181,40 @@ def _registers(connection: Connection, settings: Settings, now: datetime) -> Ite
             "no certificate of accreditation is in force; nobody would be admitted",
             cure,
         )
+    for listener in settings.stratum.listeners:
+        for site in sorted(set(listener.sites or ()) - registers.sites.keys()):
+            text = f"port {listener.port} is for {site}, which is in no register of sites; nobody is admitted from it"
+            yield Finding("listener", False, text, "register the site, or correct `sites` of the listener")
+    yield from _evidence(registers, settings, now)
     newest = newest_recorded_at(connection)
     if newest is not None and newest > now + timedelta(minutes=1):
         yield Finding("clock", False, "it is behind the newest entry of the registers", "set the machine's clock (NTP)")
     else:
         yield Finding("clock", True, f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, not behind the registers")
+
+
+def _evidence(registers: Registers, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """How old the lists of addresses are, and what this machine shows about where it stands."""
+    accreditation = settings.accreditation
+    rule, lists = EvidenceRule.of(accreditation), lists_in_force(registers, accreditation.country)
+    asked = {source: listed for source, listed in lists.items() if source in rule.sources}
+    cure = "take a newer one with `tarazy register geo update FILE`"
+    for old in stale(registers, rule, accreditation.evidence.maximum_age_days.model_dump(), now.date()):
+        yield Finding("addresses", False, f"list {old.source} is of {old.dated_on}, {old.days} days old", cure)
+    if asked:
+        days = ", ".join(f"{source} of {listed.dated_on}" for source, listed in asked.items())
+        yield Finding("addresses", True, f"{days}; {INDICATION}")
+    else:
+        text = f"none of {', '.join(rule.sources)} has a list; nobody would be admitted"
+        yield Finding("addresses", False, text, "record one with `tarazy register geo update FILE`")
+    disputed = sorted({f"{one.register} {one.key}" for one in disagreements(registers, rule)})
+    if disputed:
+        text = f"sources differ on networks of {', '.join(disputed)}"
+        yield Finding("addresses", False, text, "see `tarazy register geo show`; mend the network or the lists")
+    if accreditation.server in registers.servers:
+        evidence = gather(registers, rule, accreditation.server, observe(settings), now)
+        for found in findings(evidence):
+            yield Finding("server evidence", found.fine, found.text, found.cure)
 
 
 def port_finding(name: str, host: str, port: int) -> Finding:

@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
+from tarazy.accreditation.geo_update import adopt_shipped
 from tarazy.config.law import load_law
 from tarazy.config.settings import BitcoindChainSettings, Settings
 from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import require_schema
 from tarazy.metrics.exporter import Exporter
 from tarazy.metrics.facts import Sources
+from tarazy.pool import notify
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.blocks import BlockStore
 from tarazy.pool.certificates import Certificates
@@ -29,6 +32,7 @@ from tarazy.pool.gateway import Gateway
 from tarazy.pool.launch import Role
 from tarazy.pool.log import set_level
 from tarazy.pool.office import Office
+from tarazy.pool.proof import DailyProof
 from tarazy.pool.reload import compare
 from tarazy.pool.sockets import open_listeners
 from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
@@ -86,9 +90,12 @@ class Server:
         self._database = Database(open_engine(settings.database_url), reactor)
         self._keeping.append(_later(self._database.close))
         await self._database.run(require_schema)
+        if self._keeps:
+            await self._database.run(_adopt, settings.accreditation.country)
         self._admissions = Admissions(reactor, self._database, settings.accreditation, settings.decisions_path)
         await self._admissions.start()
         self._keeping.append(self._admissions.stop)
+        self._require_registration()
 
     async def mine(self) -> None:
         """Follow the chain, and serve miners. Raises `JournalError` or `FoldError` before the first of them."""
@@ -134,6 +141,9 @@ class Server:
             )
             told.start()
             self._keeping.append(told.stop)
+            proof = DailyProof(reactor, self._database, settings)
+            proof.repeat.start()
+            self._keeping.append(proof.repeat.stop)
             sources = replace(sources, accounting=told.accounting, energy=told.energy)
             portal = self._make_portal(told)
             portal_port = portal.start()
@@ -175,6 +185,15 @@ class Server:
         await _unwind(self._keeping)
         _log.info("server_stopped", at=datetime.now(UTC).isoformat(timespec="seconds"))
 
+    def _require_registration(self) -> None:
+        """Say aloud that nobody will be admitted, where this server is in no register."""
+        server = self.settings.accreditation.server
+        if server in self._admissions.registers.servers:
+            return
+        cure = "register it, or name the registered one in accreditation.server"
+        _log.error("server_not_registered", server=server, effect="nobody is admitted", cure=cure)
+        notify.notify_status(f"server {server} is not in the register of servers: nobody is admitted; {cure}")
+
     async def _open_chain(self, endings: _Endings) -> Chain:
         settings, reactor = self.settings.chain, self._reactor
         if isinstance(settings, BitcoindChainSettings):
@@ -213,6 +232,13 @@ class Server:
         assert self._gateway is not None
         await self._gateway.drain(self._drain_seconds)
         await self._gateway.stop()
+
+
+def _adopt(connection: Connection, country: str) -> None:
+    """Record the shipped address blocks that this program decides by, if they are newer than those recorded."""
+    entry = adopt_shipped(connection, country, datetime.now(UTC), f"tarazy {VERSION}")
+    if entry is not None:
+        _log.info("address_blocks_adopted", dated_on=entry.dated_on.isoformat(), ranges=entry.ranges)
 
 
 async def _unwind(endings: _Endings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,6 +15,7 @@ from typing import Any
 import orjson
 from jinja2 import Environment, StrictUndefined
 
+from tarazy.accreditation.admission import Reason
 from tarazy.portal.facts import Live
 from tarazy.reports.language import LANGUAGES, messages, text
 
@@ -77,21 +79,17 @@ def page_texts(lang: str) -> bytes:
 
 
 @cache
-def _template() -> Any:
-    source = (files("tarazy.portal") / "templates" / "page.html").read_text(encoding="utf-8")
+def _template(name: str) -> Any:
+    source = (files("tarazy.portal") / "templates" / name).read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(source)
 
 
 def page(lang: str, live: Live) -> bytes:
     """The page in `lang`. Figures come to it by the API."""
-
-    def say(key: str, **values: object) -> str:
-        return text(lang, f"portal.{key}", **values)
-
-    html: str = _template().render(
+    html: str = _template("page.html").render(
         lang=lang,
-        t=say,
+        t=_said(lang),
         asset=assets().__getitem__,
         version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
         pool=live.pool_name,
@@ -100,6 +98,25 @@ def page(lang: str, live: Live) -> bytes:
         stratum_url=live.stratum_url,
     )
     return html.encode()
+
+
+def refusals_page(lang: str, pool: str, reason: Reason | None = None) -> bytes:
+    """What refusals mean and what to do next, in `lang`: of one `reason`, or of all."""
+    html: str = _template("refusals.html").render(
+        lang=lang,
+        t=_said(lang),
+        word=lambda code: text(lang, f"words.reason.{code}"),
+        asset=assets().__getitem__,
+        pool=pool,
+        reasons=[reason] if reason else list(Reason),
+        chosen=reason or "",
+    )
+    return html.encode()
+
+
+def _said(lang: str) -> Callable[..., str]:
+    """The portal's messages in `lang` by key."""
+    return lambda key, **values: text(lang, f"portal.{key}", **values)
 
 
 def preferred_language(header: str, fallback: str) -> str:

@@ -16,10 +16,11 @@ from twisted.web.http import CACHED
 from twisted.web.static import File
 from werkzeug.exceptions import HTTPException
 
+from tarazy.accreditation.admission import Reason
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.events import Hub
 from tarazy.portal.guard import Fault, refuse
-from tarazy.portal.pages import assets, page, page_texts, preferred_language
+from tarazy.portal.pages import assets, page, page_texts, preferred_language, refusals_page
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.snapshot import Snapshots, Subject
 from tarazy.reports.language import LANGUAGES
@@ -30,6 +31,7 @@ LISTS = ("miners", "refusals", "blocks", "distributions", "reports")
 SERIES = ("hashrate", "energy")
 LIMIT, HIGHEST_LIMIT, HIGHEST_OFFSET = 100, 500, 1_000_000
 _LANG = f"any({','.join(LANGUAGES)})"
+_REASON = "any({})".format(", ".join(f"'{reason}'" for reason in Reason))
 _COUNT = re.compile(rb"\d{1,7}")
 
 
@@ -87,9 +89,37 @@ class Pages:
     @app.route("/")
     def home(self, request: Any) -> bytes:
         """To the page in the reader's language."""
+        return self._translated(request, "")
+
+    @app.route("/refusals/")
+    def refusals(self, request: Any) -> bytes:
+        """To what refusals mean."""
+        return self._translated(request, "refusals/")
+
+    @app.route(f"/refusals/<{_REASON}:reason>")
+    def refusal(self, request: Any, reason: str) -> bytes:
+        """To what one means."""
+        return self._translated(request, f"refusals/{reason}")
+
+    def _translated(self, request: Any, address: str) -> bytes:
+        """To a page in the reader's language."""
         lang = preferred_language(request.getHeader("accept-language") or "", self._language)
         request.setHeader(b"vary", b"accept-language")
-        return _moved(request, f"/{lang}/")
+        return _moved(request, f"/{lang}/{address}")
+
+    @app.route(f"/<{_LANG}:lang>/refusals/")
+    def show_refusals(self, request: Any, lang: str) -> bytes:
+        """What refusals mean and what to do."""
+        return self._refusals(request, lang, None)
+
+    @app.route(f"/<{_LANG}:lang>/refusals/<{_REASON}:reason>")
+    def show_refusal(self, request: Any, lang: str, reason: str) -> bytes:
+        """What one means."""
+        return self._refusals(request, lang, Reason(reason))
+
+    def _refusals(self, request: Any, lang: str, reason: Reason | None) -> bytes:
+        body = refusals_page(lang, self._subject.live().pool_name, reason)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>")
     def without_slash(self, request: Any, lang: str) -> bytes:

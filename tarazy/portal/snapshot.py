@@ -24,7 +24,7 @@ from tarazy.accounting.energy.modbus import Meter as MeterPoint
 from tarazy.accounting.energy.readings import site_power_w
 from tarazy.accounting.queries import balances_by_party, block_counts, open_round, present_work
 from tarazy.accreditation.entries import MeterStatus
-from tarazy.accreditation.registers import as_of, registers_version
+from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Quarter
@@ -103,7 +103,7 @@ class Reader:
     def __init__(self, engine: Engine, subject: Subject) -> None:
         self._engine = reader(engine)
         self._subject = subject
-        self._registers: tuple[object, Registers] | None = None
+        self._registers = Registers({}, datetime.now(UTC))
         self._present = _Rested(self._read_present)
         self._day = _Rested(queries.day_of_work)
         self._quarter = _Rested(self._read_quarter)
@@ -140,10 +140,8 @@ class Reader:
 
     def registers(self, connection: Connection, now: datetime) -> Registers:
         """The registers at `now`, read again only after something was added."""
-        version = registers_version(connection)
-        if self._registers is None or self._registers[0] != version:
-            self._registers = version, as_of(connection, now)
-        return self._registers[1].at(now)
+        self._registers = follow(connection, self._registers, now)
+        return self._registers.at(now)
 
     def _read_present(self, connection: Connection, now: datetime) -> Present:
         registers = self.registers(connection, now)

@@ -9,7 +9,7 @@ from datetime import datetime
 from tarazy.accounting.energy.figures import Energy
 from tarazy.accounting.fee.consumption import FeeError
 from tarazy.accounting.fee.statement import compute_fee
-from tarazy.accreditation.admission import judge_from_sites
+from tarazy.accreditation.admission import Judge
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook, NoRuleInForceError
 from tarazy.config.law.calendar import Quarter
@@ -28,9 +28,9 @@ class Seat:
 def admissions(registers: Registers, seat: Seat) -> dict[str, tuple[str, ...]]:
     """Party → reason codes against it, were it to connect from a site of its own. None: it is admitted."""
     found = {}
+    judge = Judge(registers, seat.country)
     for key, party in registers.parties.items():
-        sites = registers.sites_by_party.get(key, ())
-        decision = judge_from_sites(registers, party, sites, seat.server, seat.country)
+        decision = judge.decide_from_sites(party, registers.sites_by_party.get(key, ()), seat.server)
         found[key] = tuple(map(str, decision.reasons))
     return found
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from tarazy.accounting.durable import sync_directory
+from tarazy.accreditation.audit import AuditEvent, instant_text
 from tarazy.config.law import LawBook
 from tarazy.config.settings import Settings
 from tarazy.reports.canonical import canonical_json, digest
@@ -109,6 +110,12 @@ def write_report(report: AccreditationReport, directory: Path, progress: Progres
         raise ReportError(f"{directory}: cannot write the report: {reason}; choose another directory") from None
     progress(STEPS, STEPS)
     return files
+
+
+def built_event(kind: str, as_of: datetime, files: Iterable[Path]) -> AuditEvent:
+    """What the audit log keeps of a report: its kind, its moment, and the SHA-256 of each file."""
+    digests = {path.name: digest(path.read_bytes()) for path in files}
+    return AuditEvent("report", {"report": kind, "as_of": instant_text(as_of), "files": digests})
 
 
 def _compact(instant: datetime) -> str:

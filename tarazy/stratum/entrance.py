@@ -135,7 +135,7 @@ class Entrance(asyncio.Protocol):
     def _enter(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, data: bytes, site: str) -> None:
         self._hall.depart(self)
         self._transport.set_protocol(protocol)
-        self._inner.begin(transport, Peer(self._peer, site))
+        self._inner.begin(transport, Peer(self._peer, site, self._listener.sites))
         if data and not transport.is_closing():
             self._inner.data_received(data)
 

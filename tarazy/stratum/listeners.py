@@ -24,3 +24,5 @@ class Listener:
     """On a port for proxies, which must send a PROXY header, their networks; None on any other."""
     floor: int | None = None
     """Exponent of the lowest difficulty on this port."""
+    sites: tuple[str, ...] = ()
+    """Keys of the sites that this port is for; empty where it is for all."""

@@ -14,7 +14,7 @@ class Admission(NamedTuple):
 
     admitted: bool
     text: str
-    """Reason and cure of a refusal: one line of ASCII without personal data, at most 86 characters."""
+    """Reason, cure and code of a refusal: one line of ASCII without personal data, at most 86 characters."""
     account: str
     worker: str
     party: str = ""
@@ -40,8 +40,10 @@ class Peer(NamedTuple):
 
     address: str
     """Empty if it is not known: then nobody is admitted there."""
-    site: str = ""
+    certificate_site: str = ""
     """The site that its certificate is bound to: it may mine nowhere else. Empty without a certificate."""
+    port_sites: tuple[str, ...] = ()
+    """The sites that the port it came to is for; empty where it is for all."""
 
 
 class Gate(Protocol):

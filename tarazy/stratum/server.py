@@ -62,8 +62,8 @@ class _Connection(asyncio.Protocol):
     """Joins one socket to its session."""
 
     __slots__ = (
-        "_floor",
         "_going_on",
+        "_listener",
         "_paused",
         "_server",
         "_transport",
@@ -78,9 +78,9 @@ class _Connection(asyncio.Protocol):
     slice: set[_Connection]
     """Those looked at in the same second."""
 
-    def __init__(self, server: StratumServer, floor: int | None) -> None:
+    def __init__(self, server: StratumServer, listener: Listener) -> None:
         self._server = server
-        self._floor = floor
+        self._listener = listener
         self.leaving = False
         self._paused = False
         self._unheard = b""
@@ -90,7 +90,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        self.begin(transport, Peer(address_of(transport)))
+        self.begin(transport, Peer(address_of(transport), port_sites=self._listener.sites))
 
     def begin(self, transport: asyncio.Transport, peer: Peer) -> None:
         """Speak Stratum from here on."""
@@ -98,8 +98,8 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=server.limits.unsent_bytes)
         self.session = Session(server.board, peer, server.loop.time(), self.flush)
-        if self._floor is not None:
-            self.session.assignments.vardiff.raise_floor(self._floor)
+        if self._listener.floor is not None:
+            self.session.assignments.vardiff.raise_floor(self._listener.floor)
         if not server.enter(self):
             transport.abort()
 
@@ -244,6 +244,7 @@ class StratumServer:
         self._looks: Fanout[_Connection | Entrance] = Fanout(
             loop.call_soon, lambda each: each.tick(loop.time()), give_way
         )
+        self._questions: Fanout[_Connection] = Fanout(loop.call_soon, self._reconsider, give_way)
 
     @property
     def limits(self) -> Limits:
@@ -298,7 +299,7 @@ class StratumServer:
             self._accepting.append(accepting)
 
     def _connection(self, listener: Listener) -> asyncio.Protocol:
-        connection = _Connection(self, listener.floor)
+        connection = _Connection(self, listener)
         if listener.tls is None and listener.proxies is None:
             return connection
         return Entrance(self, listener, connection, self.limits.handshake_seconds)
@@ -321,10 +322,11 @@ class StratumServer:
 
     def reconsider(self) -> None:
         """Ask the gate about every name again; connections left without one end in a second (invariant 4)."""
-        now = self.loop.time()
-        withdrawn = [c for part in self._slices for c in part if c.reconsider(now)]
-        if withdrawn:
-            self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, self._looks.begin, withdrawn)
+        self._questions.begin(connection for part in self._slices for connection in part)
+
+    def _reconsider(self, connection: _Connection) -> None:
+        if connection.reconsider(self.loop.time()):
+            self.loop.call_later(SECONDS_AFTER_WITHDRAWAL, lambda: connection.tick(self.loop.time()))
 
     def follow(self, rules: StratumRules) -> None:
         """Take other rules: new connections follow them, and the version mask holds for all from the next job on.

@@ -95,6 +95,32 @@ def test_any_changed_column_is_found_and_named(engine: Engine, values: dict[str,
         assert fault_of(connection) == AuditFault(3, "row 3 was changed")
 
 
+def test_every_changed_character_of_a_row_is_found_and_named(sqlite_engine: Engine) -> None:
+    """In each column as SQLite stores it, where an instant can be spelled in many ways, and bytes that are no text."""
+    fill(sqlite_engine)
+    with sqlite_engine.connect() as connection:
+        row = connection.exec_driver_sql("SELECT * FROM audit WHERE sequence = 3").mappings().one()
+    values: list[tuple[str, object]] = [("sequence", 99), ("sequence", -3), ("account", b"\xff"), ("hashes", b"\xff")]
+    for column in ("at", "kind", "party", "body", "hashes"):
+        text = row[column]
+        changed = [text[:place] + chr(ord(text[place]) ^ 1) + text[place + 1 :] for place in range(len(text))]
+        values += [(column, value) for value in [*changed, text + " ", text[:-1], b"\xff", text.encode()]]
+    values += [("at", text) for text in ("", "never", row["at"].replace(" ", "T"), row["at"].replace(".", ","))]
+    for column, value in values:
+        with sqlite_engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE audit SET {column} = ? WHERE sequence = 3", (value,))
+            fault = fault_of(connection)
+            assert fault is not None, (column, value)
+            if column == "sequence":
+                assert fault.problem == ("row 3 is missing" if value == 99 else "row -3 stands where row 1 belongs")
+            else:
+                assert (fault.sequence, fault.problem[:6]) == (3, "row 3 "), (column, value)
+            connection.rollback()
+    with sqlite_engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE audit SET body = CAST(x'ff' AS TEXT) WHERE sequence = 8")
+        assert fault_of(connection) == AuditFault(8, "row 8 was changed: it cannot be read")
+
+
 def test_each_changed_digit_of_the_kept_hashes_is_found(engine: Engine) -> None:
     """The leaf's own digits name the row; those of a subtree above it the rows of that subtree."""
     fill(engine)

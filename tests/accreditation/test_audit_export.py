@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete
 
-from tarazy.accreditation.audit import AuditEvent, append, prove_row
-from tarazy.accreditation.audit_export import HEADS, KEYS, ROWS, ExportError, export, verify_export
-from tarazy.accreditation.checkpoint import CheckpointError, VerifierKey
-from tarazy.accreditation.heads import (
-    SigningKey,
-    SigningKeyError,
-    load_key,
-    newest_head,
-    sign_daily_head,
-    sign_head,
-    verified_heads,
-)
-from tarazy.accreditation.merkle import leaf_hash
+from tarazy.accreditation.audit import AuditEvent, AuditHead, UnreadableRowError, append, head, rows_of
+from tarazy.accreditation.audit_export import BEGIN, HEADS, KEYS, ROWS, ExportError, export, verify_export
+from tarazy.accreditation.checkpoint import CheckpointError, sign
+from tarazy.accreditation.heads import SigningKey, sign_head
+from tarazy.accreditation.merkle import EMPTY_ROOT
 from tarazy.accreditation.tables import audit, audit_head
 from tests.accreditation.world import NOW
 
 KEY = SigningKey("tarazy", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+OTHER = AuditHead(8, "ab" * 32)
 DAY = timedelta(days=1)
 
 
@@ -46,7 +39,7 @@ def exported(engine: Engine, tmp_path: Path) -> Path:
     """An export of three days."""
     fill(engine)
     with engine.begin() as connection:
-        assert export(connection, tmp_path / "audit") == 12
+        assert export(connection, tmp_path / "audit") == (0, 12)
     return tmp_path / "audit"
 
 
@@ -54,7 +47,7 @@ def test_an_honest_export_verifies(exported: Path) -> None:
     """With the key of the pool, with that in the export, and with heads kept elsewhere."""
     notes = [json.loads(line)["note"] for line in (exported / HEADS).read_text().splitlines()]
     told: list[tuple[int, int]] = []
-    seen = verify_export(exported, [KEY.verifier], notes[:1], lambda done, of: told.append((done, of)))
+    seen = verify_export(exported, [KEY.verifier], {"june.txt": notes[0]}, lambda done, of: told.append((done, of)))
     assert (seen.rows, len(seen.heads), seen.fault) == (12, 4, None)
     assert verify_export(exported).fault is None
     assert (exported / KEYS).read_text() == f"{KEY.verifier}\n"
@@ -64,27 +57,116 @@ def test_the_export_of_one_log_is_always_the_same(exported: Path, engine: Engine
     """Byte for byte."""
     with engine.begin() as connection:
         export(connection, tmp_path / "again")
-    for name in (ROWS, HEADS, KEYS):
+    assert {path.name for path in exported.iterdir()} == {ROWS, HEADS, BEGIN, KEYS}
+    for name in (ROWS, HEADS, BEGIN, KEYS):
         assert (tmp_path / "again" / name).read_bytes() == (exported / name).read_bytes()
 
 
-def test_every_changed_byte_of_an_export_is_found_and_named(exported: Path) -> None:
-    """In rows and in heads, whichever byte: the message names the line or the row."""
-    for name in (ROWS, HEADS):
-        path = exported / name
-        raw = path.read_bytes()
-        for place in range(0, len(raw), 3):
-            line = raw[:place].count(b"\n") + 1
-            path.write_bytes(bytes([*raw[:place], raw[place] ^ 1, *raw[place + 1 :]]))
-            try:
-                fault = verify_export(exported, [KEY.verifier]).fault
-                assert fault is not None, (name, place)
-                said = fault.problem
-                assert fault.sequence == line, (name, place, said)
-            except (ExportError, CheckpointError) as error:
-                said = str(error)
-            assert "utf-8" in said or f"line {line}" in said or f"row {line} " in said or f"to {line} " in said, said
-        path.write_bytes(raw)
+@pytest.mark.parametrize("name", [ROWS, HEADS, BEGIN, KEYS])
+def test_every_changed_byte_of_an_export_is_found_and_named(sqlite_engine: Engine, tmp_path: Path, name: str) -> None:
+    """Whichever byte of whichever file, with the pool's key or with that in the export: line or row is named."""
+    fill(sqlite_engine)
+    exported = tmp_path / "audit"
+    with sqlite_engine.begin() as connection:
+        export(connection, exported)
+    path = exported / name
+    raw = path.read_bytes()
+    for place in range(len(raw)):
+        line = raw[:place].count(b"\n") + 1
+        path.write_bytes(bytes([*raw[:place], raw[place] ^ (1 << place % 8), *raw[place + 1 :]]))
+        try:
+            fault = verify_export(exported, [KEY.verifier] if place % 2 else []).fault
+            assert fault is not None, place
+            said = f"{ROWS}: {fault.problem}"
+            assert fault.sequence == line, (place, said)
+        except (ExportError, CheckpointError) as error:
+            said = str(error)
+        broken_keys = name == KEYS and said.startswith(f"{HEADS}, line 1: signed by none of the keys given")
+        assert name in said or broken_keys, said
+        assert name == BEGIN or broken_keys or f"line {line}" in said or f"row {line} " in said or f"to {line} " in said
+
+
+def test_heads_dropped_from_an_export_are_missed(exported: Path) -> None:
+    """They are numbered."""
+    path = exported / HEADS
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + lines[2])
+    with pytest.raises(ExportError, match=r"heads.jsonl, line 2: not signed head 2"):
+        verify_export(exported)
+    path.write_text(lines[0].replace("{", '{"a":1,'))
+    with pytest.raises(ExportError, match=r"heads.jsonl, line 1: not a signed head"):
+        verify_export(exported)
+
+
+def test_keys_in_the_export_that_nobody_published_are_told(exported: Path) -> None:
+    """Also when they do not matter, because the right one is given."""
+    other = SigningKey("tarazy", Ed25519PrivateKey.generate()).verifier
+    (exported / KEYS).write_text(f"{KEY.verifier}\n{other}\n")
+    with pytest.raises(CheckpointError, match=r"keys.txt, line 2: .* is none of the keys given"):
+        verify_export(exported, [KEY.verifier])
+    assert verify_export(exported, [other, KEY.verifier]).fault is None
+
+
+def test_what_is_written_while_a_head_is_signed_is_left_for_the_next(engine: Engine, tmp_path: Path) -> None:
+    """A running server goes on writing; an export ends where its newest head ends, and verifies."""
+    fill(engine)
+    with engine.begin() as connection:
+        append(connection, [AuditEvent("later", {})], NOW + 9 * DAY)
+        assert export(connection, tmp_path / "audit") == (0, 12)
+    assert verify_export(tmp_path / "audit", [KEY.verifier]).fault is None
+
+
+def test_an_export_goes_on_where_an_earlier_one_ended(engine: Engine, tmp_path: Path) -> None:
+    """It begins after the last head before the moment, and is held against it."""
+    notes = fill(engine)
+    with engine.begin() as connection:
+        assert export(connection, tmp_path / "early", NOW - DAY) == (0, 12)
+        assert export(connection, tmp_path / "new", NOW + 3 * DAY) == (12, 0)
+        assert export(connection, tmp_path / "part", NOW + 2 * DAY) == (8, 4)
+        before = head(connection, NOW + 2 * DAY)
+    part = tmp_path / "part"
+    seen = verify_export(part, [KEY.verifier], {"second": notes[1], "third": notes[2]})
+    assert (seen.before, seen.rows, seen.fault) == (8, 4, None)
+    assert seen.heads[0].head == before
+    assert json.loads((part / ROWS).read_text().splitlines()[0])["sequence"] == 9
+    assert verify_export(tmp_path / "new").fault is None
+    with pytest.raises(ExportError, match="first: of 4 rows, but this export begins with row 9"):
+        verify_export(part, [KEY.verifier], {"first": notes[0]})
+    heads = (part / HEADS).read_text().splitlines(keepends=True)
+    (part / HEADS).write_text("".join(heads[1:]))
+    with pytest.raises(
+        ExportError, match=r"heads.jsonl, line 1: not signed head 2 \(the first is 2, says begin.json\)"
+    ):
+        verify_export(part)
+    begin = (part / BEGIN).read_text()
+    (part / BEGIN).write_text(begin.replace('"head":2', '"head":3'))
+    with pytest.raises(CheckpointError, match="not the head of the 8 rows"):
+        verify_export(part)
+    (part / HEADS).write_text("".join(heads))
+    (part / BEGIN).write_text('{"hashes":["%s"],"head":2,"size":8}\n' % ("ab" * 32))
+    fault = verify_export(part).fault
+    assert fault is not None
+    assert fault.problem == "the head of 8 rows is not of what this log begins with"
+
+
+def test_two_heads_of_one_size_are_two_logs(exported: Path) -> None:
+    """Whoever signs two pasts is found out by either head."""
+    with pytest.raises(CheckpointError, match="signed by none"):
+        verify_export(exported, [KEY.verifier], {"forged": sign(Ed25519PrivateKey.generate(), "tarazy", OTHER, NOW)})
+    fault = verify_export(exported, [KEY.verifier], {"kept": sign(KEY.private, "tarazy", OTHER, NOW)}).fault
+    assert fault is not None
+    assert fault.problem == "two signed heads of 8 rows differ: two logs were told"
+
+
+def test_the_head_of_no_rows_is_that_of_the_empty_tree(exported: Path) -> None:
+    """A signed head of nothing that is something is a lie, too."""
+    empty = sign(KEY.private, "tarazy", AuditHead(0, EMPTY_ROOT.hex()), NOW)
+    assert verify_export(exported, [KEY.verifier], {"empty": empty}).fault is None
+    fault = verify_export(
+        exported, [KEY.verifier], {"x": sign(KEY.private, "tarazy", AuditHead(0, "ab" * 32), NOW)}
+    ).fault
+    assert fault is not None
+    assert fault.problem == "the head of 0 rows is not of what this log begins with"
 
 
 def test_dropped_added_and_swapped_lines_are_found(exported: Path) -> None:
@@ -95,7 +177,7 @@ def test_dropped_added_and_swapped_lines_are_found(exported: Path) -> None:
         (lines[:5] + lines[6:], "row 6 is missing"),
         (lines[:-1], "rows 12 to 12 are missing at the end"),
         ([*lines[:2], lines[3], lines[2], *lines[4:]], "row 3 is missing"),
-        ([*lines, lines[-1]], "row 13 is missing"),
+        ([*lines, lines[-1]], "row 12 stands where row 13 belongs"),
         ([], "rows 1 to 4 are missing at the end"),
     ):
         path.write_text("".join(change))
@@ -108,8 +190,12 @@ def test_rows_that_no_head_covers_are_told(exported: Path, engine: Engine, tmp_p
     """What was written after the last head could be anything."""
     with engine.begin() as connection:
         append(connection, [AuditEvent("later", {})], NOW + 9 * DAY)
+        (row,) = rows_of(connection, after=12)
+        sign_head(connection, KEY, NOW + 9 * DAY)
         export(connection, tmp_path / "later")
-    fault = verify_export(tmp_path / "later").fault
+    assert row.sequence == 13
+    (exported / ROWS).write_text((tmp_path / "later" / ROWS).read_text())
+    fault = verify_export(exported).fault
     assert fault is not None
     assert fault.problem == "rows 13 to 13 are covered by no signed head"
 
@@ -124,7 +210,7 @@ def test_a_log_written_anew_with_the_right_key_fails_the_head_kept_elsewhere(eng
         sign_head(connection, KEY, NOW + 3 * DAY)
         export(connection, tmp_path / "audit")
     assert verify_export(tmp_path / "audit", [KEY.verifier]).fault is None
-    fault = verify_export(tmp_path / "audit", [KEY.verifier], [kept]).fault
+    fault = verify_export(tmp_path / "audit", [KEY.verifier], {"kept": kept}).fault
     assert fault is not None
     assert fault.problem == "among rows 5 to 8 there is one that is not what the head was taken of"
 
@@ -145,6 +231,13 @@ def test_a_log_written_anew_with_the_right_key_fails_the_head_kept_elsewhere(eng
         (KEYS, b"garbage"),
         (KEYS, b""),
         (KEYS, b"\xff"),
+        (BEGIN, b""),
+        (BEGIN, b"{}\n"),
+        (BEGIN, b'{"hashes":[],"head":1,"size":true}\n'),
+        (BEGIN, b'{"hashes":[],"head":1,"size":-1}\n'),
+        (BEGIN, b'{"hashes":[5],"head":1,"size":1}\n'),
+        (BEGIN, b'{"hashes":["AB"],"head":1,"size":1}\n'),
+        (BEGIN, b'{"hashes":[],"head":1,"size":' + b"9" * 10_000 + b"}\n"),
     ],
 )
 def test_garbage_is_told_to_be_no_export(exported: Path, name: str, content: bytes) -> None:
@@ -158,54 +251,17 @@ def test_missing_files_and_endless_lines(exported: Path) -> None:
     """Bounded work (invariant 10)."""
     with (exported / ROWS).open("wb") as file:
         file.truncate(2**32)
-    with pytest.raises(ExportError, match="line 1: not a line of an export"):
+    with pytest.raises(ExportError, match="line 1: cut off, or longer than any line"):
         verify_export(exported)
     (exported / ROWS).unlink()
     with pytest.raises(ExportError, match="made by `tarazy audit export`"):
         verify_export(exported)
 
 
-def test_a_head_is_signed_once_each_legal_day(engine: Engine) -> None:
-    """The day begins at midnight in Almaty, 19:00 UTC; what was missed is made up for."""
-    midnight = datetime(2026, 6, 1, 19, tzinfo=UTC)
-    with engine.begin() as connection:
-        assert newest_head(connection) is None
-        assert sign_daily_head(connection, KEY, midnight - timedelta(seconds=1)) is not None
-        assert sign_daily_head(connection, KEY, midnight - timedelta(seconds=1)) is None
-        assert sign_daily_head(connection, KEY, midnight) == newest_head(connection)
-        assert sign_daily_head(connection, KEY, midnight + timedelta(hours=23, minutes=59)) is None
-        assert sign_daily_head(connection, KEY, midnight + 5 * DAY) is not None
-
-
-def test_a_changed_head_in_the_database_is_named(engine: Engine) -> None:
-    """By its place among the heads."""
-    fill(engine)
-    with engine.begin() as connection:
-        assert [head.size for head in verified_heads(connection, [KEY.verifier])] == [4, 8, 12]
-        note = connection.execute(select(audit_head.c.note).where(audit_head.c.head == 2)).scalar_one()
-        connection.execute(update(audit_head).where(audit_head.c.head == 2).values(note=note.replace("\n8\n", "\n9\n")))
-        with pytest.raises(CheckpointError, match=r"signed head 2: .*does not fit"):
-            verified_heads(connection, [KEY.verifier])
-
-
-def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    """Where it is needed first; a file that is none says so."""
-    path = tmp_path / "keys" / "audit.pem"
-    made = load_key(path, "tarazy")
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert load_key(path, "tarazy").verifier == made.verifier
-    assert VerifierKey.parse(str(made.verifier)) == made.verifier
-    path.write_text("garbage")
-    with pytest.raises(SigningKeyError, match="not usable"):
-        load_key(path, "tarazy")
-
-
-def test_a_row_is_proven_apart_from_the_rest(engine: Engine) -> None:
-    """What `tarazy audit prove` prints is enough to hash the way up to the signed root."""
-    fill(engine)
-    with engine.begin() as connection:
-        proof = prove_row(connection, 6, 12)
-        with pytest.raises(LookupError):
-            prove_row(connection, 13, 12)
-    assert (proof["leaf_index"], proof["tree_size"], len(proof["path"])) == (5, 12, 4)
-    assert leaf_hash(b"") != proof["path"][0]
+def test_a_row_that_cannot_be_read_ends_the_export_with_its_number(sqlite_engine: Engine, tmp_path: Path) -> None:
+    """Text where an instant belongs."""
+    fill(sqlite_engine)
+    with sqlite_engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE audit SET at = 'never' WHERE sequence = 7")
+        with pytest.raises(UnreadableRowError, match="row 7 was changed"):
+            export(connection, tmp_path / "audit")

@@ -45,10 +45,10 @@ def test_a_head_verifies_with_its_key() -> None:
 
 
 def test_no_changed_byte_passes() -> None:
-    """Whatever byte of a signed head is another, it is none any more."""
+    """Whatever byte of a signed head is whatever other, it is none any more; Base64 has one spelling only."""
     raw = NOTE.encode()
     for place in range(len(raw)):
-        for changed in (raw[place] ^ 1, raw[place] ^ 0x20):
+        for changed in {*range(256)} - {raw[place]}:
             text = bytes([*raw[:place], changed, *raw[place + 1 :]]).decode("utf-8", "replace")
             with pytest.raises(CheckpointError):
                 verify(text, [KEY])
@@ -63,6 +63,19 @@ def test_what_is_no_head(note: str) -> None:
         verify(note, [KEY])
 
 
+def test_witnesses_may_sign_too() -> None:
+    """Signatures of keys that are not ours are passed over, long ones too, but one of ours that does not fit counts."""
+    text, signature = NOTE.split("\n\n")
+    witnesses = [f"\N{EM DASH} witness.example/{number} {'A' * 6_000}\n" for number in range(15)]
+    assert verify("\n\n".join([text, "".join([*witnesses, signature])]), [KEY]).head == HEAD
+    with pytest.raises(CheckpointError, match="none of the keys"):
+        verify("\n\n".join([text, "".join(witnesses)]), [KEY])
+    forged = base64.b64encode(KEY.id + bytes(64)).decode()
+    for lines in ((signature, f"\N{EM DASH} {KEY.name} {forged}\n"), (f"\N{EM DASH} {KEY.name} {forged}\n", signature)):
+        with pytest.raises(CheckpointError, match="does not fit"):
+            verify("\n\n".join([text, "".join(lines)]), [KEY])
+
+
 @pytest.mark.parametrize("text", ["", "a+b+c", "n+00000000+AAAA", str(KEY).replace("pool", "pond"), "x" * 10**6])
 def test_what_is_no_key(text: str) -> None:
     """Wrong form, wrong kind, another name than the hash was made with."""
@@ -70,7 +83,7 @@ def test_what_is_no_key(text: str) -> None:
         VerifierKey.parse(text)
 
 
-@pytest.mark.parametrize("name", ["", "two words", "a+b", "x" * 201])
+@pytest.mark.parametrize("name", ["", "two words", "a+b", "x" * 201, "a\0b", "a\x1bb"])
 def test_names_that_cannot_stand_in_a_note(name: str) -> None:
     """No spaces and no plus."""
     with pytest.raises(CheckpointError, match="cannot name a log"):

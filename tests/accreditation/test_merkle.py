@@ -154,6 +154,70 @@ def test_proofs_are_short(size: int, data: st.DataObject) -> None:
     assert max(len(path), len(proof) - 1) <= (size - 1).bit_length()
 
 
+INCLUSION = [
+    (1, 8, ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4"]),
+    (6, 8, ["bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+            "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"]),
+    (3, 3, ["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"]),
+    (2, 5, ["6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"]),
+]  # fmt: skip
+"""Paths in the tree over LEAVES, known answers of Certificate Transparency: the leaf from 1, the size, hashes."""
+CONSISTENCY = [
+    (1, 8, ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4"]),
+    (6, 8, ["0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+            "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"]),
+    (2, 5, ["5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"]),
+    (6, 7, ["0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+            "b08693ec2e721597130641e8211e7eedccb4c26413963eee6c1e2ed16ffb1a5f",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"]),
+]  # fmt: skip
+"""The smaller size, the larger, hashes."""
+
+
+def test_proofs_are_those_of_certificate_transparency() -> None:
+    """Known answers, made and verified alike."""
+    tree = Tree(LEAVES)
+    for number, size, path in INCLUSION:
+        assert [made.hex() for made in prove_inclusion(tree.read, number - 1, size)] == path
+        known, root = [bytes.fromhex(text) for text in path], bytes.fromhex(ROOTS[size - 1])
+        assert verify_inclusion(leaf_hash(LEAVES[number - 1]), number - 1, size, known, root)
+    for old, new, proof in CONSISTENCY:
+        assert [made.hex() for made in prove_consistency(tree.read, old, new)] == proof
+        known = [bytes.fromhex(text) for text in proof]
+        assert verify_consistency(old, new, bytes.fromhex(ROOTS[old - 1]), bytes.fromhex(ROOTS[new - 1]), known)
+
+
+SMALL = Tree(numbered(20))
+_HASH = st.sampled_from([*SMALL.nodes.values(), EMPTY_ROOT])
+
+
+@given(st.integers(-2, 40), st.integers(-2, 40), st.lists(_HASH, max_size=6), st.booleans())
+def test_whatever_is_sent_as_a_proof_proves_only_what_is_so(
+    first: int, second: int, hashes: list[bytes], honest: bool
+) -> None:
+    """No exception, and nothing but the tree's own proofs for its own heads passes."""
+    root = SMALL.roots[second] if 0 <= second <= 20 else EMPTY_ROOT
+    leaf = leaf_hash(b"%d" % first)
+    if honest and 0 <= first < second <= 20:
+        hashes = prove_inclusion(SMALL.read, first, second)
+    if verify_inclusion(leaf, first, second, hashes, root):
+        assert hashes == prove_inclusion(SMALL.read, first, second)
+    if honest and 0 < first <= second <= 20:
+        hashes = prove_consistency(SMALL.read, first, second)
+    old = SMALL.roots[first] if 0 <= first <= 20 else EMPTY_ROOT
+    if verify_consistency(first, second, old, root, hashes) and first > 0:
+        assert hashes == prove_consistency(SMALL.read, first, second)
+
+
 def test_what_cannot_be_proven_is_refused() -> None:
     """A leaf beyond the tree, a tree longer than the other, a frontier of another size."""
     tree = Tree(numbered(3))

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, func, select, update
 
 from tarazy.accreditation import documents
-from tarazy.accreditation.admission import Reason, decide
+from tarazy.accreditation.admission import Question, Reason, decide
 from tarazy.accreditation.checking import COOLING, RegisterError
 from tarazy.accreditation.entries import (
     ENTRY_TYPES,
@@ -59,7 +59,7 @@ DAY = timedelta(days=1)
 
 def reasons(registers: Registers, now: datetime = NOW) -> tuple[Reason, ...]:
     """What speaks against the guest."""
-    return decide(registers, "guest", "rig", HOME, now, SERVER, GEO).reasons
+    return decide(registers, Question("guest", "rig", HOME, SERVER), now, GEO).reasons
 
 
 def fill(connection: Connection) -> None:
@@ -85,7 +85,7 @@ def test_later_entries_do_not_change_earlier_decisions(engine: Engine) -> None:
     """Whatever is recorded later, also about the past, the decision as known then stays the same."""
     with engine.begin() as connection:
         fill(connection)
-        before = decide(as_of(connection, NOW, NOW), "guest", "rig", HOME, NOW, SERVER, GEO)
+        before = decide(as_of(connection, NOW, NOW), Question("guest", "rig", HOME, SERVER), NOW, GEO)
     wrong: dict[str, object] = {"why": "mistaken"}
     later: list[Entry] = [
         licence("L-2", "guest", status=DocumentStatus.REVOKED, corrects=1, **wrong),
@@ -96,9 +96,9 @@ def test_later_entries_do_not_change_earlier_decisions(engine: Engine) -> None:
     for number, entry in enumerate(later, start=1):
         with engine.begin() as connection:
             append(connection, entry, NOW + timedelta(seconds=number), BY)
-            then = decide(as_of(connection, NOW, NOW), "guest", "rig", HOME, NOW, SERVER, GEO)
+            then = decide(as_of(connection, NOW, NOW), Question("guest", "rig", HOME, SERVER), NOW, GEO)
             assert then == before
-            assert not decide(as_of(connection, NOW), "guest", "rig", HOME, NOW, SERVER, GEO).admitted
+            assert not decide(as_of(connection, NOW), Question("guest", "rig", HOME, SERVER), NOW, GEO).admitted
 
 
 def test_two_times_answer_separately(engine: Engine) -> None:

@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, Engine
 
-from tarazy.accreditation.admission import Decision, Reason, decide
+from tarazy.accreditation.admission import Decision, Question, Reason, decide
 from tarazy.accreditation.entries import Licence, LicenceKind, Placement
 from tarazy.accreditation.registers import (
     append,
@@ -161,7 +161,7 @@ def year(engine: Engine) -> Iterator[Connection]:
 
 def answer(connection: Connection, valid_at: datetime, known_at: datetime | None, account: str, peer: str) -> Decision:
     """Whether `account` could mine from `peer` at `valid_at`, by what was known at `known_at`."""
-    return decide(as_of(connection, valid_at, known_at), account, "rig", peer, valid_at, SERVER, GEO)
+    return decide(as_of(connection, valid_at, known_at), Question(account, "rig", peer, SERVER), valid_at, GEO)
 
 
 ADMITTED: tuple[Reason, ...] = ()
@@ -240,7 +240,7 @@ def test_what_is_known_later_changes_no_answer_of_that_day(year: Connection) -> 
     for day, peer in (("03-03", OLD), ("05-21", OLD), ("06-01", PASSED_ON), ("10-16", PASSED_ON)):
         for account in ("dala", "zhel", "samal"):
             then = as_of(year, at(day), at(day))
-            again = decide(then.at(at("12-31")).at(at(day)), account, "rig", peer, at(day), SERVER, GEO)
+            again = decide(then.at(at("12-31")).at(at(day)), Question(account, "rig", peer, SERVER), at(day), GEO)
             assert again == answer(year, at(day), at(day), account, peer)
     wrong = [row for row in versions.versions_of("licence", "Z-100") if row.corrects]
     assert [(row.why, row.recorded_by) for row in wrong] == [("letter of 9 July: the 11th, not the 1st", "second")]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from tarazy.accreditation.admission import Decision, decide
+from tarazy.accreditation.admission import Decision, Question, decide
 from tarazy.accreditation.entries import (
     Certificate,
     DocumentStatus,
@@ -24,10 +24,11 @@ from tarazy.accreditation.entries import (
     Site,
     SiteStatus,
 )
-from tarazy.accreditation.geo import load_geo
+from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.snapshot import Registers
 
-GEO = load_geo()
+GEO = EvidenceRule("KZ")
+"""All sources must agree; only the shipped blocks and the sites are there."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOME = "2.72.0.10"
@@ -157,7 +158,12 @@ def registers(entries: Iterable[Entry], valid_at: datetime = NOW) -> Registers:
 
 
 def admit(
-    entries: Iterable[Entry], peer: str = HOME, now: datetime = NOW, account: str = "guest", only: str = ""
+    entries: Iterable[Entry],
+    peer: str = HOME,
+    now: datetime = NOW,
+    account: str = "guest",
+    only: str = "",
+    ports: tuple[str, ...] = (),
 ) -> Decision:
-    """What `decide` says of `account` at `peer`, whose certificate names the site `only`."""
-    return decide(registers(entries), account, "rig-1", peer, now, SERVER, GEO, site=only)
+    """What `decide` says of `account` at `peer`, whose certificate names the site `only`, on a port for `ports`."""
+    return decide(registers(entries), Question(account, "rig-1", peer, SERVER, only, ports), now, GEO)

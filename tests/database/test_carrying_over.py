@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
 from alembic import command
 from sqlalchemy import Connection, MetaData, Table, insert
 
+from tarazy.accreditation.audit import AuditEvent, AuditFault, AuditRow, append, canonical, rows_of, verify_rows
 from tarazy.accreditation.registers import as_of
 from tarazy.database.engine import open_engine
-from tarazy.database.schema import _config, upgrade
+from tarazy.database.schema import SchemaError, _config, current_revision, upgrade
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -48,6 +52,76 @@ def _fill(connection: Connection) -> None:
     add("licence", START, **licence, valid_to=START + 20 * DAY, recorded_at=START + 5 * DAY)
     add("equipment", START, model="S21", party="one", site="one", efficiency_mj_per_th=17_500, nominal_power_w=3_500)
     add("server", START, host="h", address="a", country="KZ", location="l")
+
+
+def _chain(connection: Connection, count: int) -> str:
+    """Rows as they were chained; the last one's hash."""
+    table = Table("audit", MetaData(), autoload_with=connection)
+    naive = connection.dialect.name == "sqlite"
+    previous = "0" * 64
+    for sequence in range(1, count + 1):
+        at = START + sequence * DAY
+        content = {"sequence": sequence, "at": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), "kind": "test", "party": "п"}
+        said = canonical({**content, "account": None, "body": {"n": sequence}})
+        row = {**content, "at": at.replace(tzinfo=None) if naive else at, "body": canonical({"n": sequence})}
+        made = hashlib.sha256((previous + said).encode()).hexdigest()
+        connection.execute(insert(table), {**row, "previous_hash": previous, "hash": made})
+        previous = made
+    return previous
+
+
+def _upgraded_log(url: str, count: int, change: str = "") -> tuple[str, list[AuditRow], AuditFault | None]:
+    """The chain's last hash, the rows after the upgrade, and the first fault of the tree."""
+    engine = open_engine(url)
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        last = _chain(connection, count)
+        if change:
+            connection.exec_driver_sql(change)
+    try:
+        upgrade(engine)
+        with engine.begin() as connection:
+            append(connection, [AuditEvent("later", {})], START + 99 * DAY)
+            return last, list(rows_of(connection)), verify_rows(rows_of(connection))
+    finally:
+        engine.dispose()
+
+
+def test_the_audit_log_of_the_first_schema(database_url: str) -> None:
+    """Each row stays, the chain's last hash is kept by a row of its own, and the tree goes on."""
+    last, rows, fault = _upgraded_log(database_url, 11)
+    assert fault is None
+    assert [row.kind for row in rows] == ["test"] * 11 + ["audit-tree", "later"]
+    assert (rows[10].party, rows[10].at, rows[10].body) == ("п", START + 11 * DAY, '{"n":11}')
+    assert json.loads(rows[11].body) == {"rows": 11, "chain_hash": last, "first_bad_row": None}
+
+
+def test_an_empty_audit_log_stays_empty(database_url: str) -> None:
+    """Nothing to tell of."""
+    _, rows, fault = _upgraded_log(database_url, 0)
+    assert ([row.kind for row in rows], fault) == (["later"], None)
+
+
+def test_a_broken_chain_does_not_become_a_whole_tree_without_a_word(database_url: str) -> None:
+    """The log says which row was changed before it became a tree."""
+    _, rows, fault = _upgraded_log(database_url, 5, "UPDATE audit SET party = 'other' WHERE sequence = 3")
+    assert fault is None
+    assert json.loads(rows[5].body)["first_bad_row"] == 3
+
+
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM audit", "UPDATE audit SET body = '{'", "UPDATE audit SET body = '{ }'"]
+)
+def test_a_log_that_cannot_become_a_tree_is_left_as_it_is(database_url: str, change: str) -> None:
+    """The row is named, and nothing is changed."""
+    with pytest.raises(SchemaError, match="row 2 of the audit log is missing or broken"):
+        _upgraded_log(database_url, 5, f"{change} WHERE sequence = 2")
+    engine = open_engine(database_url)
+    with engine.connect() as connection:
+        assert current_revision(connection) == "0001"
+    engine.dispose()
 
 
 def test_registers_of_the_first_schema(database_url: str) -> None:

@@ -6,7 +6,9 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
@@ -69,6 +71,35 @@ async def test_decisions_outlive_a_database_that_is_away_at_the_end(sqlite_url: 
         rows = decisions_between(connection, end - timedelta(minutes=1), end)
     database.close()
     assert [(row.kind, row.account, row.count) for row in rows] == [(REFUSED, "nobody", 1)]
+
+
+@in_reactor
+async def test_a_database_that_is_away_costs_no_memory(sqlite_url: str, tmp_path: Path) -> None:
+    """Invariant 10: decisions made meanwhile are counted, not piled up, and all are written when it is back."""
+    engine = open_engine(sqlite_url)
+    upgrade(engine)
+    database = Database(engine, reactor)
+    admissions = Admissions(reactor, database, AccreditationSettings(server="astana-1"), tmp_path / "pending")
+    await admissions.start()
+    await admissions.keep.stop()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE audit RENAME TO away")
+    for turn in range(20):
+        for number in range(50):
+            admissions.admit(f"s{turn}-{number}.rig", "x", Peer("2.72.0.1"))
+        with pytest.raises(OperationalError):
+            await admissions._write_decisions()
+    assert len(admissions._unwritten) == 50
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO audit")
+    await admissions._write_decisions()
+    await admissions.stop()
+    with engine.connect() as connection:
+        end = datetime.now(UTC) + timedelta(seconds=1)
+        rows = decisions_between(connection, end - timedelta(minutes=1), end)
+    database.close()
+    assert sum(row.count for row in rows) == 1_000
+    assert len(rows) == 257
 
 
 @in_reactor

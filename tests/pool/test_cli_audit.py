@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tarazy.accreditation.audit import AuditRow
 from tarazy.accreditation.checkpoint import VerifierKey, verify
-from tarazy.accreditation.merkle import verify_inclusion
+from tarazy.accreditation.merkle import leaf_hash, verify_inclusion
 from tests.pool.house import House, run_command
 
 
@@ -60,18 +59,28 @@ def test_a_changed_export_is_told_with_exit_code_1(house: House, tmp_path: Path)
     assert (garbage.exit_code, "Traceback" in garbage.stderr) == (1, False)
 
 
-def test_a_row_is_proven_to_somebody_who_has_only_the_head(house: House) -> None:
+def test_a_row_is_proven_to_somebody_who_has_only_the_head(house: House, tmp_path: Path) -> None:
     """The proof holds everything: the row, the path, and the signed root."""
     key = VerifierKey.parse(house.command("audit", "key").stdout)
     house.command("audit", "head", "--sign")
-    proof = json.loads(house.command("audit", "prove", "3").stdout)
+    text = house.command("audit", "prove", "3").stdout
+    proof = json.loads(text)
     row = proof["row"]
-    body = json.dumps(json.loads(row["body"]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    made = AuditRow(**{**row, "at": datetime.fromisoformat(row["at"]), "body": body, "hashes": ""})
-    root = bytes.fromhex(verify(proof["note"], [key]).head.root)
-    path = [bytes.fromhex(text) for text in proof["path"]]
-    assert verify_inclusion(made.leaf(), proof["leaf_index"], proof["tree_size"], path, root)
+    content = {**row, "body": json.loads(row["body"])}
+    told = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    head = verify(proof["note"], [key]).head
+    path = [bytes.fromhex(made) for made in proof["path"]]
+    assert verify_inclusion(leaf_hash(told.encode()), 2, head.size, path, bytes.fromhex(head.root))
     assert house.command("audit", "prove", "999999").exit_code == 1
+    (tmp_path / "proof.json").write_text(text)
+    fine = run_command("verify", "audit", str(tmp_path / "proof.json"), "--key", str(key))
+    assert (fine.exit_code, fine.stdout.startswith(f"row 3 is one of the {head.size} that tarazy signed")) == (0, True)
+    as_json = run_command("verify", "audit", str(tmp_path / "proof.json"), "--key", str(key), "--json")
+    assert json.loads(as_json.stdout)["head"]["size"] == head.size
+    (tmp_path / "proof.json").write_text(text.replace('"sequence": 3', '"sequence": 4'))
+    bad = run_command("verify", "audit", str(tmp_path / "proof.json"), "--key", str(key))
+    assert (bad.exit_code, "row 4 does not lie in the signed head" in bad.stderr) == (1, True)
+    assert run_command("verify", "audit", str(tmp_path / "proof.json")).exit_code == 2
 
 
 def test_events_are_shown_by_kind_and_party(house: House) -> None:
@@ -101,8 +110,67 @@ def test_check_finds_what_was_changed_in_the_database(house: House) -> None:
     assert "audit log: row 5 was changed" in house.command("audit", "check").stderr
     with ledger:
         ledger.execute("UPDATE audit SET party = NULL WHERE sequence = 5")
+        (body,) = ledger.execute("SELECT body FROM audit WHERE sequence = 5").fetchone()
+    for broken in ("broken", b"\xff"):
+        with ledger:
+            ledger.execute("UPDATE audit SET body = ? WHERE sequence = 5", (broken,))
+        told = house.command("audit", "check")
+        assert (told.exit_code, told.stderr) == (1, "Error: audit log: row 5 was changed\n")
+    with ledger:
+        ledger.execute("UPDATE audit SET body = ? WHERE sequence = 5", (body,))
+        ledger.execute("UPDATE audit_head SET size = 1 WHERE head = 1")
+    assert "signed head 1: its row was changed" in house.command("audit", "check").stderr
+    with ledger:
+        (note,) = ledger.execute("SELECT note FROM audit_head WHERE head = 1").fetchone()
+        ledger.execute("UPDATE audit_head SET size = ? WHERE head = 1", (int(note.split("\n")[1]),))
     assert house.command("audit", "check").exit_code == 0
     ledger.close()
+
+
+def test_check_holds_the_database_against_heads_kept_elsewhere(house: House, tmp_path: Path) -> None:
+    """Rows and heads cut off together are found by nobody else."""
+    note = house.command("audit", "head", "--sign").stdout
+    (tmp_path / "kept.txt").write_text(note)
+    assert house.command("audit", "check", "--head", str(tmp_path / "kept.txt")).exit_code == 0
+    longer = note.replace("\n", " \n", 1)
+    (tmp_path / "other.txt").write_text(longer)
+    told = house.command("audit", "check", "--head", str(tmp_path / "other.txt"))
+    assert (told.exit_code, "other.txt: not a signed head" in told.stderr.replace("\n", "")) == (1, True)
+
+
+def test_a_host_without_the_key_makes_none(house: House, tmp_path: Path) -> None:
+    """It checks with the key that is named; to sign, it asks for the file."""
+    verifier = house.command("audit", "key").stdout.strip()
+    house.command("audit", "head", "--sign")
+    kept = house.settings.audit_key_path.rename(tmp_path / "audit.pem")
+    try:
+        alone = house.command("audit", "check")
+        assert (alone.exit_code, "name the log's with --key" in alone.stderr) == (2, True)
+        assert house.command("audit", "check", "--key", verifier).exit_code == 0
+        assert house.command("audit", "prove", "1").exit_code == 0
+        for command in (["head", "--sign"], ["key"], ["export", "-o", str(tmp_path / "none")]):
+            told = house.command("audit", *command)
+            assert (told.exit_code, verifier in told.stderr, "Traceback" in told.stderr) == (1, True, False)
+        assert not house.settings.audit_key_path.exists()
+    finally:
+        kept.rename(house.settings.audit_key_path)
+
+
+def test_an_export_begins_where_asked(house: House, tmp_path: Path) -> None:
+    """And says so; reports are in the log, with the digests of their files."""
+    report = json.loads(house.command("report", "build", "accreditation", "-o", str(tmp_path), "--json").stdout)
+    (event,) = json.loads(house.command("audit", "show", "--kind", "report", "--json").stdout)
+    made = {Path(path).name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in report["paths"]}
+    assert (event["body"]["report"], event["body"]["files"]) == ("accreditation", made)
+    told = json.loads(
+        house.command("audit", "export", "-o", str(tmp_path / "a"), "--since", event["at"], "--json").stdout
+    )
+    assert told["rows_before"] > 0
+    assert told["rows"] >= 1
+    seen = run_command("verify", "audit", str(tmp_path / "a"), "--json")
+    assert (seen.exit_code, json.loads(seen.stdout)["rows_before"]) == (0, told["rows_before"])
+    plain = run_command("verify", "audit", str(tmp_path / "a"), "--key", told["verifier"])
+    assert plain.stdout.startswith(f"rows {told['rows_before'] + 1} to {told['rows_before'] + told['rows']} are what")
 
 
 def test_a_running_server_signs_the_head_of_the_day(house: House) -> None:

@@ -96,7 +96,7 @@ class TlsClient(Client):
 
 
 def test_a_server_with_a_port_of_each_kind(build_house: Callable[..., House], tmp_path: Path) -> None:
-    """C-117, C-118, C-119: plain, TLS with client certificates, behind a proxy, and TLS behind a proxy.
+    """C-117, C-118, C-119: plain, TLS with client certificates, behind a proxy, and TLS behind a proxy, for one site.
 
     A certificate's site, and a header's address, decide as the address of a plain connection does. A header without
     an address lets nobody in, even where the proxy itself stands at a site.
@@ -104,16 +104,18 @@ def test_a_server_with_a_port_of_each_kind(build_house: Callable[..., House], tm
     house, authority = build_house(), Authority(tmp_path)
     tls = {"certificate": str(tmp_path / "server.pem"), "key": str(tmp_path / "server.key")}
     authority.server()
-    bound_port, proxy_port, open_port = free_ports(3)
+    bound_port, proxy_port, open_port, reserved_port = free_ports(4)
     raw = yaml.safe_load(house.prepared.path.read_text())
     raw["stratum"]["listeners"] += [
         {"host": "127.0.0.1", "port": bound_port, "tls": tls | {"client_ca": str(authority.file)}},
         {"host": "127.0.0.1", "port": proxy_port, "proxy_from": ["127.0.0.1/32"]},
         {"host": "127.0.0.1", "port": open_port, "tls": tls},
+        {"host": "127.0.0.1", "port": reserved_port, "sites": [KARAGANDA, "no-such-site"]},
     ]
     house.prepared.path.write_text(yaml.safe_dump(raw))
     checked = house.command("check").stdout
     assert "TLS certificate: " in checked
+    assert f"port {reserved_port} is for no-such-site, which is in no register of sites" in " ".join(checked.split())
     house.start()
 
     plain = Client(house.stratum_port)
@@ -124,11 +126,20 @@ def test_a_server_with_a_port_of_each_kind(build_house: Callable[..., House], tm
     elsewhere = TlsClient(bound_port, authority, authority.issue("elsewhere", KARAGANDA))
     assert elsewhere.login("altyn.rig")["error"][:2] == [
         24,
-        "unauthorized: your address is not in your certificate's site: connect from it, or check its name",
+        "unauthorized: address not in your TLS certificate's site: connect from that site [other-site]",
     ]
+    nowhere = TlsClient(bound_port, authority, authority.issue("nowhere", "nowhere"))
+    assert "[client-certificate-unknown]" in nowhere.login("altyn.rig")["error"][1]
+    for login, source, fault in (
+        ("altyn.rig", ADDRESS_OF[EKIBASTUZ], "[other-port]"),
+        ("samal.rig", ADDRESS_OF[KARAGANDA], None),
+    ):
+        reserved = Client(reserved_port, source)
+        answer = reserved.login(login)
+        assert (answer["result"] is True) if fault is None else (fault in answer["error"][1])
     for source, login, fault in (
         (ADDRESS_OF[KARAGANDA], "samal.rig", None),
-        (FOREIGN_ADDRESS, "samal.rig", "your address is not in Kazakhstan"),
+        (FOREIGN_ADDRESS, "samal.rig", "address not in Kazakhstan"),
     ):
         forwarded = Client(proxy_port)
         forwarded.send(f"PROXY TCP4 {source} 127.0.0.1 1 2\r\n".encode())
@@ -136,9 +147,7 @@ def test_a_server_with_a_port_of_each_kind(build_house: Callable[..., House], tm
         assert (answer["result"] is True) if fault is None else (fault in answer["error"][1])
     hidden = Client(proxy_port, ADDRESS_OF[EKIBASTUZ])
     hidden.send(b"PROXY UNKNOWN\r\n")
-    assert "your address is not in Kazakhstan" in hidden.login("altyn.rig")["error"][1], (
-        "though the proxy is at the site"
-    )
+    assert "address not in Kazakhstan" in hidden.login("altyn.rig")["error"][1], "though the proxy is at the site"
     with pytest.raises(ConnectionError):
         Client(proxy_port, ADDRESS_OF[KARAGANDA]).login("samal.rig")
     with pytest.raises(ConnectionError):

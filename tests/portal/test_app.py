@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import html
 import json
 import re
 from pathlib import Path
@@ -15,9 +16,11 @@ import pytest_twisted
 from sqlalchemy import text as sql
 from twisted.internet.defer import Deferred
 
+from tarazy.accreditation.admission import Reason
 from tarazy.portal import events, guard, snapshot
 from tarazy.portal.facts import Live
 from tarazy.portal.snapshot import Snapshot
+from tarazy.reports.language import LANGUAGES, text
 from tests.portal.conftest import Running
 from tests.portal.pool import ADDRESS, NAMES
 from tests.portal.shapes import faults
@@ -199,10 +202,10 @@ async def test_security_headers_and_integrity(running: Running) -> None:
     assert "unsafe" not in policy
     assert answer.headers.getRawHeaders("x-content-type-options") == ["nosniff"]
     assert answer.headers.getRawHeaders("server") == ["tarazy"]
-    html = await answer.text()
-    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", html)
-    assert not re.search(r'(src|href)="(https?:)?//', html)
-    loaded = re.findall(r'(?:src|href)="(/static/[^"]+)" integrity="sha384-([^"]+)"', html)
+    page = await answer.text()
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", page)
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    loaded = re.findall(r'(?:src|href)="(/static/[^"]+)" integrity="sha384-([^"]+)"', page)
     assert len(loaded) == 7
     for url, digest in loaded:
         file = await running.get(url)
@@ -226,6 +229,26 @@ async def test_home_follows_the_readers_language(running: Running, accepted: str
     """`/` leads to the language the browser likes best, to the pool's own when it likes none of ours."""
     answer = await running.get("/", headers={"accept-language": accepted})
     assert (answer.code, answer.headers.getRawHeaders("location")) == (302, [f"/{lang}/"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_refusals_are_explained_in_each_language(running: Running) -> None:
+    """The code that a miner reads leads to what it means and what to do next; an unknown one leads nowhere."""
+    moved = await running.get("/refusals/licence-expired", headers={"accept-language": "kk"})
+    assert (moved.code, moved.headers.getRawHeaders("location")) == (302, ["/kk/refusals/licence-expired"])
+    for lang in LANGUAGES:
+        every = await (await running.get(f"/{lang}/refusals/")).text()
+        for reason in Reason:
+            answer = await running.get(f"/{lang}/refusals/{reason}")
+            told = html.unescape(await answer.text())
+            assert answer.code == 200
+            assert f'<html lang="{lang}">' in told
+            for words in (text(lang, f"words.reason.{reason}"), text(lang, f"portal.cure.{reason}")):
+                assert words in told
+                assert words in html.unescape(every)
+            assert told.count("<dt") == 1
+    assert (await running.get("/ru/refusals/no-such-reason")).code == 404
+    assert (await running.get("/refusals/no-such-reason")).code == 404
 
 
 @pytest_twisted.ensureDeferred

@@ -18,7 +18,7 @@ from tarazy.accounting.energy.balance import store_allocation, store_intervals
 from tarazy.accounting.energy.figures import SiteInterval
 from tarazy.accounting.energy.intervals import Interval
 from tarazy.accreditation import audit
-from tarazy.accreditation.admission import decide
+from tarazy.accreditation.admission import Question, decide
 from tarazy.accreditation.decisions import DecisionLog
 from tarazy.accreditation.entries import (
     Certificate,
@@ -37,7 +37,7 @@ from tarazy.accreditation.entries import (
     Site,
     SiteStatus,
 )
-from tarazy.accreditation.geo import load_geo
+from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.registers import append_all
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.config.law import LawBook, load_law
@@ -52,7 +52,7 @@ LATER = MOMENT + timedelta(days=1)
 HOME = "2.72.0.10"
 ABROAD = "8.8.8.8"
 REWARD = 312_500_000
-GEO = load_geo()
+GEO = EvidenceRule("KZ")
 
 SETTINGS = Settings(
     data=Path("data"),
@@ -236,7 +236,7 @@ def populate(connection: Connection) -> None:
 def knock(connection: Connection, account: str, peer: str, at: datetime, worker: str = "rig-1") -> None:
     """A miner asks to be let in, and the decision is kept."""
     known = registers_as_of(connection, at)
-    decision = decide(known, account, worker, peer, at, "astana-1", GEO)
+    decision = decide(known, Question(account, worker, peer, "astana-1"), at, GEO)
     log = DecisionLog()
     log.add(decision, account, worker, peer, at)
     audit.append(connection, log.take(at), at)

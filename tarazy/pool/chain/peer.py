@@ -8,6 +8,7 @@ Bitcoin Core's consensus engine. **Not for real coins.**
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from inspect import signature
 from pathlib import Path
@@ -156,6 +157,10 @@ class _Calls:
             "warnings": ["embedded chain, for development only"],
         }
 
+    async def getnettotals(self) -> Answer:
+        """Its clock alone: there is no network."""
+        return {"timemillis": time.time_ns() // 1_000_000}
+
     async def getnetworkinfo(self) -> Answer:
         return {"subversion": "/tarazy-development/", "networkactive": False, "connections": 0}
 
@@ -249,6 +254,7 @@ class _PeerResource(Resource):
             "getbestblockhash": calls.getbestblockhash,
             "getblockcount": calls.getblockcount,
             "getblockchaininfo": calls.getblockchaininfo,
+            "getnettotals": calls.getnettotals,
             "getnetworkinfo": calls.getnetworkinfo,
             "getmininginfo": calls.getmininginfo,
             "generatetoaddress": calls.generatetoaddress,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +12,22 @@ from typing import TYPE_CHECKING
 import click
 
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, progress_bar, settings_option
+from tarazy.pool.cli.common import (
+    InstantParam,
+    Misuse,
+    Wanting,
+    json_option,
+    ledger,
+    print_json,
+    progress_bar,
+    settings_option,
+)
+from tarazy.pool.cli.verify import head_option, key_option, read_heads
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from tarazy.accreditation.checkpoint import VerifierKey
     from tarazy.accreditation.heads import SigningKey
 
 _LATEST = 50
@@ -27,35 +42,36 @@ def audit() -> None:
     """
 
 
-def signing_key(settings: Settings) -> SigningKey:
-    """The key that signs heads; faults become one line."""
-    from tarazy.accreditation.heads import SigningKeyError, load_key
+@contextmanager
+def signing(settings: Settings, engine: Engine) -> Iterator[tuple[Connection, SigningKey]]:
+    """A transaction to sign in, and the key; faults become one line."""
+    from tarazy.accreditation.heads import SigningError, signing_key
 
     try:
-        return load_key(settings.audit_key_path, settings.audit.name)
-    except SigningKeyError as error:
+        with engine.begin() as connection:
+            yield connection, signing_key(connection, settings.audit_key_path, settings.audit.name)
+    except SigningError as error:
         raise Wanting(str(error)) from None
 
 
 @audit.command("head")
 @settings_option
-@click.option("--sign", "signing", is_flag=True, help="Sign the log as it is now.")
+@click.option("--sign", "sign", is_flag=True, help="Sign the log as it is now.")
 @json_option
-def head(settings: Settings, signing: bool, as_json: bool) -> None:
+def head(settings: Settings, sign: bool, as_json: bool) -> None:
     """Print the newest signed head, to be kept elsewhere: by the ministry, an auditor, a miner."""
     from tarazy.accreditation.heads import newest_head, sign_head
     from tarazy.database.engine import reader
 
-    key = signing_key(settings) if signing else None
     with ledger(settings) as engine:
-        if key is not None:
-            with engine.begin() as connection:
-                note: str | None = sign_head(connection, key, datetime.now(UTC))
-        else:
-            with reader(engine).begin() as connection:
-                note = newest_head(connection)
-    if note is None:
+        if sign:
+            with signing(settings, engine) as (connection, key):
+                sign_head(connection, key, datetime.now(UTC))
+        with reader(engine).begin() as connection:
+            newest = newest_head(connection)
+    if newest is None:
         raise Wanting("no head is signed yet; `tarazy serve` signs one each day, `--sign` signs one now")
+    note = newest[1].note
     print_json({"note": note}) if as_json else click.echo(note, nl=False)
 
 
@@ -63,87 +79,110 @@ def head(settings: Settings, signing: bool, as_json: bool) -> None:
 @settings_option
 def key(settings: Settings) -> None:
     """Print the verifier key that heads are checked with. Give it away where it cannot be swapped unnoticed."""
-    click.echo(str(signing_key(settings).verifier))
+    with ledger(settings) as engine, signing(settings, engine) as (_, own):
+        click.echo(str(own.verifier))
 
 
 @audit.command("export")
 @settings_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory.")
+@click.option(
+    "--since",
+    type=InstantParam(),
+    help="Leave out what an earlier export has: begin at the last head before this moment.",
+)
 @json_option
-def export_log(settings: Settings, output: Path, as_json: bool) -> None:
-    """Write the whole log with its signed heads. `tarazy verify audit` needs nothing else."""
+def export_log(settings: Settings, output: Path, since: datetime | None, as_json: bool) -> None:
+    """Sign a head and write the log up to it. `tarazy verify audit` needs nothing else."""
+    from tarazy.accreditation.audit import UnreadableRowError
     from tarazy.accreditation.audit_export import export
     from tarazy.accreditation.heads import sign_head
     from tarazy.database.engine import reader
 
-    key = signing_key(settings)
     with ledger(settings) as engine:
-        with engine.begin() as connection:
-            sign_head(connection, key, datetime.now(UTC))
-        with progress_bar("Writing the rows") as tell, reader(engine).begin() as connection:
-            rows = export(connection, output, tell)
+        with signing(settings, engine) as (connection, own):
+            sign_head(connection, own, datetime.now(UTC))
+        try:
+            with progress_bar("Writing the rows") as tell, reader(engine).begin() as connection:
+                before, rows = export(connection, output, since, tell)
+        except (UnreadableRowError, LookupError, OSError) as error:
+            raise Wanting(str(error)) from None
     if as_json:
-        print_json({"rows": rows, "directory": str(output), "verifier": str(key.verifier)})
+        told = {"rows": rows, "rows_before": before, "directory": str(output), "verifier": str(own.verifier)}
+        print_json(told)
     else:
-        click.echo(f"{rows} rows in {output}; verify them with `tarazy verify audit {output} --key {key.verifier}`")
+        span = f"{rows} rows, after {before} earlier ones," if before else f"{rows} rows"
+        click.echo(f"{span} in {output}; verify them with `tarazy verify audit {output} --key {own.verifier}`")
 
 
 @audit.command("check")
 @settings_option
-@click.option("--key", "keys", multiple=True, help="Verifier key of an earlier signing key; may be repeated.")
+@key_option
+@head_option
 @json_option
-def check(settings: Settings, keys: tuple[str, ...], as_json: bool) -> None:
+def check(settings: Settings, keys: tuple[VerifierKey, ...], heads: tuple[Path, ...], as_json: bool) -> None:
     """Look whether the database holds the log that was written, and the registers and cases that it knows of."""
     from itertools import islice
 
     from tarazy.accreditation.audit import rows_of, size_of, verify_rows
-    from tarazy.accreditation.checkpoint import CheckpointError, VerifierKey
+    from tarazy.accreditation.audit_export import counted
+    from tarazy.accreditation.checkpoint import CheckpointError, verify_named
     from tarazy.accreditation.heads import verified_heads
     from tarazy.accreditation.procedure.witness import case_faults
     from tarazy.accreditation.witness import register_faults
     from tarazy.database.engine import reader
 
-    own = signing_key(settings).verifier
-    with ledger(settings) as engine, reader(engine).begin() as connection:
+    known = [*keys, *own_key(settings)]
+    if not known:
+        raise Misuse(
+            f"no key in {settings.audit_key_path}: name the log's with --key, or run this where the office runs"
+        )
+    kept = read_heads(heads)
+    with ledger(settings) as engine, reader(engine).begin() as connection, progress_bar("Reading the log") as tell:
         try:
-            heads = verified_heads(connection, [own, *map(VerifierKey.parse, keys)])
+            signed = verified_heads(connection, known)
+            elsewhere = [verify_named(name, note, known).head for name, note in kept.items()]
         except CheckpointError as error:
-            raise Wanting(str(error)) from None
+            raise Wanting(f"audit log: {error}") from None
         rows = size_of(connection)
-        fault = verify_rows(rows_of(connection), heads)
+        fault = verify_rows(counted(rows_of(connection), rows, tell), [*signed, *elsewhere])
         faults = [f"audit log: {fault.problem}"] if fault else []
-        faults += map(str, islice(register_faults(connection), 100))
-        faults += map(str, islice(case_faults(connection), 100))
+        if fault is None:  # what rests on the log is held against a log that is whole
+            faults += map(str, islice(register_faults(connection), 100))
+            faults += map(str, islice(case_faults(connection), 100))
     if as_json:
-        print_json({"rows": rows, "heads": len(heads), "faults": faults})
+        print_json({"rows": rows, "heads": len(signed), "faults": faults})
     else:
-        click.echo(f"{rows} rows, {len(heads)} signed heads" + ("" if faults else ": as they were written"))
+        click.echo(f"{rows} rows, {len(signed)} signed heads" + ("" if faults else ": as they were written"))
     if faults:
         raise Wanting("\n".join(faults))
+
+
+def own_key(settings: Settings) -> list[VerifierKey]:
+    """The key of this host, if it has one; faults become one line."""
+    from tarazy.accreditation.heads import SigningError, load_key
+
+    try:
+        path = settings.audit_key_path
+        return [load_key(path, settings.audit.name).verifier] if path.exists() else []
+    except SigningError as error:
+        raise Wanting(str(error)) from None
 
 
 @audit.command("prove")
 @click.argument("sequence", type=click.IntRange(min=1))
 @settings_option
 def prove(sequence: int, settings: Settings) -> None:
-    """Print a proof (JSON) that row SEQUENCE lies in the newest signed head: RFC 6962's audit path."""
-    from tarazy.accreditation.audit import prove_row
-    from tarazy.accreditation.checkpoint import CheckpointError, verify
-    from tarazy.accreditation.heads import newest_head
+    """Print a proof (JSON) that row SEQUENCE lies in the newest signed head; `tarazy verify audit FILE` checks it."""
+    from tarazy.accreditation.audit_proof import prove_row
     from tarazy.database.engine import reader
 
-    key = signing_key(settings).verifier
     with ledger(settings) as engine, reader(engine).begin() as connection:
-        note = newest_head(connection)
-        if note is None:
-            raise Wanting("no head is signed yet; sign one with `tarazy audit head --sign`")
         try:
-            proof = prove_row(connection, sequence, verify(note, [key]).head.size)
-        except CheckpointError as error:
+            proof = prove_row(connection, sequence)
+        except LookupError as error:
             raise Wanting(str(error)) from None
-        except LookupError:
-            raise Wanting(f"row {sequence} is not in the newest signed head; sign a newer one first") from None
-    print_json({**proof, "note": note})
+    print_json(proof)
 
 
 @audit.command("show")

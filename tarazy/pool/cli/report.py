@@ -30,23 +30,23 @@ def report() -> None:
 def build(kind: str, settings: Settings, as_of: datetime | None, output: Path | None, as_json: bool) -> None:
     """Build a report as JSON and as PDF in Kazakh, Russian and English.
 
-    The same records and the same moment give the same bytes.
+    The same records and the same moment give the same bytes. That it was built, and its digest, enter the audit log.
     """
+    from tarazy.accreditation import audit
     from tarazy.config.law import LawError, load_law
     from tarazy.database.engine import reader
-    from tarazy.reports.build import SETTLED_SECONDS, ReportError, build_report
+    from tarazy.reports.build import SETTLED_SECONDS, ReportError, build_report, built_event
 
     directory = output or settings.data / "reports"
     now = datetime.now(UTC)
     as_of = as_of or (now - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
     try:
         law = load_law(settings.law.assumptions, settings.law.directory)
-        with (
-            ledger(settings) as engine,
-            progress_bar("Building the report") as tell,
-            reader(engine).begin() as connection,
-        ):
-            paths = build_report(connection, kind, as_of, directory, settings, law, now, tell)
+        with ledger(settings) as engine:
+            with progress_bar("Building the report") as tell, reader(engine).begin() as connection:
+                paths = build_report(connection, kind, as_of, directory, settings, law, now, tell)
+            with engine.begin() as connection:
+                audit.append(connection, [built_event(kind, as_of, paths)], datetime.now(UTC))
     except (ReportError, LawError) as error:
         raise Wanting(str(error)) from None
     if as_json:

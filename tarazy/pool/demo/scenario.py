@@ -110,6 +110,7 @@ def demo_settings(*, peer_port: int) -> dict[str, Any]:
         },
         "accreditation": {
             "server": SERVER,
+            "evidence": {"maximum_age_days": {"blocks": 36_500}},
             "demo_addresses": [
                 *({"network": f"{address}/32", "country": "KZ"} for address in ADDRESS_OF.values()),
                 {"network": f"{FOREIGN_ADDRESS}/32", "country": "DE"},

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from tarazy.accreditation.admission import Decision, judge_from_sites
+from tarazy.accreditation.admission import Decision, Judge
 from tarazy.accreditation.audit import head
 from tarazy.accreditation.decisions import ADMITTED, REFUSED, DecisionSummary, decisions_between
 from tarazy.accreditation.entries import Entry, LicenceKind, Party
@@ -83,8 +83,9 @@ def gather_miners(registers: Registers, pool: Pool) -> MinersSection:
         equipment[machine.party].append(machine.nominal_power_w)
     parties = sorted(registers.parties.values(), key=lambda row: row.key)
     licences = [row for rows in registers.licences_by_party.values() for row in rows]
+    judge = Judge(registers, pool.country)
     return MinersSection(
-        miners=tuple(_miner(registers, pool, party, equipment[party.party]) for party in parties),
+        miners=tuple(_miner(registers, judge, pool, party, equipment[party.party]) for party in parties),
         sites=tuple(_site(registers, key) for key in sorted(registers.sites)),
         source=(
             _cited("party", parties),
@@ -96,9 +97,9 @@ def gather_miners(registers: Registers, pool: Pool) -> MinersSection:
     )
 
 
-def _miner(registers: Registers, pool: Pool, party: Party, machines: list[int]) -> Miner:
+def _miner(registers: Registers, judge: Judge, pool: Pool, party: Party, machines: list[int]) -> Miner:
     def judged(located: Sequence[str]) -> Decision:
-        return judge_from_sites(registers, party, located, pool.server, pool.country)
+        return judge.decide_from_sites(party, located, pool.server)
 
     sites = registers.sites_by_party.get(party.party, ())
     decision = judged(sites)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def test_a_block_is_mined_at_a_node_and_booked(
     house = build_house(chain=chain_on(node))
     checked = house.command("check")
     assert f"node 1: in sync on regtest at block {node.call('getblockcount')}" in checked.stdout
+    assert re.search(r"clock of node 1 is [+-]0\.\d s against this machine's clock", checked.stdout)
     house.start()
     client = Client(house.stratum_port)
     client.login("altyn.rig")

@@ -31,6 +31,15 @@ def probe(url: str, credentials: Credentials, network: str, pinned: tuple[str, .
     return status
 
 
+def clock_of(url: str, credentials: Credentials) -> int:
+    """A node's clock, milliseconds since 1970. Raises `NodeError`."""
+    told = _call(url, credentials, "getnettotals", ())
+    milliseconds = told.get("timemillis") if isinstance(told, dict) else None
+    if not isinstance(milliseconds, int):
+        raise NodeError(Fault.NOT_JSON, "getnettotals: tells no timemillis")
+    return milliseconds
+
+
 def _call(url: str, credentials: Credentials, method: str, parameters: tuple[Any, ...]) -> Any:
     headers = {"Authorization": credentials.header(), "Content-Type": "application/json"}
     place = urlsplit(url)

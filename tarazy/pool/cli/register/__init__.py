@@ -6,7 +6,9 @@ import click
 
 from tarazy.pool.cli.register.documents import attach, fetch
 from tarazy.pool.cli.register.entries import correct, history, set_entry, withdraw
+from tarazy.pool.cli.register.evidence import evidence
 from tarazy.pool.cli.register.files import columns, export, import_files, show, template
+from tarazy.pool.cli.register.geo import geo
 from tarazy.pool.cli.register.licences import reissue, revoke, suspend
 from tarazy.pool.cli.register.wallets import wallet
 
@@ -36,5 +38,7 @@ for _command in (
     revoke,
     reissue,
     wallet,
+    geo,
+    evidence,
 ):
     register.add_command(_command)

@@ -7,7 +7,7 @@ from alembic import op
 
 from tarazy.database import types
 
-revision = "0008"
+revision = "0007"
 down_revision = "0006"
 
 _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
