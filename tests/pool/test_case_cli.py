@@ -182,6 +182,7 @@ def test_a_case_changed_behind_the_logs_back_is_found(tmp_path: Path, applicatio
     house = House(tmp_path / "pool")
     answer(house, "open", "permit-1", "--service", SERVICE, "--party", "altyn")
     house.command("case", "file", "permit-1", application, "--at", "2025-06-09T10:00:00+05:00")
+    house.command("audit", "head", "--sign")
     assert house.command("audit", "check").exit_code == 0
     with closing(sqlite3.connect(house.settings.data / "tarazy.db")) as database:
         database.execute("UPDATE case_event SET note = 'changed'")

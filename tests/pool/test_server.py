@@ -77,7 +77,7 @@ def test_revoking_a_licence_ends_its_connections_within_a_second(house: House) -
     again = Client(house.stratum_port)
     answer = again.login("altyn.rig")
     assert answer["error"][0] == 24
-    assert "licence was revoked" in answer["error"][1]
+    assert "licence revoked" in answer["error"][1]
     refused = wait_until(lambda: [row for row in house.api("refusals")["items"] if row["account"] == "altyn"])
     assert refused[0]["reasons"] == ["licence-revoked"]
 
