@@ -18,6 +18,7 @@ from tarazy.accreditation.entries import (
     Site,
     SiteStatus,
 )
+from tarazy.accreditation.evidence import EvidenceRule, disagreements
 from tarazy.accreditation.findings import Condition, listed
 from tarazy.accreditation.geo import range_of
 from tarazy.accreditation.licence_terms import term_faults
@@ -182,6 +183,21 @@ def _documents_expired(registers: Registers) -> Iterator[Condition]:
                 *concerned(entry),
                 evidence={"titles": listed(titles), "count": len(titles)},
             )
+
+
+def disputed_networks(registers: Registers, rule: EvidenceRule) -> list[Condition]:
+    """Sites and servers with networks of which sources differ on where they lie."""
+    disputed: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for found in disagreements(registers, rule):
+        disputed[found.register, found.key].add(found.network)
+    return [
+        Condition(
+            *(FindingKind.EVIDENCE_DISAGREES, Severity.WARNING, register, key),
+            site=key if register == Site.register else None,
+            evidence={"networks": listed(networks), "count": len(networks)},
+        )
+        for (register, key), networks in sorted(disputed.items())
+    ]
 
 
 def concerned(entry: Entry) -> tuple[str | None, str | None]:

@@ -143,7 +143,10 @@ class Watch:
 
 
 def record(connection: Connection, changes: Iterable[Finding], registers: Registers, now: datetime) -> list[Finding]:
-    """Record what `Watch.look` gave for `registers`; what was recorded. A finding that somebody changed since is left."""
+    """Record what `Watch.look` gave for `registers`, and return what was recorded.
+
+    A finding that somebody changed since is left.
+    """
     fresh = []
     for change in changes:
         newest = versions_of(connection, "finding", change.finding)[:1]

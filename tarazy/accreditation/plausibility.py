@@ -153,7 +153,7 @@ def _rates(registers: Registers, work: Work, tolerance_percent: int) -> Iterator
             yield Condition(FindingKind.NO_EQUIPMENT, Severity.SERIOUS, *place, evidence)
             continue
         expected = nominal * (100 + tolerance_percent) / 100
-        if chance_exponent(row.hashes, expected, row.heaviest * HEAVIER_SHARES) < allowed:
+        if chance_exponent(row.hashes, expected, max(1, row.heaviest) * HEAVIER_SHARES) < allowed:
             severity = Severity.SERIOUS if row.hashes > _FAR_TOO_MUCH * expected else Severity.WARNING
             evidence |= {
                 "nominal_hs": int(nominal / seconds),

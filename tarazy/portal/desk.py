@@ -25,6 +25,7 @@ from tarazy.accreditation.entries import (
     fields_of,
 )
 from tarazy.accreditation.exporting import to_csv, to_xlsx
+from tarazy.accreditation.findings import dismiss, resolve, take
 from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
 from tarazy.accreditation.registers import all_versions, as_of
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
@@ -173,6 +174,15 @@ def fetched(connection: Connection, key: str) -> tuple[Document, bytes]:
     if not versions or not isinstance(newest := versions[0], Document):
         raise LookupError(f"there is no document {key}")
     return newest, load(connection, newest.digest)
+
+
+def move(
+    connection: Connection, act: str, key: str, owner: str | None, why: str | None, now: datetime, by: str
+) -> dict[str, Any]:
+    """Do `act` (take, resolve or dismiss) with a finding. Raises `FindingError`."""
+    if act == "take":
+        return plain(take(connection, key, owner or by, now, by, why))
+    return plain((resolve if act == "resolve" else dismiss)(connection, key, now, by, why or ""))
 
 
 def own(connection: Connection, party: str, now: datetime) -> dict[str, Any]:

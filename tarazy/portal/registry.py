@@ -22,6 +22,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from tarazy.accreditation.documents import DocumentError
 from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES
+from tarazy.accreditation.findings import FindingError
 from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
 from tarazy.database.engine import Database, reader
 from tarazy.portal import desk
@@ -134,6 +135,19 @@ class RegisterPages:
         request.setHeader(b"content-disposition", f'attachment; filename="{name}"'.encode())
         return _answer(request, body, _FORMS[form])
 
+    @app.route("/findings/<any(take,resolve,dismiss):act>", methods=["POST"])
+    async def move(self, request: Any, act: str) -> bytes:
+        """Take a finding in hand, resolve it or dismiss it."""
+        holder = self._holder(request, Right.WRITE)
+        asked = _parameters(request, ("finding", "owner", "why"))
+        why = asked.get("why")
+        if not asked.get("finding") or (act != "take" and not why):
+            raise Fault(400, "bad_parameter", "finding names it by its key; why says why it is resolved or dismissed")
+        told = await self._write(
+            desk.move, act, asked["finding"], asked.get("owner"), why, datetime.now(UTC), holder.name
+        )
+        return _json(request, told)
+
     @app.route("/documents", methods=["POST"])
     async def attach(self, request: Any) -> bytes:
         """Keep the file in the body and attach it to an entry."""
@@ -207,6 +221,11 @@ class RegisterPages:
         faults = desk.faults_of(cast(RegisterImportError, failure.value))
         text = "nothing was recorded; faults tells what is wrong, where, and the cure"
         return refuse(request, Fault(422, "unfit", text), faults=faults)
+
+    @app.handle_errors(FindingError)
+    def not_moved(self, request: Any, failure: Failure) -> bytes:
+        """A finding that is not there or does not allow what is asked."""
+        return refuse(request, Fault(422, "not_moved", str(failure.value)))
 
     @app.handle_errors(DocumentError)
     def no_document(self, request: Any, failure: Failure) -> bytes:
