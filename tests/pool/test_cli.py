@@ -20,7 +20,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 def test_help_names_every_command() -> None:
     """A reader of `--help` finds the contract's commands."""
     text = run_command("--help").stdout
-    for command in ("audit", "bench", "check", "db", "demo", "mine", "register", "report", "serve", "status", "verify"):
+    for command in (
+        "admission",
+        "audit",
+        "bench",
+        "check",
+        "db",
+        "demo",
+        "mine",
+        "register",
+        "report",
+        "serve",
+        "status",
+        "verify",
+    ):
         assert command in text
 
 

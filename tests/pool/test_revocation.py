@@ -93,8 +93,10 @@ def end_of(client: Client) -> float:
 def corrected(engine: Engine, register: str, key: str, valid_to: datetime) -> Iterator[None]:
     """An entry that ends at `valid_to`, until the block ends."""
     correct(engine, register, key, lambda versions: version_at(versions, datetime.now(UTC)), valid_to=valid_to)
-    yield
-    correct(engine, register, key, lambda versions: versions[0], valid_to=None)
+    try:
+        yield
+    finally:
+        correct(engine, register, key, lambda versions: versions[0], valid_to=None)
 
 
 def correct(
@@ -125,8 +127,10 @@ def restated(**changes: Any) -> Callable[[Engine, str, str], Any]:
         stamp: dict[str, Any] = {"recorded_at": now, "recorded_by": "test"}
         with engine.begin() as connection:
             registers.restate(connection, register, key, valid_from=now, **stamp, **changes)
-        yield
-        correct(engine, register, key, lambda versions: versions[0], valid_to=now)
+        try:
+            yield
+        finally:
+            correct(engine, register, key, lambda versions: versions[0], valid_to=now)
 
     return change
 
