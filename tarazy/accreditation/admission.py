@@ -158,8 +158,8 @@ class Part(NamedTuple):
 class Judge:
     """Decides by the registers of one instant. What several questions have in common is looked at once.
 
-    It keeps one part for each account, each server asked, and each site open to a party, and nothing that strangers
-    can add to.
+    It keeps one part for each account, each server asked, and each site open to a party, one decision for each way in
+    which a party is let in, and nothing that strangers can add to.
     """
 
     def __init__(self, registers: Registers, country: str) -> None:
@@ -173,22 +173,33 @@ class Judge:
         self._holders: dict[str, Part] = {}
         self._houses: dict[str, Part] = {}
         self._seats: dict[tuple[str, str], Part] = {}
+        self._admitted: dict[tuple[str, Located, str], tuple[Evidence, Decision]] = {}
 
     def decide(self, question: Question, located: tuple[str, ...], evidence: Evidence, origin: Part) -> Decision:
         """The decision, with the address already placed: in the networks of sites `located`, by `evidence`, of which
         `origin` is what comes of it."""
-        account = question.account
+        account, worker, _, server, certificate_site, port_sites = question
+        counting = self._narrowed(located, question) if port_sites or certificate_site else located
+        way = account, counting, server
+        known = self._admitted.get(way)
+        named = is_login(account, worker)
+        if known is not None and known[0] is evidence and named:
+            return known[1]
+        decision = self._decide(named, way, evidence, origin)
+        if decision.admitted:
+            self._admitted[way] = evidence, decision
+        return decision
+
+    def _decide(self, named: bool, way: tuple[str, Located, str], evidence: Evidence, origin: Part) -> Decision:
+        account, located, server = way
         party = self._accounts.get(account)
-        name = _NAMED if is_login(account, question.worker) else _BADLY_NAMED
-        house = self._houses.get(question.server) or self._house(question.server)
+        name = _NAMED if named else _BADLY_NAMED
+        house = self._houses.get(server) or self._house(server)
         if party is None:
             return _concluded("", "", (name, _STRANGER, house, origin), evidence)
         holder = self._holders.get(account) or self._holder(party)
-        if question.port_sites or question.certificate_site:
-            narrowed = self._narrowed(located, question)
-            if isinstance(narrowed, Reason):
-                return _concluded(party.party, "", (name, holder, house, origin, _objection(narrowed)), evidence)
-            located = narrowed
+        if isinstance(located, Reason):
+            return _concluded(party.party, "", (name, holder, house, origin, _objection(located)), evidence)
         site, seat = self._seat(party.party, located)
         return _concluded(party.party, site, (name, holder, house, origin, seat), evidence)
 

@@ -30,6 +30,7 @@ from tarazy.accreditation.entries import (
 from tarazy.accreditation.geo import Ranges
 
 E = TypeVar("E", bound=Entry)
+T = TypeVar("T")
 Versions = Mapping[str, Mapping[str, Sequence[Entry]]]
 """Register → key → every known version, the highest entry first."""
 
@@ -107,7 +108,7 @@ class _Register:
         fresh = {at for at in fresh if self.boundaries[bisect_left(self.boundaries, at)] != at}
         boundaries = sorted([*self.boundaries, *sorted(fresh)]) if fresh else self.boundaries
         if len(versions) > len(self.versions):
-            versions = dict(sorted(versions.items()))
+            versions = _in_order(versions)
         made = _Register(versions, boundaries, entries[-1])
         if not self.since <= instant < self.until:
             return made._resolved(instant)
@@ -118,8 +119,13 @@ class _Register:
             version = version_at(versions[key], instant)
             if version is not None:
                 in_force[key] = version
-        made.in_force = dict(sorted(in_force.items()))
+        made.in_force = _in_order(in_force)
         return made
+
+
+def _in_order(by_key: Mapping[str, T]) -> dict[str, T]:
+    """The same in order of keys: step by step, so that no other thread waits for all of it."""
+    return {key: by_key[key] for key in sorted(by_key)}
 
 
 def _instants(entry: Entry) -> Iterable[datetime]:

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "admission": "admission:admission",
     "audit": "audit:audit",
     "bench": "bench:bench",
     "case": "case:case",
