@@ -45,8 +45,9 @@ def list_findings(settings: Settings, everything: bool, kind: str | None, as_jso
         severity = f"{row.severity}, stops mining" if row.blocks and row.is_open else str(row.severity)
         since = f"{row.valid_from:%Y-%m-%d %H:%M}"
         table.add_row(row.finding, severity, row.state, since, row.owner or "", finding_text("en", row))
-    Console().print(table)
-    if not found:
+    if found:
+        Console().print(table)
+    else:
         click.echo("nothing was found" if everything else "nothing waits for anybody", err=True)
 
 

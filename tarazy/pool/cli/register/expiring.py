@@ -42,6 +42,7 @@ def expiring(settings: Settings, as_json: bool) -> None:
     for row in found:
         ending = row.ending
         table.add_row(ending.register, ending.key, ending.party or "", ending.last_day.isoformat(), str(row.days_left))
-    Console().print(table)
-    if not found:
+    if found:
+        Console().print(table)
+    else:
         click.echo("nothing ends within 90 days", err=True)
