@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tarazy.accreditation.entries import ENTRY_TYPES, fields_of
+from tarazy.accreditation.entries import BY_HAND, fields_of
 from tarazy.pool.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ def test_the_registers_have_the_columns_told() -> None:
     rows = table_rows("| register | one row is | needed columns | may be empty |")
     shared = [_WORDS.findall(row[0])[0] for row in table_rows("| column | meaning |")]
     told = {_WORDS.findall(row[0])[0]: (_WORDS.findall(row[2]), _WORDS.findall(row[3])) for row in rows}
-    assert list(told) == list(ENTRY_TYPES)
+    assert list(told) == list(BY_HAND)
     for register, (needed, optional) in told.items():
         columns = fields_of(register)
         assert list(columns)[-len(shared) :] == shared

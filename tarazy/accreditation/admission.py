@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Licence, Party, Site, SiteStatus
+from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Finding, Licence, Party, Site, SiteStatus
 from tarazy.accreditation.evidence import NOWHERE, Evidence, EvidenceRule, Origin, Verdicts, evidence_of, list_map
 from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.accreditation.geo import parse_address, range_of
@@ -43,6 +43,7 @@ class Reason(StrEnum):
     SITE_NOT_ACCREDITED = "site-not-accredited"
     SITE_ABROAD = "site-abroad"
     NO_EQUIPMENT = "no-equipment"
+    FINDING_BLOCKS = "finding-blocks"
 
 
 _TEXTS = {
@@ -70,6 +71,7 @@ _TEXTS = {
     Reason.SITE_NOT_ACCREDITED: "site not accredited: ask its owner or the pool office",
     Reason.SITE_ABROAD: "the site is registered abroad: mine from a site in Kazakhstan",
     Reason.NO_EQUIPMENT: "no machine of yours at this site: register it at the pool office",
+    Reason.FINDING_BLOCKS: "finding against you or your site: settle it with the pool office",
 }
 """For the miner's log: what is wrong, a colon, what to do; the reason's code follows it."""
 
@@ -156,8 +158,8 @@ class Part(NamedTuple):
 class Judge:
     """Decides by the registers of one instant. What several questions have in common is looked at once.
 
-    It keeps one part for each account, each server asked, and each site open to a party, and nothing that strangers
-    can add to.
+    It keeps one part for each account, each server asked, and each site open to a party, one decision for each way in
+    which a party is let in, and nothing that strangers can add to.
     """
 
     def __init__(self, registers: Registers, country: str) -> None:
@@ -171,22 +173,33 @@ class Judge:
         self._holders: dict[str, Part] = {}
         self._houses: dict[str, Part] = {}
         self._seats: dict[tuple[str, str], Part] = {}
+        self._admitted: dict[tuple[str, Located, str], tuple[Evidence, Decision]] = {}
 
     def decide(self, question: Question, located: tuple[str, ...], evidence: Evidence, origin: Part) -> Decision:
         """The decision, with the address already placed: in the networks of sites `located`, by `evidence`, of which
         `origin` is what comes of it."""
-        account = question.account
+        account, worker, _, server, certificate_site, port_sites = question
+        counting = self._narrowed(located, question) if port_sites or certificate_site else located
+        way = account, counting, server
+        known = self._admitted.get(way)
+        named = is_login(account, worker)
+        if known is not None and known[0] is evidence and named:
+            return known[1]
+        decision = self._decide(named, way, evidence, origin)
+        if decision.admitted:
+            self._admitted[way] = evidence, decision
+        return decision
+
+    def _decide(self, named: bool, way: tuple[str, Located, str], evidence: Evidence, origin: Part) -> Decision:
+        account, located, server = way
         party = self._accounts.get(account)
-        name = _NAMED if is_login(account, question.worker) else _BADLY_NAMED
-        house = self._houses.get(question.server) or self._house(question.server)
+        name = _NAMED if named else _BADLY_NAMED
+        house = self._houses.get(server) or self._house(server)
         if party is None:
             return _concluded("", "", (name, _STRANGER, house, origin), evidence)
         holder = self._holders.get(account) or self._holder(party)
-        if question.port_sites or question.certificate_site:
-            narrowed = self._narrowed(located, question)
-            if isinstance(narrowed, Reason):
-                return _concluded(party.party, "", (name, holder, house, origin, _objection(narrowed)), evidence)
-            located = narrowed
+        if isinstance(located, Reason):
+            return _concluded(party.party, "", (name, holder, house, origin, _objection(located)), evidence)
         site, seat = self._seat(party.party, located)
         return _concluded(party.party, site, (name, holder, house, origin, seat), evidence)
 
@@ -222,6 +235,7 @@ class Judge:
         case = _Case(self._registers.valid_at)
         case.rest_on(party)
         case.document(self._licences.get(party.party, ()), _LICENCE_REASONS)
+        case.findings(self._registers.findings_against(party.party, None))
         return self._holders.setdefault(party.account, case.part())
 
     def _house(self, server: str) -> Part:
@@ -268,6 +282,8 @@ class Judge:
             case.refuse(Reason.SITE_ABROAD)
         if machine is None:
             case.refuse(Reason.NO_EQUIPMENT)
+        case.findings(self._registers.findings_against(None, site.site))
+        case.findings(self._registers.findings_against(party, site.site))
         return self._seats.setdefault(place, case.part())
 
 
@@ -279,7 +295,7 @@ def _concluded(party: str, site: str, parts: Sequence[Part], evidence: Evidence)
         if part.entries:
             entries += part.entries
         if part.reasons:
-            reasons += part.reasons
+            reasons += tuple(reason for reason in part.reasons if reason not in reasons)
             text = text or part.text
     return Decision(not reasons, reasons, text, party, site, entries, evidence.verdicts)
 
@@ -361,6 +377,12 @@ class _Case:
             self.refuse(expired, chosen)
         else:
             self.refuse(suspended if chosen.status is DocumentStatus.SUSPENDED else revoked, chosen)
+
+    def findings(self, found: Sequence[Finding]) -> None:
+        """Open findings that block."""
+        self.rest_on(*found)
+        if found:
+            self.refuse(Reason.FINDING_BLOCKS)
 
     def part(self) -> Part:
         """What it came to."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -23,6 +25,8 @@ REFUSED = "refused"
 OVERFLOW = "refused-overflow"
 
 _LONGEST = 127
+_LATEST_ROW = timedelta(days=1)
+"""So much later than a decision its row is looked for: rows wait for their window, and for a database that is away."""
 
 _Key = tuple[str, str, tuple[Reason, ...], tuple[EntryReference, ...], Verdicts]
 
@@ -178,14 +182,35 @@ class DecisionSummary:
 
 def decisions_between(connection: Connection, since: datetime, until: datetime) -> list[DecisionSummary]:
     """What was admitted and refused by rows written in [since, until), summed by kind and reasons."""
+    return _summed(_decisions(connection, since, until))
+
+
+def decisions_during(connection: Connection, since: datetime, until: datetime) -> list[DecisionSummary]:
+    """What was admitted and refused in [since, until), summed by kind and reasons, by rows written up to a day later.
+
+    A row that tells of several decisions counts whole when its first and last enclose or touch that time.
+    """
+    rows = _decisions(connection, since, until + _LATEST_ROW)
+    return _summed((row, body) for row, body in rows if _during(body, since, until))
+
+
+def _during(body: Mapping[str, Any], since: datetime, until: datetime) -> bool:
+    return datetime.fromisoformat(body["first"]) < until and datetime.fromisoformat(body["last"]) >= since
+
+
+def _decisions(connection: Connection, since: datetime, until: datetime) -> Iterator[tuple[Any, dict[str, Any]]]:
     query = (
         select(audit)
         .where(audit.c.kind.in_((ADMITTED, REFUSED, OVERFLOW)), audit.c.at >= since, audit.c.at < until)
         .order_by(audit.c.sequence)
     )
-    found: dict[tuple[str, str, str, tuple[str, ...]], DecisionSummary] = {}
     for row in connection.execute(query):
-        body = json.loads(row.body)
+        yield row, json.loads(row.body)
+
+
+def _summed(rows: Iterable[tuple[Any, dict[str, Any]]]) -> list[DecisionSummary]:
+    found: dict[tuple[str, str, str, tuple[str, ...]], DecisionSummary] = {}
+    for row, body in rows:
         reasons = tuple(body["by_reason"] if row.kind == OVERFLOW else body["reasons"])
         first, last = datetime.fromisoformat(body["first"]), datetime.fromisoformat(body["last"])
         key = (row.kind, row.party or "", row.account or "", reasons)

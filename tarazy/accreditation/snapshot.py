@@ -15,6 +15,7 @@ from tarazy.accreditation.entries import (
     Document,
     Entry,
     Equipment,
+    Finding,
     Geo,
     Licence,
     Meter,
@@ -29,6 +30,7 @@ from tarazy.accreditation.entries import (
 from tarazy.accreditation.geo import Ranges
 
 E = TypeVar("E", bound=Entry)
+T = TypeVar("T")
 Versions = Mapping[str, Mapping[str, Sequence[Entry]]]
 """Register → key → every known version, the highest entry first."""
 
@@ -106,7 +108,7 @@ class _Register:
         fresh = {at for at in fresh if self.boundaries[bisect_left(self.boundaries, at)] != at}
         boundaries = sorted([*self.boundaries, *sorted(fresh)]) if fresh else self.boundaries
         if len(versions) > len(self.versions):
-            versions = dict(sorted(versions.items()))
+            versions = _in_order(versions)
         made = _Register(versions, boundaries, entries[-1])
         if not self.since <= instant < self.until:
             return made._resolved(instant)
@@ -117,8 +119,13 @@ class _Register:
             version = version_at(versions[key], instant)
             if version is not None:
                 in_force[key] = version
-        made.in_force = dict(sorted(in_force.items()))
+        made.in_force = _in_order(in_force)
         return made
+
+
+def _in_order(by_key: Mapping[str, T]) -> dict[str, T]:
+    """The same in order of keys: step by step, so that no other thread waits for all of it."""
+    return {key: by_key[key] for key in sorted(by_key)}
 
 
 def _instants(entry: Entry) -> Iterable[datetime]:
@@ -155,6 +162,7 @@ class Registers:
         self.equipment = self.in_force(Equipment)
         self.meters = self.in_force(Meter)
         self.permits = self.in_force(Permit)
+        self.findings = self.in_force(Finding)
         self.geo = self.in_force(Geo)
 
     def _with(self, registers: Mapping[str, _Register], valid_at: datetime, lists: Mapping[str, Ranges]) -> Registers:
@@ -276,6 +284,18 @@ class Registers:
         return grouped
 
     @cached_property
+    def _blocking_findings(self) -> dict[tuple[str | None, str | None], list[Finding]]:
+        grouped: dict[tuple[str | None, str | None], list[Finding]] = {}
+        for row in self.findings.values():
+            if row.blocks and row.is_open and (row.party or row.site):
+                grouped.setdefault((row.party, row.site), []).append(row)
+        return grouped
+
+    def findings_against(self, party: str | None, site: str | None) -> Sequence[Finding]:
+        """Open findings that block, of exactly this party (None: of none) at exactly this site (None: at none)."""
+        return self._blocking_findings.get((party, site), ())
+
+    @cached_property
     def equipped_parties(self) -> frozenset[str]:
         """Parties with a machine at any site."""
         return frozenset(party for party, _ in self.equipment_by_site)
@@ -291,6 +311,7 @@ _DERIVED: Mapping[str, tuple[str, ...]] = {
     "equipment_by_site": ("equipment",),
     "machines_by_site": ("equipment",),
     "equipped_parties": ("equipment",),
+    "_blocking_findings": ("finding",),
 }
 """What follows from which registers alone."""
 

@@ -22,7 +22,7 @@ from tarazy.pool.reload import ReloadError
 if TYPE_CHECKING:
     from tarazy.pool.server import Server
 
-_GC_THRESHOLD = (100_000, 50, 100)
+GC_THRESHOLD = (100_000, 50, 100)
 """A share makes no cycles: rarer collections save some 4 µs of each (see benchmarks/README.md)."""
 
 _log = structlog.get_logger()
@@ -95,7 +95,7 @@ class _Process:
             return
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLD)
+        gc.set_threshold(*GC_THRESHOLD)
 
     def _obey(self, parent: Parent) -> None:
         """End when the supervisor says so or is gone: at once, when a successor waits."""

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from tarazy.accreditation.admission import Decision, Reason
 from tarazy.accreditation.audit import append, canonical, rows_of, verify_rows
-from tarazy.accreditation.decisions import ADMITTED, OVERFLOW, REFUSED, DecisionLog, decisions_between
+from tarazy.accreditation.decisions import ADMITTED, OVERFLOW, REFUSED, DecisionLog, decisions_between, decisions_during
 from tests.accreditation.world import HOME, NOW, admit, world
 
 SECOND = timedelta(seconds=1)
@@ -121,6 +121,27 @@ def test_a_period_is_summed_up_from_the_log(engine: Engine) -> None:
         assert refused.peers == {HOME}
         assert sum(row.count for row in decisions_between(connection, NOW, NOW + SECOND)) == 3
         assert decisions_between(connection, NOW + 121 * SECOND, NOW + 999 * SECOND) == []
+
+
+def test_a_decision_counts_when_it_was_made_however_late_its_row(engine: Engine) -> None:
+    """A stranger's count is written ten minutes later, and whatever a database missed when it is back."""
+    log = DecisionLog()
+    with engine.begin() as connection:
+        for second in (0, 200, 400):
+            log.add(UNKNOWN, "stranger", "rig", HOME, NOW + second * SECOND)
+            append(connection, log.take(NOW + second * SECOND), NOW + second * SECOND)
+        log.add(NO_LICENCE, "guest", "rig", HOME, NOW + 450 * SECOND)
+        append(connection, log.take(NOW + 3_600 * SECOND, everything=True), NOW + 3_600 * SECOND)
+
+        def accounts(since: int, until: int) -> list[tuple[str, int]]:
+            found = decisions_during(connection, NOW + since * SECOND, NOW + until * SECOND)
+            return [(row.account, row.count) for row in found]
+
+        assert accounts(0, 1) == [("stranger", 1)]
+        assert accounts(1, 200) == []
+        assert accounts(300, 301) == [("stranger", 2)]
+        assert accounts(450, 451) == [("guest", 1)]
+        assert accounts(451, 7_200) == []
 
 
 def test_hostile_names_reach_the_log_escaped_and_short(engine: Engine) -> None:

@@ -20,7 +20,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 def test_help_names_every_command() -> None:
     """A reader of `--help` finds the contract's commands."""
     text = run_command("--help").stdout
-    for command in ("audit", "bench", "check", "db", "demo", "mine", "register", "report", "serve", "status", "verify"):
+    for command in (
+        "admission",
+        "audit",
+        "bench",
+        "check",
+        "db",
+        "demo",
+        "mine",
+        "register",
+        "report",
+        "serve",
+        "status",
+        "verify",
+    ):
         assert command in text
 
 
@@ -131,3 +144,14 @@ def test_commands_without_their_counterpart_say_so(house: House) -> None:
     assert "refused); is" in status.stderr
     mine = run_command("mine", "http://nowhere", "--user", "a.b")
     assert (mine.exit_code, "stratum+tcp" in mine.stderr) == (2, True)
+
+
+def test_bench_admission_measures_logins_and_changes(tmp_path: Path) -> None:
+    """Each kind of change takes effect while the reactor is watched; figures as JSON."""
+    size = ["--parties", "10", "--networks", "40", "--machines", "100", "--rounds", "1"]
+    done = run_process("bench", "admission", *size, "--json", str(tmp_path / "figures.json"))
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["again_us"] > figures["address_us"] > 0
+    assert len(figures["changes"]) == 7
+    assert all(run["effect_ms"][0] < 5_000 for run in figures["changes"])

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,14 +100,13 @@ class Pool:
         assert self.folded() == len(kept)
 
 
-@pytest.fixture
-def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
-    """A development node, a process of its own; its port. Its parameter is the difficulty of a block."""
+@contextmanager
+def running_node(directory: Path, *arguments: str) -> Iterator[int]:
+    """A development node, a process of its own; its port."""
     (port,) = free_ports(1)
-    difficulty = ["--block-difficulty", str(request.param)] if hasattr(request, "param") else []
-    with (tmp_path / "node.log").open("wb") as log:
+    with (directory / "node.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tarazy.pool.chain.peer", str(tmp_path / "node"), str(port), *difficulty],
+            [sys.executable, "-m", "tarazy.pool.chain.peer", str(directory / "node"), str(port), *arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -115,6 +114,14 @@ def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
     yield port
     process.terminate()
     process.wait(30)
+
+
+@pytest.fixture
+def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
+    """A development node, a process of its own; its port. Its parameter is the difficulty of a block."""
+    difficulty = ["--block-difficulty", str(request.param)] if hasattr(request, "param") else []
+    with running_node(tmp_path, *difficulty) as port:
+        yield port
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "admission": "admission:admission",
     "audit": "audit:audit",
     "bench": "bench:bench",
     "case": "case:case",
     "check": "server:check",
     "db": "server:db",
     "demo": "demo:demo",
+    "finding": "finding:finding",
     "mine": "mine:mine",
     "register": "register:register",
     "report": "report:report",

@@ -169,3 +169,44 @@ def _show_vardiff(figures: dict[str, Any]) -> None:
 
 def _spread(values: list[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
+
+
+@bench.command("admission")
+@_json_file_option
+@click.option("--parties", default=1_000, show_default=True, help="Parties, each with a site.")
+@click.option("--networks", default=10_000, show_default=True, help="Networks of all sites.")
+@click.option("--machines", default=100_000, show_default=True, help="Machines of all parties.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How often each is measured.")
+@click.option("--database", help="SQLAlchemy URL of an empty database; an SQLite file of its own when absent.")
+def bench_admission(json_file: Path | None, database: str | None, **size: int) -> None:
+    """Ask about logins, and change registers of a country's size while the reactor is watched."""
+    from tempfile import TemporaryDirectory
+
+    from rich.console import Console
+
+    from tarazy.pool.bench.admission import run_admission_bench
+
+    console = Console(stderr=True)
+    with TemporaryDirectory() as directory, console.status("starting") as status:
+        figures = run_admission_bench(Path(directory), database, **size, progress=status.update)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _show_admission(figures)
+
+
+def _show_admission(figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    size = f"{figures['parties']:,} parties, {figures['networks']:,} networks, {figures['machines']:,} machines"
+    click.echo(f"{size} in {figures['database']}, read in {figures['read_all_s']} s")
+    click.echo(
+        f"a login: {figures['first_us']} µs asked first, {figures['again_us']} µs asked again,"
+        f" {figures['stranger_us']} µs of a stranger; reading its address {figures['address_us']} µs"
+    )
+    table = Table(title="Changes, sorted figures of each", title_justify="left")
+    for column in ("recorded", "decided by after ms", "reactor late by ms at most"):
+        table.add_column(column)
+    for run in figures["changes"]:
+        table.add_row(run["change"], _spread(run["effect_ms"]), _spread(run["late_ms"]))
+    Console().print(table)
