@@ -32,7 +32,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     log.add(stranger, "nobody", "rig", "127.0.0.1", LATELY)
     log.add(revoked, "samal", "rig", "127.0.0.3", LATELY + timedelta(minutes=10))
     log.add(admitted, "altyn", "rig1", "127.0.0.1", LATELY - timedelta(minutes=10))
-    log.add(stranger, "later", "rig", "127.0.0.1", LATELY + timedelta(hours=2))
+    log.add(stranger, "[/later]", "rig", "127.0.0.1", LATELY + timedelta(hours=2))
     with engine.begin() as connection:
         stamp: dict[str, Any] = {"recorded_at": datetime.now(UTC), "recorded_by": "test"}
         since = NOON - timedelta(days=10)
@@ -131,6 +131,10 @@ def test_the_log_of_a_period(house: House) -> None:
     assert [row["account"] for row in asked(house, "log", *period, "--refused")] == ["nobody", "samal"]
     assert [row["account"] for row in asked(house, "log", *period, "--party", "samal")] == ["samal"]
     assert "unknown-account" in house.command("admission", "log", *period).stdout
+    late = house.command(
+        "admission", "log", "--from", (LATELY + hour).isoformat(), "--to", (LATELY + 3 * hour).isoformat()
+    )
+    assert (late.exit_code, "[/later]" in late.stdout) == (0, True), "a name is no markup"
 
 
 def test_an_instant_needs_a_zone(house: House) -> None:

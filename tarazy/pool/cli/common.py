@@ -147,10 +147,10 @@ class MomentParam(click.ParamType["datetime | date"]):
 
 
 def folding_table(*columns: str) -> Table:
-    """A table that cuts nothing off: what is too wide for the terminal is folded."""
-    from rich.table import Table
+    """A table that cuts nothing off: what is too wide for the terminal is folded. Texts are shown as they are."""
+    from tarazy.pool.cli.tables import PlainTable
 
-    table = Table()
+    table = PlainTable()
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

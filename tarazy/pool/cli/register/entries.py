@@ -113,7 +113,6 @@ def withdraw(kind: str, key: str, number: int, settings: Settings, why: str) -> 
 def history(kind: str, key: str, settings: Settings, as_json: bool) -> None:
     """Show every version of an entry: what it said otherwise than the one before, who recorded it, when and why."""
     from rich.console import Console
-    from rich.text import Text
 
     from tarazy.accreditation.exporting import recorded, shown
 
@@ -132,18 +131,13 @@ def history(kind: str, key: str, settings: Settings, as_json: bool) -> None:
         by = row["corrected_by"]
         columns = shown(version)
         table.add_row(
-            *map(
-                Text,
-                (
-                    str(version.entry),
-                    str(row["recorded_at"])[:19].replace("T", " "),
-                    version.recorded_by,
-                    f"{columns['valid_from']} – {columns['valid_to']}",
-                    "\n".join(f"{name}: {text}" for name, text in _differences(versions, version).items()),
-                    version.why or "",
-                    f"corrected by {by}" if by else "withdrawal" if version.valid_to == version.valid_from else "yes",
-                ),
-            )
+            str(version.entry),
+            str(row["recorded_at"])[:19].replace("T", " "),
+            version.recorded_by,
+            f"{columns['valid_from']} – {columns['valid_to']}",
+            "\n".join(f"{name}: {text}" for name, text in _differences(versions, version).items()),
+            version.why or "",
+            f"corrected by {by}" if by else "withdrawal" if version.valid_to == version.valid_from else "yes",
         )
     Console().print(table)
 

@@ -156,7 +156,6 @@ def show(
 ) -> None:
     """Show what is in force, or one entry of it; columns without a value are left out."""
     from rich.console import Console
-    from rich.text import Text
 
     from tarazy.accreditation.exporting import shown
 
@@ -173,11 +172,11 @@ def show(
     if key is not None:
         table = folding_table("column", "value")
         for column in filled:
-            table.add_row(column, Text(rows[0][column]))
+            table.add_row(column, rows[0][column])
     else:
         table = folding_table(*filled)
         for row in rows:
-            table.add_row(*(Text(row[column]) for column in filled))
+            table.add_row(*(row[column] for column in filled))
     Console().print(table)
 
 

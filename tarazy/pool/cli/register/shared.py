@@ -98,7 +98,6 @@ _SHOWN_CHANGES = 200
 
 def _print_changes(plan: ImportPlan) -> None:
     from rich.console import Console
-    from rich.text import Text
 
     from tarazy.pool.cli.common import folding_table
 
@@ -110,7 +109,7 @@ def _print_changes(plan: ImportPlan) -> None:
         how = f"corrects {entry.corrects}" if entry.corrects else "changes" if change.before else "new"
         head = [entry.register, entry.key, how]
         for name, (before, after) in change.columns.items():
-            table.add_row(*map(Text, (*head, name, before, after)))
+            table.add_row(*head, name, before, after)
             head = ["", "", ""]
     Console().print(table)
     if len(plan.changes) > _SHOWN_CHANGES:
