@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Licence, Party, Site, SiteStatus
+from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Finding, Licence, Party, Site, SiteStatus
 from tarazy.accreditation.evidence import NOWHERE, Evidence, EvidenceRule, Origin, Verdicts, evidence_of, list_map
 from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.accreditation.geo import parse_address, range_of
@@ -43,6 +43,7 @@ class Reason(StrEnum):
     SITE_NOT_ACCREDITED = "site-not-accredited"
     SITE_ABROAD = "site-abroad"
     NO_EQUIPMENT = "no-equipment"
+    FINDING_BLOCKS = "finding-blocks"
 
 
 _TEXTS = {
@@ -70,6 +71,7 @@ _TEXTS = {
     Reason.SITE_NOT_ACCREDITED: "site not accredited: ask its owner or the pool office",
     Reason.SITE_ABROAD: "the site is registered abroad: mine from a site in Kazakhstan",
     Reason.NO_EQUIPMENT: "no machine of yours at this site: register it at the pool office",
+    Reason.FINDING_BLOCKS: "finding against you or your site: settle it with the pool office",
 }
 """For the miner's log: what is wrong, a colon, what to do; the reason's code follows it."""
 
@@ -233,6 +235,7 @@ class Judge:
         case = _Case(self._registers.valid_at)
         case.rest_on(party)
         case.document(self._licences.get(party.party, ()), _LICENCE_REASONS)
+        case.findings(self._registers.findings_against(party.party, None))
         return self._holders.setdefault(party.account, case.part())
 
     def _house(self, server: str) -> Part:
@@ -279,6 +282,8 @@ class Judge:
             case.refuse(Reason.SITE_ABROAD)
         if machine is None:
             case.refuse(Reason.NO_EQUIPMENT)
+        case.findings(self._registers.findings_against(None, site.site))
+        case.findings(self._registers.findings_against(party, site.site))
         return self._seats.setdefault(place, case.part())
 
 
@@ -290,7 +295,7 @@ def _concluded(party: str, site: str, parts: Sequence[Part], evidence: Evidence)
         if part.entries:
             entries += part.entries
         if part.reasons:
-            reasons += part.reasons
+            reasons += tuple(reason for reason in part.reasons if reason not in reasons)
             text = text or part.text
     return Decision(not reasons, reasons, text, party, site, entries, evidence.verdicts)
 
@@ -372,6 +377,12 @@ class _Case:
             self.refuse(expired, chosen)
         else:
             self.refuse(suspended if chosen.status is DocumentStatus.SUSPENDED else revoked, chosen)
+
+    def findings(self, found: Sequence[Finding]) -> None:
+        """Open findings that block."""
+        self.rest_on(*found)
+        if found:
+            self.refuse(Reason.FINDING_BLOCKS)
 
     def part(self) -> Part:
         """What it came to."""

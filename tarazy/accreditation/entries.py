@@ -10,6 +10,9 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 from tarazy.accreditation.fields import (
+    EVIDENCE,
+    FINDING_KEY,
+    FLAG,
     NETWORKS,
     TEXT,
     VALID_FROM,
@@ -115,6 +118,57 @@ class MeterStatus(StrEnum):
     FAULTY = "faulty"
 
 
+class FindingKind(StrEnum):
+    """What is not as it should be."""
+
+    HASH_RATE = "hash-rate"
+    """More work than the party's machines at the site can do."""
+    NO_EQUIPMENT = "no-equipment"
+    """Work, but no machine registered."""
+    NO_WALLET = "no-wallet"
+    """Work, but no approved address to be paid to."""
+    WORKER_AT_TWO_SITES = "worker-at-two-sites"
+    MACHINE_TWICE = "machine-twice"
+    """Two entries of what seems one machine."""
+    NO_PLACEMENT = "no-placement"
+    """A licence of type II, and no place in anybody's data centre."""
+    NO_OWN_SITE = "no-own-site"
+    """A licence of type I, and no data centre of one's own."""
+    SITE_POWER = "site-power"
+    """Machines that together need more than the site is permitted."""
+    SITE_NETWORKS = "site-networks"
+    """Networks that overlap those of a site of another owner."""
+    LICENCE_TERM = "licence-term"
+    """A term or suspension that the law does not know."""
+    BIN_TWICE = "bin-twice"
+    """One BIN or IIN in two parties."""
+    DOCUMENT_EXPIRED = "document-expired"
+    EVIDENCE_DISAGREES = "evidence-disagrees"
+    """Sources differ on where a registered network lies."""
+
+
+class Severity(StrEnum):
+    """How much a finding matters, the least first."""
+
+    INFO = "info"
+    WARNING = "warning"
+    SERIOUS = "serious"
+
+
+class FindingState(StrEnum):
+    """Where a finding stands."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody has it in hand."""
+    RESOLVED = "resolved"
+    DISMISSED = "dismissed"
+    """Looked at and found to be no fault."""
+
+
+OPEN_STATES = (FindingState.OPEN, FindingState.ACKNOWLEDGED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One version of one entry. `entry`, `recorded_at` and `recorded_by` are given when it is recorded.
@@ -124,6 +178,8 @@ class Entry:
     """
 
     register: ClassVar[str]
+    by_hand: ClassVar[bool] = True
+    """Whether people fill it in, also by spreadsheets."""
 
     valid_from: Annotated[datetime, VALID_FROM]
     valid_to: Annotated[datetime | None, VALID_TO] = None
@@ -333,6 +389,37 @@ class Document(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Entry):
+    """Something about an entry that somebody should look at. Its versions are its history; `findings` writes them."""
+
+    register: ClassVar[str] = "finding"
+    by_hand: ClassVar[bool] = False
+
+    finding: Annotated[str, FINDING_KEY]
+    """The same for the same kind and subject, whenever it is found."""
+    kind: Annotated[FindingKind, one_of(FindingKind)]
+    severity: Annotated[Severity, one_of(Severity)]
+    of_register: RegisterName
+    of_key: Text
+    """The entry it is about."""
+    party: PartyKey | None = None
+    site: SiteKey | None = None
+    """Whom it concerns, as far as it concerns a party, a site, or one at the other."""
+    evidence: Annotated[Mapping[str, Any], EVIDENCE]
+    """Figures, texts and lists of texts, by name."""
+    state: Annotated[FindingState, one_of(FindingState)]
+    owner: Text | None = None
+    """The person who has it in hand."""
+    blocks: Annotated[bool, FLAG] = False
+    """Whether nobody whom it concerns may mine while it is open."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for somebody."""
+        return self.state in OPEN_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Geo(Entry):
     """The country's addresses by one source: the list lies in `document_content` under `digest`."""
 
@@ -366,10 +453,13 @@ ENTRY_TYPES: dict[str, type[Entry]] = {
         Meter,
         Permit,
         Document,
+        Finding,
         Geo,
     )
 }
 """The type of each register's rows, in an order in which no register refers to a later one."""
+BY_HAND: dict[str, type[Entry]] = {register: kind for register, kind in ENTRY_TYPES.items() if kind.by_hand}
+"""Those of them that people fill in."""
 
 _TRAILING = ("valid_from", "valid_to", "corrects", "why", "note")
 

@@ -6,6 +6,7 @@ type, and gives back the value or raises ValueError with what is wrong and the c
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -205,6 +206,33 @@ def _network(text: str) -> str:
     return str(network)
 
 
+MAXIMUM_EVIDENCE = 8_000
+"""Bytes of a finding's evidence as JSON."""
+
+
+def read_evidence(value: object) -> dict[str, Any]:
+    """Names and what is known by each: a whole number, text, or a list of texts."""
+    if not isinstance(value, dict):
+        raise ValueError("expected names and values")
+    for name, part in value.items():
+        texts = part if isinstance(part, list) else [part]
+        if not isinstance(name, str) or not all(type(each) in (str, int) for each in texts):
+            raise ValueError("expected whole numbers, texts and lists of texts")
+    if len(json.dumps(value, ensure_ascii=False).encode()) > MAXIMUM_EVIDENCE:
+        raise ValueError(f"longer than {MAXIMUM_EVIDENCE} bytes; shorten it")
+    return value
+
+
+def read_flag(value: object) -> bool:
+    """Yes or no."""
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+EVIDENCE = Field(read_evidence, "names and values", "{}")
+FLAG = Field(read_flag, "true or false", "false")
+
 NETWORKS = Field(read_networks, "CIDR blocks separated by spaces", "95.56.0.0/24 2a03:32c0:1::/48")
 VALID_FROM = Field(
     read_valid_from,
@@ -214,6 +242,11 @@ VALID_FROM = Field(
 VALID_TO = Field(read_valid_to, "last valid day, or first instant no longer valid; may be empty", "2028-12-31")
 
 TEXT = Field(read_text, "text", "text")
+FINDING_KEY = Field(
+    _matching(r"[a-z-]{1,30}(?::[^:\n]{1,64}){2,3}", "kind, register and key between colons", flags=0),
+    "kind, register, key",
+    "no-wallet:party:acme",
+)
 Text = Annotated[str, TEXT]
 _read_slug = _matching(r"[a-z0-9][a-z0-9._-]{0,63}", "lower-case letters, digits, dots and dashes, at most 64")
 Slug = Annotated[str, Field(_read_slug, "short name: lower-case letters, digits, dots, dashes", "acme")]

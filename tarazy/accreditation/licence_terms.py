@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
+from enum import StrEnum
 
 from dateutil.relativedelta import relativedelta
 
@@ -29,22 +30,38 @@ def with_term(licence: Licence, law: LawBook) -> Licence:
     return replace(licence, valid_to=end_of_term(licence.issued_on, law))
 
 
-def term_warnings(licence: Licence, law: LawBook) -> Iterator[str]:
-    """What in a licence is not as the rule in force on its day of issue has it. Facts are recorded all the same."""
+class TermFault(StrEnum):
+    """What in a licence is not as the law has it."""
+
+    TOO_LONG = "too-long"
+    SUSPENSION = "suspension"
+
+
+def term_faults(licence: Licence, law: LawBook) -> Iterator[tuple[TermFault, MinerLicenceRule]]:
+    """What in a licence is not as the rule in force on its day of issue has it; nothing where there is no rule."""
     try:
         rule = law.rule(MinerLicenceRule, licence.issued_on)
     except NoRuleInForceError:
         return
-    confirmed = "confirmed" if rule.confirmed else "not confirmed"
-    source = f"{rule.act}, article {rule.article}, {confirmed}"
     end = end_of_term(licence.issued_on, law)
     if licence.status is DocumentStatus.IN_FORCE and licence.valid_to is not None and licence.valid_to > end:
-        yield f"ends later than {rule.term_years} years after its issue ({source})"
+        yield TermFault.TOO_LONG, rule
     if licence.status is not DocumentStatus.SUSPENDED:
         return
-    least, most = rule.suspension_months_minimum, rule.suspension_months_maximum
     since, until = legal_day(licence.valid_from), licence.valid_to
-    earliest = day_start(since + relativedelta(months=least))
-    latest = day_start(since + relativedelta(months=most, days=1))
+    earliest = day_start(since + relativedelta(months=rule.suspension_months_minimum))
+    latest = day_start(since + relativedelta(months=rule.suspension_months_maximum, days=1))
     if until is None or not earliest <= until <= latest:
-        yield f"is suspended for other than {least} to {most} months ({source})"
+        yield TermFault.SUSPENSION, rule
+
+
+def term_warnings(licence: Licence, law: LawBook) -> Iterator[str]:
+    """What `term_faults` says, in English. Facts are recorded all the same."""
+    for fault, rule in term_faults(licence, law):
+        confirmed = "confirmed" if rule.confirmed else "not confirmed"
+        source = f"{rule.act}, article {rule.article}, {confirmed}"
+        if fault is TermFault.TOO_LONG:
+            yield f"ends later than {rule.term_years} years after its issue ({source})"
+        else:
+            least, most = rule.suspension_months_minimum, rule.suspension_months_maximum
+            yield f"is suspended for other than {least} to {most} months ({source})"

@@ -14,7 +14,7 @@ from typing import Any
 
 from openpyxl import load_workbook
 
-from tarazy.accreditation.entries import ENTRY_TYPES, fields_of
+from tarazy.accreditation.entries import BY_HAND, fields_of
 from tarazy.accreditation.fields import Cell
 
 MAXIMUM_BYTES = 16 * 2**20
@@ -117,8 +117,8 @@ def _content(path: Path, source: str) -> bytes:
 
 def _register(source: str, name: str) -> str:
     register = name.strip().lower()
-    if register not in ENTRY_TYPES:
-        known = ", ".join(ENTRY_TYPES)
+    if register not in BY_HAND:
+        known = ", ".join(BY_HAND)
         raise _fail(source, f"{name[:40]!r} is no register; name the file, sheet or kind one of: {known}")
     return register
 
@@ -153,7 +153,7 @@ def _xlsx_tables(content: bytes, source: str, kind: str | None) -> Iterator[Iter
         sheets: list[Any] = workbook.worksheets
     except Exception as error:  # whatever the damage provokes in the parser
         raise _fail(source, f"a damaged XLSX file ({type(error).__name__}); save it anew") from None
-    if not 0 < len(sheets) <= len(ENTRY_TYPES):
+    if not 0 < len(sheets) <= len(BY_HAND):
         raise _fail(source, f"has {len(sheets)} sheets; one for each register is read")
     if kind is not None and len(sheets) > 1:
         raise _fail(source, "has several sheets; name each after its register and give no kind")

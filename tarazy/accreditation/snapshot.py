@@ -15,6 +15,7 @@ from tarazy.accreditation.entries import (
     Document,
     Entry,
     Equipment,
+    Finding,
     Geo,
     Licence,
     Meter,
@@ -161,6 +162,7 @@ class Registers:
         self.equipment = self.in_force(Equipment)
         self.meters = self.in_force(Meter)
         self.permits = self.in_force(Permit)
+        self.findings = self.in_force(Finding)
         self.geo = self.in_force(Geo)
 
     def _with(self, registers: Mapping[str, _Register], valid_at: datetime, lists: Mapping[str, Ranges]) -> Registers:
@@ -282,6 +284,18 @@ class Registers:
         return grouped
 
     @cached_property
+    def _blocking_findings(self) -> dict[tuple[str | None, str | None], list[Finding]]:
+        grouped: dict[tuple[str | None, str | None], list[Finding]] = {}
+        for row in self.findings.values():
+            if row.blocks and row.is_open and (row.party or row.site):
+                grouped.setdefault((row.party, row.site), []).append(row)
+        return grouped
+
+    def findings_against(self, party: str | None, site: str | None) -> Sequence[Finding]:
+        """Open findings that block, of exactly this party (None: of none) at exactly this site (None: at none)."""
+        return self._blocking_findings.get((party, site), ())
+
+    @cached_property
     def equipped_parties(self) -> frozenset[str]:
         """Parties with a machine at any site."""
         return frozenset(party for party, _ in self.equipment_by_site)
@@ -297,6 +311,7 @@ _DERIVED: Mapping[str, tuple[str, ...]] = {
     "equipment_by_site": ("equipment",),
     "machines_by_site": ("equipment",),
     "equipped_parties": ("equipment",),
+    "_blocking_findings": ("finding",),
 }
 """What follows from which registers alone."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Date,
@@ -164,6 +165,20 @@ document = _register(
     Column("size", BigInteger, nullable=False),
 )
 
+finding = _register(
+    "finding",
+    _text("kind"),
+    _text("severity"),
+    _text("of_register"),
+    _text("of_key"),
+    Column("party", String),
+    Column("site", String),
+    Column("evidence", JSON, nullable=False),
+    _text("state"),
+    Column("owner", String),
+    Column("blocks", Boolean, nullable=False),
+)
+
 geo = _register(
     "geo",
     _text("country", 2),
@@ -190,6 +205,7 @@ REGISTERS: dict[str, Table] = {
         meter,
         permit,
         document,
+        finding,
         geo,
     )
 }
@@ -204,6 +220,17 @@ document_content = Table(
     Column("stored_at", Instant, nullable=False),
 )
 """Files attached to entries, each once, by the SHA-256 of its content."""
+
+expiry_warning = Table(
+    "expiry_warning",
+    metadata,
+    Column("register", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("ends_at", Instant, primary_key=True),
+    Column("within_days", Integer, primary_key=True, autoincrement=False),
+    Column("warned_at", Instant, nullable=False),
+)
+"""What was warned of: each threshold before each end once."""
 
 server_evidence = Table(
     "server_evidence",

@@ -322,6 +322,36 @@ class EvidenceSettings(Section):
     """A web server whose Date header the clock is compared with; none when absent."""
 
 
+FindingName = Literal[
+    "hash-rate",
+    "no-equipment",
+    "no-wallet",
+    "worker-at-two-sites",
+    "machine-twice",
+    "no-placement",
+    "no-own-site",
+    "site-power",
+    "site-networks",
+    "licence-term",
+    "bin-twice",
+    "document-expired",
+    "evidence-disagrees",
+]
+
+
+class FindingSettings(Section):
+    """What is held against work and registers, and which of it keeps those concerned from mining."""
+
+    blocking: tuple[FindingName, ...] = ()
+    """Kinds whose open findings let nobody mine whom they concern; none unless the operator says so."""
+    hash_rate_tolerance_percent: int = Field(default=10, ge=0, le=1000)
+    """By how much machines may do more than their nominal rate."""
+    window_hours: int = Field(default=6, ge=1, le=168)
+    """Span of the work that is judged at a time."""
+    patience_seconds: float = Field(default=300.0, ge=0, le=86_400)
+    """How long something must be so, or be so no longer, before a finding is opened, or closed by itself."""
+
+
 class AccreditationSettings(Section):
     """Who this server is in the registers, and the rule for loopback in a demo."""
 
@@ -329,6 +359,7 @@ class AccreditationSettings(Section):
     """Key of this server in the register of servers."""
     demo_addresses: tuple[DemoAddress, ...] = ()
     evidence: EvidenceSettings = EvidenceSettings()
+    findings: FindingSettings = FindingSettings()
     wallet_cooling_hours: int = Field(default=72, ge=1, le=8760)
     """Hours between the proposal of another payout address and the first instant it may be paid to."""
 

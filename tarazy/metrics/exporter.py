@@ -43,6 +43,7 @@ class _ServerCollector(Collector):
             ("chain", sources.chain, families.chain),
             ("accounting", sources.accounting, families.accounting),
             ("energy", sources.energy, families.energy),
+            ("attention", sources.attention, families.attention),
         )
         self._readers = {name: partial(_read, source, shape) for name, source, shape in pairs if source}
 

@@ -81,6 +81,18 @@ class EnergyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AttentionFacts:
+    """What waits for somebody, as last looked for."""
+
+    findings: Mapping[str, int] = field(default_factory=dict)
+    """Open findings by kind."""
+    expiring: Mapping[str, int] = field(default_factory=dict)
+    """What ends within so many legal days, by the days."""
+    cases: Mapping[str, int] = field(default_factory=dict)
+    """Warnings of terms of open cases by severity."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """The callables behind the series. A process without a role leaves its source out."""
 
@@ -89,3 +101,4 @@ class Sources:
     chain: Callable[[], ChainFacts] | None = None
     accounting: Callable[[], AccountingFacts] | None = None
     energy: Callable[[], EnergyFacts] | None = None
+    attention: Callable[[], AttentionFacts] | None = None

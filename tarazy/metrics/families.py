@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from tarazy.metrics.facts import AccountingFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts
+from tarazy.metrics.facts import AccountingFacts, AttentionFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts
 
 
 def _counter(name: str, text: str, value: float) -> Metric:
@@ -72,3 +72,10 @@ def energy(facts: EnergyFacts) -> Iterator[Metric]:
     """Series of the meters."""
     yield _counters("energy_joules", "Energy metered, by site.", "site", facts.joules)
     yield _gauges("site_power_watts", "Mean power over the last reading, by site.", "site", facts.power_watts)
+
+
+def attention(facts: AttentionFacts) -> Iterator[Metric]:
+    """Series of what waits for somebody."""
+    yield _gauges("findings", "Open findings, by kind.", "kind", facts.findings)
+    yield _gauges("expiring", "Entries and tokens that end within so many days.", "within_days", facts.expiring)
+    yield _gauges("case_warnings", "Warnings of terms of open cases, by severity.", "severity", facts.cases)

@@ -29,6 +29,7 @@ from tarazy.pool.chain.interface import Chain
 from tarazy.pool.chain.peer import PeerEntrance
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.gateway import Gateway
+from tarazy.pool.inspection import Inspection
 from tarazy.pool.launch import Role
 from tarazy.pool.log import set_level
 from tarazy.pool.office import Office
@@ -144,7 +145,10 @@ class Server:
             proof = DailyProof(reactor, self._database, settings)
             proof.repeat.start()
             self._keeping.append(proof.repeat.stop)
-            sources = replace(sources, accounting=told.accounting, energy=told.energy)
+            inspection = Inspection(reactor, settings, self._database, self._admissions, lambda: self._law)
+            inspection.repeat.start()
+            self._keeping.append(inspection.repeat.stop)
+            sources = replace(sources, accounting=told.accounting, energy=told.energy, attention=inspection.facts)
             portal = self._make_portal(told)
             portal_port = portal.start()
             self._keeping.append(portal.stop)

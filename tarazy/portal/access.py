@@ -13,6 +13,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, insert, select, update
 
 from tarazy.accreditation import audit
+from tarazy.accreditation.expiry import Ending
 from tarazy.accreditation.tables import REGISTERS
 from tarazy.portal.tables import access_token
 
@@ -101,6 +102,12 @@ def holders(connection: Connection) -> dict[str, Holder]:
     """Digest → holder, of the tokens that are not revoked."""
     rows = connection.execute(select(access_token).where(access_token.c.revoked_at.is_(None)))
     return {row.digest: Holder(row.name, Role(row.role), row.party, row.expires_at) for row in rows}
+
+
+def endings(connection: Connection) -> list[Ending]:
+    """When the tokens that are not revoked end, in order of names."""
+    held = sorted(holders(connection).values(), key=lambda holder: holder.name)
+    return [Ending("token", holder.name, holder.expires_at, holder.party) for holder in held]
 
 
 def _digest(token: str) -> str:

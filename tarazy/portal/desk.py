@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from tarazy.accreditation import audit
 from tarazy.accreditation.documents import load, media_type_of, store
 from tarazy.accreditation.entries import (
+    BY_HAND,
     ENTRY_TYPES,
     Document,
     Entry,
@@ -24,6 +25,7 @@ from tarazy.accreditation.entries import (
     fields_of,
 )
 from tarazy.accreditation.exporting import to_csv, to_xlsx
+from tarazy.accreditation.findings import dismiss, resolve, take
 from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
 from tarazy.accreditation.registers import all_versions, as_of
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
@@ -120,6 +122,8 @@ def faults_of(error: RegisterImportError) -> list[dict[str, Any]]:
 
 def lines_of(kind: str, body: object) -> list[Line]:
     """The entries of a JSON body `{"entries": [{column: value, …}, …]}`. Raises `RegisterImportError`."""
+    if kind not in BY_HAND:
+        raise RegisterImportError([TableFault("body", f"the register {kind} is written by the server alone")])
     entries = body.get("entries") if isinstance(body, dict) else None
     if not isinstance(entries, list) or not entries or len(entries) > MAXIMUM_ENTRIES:
         problem = f'expected {{"entries": [{{"column": value}}]}} with at most {MAXIMUM_ENTRIES} entries'
@@ -170,6 +174,15 @@ def fetched(connection: Connection, key: str) -> tuple[Document, bytes]:
     if not versions or not isinstance(newest := versions[0], Document):
         raise LookupError(f"there is no document {key}")
     return newest, load(connection, newest.digest)
+
+
+def move(
+    connection: Connection, act: str, key: str, owner: str | None, why: str | None, now: datetime, by: str
+) -> dict[str, Any]:
+    """Do `act` (take, resolve or dismiss) with a finding. Raises `FindingError`."""
+    if act == "take":
+        return plain(take(connection, key, owner or by, now, by, why))
+    return plain((resolve if act == "resolve" else dismiss)(connection, key, now, by, why or ""))
 
 
 def own(connection: Connection, party: str, now: datetime) -> dict[str, Any]:

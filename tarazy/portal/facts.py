@@ -10,6 +10,7 @@ from tarazy.accounting.blocks import Block
 from tarazy.accounting.energy.figures import Energy, SiteInterval
 from tarazy.accounting.queries import Balance, BookedDistribution, Work
 from tarazy.accreditation.snapshot import Registers
+from tarazy.reports.attention import Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +123,5 @@ class Facts:
     present: Present
     day: Day
     quarter: QuarterSoFar
+    attention: Sequence[Notice] = ()
+    """What waits for somebody, the most severe first."""

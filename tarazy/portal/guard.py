@@ -21,7 +21,7 @@ MAXIMUM_CONNECTIONS = 600
 """Open connections; the rest is closed at once, so that they cannot eat the pool's file descriptors."""
 IDLE_SECONDS = 60
 
-WRITABLE = (b"/api/v1/registers/", b"/api/v1/documents")
+WRITABLE = (b"/api/v1/registers/", b"/api/v1/documents", b"/api/v1/findings/")
 """Beginnings of the paths that something may be sent to."""
 
 _TARGET = re.compile(rb"/[\x21-\x7e]*")

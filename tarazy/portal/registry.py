@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from tarazy.accreditation.documents import DocumentError
-from tarazy.accreditation.entries import ENTRY_TYPES
+from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES
+from tarazy.accreditation.findings import FindingError
 from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
 from tarazy.database.engine import Database, reader
 from tarazy.portal import desk
@@ -127,12 +128,25 @@ class RegisterPages:
         self._holder(request, Right.READ)
         asked = _parameters(request, ("kind", "form", "as_of", "known_at"))
         kind, form = asked.get("kind"), asked.get("form", "xlsx")
-        if form not in _FORMS or (kind is None and form == "csv") or (kind is not None and kind not in ENTRY_TYPES):
+        if form not in _FORMS or (kind is None and form == "csv") or (kind is not None and kind not in BY_HAND):
             raise Fault(400, "bad_parameter", "form is xlsx, or csv for one register, which kind names")
-        body = await self._read(desk.exported, [kind] if kind else list(ENTRY_TYPES), form, _moment(asked))
+        body = await self._read(desk.exported, [kind] if kind else list(BY_HAND), form, _moment(asked))
         name = f"{kind or 'registers'}.{form}"
         request.setHeader(b"content-disposition", f'attachment; filename="{name}"'.encode())
         return _answer(request, body, _FORMS[form])
+
+    @app.route("/findings/<any(take,resolve,dismiss):act>", methods=["POST"])
+    async def move(self, request: Any, act: str) -> bytes:
+        """Take a finding in hand, resolve it or dismiss it."""
+        holder = self._holder(request, Right.WRITE)
+        asked = _parameters(request, ("finding", "owner", "why"))
+        why = asked.get("why")
+        if not asked.get("finding") or (act != "take" and not why):
+            raise Fault(400, "bad_parameter", "finding names it by its key; why says why it is resolved or dismissed")
+        told = await self._write(
+            desk.move, act, asked["finding"], asked.get("owner"), why, datetime.now(UTC), holder.name
+        )
+        return _json(request, told)
 
     @app.route("/documents", methods=["POST"])
     async def attach(self, request: Any) -> bytes:
@@ -140,7 +154,7 @@ class RegisterPages:
         holder = self._holder(request, Right.WRITE)
         names = ("of_register", "of_key", "title", "document", "number", "issued_by", "issued_on", "valid_to")
         asked = _parameters(request, names)
-        if asked.get("of_register") not in ENTRY_TYPES or not asked.get("of_key") or not asked.get("title"):
+        if asked.get("of_register") not in BY_HAND or not asked.get("of_key") or not asked.get("title"):
             raise Fault(400, "bad_parameter", "of_register and of_key name the entry, title says what the file is")
         content = request.content.read()
         told = await self._write(desk.attach, content, asked, self._rules, datetime.now(UTC), holder.name)
@@ -207,6 +221,11 @@ class RegisterPages:
         faults = desk.faults_of(cast(RegisterImportError, failure.value))
         text = "nothing was recorded; faults tells what is wrong, where, and the cure"
         return refuse(request, Fault(422, "unfit", text), faults=faults)
+
+    @app.handle_errors(FindingError)
+    def not_moved(self, request: Any, failure: Failure) -> bytes:
+        """A finding that is not there or does not allow what is asked."""
+        return refuse(request, Fault(422, "not_moved", str(failure.value)))
 
     @app.handle_errors(DocumentError)
     def no_document(self, request: Any, failure: Failure) -> bytes:

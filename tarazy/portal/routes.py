@@ -27,7 +27,7 @@ from tarazy.reports.language import LANGUAGES
 
 log = structlog.get_logger()
 
-LISTS = ("miners", "refusals", "blocks", "distributions", "reports")
+LISTS = ("attention", "miners", "refusals", "blocks", "distributions", "reports")
 SERIES = ("hashrate", "energy")
 LIMIT, HIGHEST_LIMIT, HIGHEST_OFFSET = 100, 500, 1_000_000
 _LANG = f"any({','.join(LANGUAGES)})"

@@ -30,12 +30,14 @@ from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Quarter
 from tarazy.database.engine import reader
 from tarazy.portal import queries, views
+from tarazy.portal.access import endings
 from tarazy.portal.documents import documents
 from tarazy.portal.events import event
 from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
 from tarazy.portal.guard import Fault
 from tarazy.portal.queries import LISTED
 from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
+from tarazy.reports.attention import Notice, present_notices
 from tarazy.reports.consumption import consumption_by_party
 
 log = structlog.get_logger()
@@ -107,6 +109,7 @@ class Reader:
         self._present = _Rested(self._read_present)
         self._day = _Rested(queries.day_of_work)
         self._quarter = _Rested(self._read_quarter)
+        self._attention = _Rested(self._read_attention)
         self._facts: Facts | None = None
         self._works = True
 
@@ -136,6 +139,7 @@ class Reader:
                 self._present.get(connection, now),
                 self._day.get(connection, now),
                 self._quarter.get(connection, now),
+                self._attention.get(connection, now),
             )
 
     def registers(self, connection: Connection, now: datetime) -> Registers:
@@ -177,11 +181,15 @@ class Reader:
             {party: fee_so_far(law, quarter, now, used) for party, used in consumed.items()},
         )
 
+    def _read_attention(self, connection: Connection, now: datetime) -> list[Notice]:
+        return present_notices(connection, self.registers(connection, now), self._subject.law, endings(connection))
+
 
 def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: dict[str, Any]) -> Snapshot:
     """The views of `facts`, each with its version."""
     sections = {
         "overview": views.overview(facts, live, health),
+        "attention": views.attention(facts),
         "miners": views.miners(facts),
         "refusals": views.refusals(facts),
         "blocks": views.blocks(facts),

@@ -157,6 +157,25 @@ def refusals(facts: Facts) -> dict[str, Any]:
     return {**_list(items), "counts": counts}
 
 
+def attention(facts: Facts) -> dict[str, Any]:
+    """What waits for somebody, the most severe first."""
+    items = [
+        {
+            "kind": row.kind,
+            "key": row.key,
+            "severity": str(row.severity),
+            "party": row.party,
+            "site": row.site,
+            "at": iso(row.at),
+            "owner": row.owner,
+            "blocks": row.blocks,
+            "text": row.text,
+        }
+        for row in facts.attention
+    ]
+    return _list(items)
+
+
 def distributions(facts: Facts) -> dict[str, Any]:
     """How each reward was divided, newest first (invariant 2)."""
     heights = {block.block_hash: block.height for block in facts.present.blocks}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tarazy.accreditation.admission import LONGEST_TEXT, Question, Reason, decide, text_of
-from tarazy.accreditation.entries import DocumentStatus, Entry, Licence, LicenceKind, SiteStatus
+from tarazy.accreditation.entries import DocumentStatus, Entry, Finding, FindingState, Licence, LicenceKind, SiteStatus
 from tests.accreditation.world import (
     GEO,
     HOME,
@@ -19,6 +19,7 @@ from tests.accreditation.world import (
     SERVER,
     admit,
     certificate,
+    finding,
     licence,
     machine,
     meter,
@@ -122,6 +123,9 @@ EXPECTED: list[tuple[Change, dict[str, object], tuple[Reason, ...]]] = [
     ),
     (without("equipment"), {}, (Reason.NO_EQUIPMENT,)),
     (plus(machine("SN-1", "guest", "elsewhere")), {}, (Reason.NO_EQUIPMENT,)),
+    (plus(finding("guest", None)), {}, (Reason.FINDING_BLOCKS,)),
+    (plus(finding(None, "site-host")), {}, (Reason.FINDING_BLOCKS,)),
+    (plus(finding("guest", "site-host"), finding("guest", None)), {}, (Reason.FINDING_BLOCKS,)),
     (plus(), {"peer": "2.73.0.1"}, (Reason.SITE_UNKNOWN,)),
     (plus(), {"only": "elsewhere"}, (Reason.CLIENT_CERTIFICATE_UNKNOWN,)),
     (plus(), {"ports": ("second",)}, (Reason.OTHER_PORT,)),
@@ -152,6 +156,21 @@ def test_each_shortcoming_has_its_reason(change: Change, ask: dict[str, object],
 def test_every_reason_occurs_above() -> None:
     """No reason code is left untested."""
     assert {reason for _, _, reasons in EXPECTED for reason in reasons} == set(Reason)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        finding("guest", None, blocks=False),
+        finding("host", None),
+        finding("guest", "elsewhere"),
+        replace(finding("guest", None), state=FindingState.RESOLVED),
+        replace(finding("guest", None), state=FindingState.DISMISSED),
+    ],
+)
+def test_findings_that_do_not_block(row: Finding) -> None:
+    """One that the operator does not make blocking, is of others, or is settled, keeps nobody out."""
+    assert admit([*world(), row]).admitted
 
 
 def test_all_reasons_are_told_and_the_first_gives_the_text() -> None:

@@ -15,7 +15,7 @@ from openpyxl import Workbook, load_workbook
 from sqlalchemy import Engine
 
 from tarazy.accreditation import sheets
-from tarazy.accreditation.entries import ENTRY_TYPES, Wallet, WalletStatus, fields_of
+from tarazy.accreditation.entries import BY_HAND, Wallet, WalletStatus, fields_of
 from tarazy.accreditation.exporting import columns_of, to_csv, to_xlsx
 from tarazy.accreditation.fields import read_coordinates, read_hash_rate
 from tarazy.accreditation.importing import (
@@ -333,7 +333,7 @@ def test_many_faults_are_cut_short(tmp_path: Path, engine: Engine) -> None:
     assert listed[-1] == "… and 1000 more"
 
 
-@pytest.mark.parametrize("register", ENTRY_TYPES)
+@pytest.mark.parametrize("register", BY_HAND)
 def test_the_template_is_itself_a_table(tmp_path: Path, register: str) -> None:
     """Every column of the printed template reads its own example."""
     (line,) = read_table(write(tmp_path, f"{register}.csv", to_csv(register)))
@@ -349,7 +349,7 @@ def test_what_is_exported_imports_as_nothing_new(tmp_path: Path, engine: Engine)
         registers = as_of(connection, NOW)
     paths = [
         write(tmp_path, f"{register}.csv", to_csv(register, registers.in_force(kind).values()))
-        for register, kind in ENTRY_TYPES.items()
+        for register, kind in BY_HAND.items()
     ]
     result = load(engine, *paths)
     assert result.added == {}
@@ -367,7 +367,7 @@ def test_a_workbook_of_every_register_imports_as_nothing_new(tmp_path: Path, eng
     with engine.begin() as connection:
         append_all(connection, entries, START, "operator")
         registers = as_of(connection, NOW)
-        held = {register: list(registers.in_force(kind).values()) for register, kind in ENTRY_TYPES.items()}
+        held = {register: list(registers.in_force(kind).values()) for register, kind in BY_HAND.items()}
     book = load_workbook(io.BytesIO(to_xlsx(held)))
     header, row = list(book["equipment"].iter_rows(values_only=True))[:2]
     told = dict(zip(header, row, strict=True))

@@ -13,6 +13,9 @@ from tarazy.accreditation.entries import (
     EnergySource,
     Entry,
     Equipment,
+    Finding,
+    FindingKind,
+    FindingState,
     Licence,
     LicenceKind,
     Meter,
@@ -21,6 +24,7 @@ from tarazy.accreditation.entries import (
     PartyKind,
     Placement,
     Server,
+    Severity,
     Site,
     SiteStatus,
 )
@@ -114,6 +118,23 @@ def server(country: str = "KZ") -> Server:
         address="Астана",
         country=country,
         location="rack 7",
+        valid_from=START,
+    )
+
+
+def finding(party: str | None, site: str | None, *, blocks: bool = True) -> Finding:
+    """An open finding about a party, a site, or a party at a site."""
+    return Finding(
+        finding=f"hash-rate:party:{party}:{site}",
+        kind=FindingKind.HASH_RATE,
+        severity=Severity.SERIOUS,
+        of_register="party",
+        of_key=party or "host",
+        party=party,
+        site=site,
+        evidence={},
+        state=FindingState.OPEN,
+        blocks=blocks,
         valid_from=START,
     )
 

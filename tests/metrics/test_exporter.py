@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tarazy.metrics.exporter import Exporter, make_registry
 from tarazy.metrics.facts import (
     AccountingFacts,
+    AttentionFacts,
     ChainFacts,
     EnergyFacts,
     GatewayFacts,
@@ -28,7 +29,7 @@ from tarazy.metrics.facts import (
 RESULTS = ("accepted", "stale", "duplicate", "low_difficulty")
 BASE_UNITS = ("seconds", "joules", "watts", "bytes", "ratio", "hashes_per_second")
 OTHER_UNITS = r"(milli|micro|kilo|mega|giga)|_(ms|us|k?wh|kw|minutes?|hours?|days?|kb|mb|percent)(_|$)"
-LABELS = {"result", "reason", "state", "site", "source", "version", "node"}
+LABELS = {"result", "reason", "state", "site", "source", "version", "node", "kind", "within_days", "severity"}
 
 
 def full_sources() -> Sources:
@@ -103,6 +104,7 @@ def test_every_fact_has_a_series() -> None:
         "chain": ChainFacts,
         "accounting": AccountingFacts,
         "energy": EnergyFacts,
+        "attention": AttentionFacts,
     }
     assert set(kinds) == {field.name for field in fields(Sources)}
     for source, kind in kinds.items():

@@ -21,6 +21,9 @@ from tarazy.accreditation.entries import (
     EnergySource,
     Entry,
     Equipment,
+    Finding,
+    FindingKind,
+    FindingState,
     Licence,
     LicenceKind,
     Meter,
@@ -29,6 +32,7 @@ from tarazy.accreditation.entries import (
     PartyKind,
     Placement,
     Server,
+    Severity,
     Site,
     SiteStatus,
 )
@@ -49,6 +53,37 @@ SITE_OF = {"altyn": EKIBASTUZ, "dala": EKIBASTUZ, "samal": KARAGANDA, "kokshe": 
 RATE = {"altyn": 42e15, "dala": 21e15, "samal": 13e15}
 """Hashes per second."""
 ADDRESS = "bcrt1qqz7xhvxhgz9mkazdn6dz0rrv9plhvq8evdcmyy"
+
+
+def findings(now: datetime) -> list[Finding]:
+    """Two open ones: a party too fast for its machines, and a site with more machines than power."""
+    rates = {"hash_rate_hs": 9 * 10**14, "nominal_hs": 4 * 10**14, "machines": 2, "workers": 1, "busiest": "samal.rig"}
+    about: dict[str, Any] = {"state": FindingState.OPEN, "valid_from": now - timedelta(minutes=50)}
+    return [
+        Finding(
+            finding=f"hash-rate:party:samal:{KARAGANDA}",
+            kind=FindingKind.HASH_RATE,
+            severity=Severity.SERIOUS,
+            of_register="party",
+            of_key="samal",
+            party="samal",
+            site=KARAGANDA,
+            evidence=rates,
+            blocks=True,
+            **about,
+        ),
+        Finding(
+            finding=f"site-power:site:{EKIBASTUZ}",
+            kind=FindingKind.SITE_POWER,
+            severity=Severity.WARNING,
+            of_register="site",
+            of_key=EKIBASTUZ,
+            site=EKIBASTUZ,
+            owner="aida",
+            evidence={"nominal_w": 5_400_000, "permitted_w": 5_000_000, "machines": 1500},
+            **about,
+        ),
+    ]
 
 
 def entries(now: datetime) -> Iterable[Entry]:
@@ -156,6 +191,7 @@ class Pool:
         self.rounds = 1
         with self.engine.begin() as connection:
             append_all(connection, list(entries(self.now)), SINCE, "test")
+            append_all(connection, findings(self.now), self.now, "tarazy")
             self._rounds(connection)
             self._work(connection)
             self._energy(connection)

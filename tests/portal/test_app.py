@@ -25,7 +25,7 @@ from tests.portal.conftest import Running
 from tests.portal.pool import ADDRESS, NAMES
 from tests.portal.shapes import faults
 
-LISTS = ("miners", "refusals", "blocks", "distributions", "reports")
+LISTS = ("attention", "miners", "refusals", "blocks", "distributions", "reports")
 SERIES = ("hashrate", "energy")
 
 

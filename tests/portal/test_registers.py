@@ -73,6 +73,7 @@ ADDRESSES = [
     ("GET", "/api/v1/documents/file?document=x", Right.READ),
     ("POST", "/api/v1/registers/equipment?dry_run=1", Right.WRITE),
     ("POST", "/api/v1/registers/import?name=party.csv&dry_run=1", Right.WRITE),
+    ("POST", "/api/v1/findings/dismiss?finding=x&why=y", Right.WRITE),
     ("POST", "/api/v1/documents?of_register=party&of_key=altyn&title=x", Right.WRITE),
 ]
 

@@ -64,7 +64,7 @@ def test_page_has_the_words_of_the_reports() -> None:
     assert texts["words.reason.site-unknown"] == text("kk", "words.reason.site-unknown")
     source = (files("tarazy.portal") / "static" / "tables.js").read_text(encoding="utf-8")
     kinds = set(re.findall(r"\bword\(\"([a-z_]+)\"", source))
-    assert kinds == {"reason", "block_state", "distribution_state", "site_status", "meter_status"}
+    assert kinds == {"reason", "block_state", "distribution_state", "site_status", "meter_status", "severity"}
     assert all(any(key.startswith(f"words.{kind}.") for key in texts) for kind in kinds)
 
 

@@ -14,6 +14,7 @@ _COMMANDS = {
     "check": "server:check",
     "db": "server:db",
     "demo": "demo:demo",
+    "finding": "finding:finding",
     "mine": "mine:mine",
     "register": "register:register",
     "report": "report:report",

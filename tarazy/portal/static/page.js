@@ -5,6 +5,7 @@
 const API = "/api/v1/";
 const SHOW = {
   miners: (answer) => fillList("miners", answer),
+  attention: (answer) => fillList("attention", answer),
   refusals: (answer) => fillList("refusals", answer),
   blocks: (answer) => fillList("blocks", answer),
   distributions: (answer) => fillList("distributions", answer),

@@ -70,6 +70,7 @@ function meterStates(row) {
 }
 
 const DISTRIBUTION_KINDS = {final: "good", immature: "wait", reversed: "bad"};
+const SEVERITY_KINDS = {serious: "bad", warning: "wait", info: "none"};
 const SITE_KINDS = {accredited: "good", suspended: "bad", withdrawn: "bad"};
 
 /* For each list: what makes a row itself, and its cells, each a text, a node or an array of them. */
@@ -86,6 +87,13 @@ const LISTS = {
       [bitcoin(row.immature + row.payable), row.immature ? small(t("miners.immature", {amount: bitcoin(row.immature)})) : null],
       [row.energy_wh === null ? "–" : energy(row.energy_wh), row.estimate_wh === null ? null : small(t("miners.estimate", {amount: energy(row.estimate_wh)}))],
       fee(row),
+    ],
+  },
+  attention: {
+    key: (row) => `${row.kind} ${row.key} ${row.text.en}`,
+    cells: (row) => [
+      [badge(SEVERITY_KINDS[row.severity] ?? "none", word("severity", row.severity)), ...(row.blocks ? [small(t("attention.blocks"))] : [])],
+      row.text[lang], row.at === null ? "–" : when(row.at), row.owner ?? "–",
     ],
   },
   refusals: {

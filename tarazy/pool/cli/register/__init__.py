@@ -7,6 +7,7 @@ import click
 from tarazy.pool.cli.register.documents import attach, fetch
 from tarazy.pool.cli.register.entries import correct, history, set_entry, withdraw
 from tarazy.pool.cli.register.evidence import evidence
+from tarazy.pool.cli.register.expiring import expiring
 from tarazy.pool.cli.register.files import columns, export, import_files, show, template
 from tarazy.pool.cli.register.geo import geo
 from tarazy.pool.cli.register.licences import reissue, revoke, suspend
@@ -29,6 +30,7 @@ for _command in (
     columns,
     show,
     history,
+    expiring,
     set_entry,
     correct,
     withdraw,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tarazy.accreditation.entries import ENTRY_TYPES, Entry
+from tarazy.accreditation.entries import BY_HAND, Entry
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import (
     Misuse,
@@ -103,7 +103,7 @@ def export(
     workbook = output is not None and output.suffix.lower() == ".xlsx"
     if kind is None and not workbook:
         raise Misuse("name a register, or an XLSX file with -o for all of them")
-    held = _held(settings, [kind] if kind else list(ENTRY_TYPES), as_of, known_at, history=history)
+    held = _held(settings, [kind] if kind else list(BY_HAND), as_of, known_at, history=history)
     if workbook and output is not None:
         output.write_bytes(to_xlsx(held, history=history))
     elif kind is not None:
@@ -195,7 +195,7 @@ def _held(
             kind: [row for versions in registers.histories(kind).values() for row in reversed(versions)]
             for kind in kinds
         }
-    return {kind: list(registers.in_force(ENTRY_TYPES[kind]).values()) for kind in kinds}
+    return {kind: list(registers.in_force(BY_HAND[kind]).values()) for kind in kinds}
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tarazy.accreditation.entries import ENTRY_TYPES
+from tarazy.accreditation.entries import BY_HAND
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import InstantParam, Wanting, ledger, print_json
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tarazy.accreditation.sheets import Line
     from tarazy.config.law import LawBook
 
-KINDS = click.Choice(list(ENTRY_TYPES))
+KINDS = click.Choice(list(BY_HAND))
 WHY = click.option("--why", required=True, help="Kept with the entry.")
 AS_OF = click.option("--as-of", type=InstantParam(), default="now", show_default=True, help="Valid at this moment.")
 KNOWN_AT = click.option(
@@ -84,7 +84,7 @@ def tell(plan: ImportPlan, as_json: bool, *, dry: bool = False, columns: bool = 
     if columns:
         _print_changes(plan)
     word = "to add" if dry else "added"
-    for name in ENTRY_TYPES:
+    for name in BY_HAND:
         if name in plan.added or name in plan.unchanged:
             click.echo(f"{name}: {plan.added.get(name, 0)} {word}, {plan.unchanged.get(name, 0)} there already")
     if dry:

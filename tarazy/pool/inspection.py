@@ -1,0 +1,142 @@
+"""Looks, again and again, at what does not fit together, ends soon or falls due; the looking stays off the reactor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from tarazy.accounting.workload import intervals_before, shared_names, site_totals
+from tarazy.accreditation.consistency import contradictions, disputed_networks
+from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind
+from tarazy.accreditation.evidence import EvidenceRule
+from tarazy.accreditation.expiry import THRESHOLDS, Ending, Expiry, expiries
+from tarazy.accreditation.expiry_warnings import warn
+from tarazy.accreditation.findings import Condition, Patience, Watch, record
+from tarazy.accreditation.plausibility import SharedName, SiteWork, Work, implausibilities
+from tarazy.accreditation.procedure.store import all_cases
+from tarazy.accreditation.procedure.warnings import Severity as CaseSeverity
+from tarazy.accreditation.procedure.warnings import open_warnings
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.law import LawBook
+from tarazy.config.law.calendar import legal_day
+from tarazy.config.law.working_days import WorkingDays
+from tarazy.config.settings import Settings
+from tarazy.database.engine import Database
+from tarazy.metrics.facts import AttentionFacts
+from tarazy.pool.admissions import Admissions
+from tarazy.pool.clock import Clock
+from tarazy.pool.repeat import Repeat
+from tarazy.portal.access import endings
+from tarazy.stratum.difficulty import hashes_of
+
+_SECONDS = 60.0
+_LATE = timedelta(seconds=30)
+"""How long work may take to reach the ledger before its interval is judged."""
+
+_log = structlog.get_logger()
+
+
+class Inspection:
+    """Opens and closes findings, warns of ends, counts what waits for somebody."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: Settings,
+        database: Database,
+        admissions: Admissions,
+        law: Callable[[], LawBook],
+    ) -> None:
+        self._findings = settings.accreditation.findings
+        self._rule = EvidenceRule.of(settings.accreditation)
+        self._interval_seconds = settings.energy.interval_seconds
+        self._database = database
+        self._admissions = admissions
+        self._law = law
+        patience = timedelta(seconds=self._findings.patience_seconds)
+        self._watch = Watch(Patience(patience, patience), list(map(FindingKind, self._findings.blocking)))
+        self._judged: Work | None = None
+        self._basis: Hashable = None
+        """What the two below were found by."""
+        self._contradictions: list[Condition] = []
+        self._expiries: list[Expiry] = []
+        self._facts = AttentionFacts()
+        seconds = min(_SECONDS, max(1.0, self._findings.patience_seconds))
+        self.repeat = Repeat(clock, "inspect", seconds, self.inspect)
+
+    def facts(self) -> AttentionFacts:
+        """What was there the last time."""
+        return self._facts
+
+    async def inspect(self) -> None:
+        """Once."""
+        now = datetime.now(UTC)
+        registers, law = self._admissions.registers.at(now), self._law()
+        work = await self._database.read(self._work, now)
+        tokens = await self._database.read(endings)
+        changes = await self._database.compute(self._look, registers, law, work, tokens)
+        if changes:
+            for row in await self._database.run(record, changes, registers, now):
+                _log.warning("finding", kind=row.kind, state=row.state, severity=row.severity, blocks=row.blocks)
+        if self._expiries:
+            for each in await self._database.run(warn, self._expiries, now):
+                _log.warning("ends_soon", register=each.ending.register, days_left=each.days_left)
+        cases = await self._database.read(_case_warnings, law, now)
+        self._facts = self._counted(registers, changes, cases)
+
+    def _work(self, connection: Connection, now: datetime) -> Work:
+        """The work of the window that ended last; read once for each."""
+        window = timedelta(hours=self._findings.window_hours)
+        since, until = intervals_before(now - _LATE, window, self._interval_seconds)
+        if self._judged is None or self._judged.until != until:
+            interval = timedelta(seconds=self._interval_seconds)
+            self._judged = work_between(connection, since, until, interval)
+        return self._judged
+
+    def _look(self, registers: Registers, law: LawBook, work: Work, tokens: list[Ending]) -> list[Finding]:
+        newest = {name: registers.newest(name) for name in ENTRY_TYPES if name != Finding.register}
+        known = tuple((name, entry.entry if entry else 0) for name, entry in newest.items())
+        basis = (known, registers.constant_from, legal_day(registers.valid_at), id(law), tuple(tokens))
+        if basis != self._basis:
+            self._contradictions = [*contradictions(registers, law), *disputed_networks(registers, self._rule)]
+            self._expiries = expiries(registers, tokens)
+            self._basis = basis
+        tolerance = self._findings.hash_rate_tolerance_percent
+        return self._watch.look(registers, [*self._contradictions, *implausibilities(registers, work, tolerance)])
+
+    def _counted(self, registers: Registers, changes: list[Finding], cases: dict[str, int]) -> AttentionFacts:
+        current = {**registers.findings, **{row.finding: row for row in changes}}
+        kinds = Counter(str(row.kind) for row in current.values() if row.is_open)
+        ends = {str(days): sum(row.days_left <= days for row in self._expiries) for days in THRESHOLDS}
+        return AttentionFacts({**dict.fromkeys(map(str, FindingKind), 0), **kinds}, ends, cases)
+
+
+def work_between(connection: Connection, since: datetime, until: datetime, interval: timedelta) -> Work:
+    """What the ledger's tallies tell of the intervals in [since, until)."""
+    sites = [
+        SiteWork(
+            row.party,
+            row.site,
+            hashes_of(int(row.weight)),
+            row.shares,
+            hashes_of(int(row.heaviest)),
+            row.workers,
+            row.busiest,
+            hashes_of(int(row.busiest_weight)),
+        )
+        for row in site_totals(connection, since, until)
+    ]
+    shared = [
+        SharedName(row.party, row.worker, row.sites, row.intervals) for row in shared_names(connection, since, until)
+    ]
+    return Work(since, until, interval, sites, shared)
+
+
+def _case_warnings(connection: Connection, law: LawBook, now: datetime) -> dict[str, int]:
+    found = open_warnings(all_cases(connection), law, WorkingDays(law), legal_day(now))
+    counts = Counter(str(row.severity) for row in found)
+    return {**dict.fromkeys(map(str, CaseSeverity), 0), **counts}

@@ -1,0 +1,119 @@
+"""What waits for somebody, in words: findings, what ends soon, terms of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tarazy.accreditation.entries import Finding, Severity
+from tarazy.accreditation.expiry import THRESHOLDS, Ending, Expiry, expiries
+from tarazy.accreditation.procedure.store import all_cases
+from tarazy.accreditation.procedure.warnings import CaseWarning, open_warnings
+from tarazy.accreditation.procedure.warnings import Severity as CaseSeverity
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.law import LawBook
+from tarazy.config.law.calendar import day_start, legal_day
+from tarazy.config.law.working_days import WorkingDays
+from tarazy.reports.cases import warning_text
+from tarazy.reports.language import LANGUAGES, day, number, text
+
+_RATES = ((10**18, "EH/s"), (10**15, "PH/s"), (10**12, "TH/s"), (10**9, "GH/s"), (10**6, "MH/s"), (1, "H/s"))
+_POWER_UNIT = {"kk": "кВт", "ru": "кВт", "en": "kW"}
+_SOON = THRESHOLDS[-1]
+_ORDER = list(Severity)
+_CASE_SEVERITIES = {
+    CaseSeverity.CRITICAL: Severity.SERIOUS,
+    CaseSeverity.WARNING: Severity.WARNING,
+    CaseSeverity.NOTE: Severity.INFO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that waits for somebody."""
+
+    kind: str
+    """`finding`, `ending` or `case`."""
+    key: str
+    severity: Severity
+    party: str | None
+    site: str | None
+    at: datetime | None
+    """Since when a finding stands in this state; when what ends does; the end of a term's last day."""
+    owner: str | None
+    blocks: bool
+    text: dict[str, str]
+    """By language."""
+
+
+def notices(registers: Registers, endings: Iterable[Expiry], warnings: Iterable[CaseWarning]) -> list[Notice]:
+    """All of them, the most severe first, then the nearest in time."""
+    found = [
+        *(_of_finding(row) for row in registers.findings.values() if row.is_open),
+        *map(_of_ending, endings),
+        *map(_of_case, warnings),
+    ]
+    return sorted(found, key=lambda row: (-_ORDER.index(row.severity), row.at is None, row.at, row.kind, row.key))
+
+
+def finding_text(lang: str, finding: Finding) -> str:
+    """What was found, with its figures, and what to do."""
+    values = {name: _shown(lang, name, value) for name, value in finding.evidence.items()}
+    of = {"key": finding.of_key, "party": finding.party or "", "site": finding.site or ""}
+    told = text(lang, f"attention.finding.{finding.kind}", **{**values, **of})
+    return f"{told}: {text(lang, f'attention.cure.{finding.kind}')}"
+
+
+def expiry_text(lang: str, expiry: Expiry) -> str:
+    """What ends, on which day."""
+    what = text(lang, f"attention.what.{expiry.ending.register}", key=expiry.ending.key)
+    ends = day(lang, expiry.ending.last_day)
+    return text(lang, "attention.ending", what=what, day=ends, days=expiry.days_left)
+
+
+def _shown(lang: str, name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, int) and name.endswith("_hs"):
+        size, unit = next((row for row in _RATES if value >= row[0]), _RATES[-1])
+        return f"{number(lang, value // size)}\xa0{unit}"
+    if isinstance(value, int) and name.endswith("_w"):
+        return f"{number(lang, value // 1000)}\xa0{_POWER_UNIT[lang]}"
+    return number(lang, value) if isinstance(value, int) else str(value)
+
+
+def present_notices(
+    connection: Connection, registers: Registers, law: LawBook, tokens: Iterable[Ending]
+) -> list[Notice]:
+    """Those of `registers.valid_at`, with `tokens` among what ends."""
+    warnings = open_warnings(all_cases(connection), law, WorkingDays(law), legal_day(registers.valid_at))
+    return notices(registers, expiries(registers, tokens), warnings)
+
+
+def _of_finding(finding: Finding) -> Notice:
+    told = {lang: finding_text(lang, finding) for lang in LANGUAGES}
+    whom = finding.party, finding.site
+    return Notice(
+        "finding", finding.finding, finding.severity, *whom, finding.valid_from, finding.owner, finding.blocks, told
+    )
+
+
+def _of_ending(expiry: Expiry) -> Notice:
+    ending = expiry.ending
+    severity = Severity.SERIOUS if expiry.days_left <= _SOON else Severity.WARNING
+    told = {lang: expiry_text(lang, expiry) for lang in LANGUAGES}
+    key = f"{ending.register}:{ending.key}"
+    return Notice("ending", key, severity, ending.party, None, ending.ends_at, None, False, told)
+
+
+def _of_case(warning: CaseWarning) -> Notice:
+    told = {
+        lang: f"{text(lang, 'attention.what.case', key=warning.case)}: {warning_text(lang, warning)}"
+        for lang in LANGUAGES
+    }
+    due = None if warning.due is None else day_start(warning.due)
+    return Notice("case", warning.case, _CASE_SEVERITIES[warning.severity], None, None, due, None, False, told)

@@ -1,0 +1,68 @@
+"""What waits for somebody, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tarazy.accreditation.consistency import contradictions, disputed_networks
+from tarazy.accreditation.entries import FindingKind, FindingState, Severity
+from tarazy.accreditation.evidence import EvidenceRule
+from tarazy.accreditation.expiry import Ending, Expiry
+from tarazy.accreditation.findings import Condition, Patience, Watch
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.law import load_law
+from tarazy.config.settings import AccreditationSettings
+from tarazy.reports.attention import finding_text, notices
+from tarazy.reports.language import LANGUAGES
+from tests.accreditation.world import NOW, certificate, machine, registers, site, world
+
+LAW = load_law(())
+ZERO = timedelta(0)
+
+
+def opened(held: Registers, conditions: list[Condition]) -> list[str]:
+    """The texts of findings opened for the conditions, in each language."""
+    watch = Watch(Patience(ZERO, ZERO))
+    return [finding_text(lang, row) for row in watch.look(held, conditions) for lang in LANGUAGES]
+
+
+def test_real_findings_are_told_with_their_figures() -> None:
+    """The evidence of the code that finds has every figure that the words want."""
+    twin = replace(machine("sn_1", "guest", "site-host"), nominal_power_w=10**9)
+    foreign = site("abroad", "guest", "8.8.8.0/24")
+    held = registers([*world(), twin, foreign])
+    rule = EvidenceRule.of(AccreditationSettings(server="server-1"))
+    found = [*contradictions(held, LAW), *disputed_networks(held, rule)]
+    kinds = {condition.kind for condition in found}
+    assert kinds >= {FindingKind.MACHINE_TWICE, FindingKind.SITE_POWER}
+    texts = opened(held, found)
+    assert len(texts) == len(LANGUAGES) * len(found)
+    assert any("1,000,00" in text and "kW" in text for text in texts)
+    assert not any("{" in text for text in texts)
+
+
+def test_the_worst_comes_first_and_what_is_settled_not_at_all() -> None:
+    """Findings by severity; an end within a week is serious, one in 90 days a warning."""
+    held = registers([*world(), replace(machine("sn_1", "guest", "site-host"))])
+    watch = Watch(Patience(ZERO, ZERO))
+    (twice,) = [row for row in watch.look(held, contradictions(held, LAW)) if row.kind is FindingKind.MACHINE_TWICE]
+    numbered = registers([*world(), twice, replace(twice, finding="other", state=FindingState.DISMISSED)])
+    week = Expiry(Ending("certificate", certificate().certificate, NOW), 6)
+    months = Expiry(Ending("token", "desk", NOW), 80)
+    rows = notices(numbered, [months, week], [])
+    assert (rows[0].kind, str(rows[0].severity)) == ("ending", "serious")
+    assert {row.kind for row in rows} == {"finding", "ending"}
+    assert len(rows) == 3
+    assert set(rows[0].text) == set(LANGUAGES)
+
+
+@pytest.mark.parametrize(("rate", "told"), [(9 * 10**14, "900"), (1_500, "1,500"), (0, "0")])
+def test_rates_are_told_in_their_unit(rate: int, told: str) -> None:
+    """TH/s for a rack, H/s for a test."""
+    held = registers(world())
+    about = ("party", "guest", "guest")
+    condition = Condition(FindingKind.NO_WALLET, Severity.WARNING, *about, evidence={"hash_rate_hs": rate})
+    assert told in opened(held, [condition])[2]
