@@ -18,6 +18,8 @@ from tarazy.accreditation.fields import LEGAL_ZONE
 
 RECORD = ("entry", "recorded_at", "recorded_by")
 """Columns of a history that nobody fills in: number of the version, when and by whom it was recorded."""
+OF_THE_CORRECTION = ("corrects", "why")
+"""Columns that tell of this ledger's record: a history has them, what is in force is exported without."""
 _LARGEST_NUMBER = 10**15
 """Spreadsheets hold no more digits than this in a number."""
 
@@ -70,7 +72,8 @@ def recorded(entry: Entry) -> dict[str, str]:
 def to_csv(kind: str, entries: Iterable[Entry] | None = None, *, history: bool = False) -> str:
     """CSV (`;`, UTF-8 with a byte order mark) of `entries`; without them a template with one example row.
 
-    A `history` has the columns of `RECORD` before the others; it is to be read, not to be imported.
+    A `history` has the columns of `RECORD` before the others, and tells what was corrected and why; it is to be read,
+    not to be imported.
     """
     columns = columns_of(kind)
     example = {column.name: column.example for column in columns if column.required}
@@ -78,7 +81,7 @@ def to_csv(kind: str, entries: Iterable[Entry] | None = None, *, history: bool =
     names = [*(RECORD if history else ()), *(column.name for column in columns)]
     writer = csv.DictWriter(out, names, delimiter=";", restval="")
     writer.writeheader()
-    rows = ({**(recorded(entry) if history else {}), **shown(entry)} for entry in entries or ())
+    rows = ({**recorded(entry), **shown(entry)} if history else _without(shown(entry), "") for entry in entries or ())
     writer.writerows([example] if entries is None else rows)
     return "\ufeff" + out.getvalue()
 
@@ -94,11 +97,18 @@ def to_xlsx(registers: Mapping[str, Iterable[Entry]], *, history: bool = False) 
             sheet.column_dimensions[chr(ord("A") + number)].width = max(12, len(name) + 2)
         sheet.append([_header(sheet, name) for name in names])
         for entry in entries:
-            values = {**({name: getattr(entry, name) for name in RECORD} if history else {}), **content_of(entry)}
+            content = content_of(entry)
+            record = {name: getattr(entry, name) for name in RECORD}
+            values = {**record, **content} if history else _without(content, None)
             sheet.append([_cell(sheet, name, values[name]) for name in names])
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
+
+
+def _without(row: Mapping[str, Any], nothing: Any) -> dict[str, Any]:
+    """A row that can be edited and imported anywhere: it names no entry of this ledger, and gives no old reason."""
+    return {**row, **dict.fromkeys(OF_THE_CORRECTION, nothing)}
 
 
 def _header(sheet: Any, name: str) -> Any:

@@ -21,7 +21,7 @@ from tarazy.accreditation.entries import (
     content_of,
     fields_of,
 )
-from tarazy.accreditation.exporting import shown
+from tarazy.accreditation.exporting import OF_THE_CORRECTION, shown
 from tarazy.accreditation.licence_terms import term_warnings, with_term
 from tarazy.accreditation.registers import append_all, as_of
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault, Unreadable
@@ -45,7 +45,7 @@ class Change:
         return {
             name: (old.get(name, ""), text)
             for name, text in shown(self.entry).items()
-            if old.get(name, "") != text and name not in _OF_THE_CORRECTION
+            if old.get(name, "") != text and name not in OF_THE_CORRECTION
         }
 
 
@@ -155,9 +155,6 @@ def _change(registers: Registers, line: Line, entry: Entry, why: str | None) -> 
     return Change(line, entry, corrected or version_at(versions, entry.valid_from))
 
 
-_OF_THE_CORRECTION = ("corrects", "why")
-
-
 def _is_recorded(registers: Registers, line: Line, entry: Entry, recorded_at: datetime) -> bool:
     """Whether a version says what the line says; without an end, also one that was recorded without."""
     versions = registers.versions_of(entry.register, entry.key)
@@ -172,7 +169,7 @@ def _is_recorded(registers: Registers, line: Line, entry: Entry, recorded_at: da
 
 def _said(entry: Entry, valid_from: datetime | None = None) -> dict[str, Any]:
     """What a version says of the world, begun at `valid_from` if that is given."""
-    content = {name: value for name, value in content_of(entry).items() if name not in _OF_THE_CORRECTION}
+    content = {name: value for name, value in content_of(entry).items() if name not in OF_THE_CORRECTION}
     return {**content, "valid_from": valid_from or entry.valid_from}
 
 

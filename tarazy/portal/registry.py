@@ -81,11 +81,12 @@ class RegisterPages:
         self._holder(request, Right.READ)
         asked = _parameters(request, ("as_of", "known_at", "key", "limit", "offset"))
         moment = _moment(asked)
+        now = datetime.now(UTC)
         limit, offset = _count(asked, "limit", LIMIT, HIGHEST_LIMIT), _count(asked, "offset", 0, 10**7)
         entries = await self._read(desk.in_force, kind, moment, asked.get("key"))
         items = [desk.plain(entry) for entry in entries[offset : offset + limit]]
-        known_at = moment.known_at or moment.valid_at
-        return _json(request, {"as_of": moment.valid_at, "known_at": known_at, "total": len(entries), "items": items})
+        moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now}
+        return _json(request, {**moments, "total": len(entries), "items": items})
 
     @app.route(f"/registers/<{_KINDS}:kind>/history", methods=["GET"])
     async def history(self, request: Any, kind: str) -> bytes:

@@ -15,7 +15,7 @@ from openpyxl import Workbook, load_workbook
 from sqlalchemy import Engine
 
 from tarazy.accreditation import sheets
-from tarazy.accreditation.entries import BY_HAND, Wallet, WalletStatus, fields_of
+from tarazy.accreditation.entries import BY_HAND, Party, Wallet, WalletStatus, fields_of
 from tarazy.accreditation.exporting import columns_of, to_csv, to_xlsx
 from tarazy.accreditation.fields import read_coordinates, read_hash_rate
 from tarazy.accreditation.importing import (
@@ -25,6 +25,7 @@ from tarazy.accreditation.importing import (
 )
 from tarazy.accreditation.registers import append_all, as_of, registers_version, revoke_licence
 from tarazy.accreditation.sheets import RegisterImportError, read_table
+from tarazy.accreditation.tables import REGISTERS
 from tarazy.config.law import load_law
 from tests.accreditation.world import NOW, START, machine, meter, world
 
@@ -354,6 +355,28 @@ def test_what_is_exported_imports_as_nothing_new(tmp_path: Path, engine: Engine)
     result = load(engine, *paths)
     assert result.added == {}
     assert sum(result.unchanged.values()) == 9
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_what_was_corrected_is_exported_for_any_pool(tmp_path: Path, engine: Engine, form: str) -> None:
+    """A row in force names no entry of this ledger, and an edited one does not pass for corrected by its old reason."""
+    load(engine, write(tmp_path, "party.csv", PARTY))
+    path = write(tmp_path, "party.csv", PARTY.replace("Acme LLP", "Akme LLP"))
+    with engine.begin() as connection:
+        import_registers(connection, read_table(path), NOW, "operator", LAW, why="letter")
+        (party,) = as_of(connection, NOW).in_force(Party).values()
+    exported = to_csv("party", [party]) if form == "csv" else to_xlsx({"party": [party]})
+    path = write(tmp_path, f"party.{form}", exported)
+    assert load(engine, path).unchanged == {"party": 1}
+    with engine.begin() as connection:
+        for table in REGISTERS.values():
+            connection.execute(table.delete())
+    assert load(engine, path).added == {"party": 1}, "another pool's ledger"
+    (line,) = read_table(path)
+    changed = replace(line, cells={**line.cells, "name_en": "Akmé LLP"})
+    with engine.begin() as connection, pytest.raises(RegisterImportError, match="to correct it, name it here"):
+        import_registers(connection, [changed], NOW, "operator", LAW)
+    assert ";letter;" in to_csv("party", [party], history=True)
 
 
 @pytest.mark.parametrize("at", [datetime(2026, 3, 1, 19, tzinfo=UTC), datetime(2026, 3, 1, 7, 30, 1, 250, tzinfo=UTC)])

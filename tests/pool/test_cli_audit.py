@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tarazy.accreditation import audit
 from tarazy.accreditation.checkpoint import VerifierKey, verify
 from tarazy.accreditation.merkle import leaf_hash, verify_inclusion
+from tarazy.database.engine import open_engine
 from tests.pool.house import House, run_command
 
 
@@ -93,6 +96,17 @@ def test_events_are_shown_by_kind_and_party(house: House) -> None:
     assert "register-entry" in house.command("audit", "show", "--last", "3").stdout
 
 
+def test_events_are_shown_as_they_stand(house: House) -> None:
+    """What a stranger called himself is text, not markup for the terminal: `[/a]` would end in a traceback."""
+    body = {"text": "no account", "worker": "[red]rig[/a]"}
+    engine = open_engine(house.settings.database_url)
+    with engine.begin() as connection:
+        audit.append(connection, [audit.AuditEvent("refused", body, None, "[/a]")], datetime.now(UTC))
+    engine.dispose()
+    shown = house.command("audit", "show", "--kind", "refused", "--last", "1")
+    assert (shown.exit_code, "[red]rig[/a]" in shown.stdout.replace("\n", "")) == (0, True), shown.stderr
+
+
 def test_check_finds_what_was_changed_in_the_database(house: House) -> None:
     """In the log itself, and in a register that the log knows of."""
     house.command("audit", "head", "--sign")
@@ -171,6 +185,8 @@ def test_an_export_begins_where_asked(house: House, tmp_path: Path) -> None:
     assert (seen.exit_code, json.loads(seen.stdout)["rows_before"]) == (0, told["rows_before"])
     plain = run_command("verify", "audit", str(tmp_path / "a"), "--key", told["verifier"])
     assert plain.stdout.startswith(f"rows {told['rows_before'] + 1} to {told['rows_before'] + told['rows']} are what")
+    house.command("audit", "export", "-o", str(tmp_path / "b"), "--since", "now")
+    assert run_command("verify", "audit", str(tmp_path / "b")).stdout.startswith("no rows after row ")
 
 
 def test_a_running_server_signs_the_head_of_the_day(house: House) -> None:

@@ -59,3 +59,12 @@ def test_no_figure_is_cut_off(width: int) -> None:
         assert figure in shown
     for satoshi in ("5,000,000,000", "4,950,000,000", "50,000,000"):
         assert satoshi in shown
+
+
+def test_a_strangers_name_is_no_markup() -> None:
+    """An account is shown as it was sent; `[/a]` would end the screen."""
+    out = io.StringIO()
+    refusal = {"account": "[red]x[/a]", "reasons": ["unknown-account"], "count": 1}
+    snapshot = Snapshot(OVERVIEW, [], [], [], [refusal], [])
+    Console(file=out, width=150).print(render(snapshot, "http://127.0.0.1:8080", "stratum", None, "60 s to go"))
+    assert "[red]x[/a]" in out.getvalue()

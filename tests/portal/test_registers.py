@@ -116,6 +116,9 @@ async def test_an_entry_is_planned_recorded_read_and_corrected(own: Running, tok
     code, found = await ask(own, "GET", path + "?key=SN-77", inspector)
     assert faults(found, {"$ref": "#/components/schemas/Entries"}, document) == []
     (item,) = found["items"]
+    _, past = await ask(own, "GET", path + "?key=SN-77&as_of=2026-03-03T07:00:00Z", inspector)
+    assert (past["as_of"], len(past["items"])) == ("2026-03-03T07:00:00Z", 1)
+    assert past["known_at"] >= item["recorded_at"], "what is told as known now was not known then"
     assert (item["recorded_by"], item["nominal_hash_rate_hs"]) == ("the-operator", 200 * 10**12)
     wrong = {**NEW, "nominal_power_w": 3600}
     code, refused = await ask(own, "POST", path, operator, json={"entries": [wrong]})

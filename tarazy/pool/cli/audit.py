@@ -204,6 +204,7 @@ def show(
 ) -> None:
     """Show the latest events, the newest last."""
     from rich.console import Console
+    from rich.text import Text
 
     from tarazy.accreditation.audit import events_of
     from tarazy.database.engine import reader
@@ -219,5 +220,5 @@ def show(
     table = folding_table("row", "at (UTC)", "kind", "party", "what")
     for row in rows:
         instant = f"{row.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(row.sequence), instant, row.kind, row.party or "", row.body)
+        table.add_row(*map(Text, (str(row.sequence), instant, row.kind, row.party or "", row.body)))
     Console().print(table)

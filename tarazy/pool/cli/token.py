@@ -49,6 +49,7 @@ def create(name: str, settings: Settings, role: Role, party: str | None, days: i
 def list_tokens(settings: Settings, as_json: bool) -> None:
     """Show the tokens that are not revoked."""
     from rich.console import Console
+    from rich.text import Text
 
     from tarazy.database.engine import reader
     from tarazy.portal.access import holders
@@ -62,7 +63,7 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
         return
     table = folding_table("name", "role", "party", "expires (UTC)")
     for row in found:
-        table.add_row(row.name, row.role, row.party or "", f"{row.expires_at:%Y-%m-%d %H:%M}")
+        table.add_row(*map(Text, (row.name, row.role, row.party or "", f"{row.expires_at:%Y-%m-%d %H:%M}")))
     Console().print(table)
 
 

@@ -101,7 +101,10 @@ def _verify_export(directory: Path, keys: tuple[VerifierKey, ...], heads: tuple[
     if seen.fault:
         raise Wanting(f"{directory}: {seen.fault.problem}")
     if not as_json:
-        rows = f"rows {seen.before + 1} to {seen.before + seen.rows}" if seen.before else f"{seen.rows} rows"
+        span = (
+            f"rows {seen.before + 1} to {seen.before + seen.rows}" if seen.rows else f"no rows after row {seen.before}"
+        )
+        rows = span if seen.before else f"{seen.rows} rows"
         click.echo(f"{rows} are what {len(seen.heads)} signed heads of {newest.origin} say, to {newest.at}")
         if not keys:
             click.echo("note: checked with the key in the export itself; give the pool's own with --key", err=True)

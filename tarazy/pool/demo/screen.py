@@ -145,7 +145,7 @@ def _refusals(snapshot: Snapshot) -> Table:
     for column in ("account", "reasons", "times"):
         table.add_column(column, justify="right" if column == "times" else "left", overflow="fold")
     for row in snapshot.refusals:
-        table.add_row(row["account"], ", ".join(row["reasons"]), str(row["count"]))
+        table.add_row(Text(row["account"]), ", ".join(row["reasons"]), str(row["count"]))
     return table
 
 

@@ -127,7 +127,7 @@ def history(kind: str, key: str, settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = folding_table("entry", "recorded", "by", "valid", "what", "why", "stands")
+    table = folding_table("entry", "recorded (Almaty)", "by", "valid", "what", "why", "stands")
     for row, version in zip(rows, versions, strict=True):
         by = row["corrected_by"]
         columns = shown(version)

@@ -197,12 +197,13 @@ def show(settings: Settings, as_of: datetime, known_at: datetime | None, as_json
         print_json({"rule": rule.agreement, "lists": lists, "disagreements": disputed, "remark": INDICATION})
         return
     from rich.console import Console
+    from rich.text import Text
 
     table = folding_table("source", "day", "age", "ranges", "IPv4 addresses", "IPv6 /64", "file")
     for each in lists:
         age = f"{each['days']} d{', too old' if each['too_old'] else ''}{'' if each['asked'] else ', not asked'}"
         figures = (f"{each[name]:,}" for name in ("ranges", "ipv4_addresses", "ipv6_subnets"))
-        table.add_row(str(each["source"]), str(each["dated_on"]), age, *figures, str(each["file"]))
+        table.add_row(str(each["source"]), str(each["dated_on"]), age, *figures, Text(str(each["file"])))
     Console().print(table)
     click.echo(f"{rule.agreement} of {', '.join(rule.sources)} must agree; {INDICATION}")
     for entry in disputed:

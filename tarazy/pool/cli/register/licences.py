@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import click
 
+from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import law_of, recorder
@@ -57,7 +58,7 @@ def suspend(number: str, settings: Settings, since: datetime, until: datetime, r
     if as_json:
         print_json({"licence": number, "status": "suspended", "from": since, "until": until, "reason": reason})
     else:
-        click.echo(f"licence {number} is suspended until {until.isoformat(timespec='seconds')}")
+        click.echo(f"licence {number} is suspended until {until.astimezone(LEGAL_ZONE).isoformat(timespec='seconds')}")
 
 
 @click.command("reissue")

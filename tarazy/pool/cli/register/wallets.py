@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from tarazy.accreditation.entries import Wallet, WalletStatus
+from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import Wanting, ledger, settings_option
 from tarazy.pool.cli.register.shared import record, recorder
@@ -42,7 +43,8 @@ def propose(party: str, key: str, address: str, settings: Settings) -> None:
 def approve(key: str, settings: Settings, why: str | None) -> None:
     """Approve wallet KEY; it counts when its waiting time is over."""
     entry = _decide(settings, key, WalletStatus.APPROVED, why)
-    click.echo(f"wallet {key} is approved and counts from {entry.valid_from.isoformat(timespec='seconds')}")
+    begins = entry.valid_from.astimezone(LEGAL_ZONE).isoformat(timespec="seconds")
+    click.echo(f"wallet {key} is approved and counts from {begins}")
 
 
 @wallet.command("reject")
