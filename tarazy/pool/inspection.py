@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
+from twisted.internet.threads import deferToThread
 
 from tarazy.accounting.workload import intervals_before, shared_names, site_totals
 from tarazy.accreditation.consistency import contradictions, disputed_networks
@@ -25,7 +26,7 @@ from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import legal_day
 from tarazy.config.law.working_days import WorkingDays
 from tarazy.config.settings import Settings
-from tarazy.database.engine import Database
+from tarazy.database.engine import Database, reader
 from tarazy.metrics.facts import AttentionFacts
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.clock import Clock
@@ -55,6 +56,7 @@ class Inspection:
         self._rule = EvidenceRule.of(settings.accreditation)
         self._interval_seconds = settings.energy.interval_seconds
         self._database = database
+        self._reader = reader(database.engine)
         self._admissions = admissions
         self._law = law
         patience = timedelta(seconds=self._findings.patience_seconds)
@@ -75,17 +77,14 @@ class Inspection:
     async def inspect(self) -> None:
         """Once."""
         now = datetime.now(UTC)
-        registers, law = self._admissions.registers.at(now), self._law()
-        work = await self._database.read(self._work, now)
-        tokens = await self._database.read(endings)
-        changes = await self._database.compute(self._look, registers, law, work, tokens)
+        registers = self._admissions.registers.at(now)
+        changes, cases = await deferToThread(self._look, registers, self._law(), now)
         if changes:
             for row in await self._database.run(record, changes, registers, now):
                 _log.warning("finding", kind=row.kind, state=row.state, severity=row.severity, blocks=row.blocks)
         if self._expiries:
             for each in await self._database.run(warn, self._expiries, now):
                 _log.warning("ends_soon", register=each.ending.register, days_left=each.days_left)
-        cases = await self._database.read(_case_warnings, law, now)
         self._facts = self._counted(registers, changes, cases)
 
     def _work(self, connection: Connection, now: datetime) -> Work:
@@ -97,7 +96,16 @@ class Inspection:
             self._judged = work_between(connection, since, until, interval)
         return self._judged
 
-    def _look(self, registers: Registers, law: LawBook, work: Work, tokens: list[Ending]) -> list[Finding]:
+    def _look(self, registers: Registers, law: LawBook, now: datetime) -> tuple[list[Finding], dict[str, int]]:
+        """Versions to record, and warnings of cases.
+
+        Done beside the database's threads: with many machines it takes seconds, which a revoked licence must not wait.
+        """
+        with self._reader.begin() as connection:
+            work, tokens, cases = self._work(connection, now), endings(connection), _case_warnings(connection, law, now)
+        return self._changes(registers, law, work, tokens), cases
+
+    def _changes(self, registers: Registers, law: LawBook, work: Work, tokens: list[Ending]) -> list[Finding]:
         newest = {name: registers.newest(name) for name in ENTRY_TYPES if name != Finding.register}
         known = tuple((name, entry.entry if entry else 0) for name, entry in newest.items())
         basis = (known, registers.constant_from, legal_day(registers.valid_at), id(law), tuple(tokens))

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
-LONGEST_REST = 30.0
+LONGEST_REST = 10.0
 
 _log = structlog.get_logger()
 
