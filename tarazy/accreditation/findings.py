@@ -193,4 +193,4 @@ def _open(connection: Connection, key: str, now: datetime) -> Finding:
 
 def _record(connection: Connection, change: Finding, by: str) -> Finding:
     append(connection, change, change.valid_from, by)
-    return change
+    return cast(Finding, versions_of(connection, "finding", change.finding)[0])

@@ -27,7 +27,7 @@ from tarazy.accreditation.checking import (
 )
 from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, Licence, content_of
 from tarazy.accreditation.geo import Ranges
-from tarazy.accreditation.snapshot import Registers, version_at
+from tarazy.accreditation.snapshot import Registers, standing, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
 from tarazy.config.law.calendar import legal_day
 
@@ -265,7 +265,11 @@ def suspend_licence(
     recorded_at: datetime,
     recorded_by: str,
 ) -> Licence:
-    """Suspend a licence from `since` until `until`; then its earlier version holds again. Gives the suspension."""
+    """Suspend a licence from `since` until `until`; then its earlier version holds again. Gives the suspension.
+
+    Raises LookupError when it is not in force, or revoked.
+    """
+    _require_unrevoked(connection, number, since)
     suspended = restate(
         connection,
         "licence",
@@ -290,9 +294,7 @@ def revoke_licence(
     recorded_by: str,
 ) -> None:
     """End a licence for good at `since`. Raises LookupError when it is not in force, or revoked already."""
-    current = version_at(versions_of(connection, "licence", number), since)
-    if isinstance(current, Licence) and current.status is DocumentStatus.REVOKED:
-        raise LookupError(f"licence {number} is revoked already, since {current.valid_from.isoformat()}")
+    _require_unrevoked(connection, number, since)
     restate(
         connection,
         "licence",
@@ -303,6 +305,12 @@ def revoke_licence(
         status=DocumentStatus.REVOKED,
         reason=reason,
     )
+
+
+def _require_unrevoked(connection: Connection, number: str, at: datetime) -> None:
+    current = version_at(versions_of(connection, "licence", number), at)
+    if isinstance(current, Licence) and current.status is DocumentStatus.REVOKED:
+        raise LookupError(f"licence {number} is revoked already, since {current.valid_from.isoformat()}")
 
 
 def reissue_licence(
@@ -317,20 +325,21 @@ def reissue_licence(
 ) -> None:
     """Put a licence of another number in the place of `number`, for the same holder and to the same end.
 
+    What is left of a suspension goes on in the new one.
     Raises LookupError when `number` is not in force, or when there is a licence `new_number`.
     """
-    current = version_at(versions_of(connection, "licence", number), since)
+    versions = standing(versions_of(connection, "licence", number))
     if versions_of(connection, "licence", new_number):
         raise LookupError(f"there is a licence {new_number} already; see `register history licence {new_number}`")
     stamp: dict[str, Any] = {"since": since, "reason": reason, "recorded_at": recorded_at, "recorded_by": recorded_by}
     revoke_licence(connection, number, **stamp)
-    if isinstance(current, Licence):
-        fresh: dict[str, Any] = {
-            "licence": new_number,
-            "replaces": number,
-            "corrects": None,
-            "why": None,
-            "reason": None,
-        }
-        issued = replace(current, **fresh, issued_on=legal_day(since), valid_from=since)
-        append(connection, issued, recorded_at, recorded_by)
+    fresh: dict[str, Any] = {"licence": new_number, "replaces": number, "issued_on": legal_day(since)}
+    fresh |= {"corrects": None, "why": None}
+    told = {at for version in versions for at in (version.valid_from, version.valid_to) if at is not None}
+    cuts = [since, *sorted(at for at in told if at > since)]
+    for begin, end in zip(cuts, [*cuts[1:], None], strict=True):
+        version = version_at(versions, begin)
+        if isinstance(version, Licence):
+            said = None if version.status is DocumentStatus.IN_FORCE else version.reason
+            part: dict[str, Any] = {"reason": said, "valid_from": begin, "valid_to": end}
+            append(connection, replace(version, **fresh, **part), recorded_at, recorded_by)

@@ -81,10 +81,10 @@ class Inspection:
         changes, cases = await deferToThread(self._look, registers, self._law(), now)
         if changes:
             for row in await self._database.run(record, changes, registers, now):
-                _log.warning("finding", kind=row.kind, state=row.state, severity=row.severity, blocks=row.blocks)
+                _log.warning("finding", finding=row.finding, state=row.state, severity=row.severity, blocks=row.blocks)
         if self._expiries:
             for each in await self._database.run(warn, self._expiries, now):
-                _log.warning("ends_soon", register=each.ending.register, days_left=each.days_left)
+                _log.warning("ends_soon", register=each.ending.register, key=each.ending.key, days_left=each.days_left)
         self._facts = self._counted(registers, changes, cases)
 
     def _work(self, connection: Connection, now: datetime) -> Work:

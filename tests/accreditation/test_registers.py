@@ -31,6 +31,7 @@ from tarazy.accreditation.registers import (
     content_digest,
     correct,
     registers_version,
+    reissue_licence,
     restate,
     revoke_licence,
     suspend_licence,
@@ -302,6 +303,36 @@ def test_suspension_and_revocation_add_rows_only(engine: Engine) -> None:
     assert reasons(registers, NOW + 10 * DAY) == (Reason.LICENCE_REVOKED,)
     assert reasons(registers, NOW + 400 * DAY) == (Reason.LICENCE_REVOKED,)
     assert registers.at(NOW).licences["L-2"].reason == "audit"
+
+
+def test_a_revoked_licence_is_neither_suspended_nor_issued_anew(engine: Engine) -> None:
+    """It ended for good."""
+    by: dict[str, Any] = {"reason": "x", "recorded_at": NOW, "recorded_by": BY}
+    with engine.begin() as connection:
+        fill(connection)
+        revoke_licence(connection, "L-2", since=NOW, **by)
+        with pytest.raises(LookupError, match="revoked already"):
+            suspend_licence(connection, "L-2", since=NOW + DAY, until=NOW + 9 * DAY, **by)
+        with pytest.raises(LookupError, match="revoked already"):
+            reissue_licence(connection, "L-2", "L-3", since=NOW + DAY, **by)
+
+
+def test_a_suspended_licence_issued_anew_keeps_suspension_and_end(engine: Engine) -> None:
+    """The new one is suspended as long as the old one was, and ends when that would have ended."""
+    by: dict[str, Any] = {"reason": "x", "recorded_at": NOW, "recorded_by": BY}
+    with engine.begin() as connection:
+        fill(connection)
+        append(connection, licence("L-5", "guest", valid_to=NOW + 500 * DAY), NOW, BY)
+        revoke_licence(connection, "L-2", since=NOW - DAY, **by)
+        suspend_licence(connection, "L-5", since=NOW, until=NOW + 30 * DAY, **by)
+        reissue_licence(connection, "L-5", "L-6", since=NOW + DAY, **by)
+        registers = as_of(connection, NOW)
+    assert reasons(registers, NOW + 2 * DAY) == (Reason.LICENCE_SUSPENDED,)
+    assert registers.at(NOW + 2 * DAY).licences["L-6"].reason == "x"
+    assert reasons(registers, NOW + 30 * DAY) == ()
+    renewed = registers.at(NOW + 30 * DAY).licences["L-6"]
+    assert (renewed.valid_to, renewed.replaces, renewed.reason) == (NOW + 500 * DAY, "L-5", None)
+    assert reasons(registers, NOW + 500 * DAY) == (Reason.LICENCE_EXPIRED,)
 
 
 def test_restating_what_is_not_in_force_is_refused(engine: Engine) -> None:

@@ -147,3 +147,9 @@ def test_help_names_every_question() -> None:
     """`tarazy admission --help`."""
     text = run_command("admission", "--help").stdout
     assert all(command in text for command in ("explain", "at", "log"))
+
+
+def test_what_is_no_address_is_told(house: House) -> None:
+    """It is no foreign address."""
+    told = house.command("admission", "explain", "altyn.rig1", "foo")
+    assert (told.exit_code, "foo is no IP address" in told.stderr) == (2, True)

@@ -11,6 +11,7 @@ import click
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import (
     InstantParam,
+    Misuse,
     Wanting,
     folding_table,
     json_option,
@@ -63,9 +64,12 @@ def explain(
     """
     from tarazy.accreditation.admission import Question, decide
     from tarazy.accreditation.evidence import EvidenceRule
+    from tarazy.accreditation.geo import parse_address
     from tarazy.stratum.login import split_login
 
     own = settings.accreditation
+    if parse_address(address) is None:
+        raise Misuse(f"{address} is no IP address; give the one that the miner comes from, such as 2.72.0.10")
     question = Question(*split_login(login), address, server or own.server, certificate_site, port_sites)
     registers = _registers(settings, as_of, known_at)
     decision = decide(registers, question, as_of, EvidenceRule.of(own), own.demo_addresses)
