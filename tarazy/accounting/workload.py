@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -86,22 +85,34 @@ def site_totals(connection: Connection, since: datetime, until: datetime) -> lis
     ]
 
 
-def shared_names(connection: Connection, since: datetime, until: datetime, limit: int = 10_000) -> list[SharedName]:
+def shared_names(connection: Connection, since: datetime, until: datetime, limit: int = 1_000) -> list[SharedName]:
     """Names with work at several sites in one interval, of those that begin in [since, until).
 
-    No more than `limit` intervals with such names are looked at, the newest first.
+    Of each party no more than `limit`, those with the most such intervals: nobody's many names hide another's.
     """
     tally = tables.tally
+    name = (tally.c.party, tally.c.account, tally.c.worker)
     sites = func.count(tally.c.site.distinct())
-    query = (
-        select(tally.c.interval_start, tally.c.party, tally.c.account, tally.c.worker, sites.label("sites"))
+    shared = (
+        select(*name, sites.label("sites"))
         .where(tally.c.interval_start >= since, tally.c.interval_start < until, tally.c.shares > 0)
-        .group_by(tally.c.interval_start, tally.c.party, tally.c.account, tally.c.worker)
+        .group_by(tally.c.interval_start, *name)
         .having(sites > 1)
-        .order_by(tally.c.interval_start.desc())
-        .limit(limit)
+        .subquery()
     )
-    found: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row in connection.execute(query):
-        found[row.party, f"{row.account}.{row.worker}"].append(row.sites)
-    return [SharedName(party, worker, max(sites), len(sites)) for (party, worker), sites in sorted(found.items())]
+    most_first = (func.count().desc(), shared.c.account, shared.c.worker)
+    by_name = (
+        select(
+            shared.c.party,
+            shared.c.account.concat(".").concat(shared.c.worker).label("worker"),
+            func.max(shared.c.sites).label("sites"),
+            func.count().label("intervals"),
+            func.row_number().over(partition_by=shared.c.party, order_by=most_first).label("rank"),
+        )
+        .group_by(shared.c.party, shared.c.account, shared.c.worker)
+        .subquery()
+    )
+    found = by_name.c
+    query = select(found.party, found.worker, found.sites, found.intervals).where(found.rank <= limit)
+    rows = connection.execute(query.order_by(found.party, found.worker))
+    return [SharedName(party, worker, most, intervals) for party, worker, most, intervals in rows]

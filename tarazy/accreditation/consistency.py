@@ -12,6 +12,7 @@ from tarazy.accreditation.entries import (
     DocumentStatus,
     Entry,
     Equipment,
+    Finding,
     FindingKind,
     LicenceKind,
     Severity,
@@ -174,7 +175,7 @@ def _documents_expired(registers: Registers) -> Iterator[Condition]:
     for (register, key), documents in sorted(ended.items()):
         titles = [title for title in documents if ((register, key), title) not in held]
         entry = version_at(registers.versions_of(register, key), registers.valid_at)
-        if titles and entry is not None:
+        if titles and entry is not None and register != Finding.register:
             yield Condition(
                 FindingKind.DOCUMENT_EXPIRED,
                 Severity.SERIOUS if register == "server" else Severity.WARNING,
@@ -201,7 +202,6 @@ def disputed_networks(registers: Registers, rule: EvidenceRule) -> list[Conditio
 
 
 def concerned(entry: Entry) -> tuple[str | None, str | None]:
-    """The party, or else the site, that an entry is about."""
-    if isinstance(entry, Site):
-        return None, entry.site
-    return getattr(entry, "party", None), None
+    """The party, the site, or the party at the site that an entry is about; of a site itself never its owner alone."""
+    party = None if isinstance(entry, Site) else getattr(entry, "party", None)
+    return party, getattr(entry, "site", None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 
 from tarazy.accreditation.entries import (
     Certificate,
@@ -142,22 +144,30 @@ def _first_of_line(registers: Registers, licence: Licence) -> str:
 
 
 def _ending(register: str, members: Sequence[_Versions], now: datetime, horizon: datetime) -> Ending | None:
-    """The first instant from now to the horizon at which none of the members is good; None when there is none."""
+    """The first instant from now to the horizon at which none of the members is good; None when there is none.
+
+    A member is looked at only where one of its own versions begins or ends: there may be 100,000.
+    """
     current = [version_at(versions, now) for versions in members]
-    if not any(map(_good, current)):
+    good = {index for index, entry in enumerate(current) if _good(entry)}
+    if not good:
         return None
     instants = {
-        instant
-        for versions in members
+        (instant, index)
+        for index, versions in enumerate(members)
         for entry in standing(versions)
         for instant in (entry.valid_from, entry.valid_to)
         if instant is not None and now < instant <= horizon
     }
-    for instant in sorted(instants):
-        then = [version_at(versions, instant) for versions in members]
-        if not any(map(_good, then)):
-            last = max((entry for entry in current if entry is not None and _good(entry)), key=lambda row: row.entry)
-            party = getattr(last, "party", None)
-            return Ending(register, last.key, instant, party, last.entry)
-        current = then
+    for instant, changing in groupby(sorted(instants), key=itemgetter(0)):
+        before = {}
+        for _, index in changing:
+            then = version_at(members[index], instant)
+            if index in good:
+                before[index] = current[index]
+            (good.add if _good(then) else good.discard)(index)
+            current[index] = then
+        if not good:
+            last = max((entry for entry in before.values() if entry is not None), key=lambda row: row.entry)
+            return Ending(register, last.key, instant, getattr(last, "party", None), last.entry)
     return None

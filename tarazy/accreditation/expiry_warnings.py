@@ -23,7 +23,7 @@ def warn(connection: Connection, expiries: Iterable[Expiry], now: datetime) -> l
             select(told.register, told.key, told.ends_at, told.within_days).where(told.ends_at > now)
         )
     }
-    fresh = [row for row in expiries if (*_of(row), row.within_days) not in known]
+    fresh = [row for row in expiries if row.ending.ends_at > now and (*_of(row), row.within_days) not in known]
     if fresh:
         rows = [
             {"register": register, "key": key, "ends_at": ends_at, "within_days": row.within_days, "warned_at": now}

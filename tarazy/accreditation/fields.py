@@ -206,7 +206,7 @@ def _network(text: str) -> str:
     return str(network)
 
 
-MAXIMUM_EVIDENCE = 8_000
+MAXIMUM_EVIDENCE = 16_000
 """Bytes of a finding's evidence as JSON."""
 
 

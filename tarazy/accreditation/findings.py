@@ -13,9 +13,11 @@ from typing import Any, cast
 
 from sqlalchemy import Connection
 
+from tarazy.accreditation.checking import RegisterError
 from tarazy.accreditation.entries import Finding, FindingKind, FindingState, Severity
 from tarazy.accreditation.registers import append, append_all, versions_of
 from tarazy.accreditation.snapshot import Registers, version_at
+from tarazy.accreditation.tables import lock_writers
 
 ITSELF = "tarazy"
 """Who recorded what the server found."""
@@ -102,7 +104,7 @@ class Watch:
     def _seen(self, known: Finding | None, condition: Condition, now: datetime) -> Finding | None:
         if known is None or known.state is FindingState.RESOLVED:
             since = self._held[condition.key]
-            if known is not None and known.recorded_by != ITSELF:
+            if known is not None and (known.recorded_by, known.why) != (ITSELF, BY_ITSELF):
                 since = max(since, known.valid_from + self._patience.resolves_after)
             if now - since < self._patience.opens_after:
                 return None
@@ -143,16 +145,25 @@ class Watch:
 
 
 def record(connection: Connection, changes: Iterable[Finding], registers: Registers, now: datetime) -> list[Finding]:
-    """Record what `Watch.look` gave for `registers`, and return what was recorded.
+    """Record what `Watch.look` gave for `registers`, from `now` on, and return what was recorded.
 
-    A finding that somebody changed since is left.
+    A finding that somebody changed since is left, and so is what does not fit the register, such as work of a party
+    that a ledger put back from a copy does not know: it keeps nothing else from being recorded.
     """
+    lock_writers(connection)
     fresh = []
     for change in changes:
         newest = versions_of(connection, "finding", change.finding)[:1]
         if [row.entry for row in newest] == [row.entry for row in registers.versions_of("finding", change.finding)[:1]]:
-            fresh.append(change)
-    append_all(connection, fresh, now, ITSELF)
+            fresh.append(replace(change, valid_from=now))
+    while fresh:
+        try:
+            append_all(connection, fresh, now, ITSELF)
+        except RegisterError as error:
+            unfit = {fault.index for fault in error.faults}
+            fresh = [change for index, change in enumerate(fresh) if index not in unfit]
+        else:
+            break
     return fresh
 
 
@@ -167,22 +178,31 @@ class FindingError(ValueError):
 
 
 def take(connection: Connection, key: str, owner: str, now: datetime, by: str, why: str | None = None) -> Finding:
-    """Give an open finding an owner, who has it in hand from now on. Raises `FindingError`, `RegisterError`."""
-    known = _open(connection, key, now)
+    """Give an open finding an owner, who has it in hand from now on. Raises `FindingError`."""
+    known, owner = _open(connection, key, now), _said("owner", owner)
     return _record(connection, moved(known, now, state=FindingState.ACKNOWLEDGED, owner=owner, why=why), by)
 
 
 def resolve(connection: Connection, key: str, now: datetime, by: str, why: str) -> Finding:
     """Close a finding whose cause is mended; should it still be found later, it opens again. Raises as `take`."""
-    return _record(connection, moved(_open(connection, key, now), now, state=FindingState.RESOLVED, why=why), by)
+    known, why = _open(connection, key, now), _said("why", why)
+    return _record(connection, moved(known, now, state=FindingState.RESOLVED, why=why), by)
 
 
 def dismiss(connection: Connection, key: str, now: datetime, by: str, why: str) -> Finding:
     """Say that a finding is no fault; it stays so as long as its condition lasts. Raises as `take`."""
-    return _record(connection, moved(_open(connection, key, now), now, state=FindingState.DISMISSED, why=why), by)
+    known, why = _open(connection, key, now), _said("why", why)
+    return _record(connection, moved(known, now, state=FindingState.DISMISSED, why=why), by)
+
+
+def _said(what: str, text: str) -> str:
+    if not text.strip():
+        raise FindingError(f"{what} is empty; say it")
+    return text.strip()
 
 
 def _open(connection: Connection, key: str, now: datetime) -> Finding:
+    lock_writers(connection)
     known = cast("Finding | None", version_at(versions_of(connection, "finding", key), now))
     if known is None:
         raise FindingError(f"there is no finding {key}; see `tarazy finding list --all`")
@@ -192,5 +212,8 @@ def _open(connection: Connection, key: str, now: datetime) -> Finding:
 
 
 def _record(connection: Connection, change: Finding, by: str) -> Finding:
-    append(connection, change, change.valid_from, by)
+    try:
+        append(connection, change, change.valid_from, by)
+    except ValueError as error:
+        raise FindingError(str(error)) from None
     return cast(Finding, versions_of(connection, "finding", change.finding)[0])

@@ -22,6 +22,7 @@ from tarazy.accreditation.procedure.store import all_cases
 from tarazy.accreditation.procedure.warnings import Severity as CaseSeverity
 from tarazy.accreditation.procedure.warnings import open_warnings
 from tarazy.accreditation.snapshot import Registers
+from tarazy.accreditation.tables import lock_writers
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import legal_day
 from tarazy.config.law.working_days import WorkingDays
@@ -80,7 +81,7 @@ class Inspection:
         registers = self._admissions.registers.at(now)
         changes, cases = await deferToThread(self._look, registers, self._law(), now)
         if changes:
-            for row in await self._database.run(record, changes, registers, now):
+            for row in await self._database.run(_record, changes, registers):
                 _log.warning("finding", finding=row.finding, state=row.state, severity=row.severity, blocks=row.blocks)
         if self._expiries:
             for each in await self._database.run(warn, self._expiries, now):
@@ -113,6 +114,7 @@ class Inspection:
             self._contradictions = [*contradictions(registers, law), *disputed_networks(registers, self._rule)]
             self._expiries = expiries(registers, tokens)
             self._basis = basis
+        self._expiries = [each for each in self._expiries if each.ending.ends_at > registers.valid_at]
         tolerance = self._findings.hash_rate_tolerance_percent
         return self._watch.look(registers, [*self._contradictions, *implausibilities(registers, work, tolerance)])
 
@@ -142,6 +144,12 @@ def work_between(connection: Connection, since: datetime, until: datetime, inter
         SharedName(row.party, row.worker, row.sites, row.intervals) for row in shared_names(connection, since, until)
     ]
     return Work(since, until, interval, sites, shared)
+
+
+def _record(connection: Connection, changes: list[Finding], registers: Registers) -> list[Finding]:
+    """At the moment when it is recorded: others may have recorded something since the looking began."""
+    lock_writers(connection)
+    return record(connection, changes, registers, datetime.now(UTC))
 
 
 def _case_warnings(connection: Connection, law: LawBook, now: datetime) -> dict[str, int]:

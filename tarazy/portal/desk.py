@@ -30,6 +30,7 @@ from tarazy.accreditation.importing import ImportPlan, import_registers, plan_im
 from tarazy.accreditation.registers import all_versions, as_of
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
 from tarazy.accreditation.snapshot import Registers, version_at
+from tarazy.accreditation.tables import lock_writers
 from tarazy.config.law import LawBook
 
 MAXIMUM_ENTRIES = 10_000
@@ -176,10 +177,10 @@ def fetched(connection: Connection, key: str) -> tuple[Document, bytes]:
     return newest, load(connection, newest.digest)
 
 
-def move(
-    connection: Connection, act: str, key: str, owner: str | None, why: str | None, now: datetime, by: str
-) -> dict[str, Any]:
-    """Do `act` (take, resolve or dismiss) with a finding. Raises `FindingError`."""
+def move(connection: Connection, act: str, key: str, owner: str | None, why: str | None, by: str) -> dict[str, Any]:
+    """Do `act` (take, resolve or dismiss) with a finding, as soon as nobody else writes. Raises `FindingError`."""
+    lock_writers(connection)
+    now = datetime.now(UTC)
     if act == "take":
         return plain(take(connection, key, owner or by, now, by, why))
     return plain((resolve if act == "resolve" else dismiss)(connection, key, now, by, why or ""))

@@ -144,9 +144,7 @@ class RegisterPages:
         why = asked.get("why")
         if not asked.get("finding") or (act != "take" and not why):
             raise Fault(400, "bad_parameter", "finding names it by its key; why says why it is resolved or dismissed")
-        told = await self._write(
-            desk.move, act, asked["finding"], asked.get("owner"), why, datetime.now(UTC), holder.name
-        )
+        told = await self._write(desk.move, act, asked["finding"], asked.get("owner"), why, holder.name)
         return _json(request, told)
 
     @app.route("/documents", methods=["POST"])
@@ -269,6 +267,8 @@ def _parameters(request: Any, allowed: tuple[str, ...]) -> dict[str, str]:
             (told[name],) = (value.decode() for value in values)
         except ValueError:
             raise Fault(400, "bad_parameter", f"{name} is given once, in UTF-8") from None
+        if "\0" in told[name]:
+            raise Fault(400, "bad_parameter", f"{name} holds a zero byte, which no text of the registers does")
     return told
 
 
@@ -281,11 +281,11 @@ def _instant(asked: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(asked[name].replace(" ", "+"))
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise Fault(400, "bad_parameter", f"{name} is an instant with its zone, such as 2026-03-03T12:00:00+05:00")
-    return instant.astimezone(UTC)
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Fault(400, "bad_parameter", f"{name} is an instant with its zone, such as 2026-03-03T12:00:00+05:00")
 
 
 def _count(asked: Mapping[str, str], name: str, fallback: int, highest: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,8 @@ from tarazy.reports.language import LANGUAGES, day, number, text
 
 _RATES = ((10**18, "EH/s"), (10**15, "PH/s"), (10**12, "TH/s"), (10**9, "GH/s"), (10**6, "MH/s"), (1, "H/s"))
 _POWER_UNIT = {"kk": "кВт", "ru": "кВт", "en": "kW"}
+_PERSON = re.compile(r"[0-9]{12}")
+"""A BIN or IIN, which people write into the titles of documents (invariant 12)."""
 _SOON = THRESHOLDS[-1]
 _ORDER = list(Severity)
 _CASE_SEVERITIES = {
@@ -76,6 +79,8 @@ def expiry_text(lang: str, expiry: Expiry) -> str:
 
 
 def _shown(lang: str, name: str, value: Any) -> str:
+    if isinstance(value, list) and name == "titles":
+        return ", ".join(_PERSON.sub("…", str(title)) for title in value)
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, int) and name.endswith("_hs"):

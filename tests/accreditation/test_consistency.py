@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from tarazy.accreditation.checking import field_faults
 from tarazy.accreditation.consistency import bare_number, contradictions
 from tarazy.accreditation.entries import (
     Document,
@@ -18,9 +19,21 @@ from tarazy.accreditation.entries import (
     Severity,
     SiteStatus,
 )
-from tarazy.accreditation.findings import LISTED, Condition
+from tarazy.accreditation.findings import LISTED, Condition, Patience, Watch
 from tarazy.config.law import load_law
-from tests.accreditation.world import NOW, START, licence, machine, party, registers, server, site, world
+from tests.accreditation.world import (
+    NOW,
+    START,
+    finding,
+    licence,
+    machine,
+    meter,
+    party,
+    registers,
+    server,
+    site,
+    world,
+)
 
 LAW = load_law(())
 ENDS = datetime(2028, 12, 31, 19, tzinfo=UTC)
@@ -159,3 +172,41 @@ def test_a_document_that_ended_must_be_followed() -> None:
     assert found(ended, replace(server(), valid_to=NOW, corrects=number, why="taken out")) == []
     (of_guest,) = found(replace(ended, of_register="licence", of_key="L-2"))
     assert (of_guest.severity, of_guest.party) == (Severity.WARNING, "guest")
+
+
+def expired(register: str, key: str, number: int = 1, title: str = "Certificate of verification") -> Document:
+    """A document of an entry that ended yesterday."""
+    return Document(
+        document=f"old-{number}",
+        of_register=register,
+        of_key=key,
+        title=title,
+        digest="0" * 64,
+        media_type="application/pdf",
+        size=9,
+        valid_from=START,
+        valid_to=NOW - timedelta(days=1),
+    )
+
+
+def test_an_expired_document_concerns_whom_its_entry_does() -> None:
+    """Of a machine its party at its site, of a meter its site, of a site all who mine there."""
+    for register, key, whom in (
+        ("equipment", "SN-1", ("guest", "site-host")),
+        ("meter", "meter-1", (None, "site-host")),
+        ("site", "site-host", (None, "site-host")),
+        ("party", "guest", ("guest", None)),
+    ):
+        (condition,) = found(meter(), expired(register, key))
+        assert (condition.party, condition.site) == whom
+
+
+def test_no_title_and_no_subject_is_beyond_the_register() -> None:
+    """The longest titles of four bytes a letter fit; a document of a finding makes no finding of a finding."""
+    titles = [expired("party", "guest", number, f"{number:02}" + "\U0001f600" * 498) for number in range(30)]
+    about = finding("guest", "site-host")
+    conditions = found(*titles, about, expired("finding", about.finding, 99))
+    assert subjects(conditions) == {(FindingKind.DOCUMENT_EXPIRED, "party", "guest")}
+    held = registers([*sound(), *titles])
+    (row,) = Watch(Patience(timedelta(0), timedelta(0))).look(held, conditions)
+    assert list(field_faults(0, row)) == []

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from time import perf_counter
 
 import pytest
+from sqlalchemy import Engine
 
 from tarazy.accreditation.entries import Document, DocumentStatus, Entry, Placement
 from tarazy.accreditation.expiry import Ending, Expiry, expiries
+from tarazy.accreditation.expiry_warnings import warn
 from tarazy.config.law.calendar import day_start
 from tests.accreditation.world import (
     NOW,
@@ -151,3 +154,24 @@ def test_what_no_register_tells_is_taken_along() -> None:
     found = expiries(registers([licence("L-1", "host", valid_to=end_of(5))]), [far, token, over])
     assert [(each.ending.key, each.days_left) for each in found] == [("inspector", 2), ("L-1", 5)]
     assert found[1] == Expiry(Ending("licence", "L-1", end_of(5), "host", 1), 5)
+
+
+def test_many_ends_cost_no_more_than_their_number() -> None:
+    """Machines of a party at a site that each end at an instant of their own."""
+    many = [
+        replace(machine(f"SN-9{number}", "guest", "site-host"), valid_to=NOW + timedelta(seconds=number + 1))
+        for number in range(5_000)
+    ]
+    begun = perf_counter()
+    assert [(key, days) for _, key, days, _ in soon(*many)] == [("SN-94999", 0)]
+    assert perf_counter() - begun < 5, "not each end times each machine"
+
+
+def test_what_has_ended_meanwhile_is_not_warned_of_again(engine: Engine) -> None:
+    """A token that ends at noon was found in the morning; in the afternoon others are warned of all the same."""
+    token = Expiry(Ending("token", "desk", NOW), 0)
+    later = Expiry(Ending("token", "gate", NOW + timedelta(days=5)), 5)
+    with engine.begin() as connection:
+        assert warn(connection, [token], NOW - timedelta(hours=1)) == [token]
+        assert warn(connection, [token, later], NOW + timedelta(hours=1)) == [later]
+        assert warn(connection, [token, later], NOW + timedelta(hours=2)) == []

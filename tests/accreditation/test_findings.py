@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from time import sleep
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from tarazy.accreditation.entries import Finding, FindingKind, FindingState, Severity
 from tarazy.accreditation.findings import (
@@ -139,3 +142,64 @@ def test_a_flood_is_recorded_in_portions() -> None:
     changes = watch.look(registers(world()), [*many, worst])
     assert len(changes) == MAXIMUM_CHANGES
     assert changes[0].of_key == "worst"
+
+
+def test_what_does_not_fit_the_register_keeps_nothing_else_out(engine: Engine) -> None:
+    """Work of a party that the ledger does not know, after a copy was put back in its place."""
+    desk = Desk(engine)
+    stranger = Condition(FindingKind.NO_WALLET, Severity.SERIOUS, "party", "lost", "lost")
+    desk.look(NOW, TWICE, stranger)
+    assert [row.finding for row in desk.look(NOW + 5 * MINUTE, TWICE, stranger)] == [KEY]
+    assert desk.look(NOW + 6 * MINUTE, TWICE, stranger) == []
+
+
+def test_a_person_may_have_the_name_of_the_program(engine: Engine) -> None:
+    """The user of the service's own account resolves a finding: it waits as anybody's does."""
+    desk = Desk(engine)
+    desk.look(NOW, TWICE)
+    desk.look(NOW + 5 * MINUTE, TWICE)
+    with engine.begin() as connection:
+        resolve(connection, KEY, NOW + 6 * MINUTE, "tarazy", "withdrawn")
+    assert desk.look(NOW + 7 * MINUTE, TWICE) == []
+    assert len(desk.look(NOW + 21 * MINUTE, TWICE)) == 1
+
+
+def test_what_people_say_is_text(engine: Engine) -> None:
+    """Nothing, a formula, a line too long or a terminal's escape is refused with a reason; blanks around are cut."""
+    desk = Desk(engine)
+    desk.look(NOW, TWICE)
+    desk.look(NOW + 5 * MINUTE, TWICE)
+    for hostile in ("", "  ", "=1+1", "x" * 501, "\x1b[2J", "a\nb"):
+        with engine.begin() as connection, pytest.raises(FindingError):
+            dismiss(connection, KEY, NOW + 6 * MINUTE, "aida", hostile)
+        with engine.begin() as connection, pytest.raises(FindingError):
+            take(connection, KEY, hostile, NOW + 6 * MINUTE, "aida")
+    with engine.begin() as connection, pytest.raises(FindingError):
+        resolve(connection, KEY, NOW, "aida", "before it was opened")
+    with engine.begin() as connection:
+        assert take(connection, KEY, " aida ", NOW + 6 * MINUTE, "aida").owner == "aida"
+
+
+def test_of_two_persons_at_once_one_settles_it(engine: Engine) -> None:
+    """The other hears that it is settled, and so does the server."""
+    desk = Desk(engine)
+    desk.look(NOW, TWICE)
+    desk.look(NOW + 5 * MINUTE, TWICE)
+    with engine.begin() as connection:
+        registers = as_of(connection, NOW + 6 * MINUTE)
+    changes = desk.watch.look(registers, [replace(TWICE, severity=Severity.SERIOUS)])
+
+    def late(work: Callable[[Connection], object]) -> object:
+        with engine.begin() as connection:
+            return work(connection)
+
+    with ThreadPoolExecutor(2) as threads:
+        with engine.begin() as connection:
+            dismiss(connection, KEY, NOW + 7 * MINUTE, "aida", "no fault")
+            person = threads.submit(late, lambda other: resolve(other, KEY, NOW + 8 * MINUTE, "bolat", "mended"))
+            server = threads.submit(late, lambda other: record(other, changes, registers, NOW + 8 * MINUTE))
+            sleep(0.5)
+        with pytest.raises(FindingError, match="dismissed already"):
+            person.result(20)
+        assert server.result(20) == []
+    assert [state for state, _, _ in desk.states()] == ["open", "dismissed"]

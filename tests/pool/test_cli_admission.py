@@ -153,3 +153,21 @@ def test_what_is_no_address_is_told(house: House) -> None:
     """It is no foreign address."""
     told = house.command("admission", "explain", "altyn.rig1", "foo")
     assert (told.exit_code, "foo is no IP address" in told.stderr) == (2, True)
+
+
+def test_what_strangers_send_is_shown_as_it_is(house: House) -> None:
+    """A name that looks like the mark-up of a table is no mark-up, and hides nothing."""
+    engine = open_engine(house.settings.database_url)
+    log = DecisionLog()
+    stranger = Decision(False, (Reason.UNKNOWN_ACCOUNT,), text_of(Reason.UNKNOWN_ACCOUNT), "", "", ())
+    log.add(stranger, "[/x]", "rig", "127.0.0.1", datetime.now(UTC))
+    log.add(stranger, "[b]:boom:", "rig", "127.0.0.1", datetime.now(UTC))
+    with engine.begin() as connection:
+        audit.append(connection, log.take(datetime.now(UTC)), datetime.now(UTC))
+    engine.dispose()
+    for command in (("admission", "log"), ("audit", "show")):
+        told = house.command(*command)
+        assert told.exit_code == 0, told.output
+    shown = house.command("admission", "log").stdout
+    assert "[/x]" in shown
+    assert "[b]:boom:" in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -66,3 +67,12 @@ def test_rates_are_told_in_their_unit(rate: int, told: str) -> None:
     about = ("party", "guest", "guest")
     condition = Condition(FindingKind.NO_WALLET, Severity.WARNING, *about, evidence={"hash_rate_hs": rate})
     assert told in opened(held, [condition])[2]
+
+
+def test_numbers_of_persons_in_titles_of_documents_are_not_told() -> None:
+    """The page is read without a token; what an operator writes into a title may hold a BIN or IIN."""
+    evidence: dict[str, Any] = {"titles": ["Identity card, IIN 900101300123", "Order 130"], "count": 2}
+    condition = Condition(FindingKind.DOCUMENT_EXPIRED, Severity.WARNING, "party", "guest", "guest", evidence=evidence)
+    for told in opened(registers(world()), [condition]):
+        assert "900101300123" not in told
+        assert "Order 130" in told

@@ -46,7 +46,7 @@ def list_findings(settings: Settings, everything: bool, kind: str | None, as_jso
         since = f"{row.valid_from:%Y-%m-%d %H:%M}"
         table.add_row(row.finding, severity, row.state, since, row.owner or "", finding_text("en", row))
     if found:
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)
     else:
         click.echo("nothing was found" if everything else "nothing waits for anybody", err=True)
 
@@ -128,11 +128,13 @@ def _in_force(settings: Settings) -> list[Finding]:
 
 def _move(settings: Settings, act: Callable[[Connection, datetime], Finding], as_json: bool) -> None:
     from tarazy.accreditation.findings import FindingError
+    from tarazy.accreditation.tables import lock_writers
     from tarazy.portal.desk import plain
 
     with ledger(settings) as engine:
         try:
             with engine.begin() as connection:
+                lock_writers(connection)
                 moved = act(connection, datetime.now(UTC))
         except FindingError as error:
             raise Wanting(str(error)) from None
