@@ -177,7 +177,7 @@ def _tell_places(found: Iterable[Place]) -> None:
             place.rested_on("licence"),
             outcome,
         )
-    Console(markup=False, emoji=False).print(table)
+    Console().print(table)
 
 
 @admission.command("log")
@@ -233,7 +233,7 @@ def _tell_summaries(rows: Iterable[DecisionSummary]) -> None:
             str(row.count),
             ", ".join(row.reasons) or row.kind,
         )
-    Console(markup=False, emoji=False).print(table)
+    Console().print(table)
 
 
 def _registers(settings: Settings, instant: datetime, known_at: datetime | None) -> Registers:

@@ -220,4 +220,4 @@ def show(
     for row in rows:
         instant = f"{row.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
         table.add_row(str(row.sequence), instant, row.kind, row.party or "", row.body)
-    Console(markup=False, emoji=False).print(table)
+    Console().print(table)

@@ -46,7 +46,7 @@ def list_findings(settings: Settings, everything: bool, kind: str | None, as_jso
         since = f"{row.valid_from:%Y-%m-%d %H:%M}"
         table.add_row(row.finding, severity, row.state, since, row.owner or "", finding_text("en", row))
     if found:
-        Console(markup=False, emoji=False).print(table)
+        Console().print(table)
     else:
         click.echo("nothing was found" if everything else "nothing waits for anybody", err=True)
 

@@ -63,7 +63,7 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
     table = folding_table("name", "role", "party", "expires (UTC)")
     for row in found:
         table.add_row(row.name, row.role, row.party or "", f"{row.expires_at:%Y-%m-%d %H:%M}")
-    Console(markup=False, emoji=False).print(table)
+    Console().print(table)
 
 
 @token.command("revoke")

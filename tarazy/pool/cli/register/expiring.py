@@ -43,6 +43,6 @@ def expiring(settings: Settings, as_json: bool) -> None:
         ending = row.ending
         table.add_row(ending.register, ending.key, ending.party or "", ending.last_day.isoformat(), str(row.days_left))
     if found:
-        Console(markup=False, emoji=False).print(table)
+        Console().print(table)
     else:
         click.echo("nothing ends within 90 days", err=True)
