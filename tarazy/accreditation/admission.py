@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from tarazy.accreditation.entries import Certificate, DocumentStatus, Entry, Finding, Licence, Party, Site, SiteStatus
 from tarazy.accreditation.evidence import NOWHERE, Evidence, EvidenceRule, Origin, Verdicts, evidence_of, list_map
@@ -78,9 +79,6 @@ _TEXTS = {
 LONGEST_TEXT = 86
 """ASCII characters; the wire's 100 less what stands before them there."""
 
-Located: TypeAlias = tuple[str, ...] | Reason
-"""Keys of the sites that an address counts as in, or why none counts whatever its address."""
-
 
 class Question(NamedTuple):
     """Who wants to mine, from where, and at which door."""
@@ -134,11 +132,11 @@ def decide(
     judge = Judge(registers, rule.country)
     address = parse_address(question.peer)
     if address is None:
-        return judge.decide(question, (), NOWHERE, judge.origin(NOWHERE))
+        return judge.decide(question, judge.whereabouts((), NOWHERE))
     located = tuple(sorted(key for key, one in registers.sites.items() if _contains(one, address)))
     sites = [registers.sites[key] for key in located]
     evidence = evidence_of(address, list_map(registers, rule.country), sites, rule, demo_addresses)
-    return judge.decide(question, located, evidence, judge.origin(evidence))
+    return judge.decide(question, judge.whereabouts(located, evidence))
 
 
 def _contains(site: Site, address: int) -> bool:
@@ -155,11 +153,22 @@ class Part(NamedTuple):
     entries: tuple[EntryReference, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Whereabouts:
+    """Addresses of which the same is known."""
+
+    sites: tuple[str, ...]
+    """Keys of the sites in whose networks they lie, sorted."""
+    evidence: Evidence
+    origin: Part
+    """What comes of the evidence."""
+
+
 class Judge:
     """Decides by the registers of one instant. What several questions have in common is looked at once.
 
     It keeps one part for each account, each server asked, and each site open to a party, one decision for each way in
-    which a party is let in, and nothing that strangers can add to.
+    which a party is let in, one for all strangers from one place, and nothing that strangers can add to.
     """
 
     def __init__(self, registers: Registers, country: str) -> None:
@@ -173,50 +182,50 @@ class Judge:
         self._holders: dict[str, Part] = {}
         self._houses: dict[str, Part] = {}
         self._seats: dict[tuple[str, str], Part] = {}
-        self._admitted: dict[tuple[str, Located, str], tuple[Evidence, Decision]] = {}
+        self._decisions: dict[tuple[str, Whereabouts, str, str, tuple[str, ...]], Decision] = {}
 
-    def decide(self, question: Question, located: tuple[str, ...], evidence: Evidence, origin: Part) -> Decision:
-        """The decision, with the address already placed: in the networks of sites `located`, by `evidence`, of which
-        `origin` is what comes of it."""
-        account, worker, _, server, certificate_site, port_sites = question
-        counting = self._narrowed(located, question) if port_sites or certificate_site else located
-        way = account, counting, server
-        known = self._admitted.get(way)
-        named = is_login(account, worker)
-        if known is not None and known[0] is evidence and named:
-            return known[1]
-        decision = self._decide(named, way, evidence, origin)
-        if decision.admitted:
-            self._admitted[way] = evidence, decision
-        return decision
-
-    def _decide(self, named: bool, way: tuple[str, Located, str], evidence: Evidence, origin: Part) -> Decision:
-        account, located, server = way
-        party = self._accounts.get(account)
-        name = _NAMED if named else _BADLY_NAMED
-        house = self._houses.get(server) or self._house(server)
-        if party is None:
-            return _concluded("", "", (name, _STRANGER, house, origin), evidence)
-        holder = self._holders.get(account) or self._holder(party)
-        if isinstance(located, Reason):
-            return _concluded(party.party, "", (name, holder, house, origin, _objection(located)), evidence)
-        site, seat = self._seat(party.party, located)
-        return _concluded(party.party, site, (name, holder, house, origin, seat), evidence)
-
-    def decide_from_sites(self, party: Party, sites: Sequence[str], server: str) -> Decision:
-        """The decision on `party`, were it to connect from the network of `sites` (keys of sites in force)."""
-        return self.decide(Question(party.account, "", "", server), tuple(sites), Evidence(Origin.HOME), Part())
-
-    def origin(self, evidence: Evidence) -> Part:
-        """What comes of where an address lies."""
+    def whereabouts(self, sites: tuple[str, ...], evidence: Evidence) -> Whereabouts:
+        """Addresses in the networks of `sites` (their keys, sorted), with what is known of where they lie."""
         case = _Case(self._registers.valid_at)
         case.rest_on(*(self._registers.geo.get(source) for source, _ in evidence.verdicts))
         if evidence.origin in _ORIGIN_REASONS:
             case.refuse(_ORIGIN_REASONS[evidence.origin])
-        return case.part()
+        return Whereabouts(sites, evidence, case.part())
 
-    def _narrowed(self, located: tuple[str, ...], question: Question) -> Located:
-        """Of the sites of an address those that count at this door."""
+    def decide(self, question: Question, whereabouts: Whereabouts) -> Decision:
+        """The decision, with the address already located. It is known again by the object that its whereabouts is."""
+        account, worker, _, server, certificate_site, port_sites = question
+        if account in self._accounts:
+            way = account, whereabouts, server, certificate_site, port_sites
+        else:
+            way = "", whereabouts, server, "", ()
+        named = is_login(account, worker)
+        decision = self._decisions.get(way) if named else None
+        if decision is None:
+            decision = self._decide(question, named, whereabouts)
+            if named and (decision.admitted or not decision.party):
+                self._decisions[way] = decision
+        return decision
+
+    def decide_from_sites(self, party: Party, sites: Sequence[str], server: str) -> Decision:
+        """The decision on `party`, were it to connect from the network of `sites` (keys of sites in force)."""
+        whereabouts = Whereabouts(tuple(sites), Evidence(Origin.HOME), Part())
+        return self._decide(Question(party.account, "", "", server), True, whereabouts)
+
+    def _decide(self, question: Question, named: bool, whereabouts: Whereabouts) -> Decision:
+        party = self._accounts.get(question.account)
+        parts = [_NAMED if named else _BADLY_NAMED, _STRANGER, self._house(question.server), whereabouts.origin]
+        if party is None:
+            return _concluded("", "", parts, whereabouts.evidence)
+        parts[1] = self._holder(party)
+        located = self._narrowed(whereabouts.sites, question)
+        if isinstance(located, Reason):
+            return _concluded(party.party, "", [*parts, _objection(located)], whereabouts.evidence)
+        site, seat = self._seat(party.party, located)
+        return _concluded(party.party, site, [*parts, seat], whereabouts.evidence)
+
+    def _narrowed(self, located: tuple[str, ...], question: Question) -> tuple[str, ...] | Reason:
+        """Of the sites of an address those that count at this door, or why none does."""
         only, port_sites = question.certificate_site, question.port_sites
         if only:
             if only not in self._registers.sites:
@@ -232,6 +241,9 @@ class Judge:
 
     def _holder(self, party: Party) -> Part:
         """The party of an account, and its licence."""
+        held = self._holders.get(party.account)
+        if held is not None:
+            return held
         case = _Case(self._registers.valid_at)
         case.rest_on(party)
         case.document(self._licences.get(party.party, ()), _LICENCE_REASONS)
@@ -240,6 +252,9 @@ class Judge:
 
     def _house(self, server: str) -> Part:
         """The pool: its certificate of accreditation and the server."""
+        held = self._houses.get(server)
+        if held is not None:
+            return held
         case = _Case(self._registers.valid_at)
         case.document(self._registers.latest(Certificate), _CERTIFICATE_REASONS)
         own = self._registers.servers.get(server)

@@ -7,7 +7,6 @@ Addresses are numbers of 128 bits; an IPv4 address is its IPv4-mapped IPv6 addre
 from __future__ import annotations
 
 import hashlib
-import socket
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from datetime import date
 from functools import cache, cached_property
 from importlib.resources import files
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 
 _MAPPED = 0xFFFF << 32
-_LOOPBACK_4 = _MAPPED | 127 << 24
-_LOOPBACK_6 = 1
+_MAPPED_BYTES = b"\xff\xff"
+LOOPBACK = ((1, 1), (_MAPPED | 127 << 24, (_MAPPED | 128 << 24) - 1))
+"""First and last number of ::1 and of 127.0.0.0/8."""
 LAST_ADDRESS = (1 << 128) - 1
 IPV4 = (_MAPPED, _MAPPED | 0xFFFF_FFFF)
 """First and last number of the IPv4 addresses."""
@@ -29,11 +30,11 @@ SHIPPED_ON = date(2025, 9, 4)
 def parse_address(text: str) -> int | None:
     """The number of an IPv4 or IPv6 address, without a zone or port; None when `text` is none."""
     try:
-        return _MAPPED | int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+        return int.from_bytes(_MAPPED_BYTES + inet_pton(AF_INET, text))
     except (OSError, ValueError):
         pass
     try:
-        return int.from_bytes(socket.inet_pton(socket.AF_INET6, text.partition("%")[0]), "big")
+        return int.from_bytes(inet_pton(AF_INET6, text.partition("%")[0]))
     except (OSError, ValueError):
         return None
 
@@ -58,7 +59,7 @@ def range_of(network: IPv4Network | IPv6Network | str) -> tuple[int, int]:
 
 def is_loopback(address: int) -> bool:
     """Whether the address is 127.0.0.0/8 or ::1."""
-    return address == _LOOPBACK_6 or address >> 24 == _LOOPBACK_4 >> 24
+    return any(first <= address <= last for first, last in LOOPBACK)
 
 
 class Ranges:

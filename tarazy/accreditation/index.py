@@ -4,48 +4,54 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
-from tarazy.accreditation.admission import Decision, Judge, Part, Question
+from tarazy.accreditation.admission import Decision, Judge, Question, Whereabouts
 from tarazy.accreditation.evidence import (
     NOWHERE,
-    Evidence,
     EvidenceRule,
     ListMap,
-    Verdict,
+    Origin,
+    evidence_of,
     lists_in_force,
     loopback_origin,
-    site_verdict,
 )
-from tarazy.accreditation.geo import is_loopback, parse_address, range_of
+from tarazy.accreditation.geo import LOOPBACK, parse_address, range_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import DemoAddress
 
 
-class SiteMap:
-    """The whole address space cut where any site's network begins or ends: one search finds all sites."""
+class AddressMap:
+    """The whole address space cut where any site's network begins or ends, and where `cuts` do: one search finds the
+    part that an address lies in."""
 
-    def __init__(self, registers: Registers) -> None:
-        changes: dict[int, Counter[str]] = {}
+    def __init__(self, registers: Registers, cuts: Iterable[tuple[int, int]] = ()) -> None:
+        """`cuts`: first and last address of ranges that sites know nothing of."""
+        changes: dict[int, Counter[str]] = {0: Counter()}
+        for first, last in cuts:
+            changes.setdefault(first, Counter())
+            changes.setdefault(last + 1, Counter())
         for key, site in registers.sites.items():
             for first, last in map(range_of, site.networks):
                 changes.setdefault(first, Counter())[key] += 1
                 changes.setdefault(last + 1, Counter())[key] -= 1
-        self._starts = [0]
-        self._sites: list[tuple[str, ...]] = [()]
+        self.starts = sorted(changes)
+        """First address of each part."""
+        self.sites: list[tuple[str, ...]] = []
+        """Of each part the keys of the sites whose networks contain it, sorted."""
         open_networks: Counter[str] = Counter()
-        for start in sorted(changes):
+        for start in self.starts:
             for key, change in changes[start].items():
                 open_networks[key] += change
                 if not open_networks[key]:
                     del open_networks[key]
-            self._starts.append(start)
-            self._sites.append(tuple(sorted(open_networks)))
+            self.sites.append(tuple(sorted(open_networks)))
 
-    def containing(self, address: int) -> tuple[str, ...]:
-        """Keys of the sites whose networks contain the address, sorted."""
-        return self._sites[bisect_right(self._starts, address) - 1]
+    def part(self, address: int) -> int:
+        """The number of the part that the address lies in."""
+        return bisect_right(self.starts, address) - 1
 
 
 class CompiledRegisters:
@@ -69,13 +75,16 @@ class CompiledRegisters:
         self._judge = Judge(registers, rule.country)
         lists = {source: listed.ranges for source, listed in lists_in_force(registers, rule.country).items()}
         self._digests = {source: ranges.digest for source, ranges in lists.items()}
-        same_sites = earlier is not None and earlier.registers.sites is registers.sites
         same_lists = earlier is not None and earlier._digests == self._digests
-        self._sites: SiteMap = earlier._sites if earlier and same_sites else SiteMap(registers)
         self._lists: ListMap = earlier._lists if earlier and same_lists else ListMap(lists)
-        self._verdicts: dict[tuple[str, ...], Verdict] = {}
-        self._origins: dict[tuple[int, str], tuple[Evidence, Part]] = {}
-        self._nowhere = NOWHERE, self._judge.origin(NOWHERE)
+        if earlier and same_lists and earlier.registers.sites is registers.sites:
+            self._map: AddressMap = earlier._map
+        else:
+            demo = [range_of(declared.network) for declared in demo_addresses]
+            self._map = AddressMap(registers, [*LOOPBACK, *demo, *chain.from_iterable(lists.values())])
+        self._parts: list[Whereabouts | None] = [None] * len(self._map.starts)
+        self._distinct: dict[tuple[tuple[str, ...], int, Origin | None], Whereabouts] = {}
+        self._nowhere = self._judge.whereabouts((), NOWHERE)
 
     def at(self, instant: datetime) -> CompiledRegisters:
         """The same knowledge at another instant."""
@@ -89,27 +98,22 @@ class CompiledRegisters:
         """The decision at any instant from `valid_from` until `valid_until`."""
         address = parse_address(question.peer)
         if address is None:
-            return self._judge.decide(question, (), *self._nowhere)
-        located = self._sites.containing(address)
-        return self._judge.decide(question, located, *self._origin(address, located))
+            return self._judge.decide(question, self._nowhere)
+        part = self._map.part(address)
+        return self._judge.decide(question, self._parts[part] or self._located(part))
 
-    def _origin(self, address: int, located: tuple[str, ...]) -> tuple[Evidence, Part]:
-        """What is known of where an address in the networks of these sites lies, and what comes of it."""
-        if is_loopback(address):
-            origin = loopback_origin(address, self._rule.country, self._demo_addresses)
-            assert origin is not None
-            evidence = Evidence(origin)
-            return evidence, self._judge.origin(evidence)
-        verdict = self._verdicts.get(located)
-        if verdict is None:
-            verdict = site_verdict([self.registers.sites[key] for key in located], self._rule.country)
-            self._verdicts[located] = verdict
-        key = self._lists.number(address), verdict.value
-        known = self._origins.get(key)
-        if known is None:
-            evidence = self._rule.weigh(self._lists.verdicts(key[0]), verdict)
-            known = self._origins[key] = evidence, self._judge.origin(evidence)
-        return known
+    def _located(self, part: int) -> Whereabouts:
+        """Parts of which the same is known are one whereabouts."""
+        address, located = self._map.starts[part], self._map.sites[part]
+        loopback = loopback_origin(address, self._rule.country, self._demo_addresses)
+        known = located, self._lists.number(address), loopback
+        whereabouts = self._distinct.get(known)
+        if whereabouts is None:
+            sites = [self.registers.sites[key] for key in located]
+            evidence = evidence_of(address, self._lists, sites, self._rule, self._demo_addresses)
+            whereabouts = self._distinct[known] = self._judge.whereabouts(located, evidence)
+        self._parts[part] = whereabouts
+        return whereabouts
 
 
 class AdmissionIndex:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tarazy.accreditation.admission import Question, Reason, decide
 from tarazy.accreditation.entries import Entry, Licence
 from tarazy.accreditation.evidence import Agreement, EvidenceRule
-from tarazy.accreditation.index import AdmissionIndex, SiteMap
+from tarazy.accreditation.index import AddressMap, AdmissionIndex
 from tests.accreditation.histories import (
     DEMO,
     INSTANTS,
@@ -88,10 +88,10 @@ def test_index_equals_decide(
 
 
 @given(NETWORKS, NETWORKS, st.integers(0, 2**32 - 1))
-def test_site_map_finds_every_site_of_an_address(first: list[str], second: list[str], low: int) -> None:
+def test_address_map_finds_every_site_of_an_address(first: list[str], second: list[str], low: int) -> None:
     """Nested, equal and neighbouring networks of several sites, at and around their edges."""
     known = registers([site("one", "a", *first), site("two", "a", *second)])
-    sites = SiteMap(known)
+    laid = AddressMap(known)
     edges = [0xFFFF << 32 | low]
     for network in map(ip_network, (*first, *second)):
         offset = 0xFFFF << 32 if network.version == 4 else 0
@@ -108,7 +108,7 @@ def test_site_map_finds_every_site_of_an_address(first: list[str], second: list[
                 for parsed in map(ip_network, networks)
             )
         )
-        assert sites.containing(address) == expected
+        assert laid.sites[laid.part(address)] == expected
 
 
 def test_nobody_is_admitted_before_registers_are_installed() -> None:
