@@ -23,6 +23,7 @@ from tarazy.accreditation.tables import audit
 ADMITTED = "admitted"
 REFUSED = "refused"
 OVERFLOW = "refused-overflow"
+DECISION_KINDS = (ADMITTED, REFUSED, OVERFLOW)
 
 _LONGEST = 127
 _LATEST_ROW = timedelta(days=1)
@@ -179,6 +180,23 @@ class DecisionSummary:
     first_sequence: int = 0
     last_sequence: int = 0
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON values, and instants."""
+        return {
+            "kind": self.kind,
+            "party": self.party,
+            "account": self.account,
+            "worker": self.worker,
+            "sites": sorted(self.sites),
+            "peers": sorted(self.peers),
+            "reasons": list(self.reasons),
+            "count": self.count,
+            "first": self.first,
+            "last": self.last,
+            "first_sequence": self.first_sequence,
+            "last_sequence": self.last_sequence,
+        }
+
 
 def decisions_between(connection: Connection, since: datetime, until: datetime) -> list[DecisionSummary]:
     """What was admitted and refused by rows written in [since, until), summed by kind and reasons."""
@@ -201,7 +219,7 @@ def _during(body: Mapping[str, Any], since: datetime, until: datetime) -> bool:
 def _decisions(connection: Connection, since: datetime, until: datetime) -> Iterator[tuple[Any, dict[str, Any]]]:
     query = (
         select(audit)
-        .where(audit.c.kind.in_((ADMITTED, REFUSED, OVERFLOW)), audit.c.at >= since, audit.c.at < until)
+        .where(audit.c.kind.in_(DECISION_KINDS), audit.c.at >= since, audit.c.at < until)
         .order_by(audit.c.sequence)
     )
     for row in connection.execute(query):

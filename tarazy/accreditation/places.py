@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tarazy.accreditation.admission import Decision, Judge
 from tarazy.accreditation.entries import Equipment, Party
@@ -23,6 +23,23 @@ class Place(NamedTuple):
     def rested_on(self, register: str) -> str:
         """Key of the entry of a register that the decision rested on; empty if on none."""
         return next((entry.key for entry in self.decision.entries if entry.register == register), "")
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; hash rate in hashes per second, power in watts."""
+        return {
+            "party": self.party.party,
+            "bin": self.party.bin,
+            "name": self.party.name_en,
+            "site": self.site,
+            "admitted": self.decision.admitted,
+            "reasons": list(self.decision.reasons),
+            "licence": self.rested_on("licence"),
+            "certificate": self.rested_on("certificate"),
+            "machines": [machine.equipment for machine in self.machines],
+            "nominal_hash_rate_hs": sum(machine.nominal_hash_rate_hs for machine in self.machines),
+            "nominal_power_w": sum(machine.nominal_power_w for machine in self.machines),
+            "entries": [entry._asdict() for entry in self.decision.entries],
+        }
 
 
 def places(registers: Registers, server: str, country: str) -> list[Place]:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tarazy.accreditation import audit
+from tarazy.accreditation.decisions import decisions_during
 from tarazy.accreditation.documents import load, media_type_of, store
 from tarazy.accreditation.entries import (
     BY_HAND,
@@ -27,11 +28,13 @@ from tarazy.accreditation.entries import (
 from tarazy.accreditation.exporting import to_csv, to_xlsx
 from tarazy.accreditation.findings import dismiss, resolve, take
 from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
+from tarazy.accreditation.places import places
 from tarazy.accreditation.registers import all_versions, as_of
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.accreditation.tables import lock_writers
 from tarazy.config.law import LawBook
+from tarazy.portal.standing import Seat
 
 MAXIMUM_ENTRIES = 10_000
 """Entries in one JSON body; a spreadsheet may hold more."""
@@ -184,6 +187,21 @@ def move(connection: Connection, act: str, key: str, owner: str | None, why: str
     if act == "take":
         return plain(take(connection, key, owner or by, now, by, why))
     return plain((resolve if act == "resolve" else dismiss)(connection, key, now, by, why or ""))
+
+
+def admissions(
+    connection: Connection, since: datetime, until: datetime, party: str | None, outcome: str | None
+) -> list[dict[str, Any]]:
+    """Who was let in and who turned away by the audit log, equal decisions together, the latest last."""
+    found = decisions_during(connection, since, until)
+    chosen = (row for row in found if party in (None, row.party) and outcome in (None, row.kind))
+    return [row.plain() for row in sorted(chosen, key=lambda row: row.last)]
+
+
+def admissible(connection: Connection, moment: Moment, seat: Seat) -> list[dict[str, Any]]:
+    """Who might mine, where and on which machines, by the registers."""
+    registers = as_of(connection, moment.valid_at, moment.known_at)
+    return [place.plain() for place in places(registers, seat.server, seat.country)]
 
 
 def own(connection: Connection, party: str, now: datetime) -> dict[str, Any]:

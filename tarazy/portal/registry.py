@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from tarazy.accreditation.decisions import DECISION_KINDS
 from tarazy.accreditation.documents import DocumentError
 from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES
 from tarazy.accreditation.findings import FindingError
@@ -29,12 +30,15 @@ from tarazy.portal import desk
 from tarazy.portal.access import Access, Failures, Holder, Right
 from tarazy.portal.desk import Moment, Rules
 from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.standing import Seat
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
 LIMIT, HIGHEST_LIMIT = 100, 1_000
+_PERIOD = timedelta(hours=24)
+_LONGEST_PERIOD = timedelta(days=366)
 _READERS = 2
 _KINDS = f"any({','.join(ENTRY_TYPES)})"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\.(?:csv|xlsx)")
@@ -51,6 +55,7 @@ class Register:
     database: Database
     access: Access
     rules: Rules
+    seat: Seat
 
 
 class RegisterPages:
@@ -62,6 +67,7 @@ class RegisterPages:
         self._database = register.database
         self._access = register.access
         self._rules = register.rules
+        self._seat = register.seat
         self._reader = reader(register.database.engine)
         self._failures = Failures()
         self._reading = DeferredSemaphore(_READERS)
@@ -82,7 +88,7 @@ class RegisterPages:
         asked = _parameters(request, ("as_of", "known_at", "key", "limit", "offset"))
         moment = _moment(asked)
         now = datetime.now(UTC)
-        limit, offset = _count(asked, "limit", LIMIT, HIGHEST_LIMIT), _count(asked, "offset", 0, 10**7)
+        limit, offset = _paging(asked)
         entries = await self._read(desk.in_force, kind, moment, asked.get("key"))
         items = [desk.plain(entry) for entry in entries[offset : offset + limit]]
         moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now}
@@ -135,6 +141,35 @@ class RegisterPages:
         name = f"{kind or 'registers'}.{form}"
         request.setHeader(b"content-disposition", f'attachment; filename="{name}"'.encode())
         return _answer(request, body, _FORMS[form])
+
+    @app.route("/admissions", methods=["GET"])
+    async def admissions(self, request: Any) -> bytes:
+        """Who was let in and who turned away, by the audit log."""
+        self._holder(request, Right.READ)
+        asked = _parameters(request, ("from", "to", "party", "kind", "limit", "offset"))
+        until = _instant(asked, "to") or datetime.now(UTC)
+        since = _instant(asked, "from") or until - _PERIOD
+        if until - since > _LONGEST_PERIOD:
+            raise Fault(400, "bad_parameter", f"from and to are at most {_LONGEST_PERIOD.days} days apart")
+        kind = asked.get("kind")
+        if kind not in (None, *DECISION_KINDS):
+            raise Fault(400, "bad_parameter", f"kind is one of {', '.join(DECISION_KINDS)}")
+        limit, offset = _paging(asked)
+        found = await self._read(desk.admissions, since, until, asked.get("party"), kind)
+        told = {"from": since, "to": until, "total": len(found), "items": found[offset : offset + limit]}
+        return _json(request, told)
+
+    @app.route("/admissions/at", methods=["GET"])
+    async def admissible(self, request: Any) -> bytes:
+        """Who might mine, where and on which machines, by the registers."""
+        self._holder(request, Right.READ)
+        asked = _parameters(request, ("as_of", "known_at", "limit", "offset"))
+        moment = _moment(asked)
+        now = datetime.now(UTC)
+        limit, offset = _paging(asked)
+        found = await self._read(desk.admissible, moment, self._seat)
+        moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now, "server": self._seat.server}
+        return _json(request, {**moments, "total": len(found), "items": found[offset : offset + limit]})
 
     @app.route("/findings/<any(take,resolve,dismiss):act>", methods=["POST"])
     async def move(self, request: Any, act: str) -> bytes:
@@ -293,6 +328,10 @@ def _count(asked: Mapping[str, str], name: str, fallback: int, highest: int) -> 
     if not re.fullmatch("[0-9]{1,8}", text) or int(text) > highest:
         raise Fault(400, "bad_parameter", f"{name} is a whole number up to {highest}")
     return int(text)
+
+
+def _paging(asked: Mapping[str, str]) -> tuple[int, int]:
+    return _count(asked, "limit", LIMIT, HIGHEST_LIMIT), _count(asked, "offset", 0, 10**7)
 
 
 def _table(name: str, content: bytes) -> list[Line]:

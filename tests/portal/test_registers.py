@@ -12,6 +12,9 @@ import pytest_twisted
 import treq
 from twisted.internet import reactor, task
 
+from tarazy.accreditation.admission import Decision
+from tarazy.accreditation.audit import append
+from tarazy.accreditation.decisions import DecisionLog
 from tarazy.portal.access import (
     RIGHTS,
     Access,
@@ -73,6 +76,8 @@ ADDRESSES = [
     ("GET", "/api/v1/documents/file?document=x", Right.READ),
     ("POST", "/api/v1/registers/equipment?dry_run=1", Right.WRITE),
     ("POST", "/api/v1/registers/import?name=party.csv&dry_run=1", Right.WRITE),
+    ("GET", "/api/v1/admissions", Right.READ),
+    ("GET", "/api/v1/admissions/at", Right.READ),
     ("POST", "/api/v1/findings/dismiss?finding=x&why=y", Right.WRITE),
     ("POST", "/api/v1/documents?of_register=party&of_key=altyn&title=x", Right.WRITE),
 ]
@@ -130,6 +135,46 @@ async def test_an_entry_is_planned_recorded_read_and_corrected(own: Running, tok
     moment = before.replace("+", "%2B")
     assert (await ask(own, "GET", f"{path}?key=SN-77&known_at={moment}", inspector))[1]["items"] == []
     assert (await ask(own, "GET", f"{path}?key=SN-77&as_of=2025-06-01T00:00:00Z", inspector))[1]["items"] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_inspector_sees_who_mined_and_who_was_turned_away(own: Running, tokens: dict[str, str]) -> None:
+    """Of a span longer than the public list's day, filtered; and who might have at a moment."""
+    document, inspector = await own.json("/api/v1/openapi.json"), tokens["inspector"]
+    path = "/api/v1/admissions"
+    now = datetime.now(UTC)
+    decided = Decision(True, (), "", "altyn", EKIBASTUZ, ())
+    log = DecisionLog()
+    log.add(decided, "altyn", "rig", "2.72.0.9", now)
+    with own.pool.engine.begin() as connection:
+        append(connection, log.take(now, everything=True), now)
+    code, everything = await ask(own, "GET", path + "?from=2026-01-01T00:00:00Z", inspector)
+    assert code == 200
+    assert faults(everything, {"$ref": "#/components/schemas/Admissions"}, document) == []
+    kinds = {row["kind"] for row in everything["items"]}
+    assert kinds == {"admitted", "refused"}
+    lasts = [row["last"] for row in everything["items"]]
+    assert lasts == sorted(lasts)
+    for row in everything["items"]:
+        chosen = f"{path}?from=2026-01-01T00:00:00Z&kind={row['kind']}&party={row['party']}"
+        items = (await ask(own, "GET", chosen, inspector))[1]["items"]
+        assert row in items
+        assert {(one["kind"], one["party"]) for one in items} == {(row["kind"], row["party"])}
+    first = everything["items"][0]
+    assert (await ask(own, "GET", f"{path}?from=2026-01-01T00:00:00Z&limit=1", inspector))[1]["items"] == [first]
+    assert (await ask(own, "GET", f"{path}?from=2025-01-01T00:00:00Z&to=2025-01-02T00:00:00Z", inspector))[1][
+        "items"
+    ] == []
+    for wrong in ("?from=2020-01-01T00:00:00Z", "?kind=maybe", "?from=noon", "?limit=1001"):
+        assert (await ask(own, "GET", path + wrong, inspector))[0] == 400, wrong
+    code, told = await ask(own, "GET", path + "/at", inspector)
+    assert (code, told["server"]) == (200, "astana-1")
+    assert faults(told, {"$ref": "#/components/schemas/Admissible"}, document) == []
+    by_party = {row["party"]: row for row in told["items"]}
+    assert by_party["altyn"]["admitted"]
+    assert by_party["altyn"]["machines"]
+    _, then = await ask(own, "GET", path + "/at?as_of=2020-01-01T00:00:00Z", inspector)
+    assert not any(row["admitted"] for row in then["items"])
 
 
 @pytest_twisted.ensureDeferred

@@ -133,8 +133,8 @@ def at(instant: datetime, settings: Settings, known_at: datetime | None, as_json
     refused = [row for row in around if row.kind != ADMITTED]
     if as_json:
         told = {"as_of": instant, "known_at": known_at, "server": own.server}
-        items = [_plain_place(place) for place in found]
-        print_json({**told, "places": items, "refused": [_plain_summary(row) for row in refused]})
+        items = [place.plain() for place in found]
+        print_json({**told, "places": items, "refused": [row.plain() for row in refused]})
         return
     certificates = sorted({place.rested_on("certificate") for place in found} - {""})
     click.echo(f"server {own.server}, certificate {', '.join(certificates) or 'none'}")
@@ -144,23 +144,6 @@ def at(instant: datetime, settings: Settings, known_at: datetime | None, as_json
         _tell_summaries(refused)
     else:
         click.echo("nobody was turned away within half an hour")
-
-
-def _plain_place(place: Place) -> dict[str, Any]:
-    return {
-        "party": place.party.party,
-        "bin": place.party.bin,
-        "name": place.party.name_en,
-        "site": place.site,
-        "admitted": place.decision.admitted,
-        "reasons": list(place.decision.reasons),
-        "licence": place.rested_on("licence"),
-        "certificate": place.rested_on("certificate"),
-        "machines": [machine.equipment for machine in place.machines],
-        "nominal_hash_rate_hs": sum(machine.nominal_hash_rate_hs for machine in place.machines),
-        "nominal_power_w": sum(machine.nominal_power_w for machine in place.machines),
-        "entries": [entry._asdict() for entry in place.decision.entries],
-    }
 
 
 def _tell_places(found: Iterable[Place]) -> None:
@@ -198,26 +181,9 @@ def log(
     rows = _decisions(settings, since or until - _PERIOD, until)
     rows = [row for row in rows if (party is None or row.party == party) and not (refused and row.kind == ADMITTED)]
     if as_json:
-        print_json([_plain_summary(row) for row in rows])
+        print_json([row.plain() for row in rows])
     else:
         _tell_summaries(rows)
-
-
-def _plain_summary(row: DecisionSummary) -> dict[str, Any]:
-    return {
-        "kind": row.kind,
-        "party": row.party,
-        "account": row.account,
-        "worker": row.worker,
-        "sites": sorted(row.sites),
-        "peers": sorted(row.peers),
-        "reasons": list(row.reasons),
-        "count": row.count,
-        "first": row.first,
-        "last": row.last,
-        "first_sequence": row.first_sequence,
-        "last_sequence": row.last_sequence,
-    }
 
 
 def _tell_summaries(rows: Iterable[DecisionSummary]) -> None:
