@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET, weight_of
@@ -38,6 +39,23 @@ class Terms:
     scheme: Scheme = Scheme.PROP
     window: int | None = None
     """Of PPLNS: network difficulties of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The terms over time: those of the beginning, and the later ones by the instant they come into force."""
+
+    first: Terms
+    later: tuple[tuple[datetime, Terms], ...] = ()
+    """In order of time."""
+
+    def at(self, instant: datetime) -> Terms:
+        """The terms in force at an instant."""
+        return next((terms for since, terms in reversed(self.later) if since <= instant), self.first)
+
+    def windowed(self) -> bool:
+        """Whether any of them wants the order of record kept."""
+        return any(terms.scheme is Scheme.PPLNS for terms in (self.first, *(terms for _, terms in self.later)))
 
 
 @dataclass(frozen=True, slots=True)
