@@ -123,9 +123,7 @@ def _open(connection: Connection, at: datetime, by: str, payments: Iterable[Paym
     payments = tuple(payments)
     total = sum(each.amount for each in payments)
     values = {"state": BatchState.PROPOSED, "amount": total, "proposed_at": at, "proposed_by": by, "state_at": at}
-    number = int(
-        connection.execute(insert(tables.batch).values(**values).returning(tables.batch.c.batch)).scalar_one()
-    )
+    number = int(connection.execute(insert(tables.batch).values(**values).returning(tables.batch.c.batch)).scalar_one())
     for each in payments:
         if balance(connection, payable(each.party)) < each.amount:
             raise PayoutError(f"{each.party} has less on its account than its credits; see `tarazy check`")
@@ -383,3 +381,8 @@ def is_scheduled(connection: Connection, at: datetime, every: timedelta) -> bool
     """Whether it is time for another batch."""
     last: datetime | None = connection.scalar(select(func.max(tables.batch.c.proposed_at)))
     return last is None or at - last >= every
+
+
+def known_txids(connection: Connection) -> set[str]:
+    """Every transaction that is or was in the outbox."""
+    return set(connection.scalars(select(tables.transaction.c.txid)))

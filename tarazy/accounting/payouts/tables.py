@@ -105,9 +105,7 @@ hold = Table(
     Column("released_by", String),
     Column("released_why", Text),
     Index("ix_payout_hold_party", "party"),
-    Index(
-        "uq_payout_hold_party_why", "party", "why", unique=True, sqlite_where=_IN_FORCE, postgresql_where=_IN_FORCE
-    ),
+    Index("uq_payout_hold_party_why", "party", "why", unique=True, sqlite_where=_IN_FORCE, postgresql_where=_IN_FORCE),
 )
 """Payments kept back, each until somebody decides."""
 
