@@ -202,7 +202,7 @@ def prepare(connection: Connection, number: int, at: datetime, psbt: str) -> Non
     """Keep the transaction that an approved batch is to be signed as."""
     batch = read(connection, number)
     require_unheld(connection, batch)
-    _become(connection, batch, BatchState.PREPARED, at, psbt=psbt)
+    _become(connection, batch, BatchState.PREPARED, at, psbt=psbt, trouble=None)
 
 
 def prepare_replacement(connection: Connection, number: int, psbt: str) -> None:

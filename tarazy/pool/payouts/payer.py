@@ -6,10 +6,12 @@ any two of them: what was not written is done again, and nothing is sent that wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -17,8 +19,19 @@ from sqlalchemy import Connection, Engine
 from tarazy.accounting.ledger import in_wallet
 from tarazy.accounting.payouts import batches, fence
 from tarazy.accounting.payouts.batches import Batch
-from tarazy.accounting.payouts.machine import OUTBOX, UNSIGNED, BatchState, Destination, PayoutError, Sending, sending
+from tarazy.accounting.payouts.machine import (
+    OUTBOX,
+    UNSIGNED,
+    BatchState,
+    Destination,
+    Limits,
+    PayoutError,
+    Selection,
+    Sending,
+    sending,
+)
 from tarazy.accreditation.audit import AuditEvent, append
+from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import PayoutSettings
 from tarazy.pool.chain.bitcoind.faults import NodeError
 from tarazy.pool.chain.transactions import Transaction, decode_transaction
@@ -29,7 +42,8 @@ from tarazy.stratum.job import displayed
 CONFIRMATIONS = 6
 """A transaction with so many is taken to stay."""
 LOOKS = 5
-"""A check takes the wallet's balance only when it was the same before and after, or gives up after so many looks."""
+"""So often a check looks before it says that something is missing: a block that left the chain is soon booked."""
+LOOK_SECONDS = 2.0
 
 _log = structlog.get_logger()
 
@@ -56,8 +70,16 @@ def note(connection: Connection, at: datetime, by: str, what: str, **body: objec
 class Payer:
     """Pays by one wallet. Taking over is part of being made: an earlier payer can write nothing any more."""
 
-    def __init__(self, engine: Engine, wallet: NodeWallet, settings: PayoutSettings, chain: str, by: str) -> None:
-        """`chain`: the one whose addresses are used; `by`: who pays, for the audit log."""
+    def __init__(
+        self,
+        engine: Engine,
+        wallet: NodeWallet,
+        settings: PayoutSettings,
+        chain: str,
+        by: str,
+        licence_holds: Mapping[str, str],
+    ) -> None:
+        """`chain`: the one whose addresses are used; `by`: who acts; `licence_holds`: party → why it is held."""
         self._engine = engine
         self._wallet = wallet
         self._settings = settings
@@ -65,6 +87,8 @@ class Payer:
         self._by = by
         with engine.begin() as connection:
             self._token = fence.take(connection, by)
+            for party in batches.keep_held(connection, licence_holds, _now(), by):
+                note(connection, _now(), by, "held", party=party, why=licence_holds[party])
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -72,6 +96,58 @@ class Payer:
         with self._engine.begin() as connection:
             fence.require(connection, self._token)
             yield connection
+
+    def propose(self, destinations: Mapping[str, Destination | str]) -> tuple[int | None, Selection]:
+        """Move what is due into a batch; its number, and who was left out and why."""
+        rules, now = self._settings, _now()
+        limits = Limits(rules.threshold, rules.maximum_outputs, rules.batch_limit, rules.day_limit)
+        day = datetime.combine(now.astimezone(LEGAL_ZONE).date(), time_of_day.min, LEGAL_ZONE)
+        with self._write() as connection:
+            fence.require_going(connection)
+            span = (day, day + timedelta(days=1))
+            number, selection = batches.propose(connection, now, self._by, destinations, limits, span)
+            if number is not None:
+                amount = sum(each.amount for each in selection.payments)
+                note(connection, now, self._by, "proposed", batch=number, amount=amount)
+        return number, selection
+
+    def approve(self, number: int) -> None:
+        """Let a batch that somebody else proposed be paid."""
+        with self._write() as connection:
+            fence.require_going(connection)
+            batches.approve(connection, number, _now(), self._by)
+            note(connection, _now(), self._by, "approved", batch=number)
+
+    def hold(self, party: str, why: str) -> None:
+        """Keep a party's payments back until somebody releases them."""
+        with self._write() as connection:
+            batches.hold(connection, party, why, _now(), self._by)
+            note(connection, _now(), self._by, "held", party=party, why=why)
+
+    def release(self, party: str, why: str) -> int:
+        """End every hold of a party; how many."""
+        with self._write() as connection:
+            ended = batches.release(connection, party, why, _now(), self._by)
+            note(connection, _now(), self._by, "released", party=party, why=why)
+        return ended
+
+    def stop(self, why: str) -> None:
+        """Let nothing be proposed, signed or sent."""
+        with self._write() as connection:
+            fence.stop(connection, why, _now(), self._by)
+            note(connection, _now(), self._by, "stopped", why=why)
+
+    def resume(self, why: str) -> None:
+        """Let payments go out again."""
+        with self._write() as connection:
+            fence.resume(connection)
+            note(connection, _now(), self._by, "resumed", why=why)
+
+    def book_own(self, amount: int, why: str) -> None:
+        """Book what the pool put into the wallet, or with a minus what it took out of its own."""
+        with self._write() as connection:
+            fence.book_own(connection, amount, why, _now(), self._by)
+            note(connection, _now(), self._by, "own funds", amount=amount, why=why)
 
     def turn(self) -> None:
         """Send what is signed, follow what was sent, and go on with what is approved."""
@@ -278,23 +354,27 @@ class Payer:
 
         More in it does not: anybody can send to the pool's address, and a block counts once it is booked.
         """
-        for _ in range(LOOKS):
+        found: Check | None = None
+        for look in range(LOOKS):
+            if look:
+                time.sleep(LOOK_SECONDS)
             with self._engine.begin() as connection:
                 expected = in_wallet(connection)
                 sent = batches.batches(connection, OUTBOX)
             before = self._wallet.balances()
             gone = sum(batch.amount + fee for batch in sent if (fee := self._fee_gone(batch)) is not None)
+            steady = self._wallet.balances() == before
             with self._write() as connection:
-                if self._wallet.balances() != before or in_wallet(connection) != expected:
+                if not steady or in_wallet(connection) != expected:
                     continue
                 found = Check(expected - gone, before.total)
                 fence.note_check(connection, found.difference, _now())
-                if found.difference < 0:
-                    why = f"the wallet has {-found.difference} satoshi less than the books"
-                    fence.stop(connection, why, _now(), self._by)
-                    note(connection, _now(), self._by, "stopped", why=why)
-            return found
-        raise PayoutError("the wallet or the books changed during each look; check again")
+            if found.difference >= 0:
+                return found
+        if found is None:
+            raise PayoutError("the wallet or the books changed during each look; check again")
+        self.stop(f"the wallet has {-found.difference} satoshi less than the books")
+        return found
 
     def _fee_gone(self, batch: Batch) -> int | None:
         """The fee of a batch's transaction that the wallet's balance reflects; None when none does."""

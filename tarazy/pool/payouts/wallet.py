@@ -64,8 +64,8 @@ class NodeWallet:
 
     def call(self, method: str, *parameters: Any) -> Any:
         """The result of a call."""
-        how = {"path": self._path, "seconds": CALL_SECONDS, "limit": ANSWER_BYTES}
-        return call(self._url, self._credentials, method, parameters, **how)
+        known = self._url, self._credentials
+        return call(*known, method, parameters, path=self._path, seconds=CALL_SECONDS, limit=ANSWER_BYTES)
 
     def balances(self) -> Balances:
         """What it holds now."""
