@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
 import tarazy.accounting.energy.tables
+import tarazy.accounting.payouts.tables
 import tarazy.accounting.tables
 import tarazy.accreditation.procedure.tables
 import tarazy.accreditation.tables
