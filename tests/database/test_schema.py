@@ -6,6 +6,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+import tarazy.accounting.assets.tables
 import tarazy.accounting.energy.tables
 import tarazy.accounting.tables
 import tarazy.accreditation.procedure.tables
