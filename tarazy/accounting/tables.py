@@ -180,6 +180,7 @@ ledger_entry = Table(
     Column("reference", String(128), nullable=False, doc="what it is about, such as a distribution's number"),
     Column("note", Text, nullable=False),
     Index("ix_ledger_entry_reference", "kind", "reference"),
+    Index("ix_ledger_entry_at", "at"),
 )
 """One booking. Never changed: a correction is a new entry. It is inserted after its postings and closes them."""
 
