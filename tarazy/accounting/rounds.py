@@ -1,7 +1,7 @@
 """Rounds: the journals of the gateways folded into tallies, exactly once, and cut where a block was found.
 
 The order of record is the order of folding: by sequence number within a gateway, batch after batch between
-gateways. Cursor, tallies and closed rounds change in one transaction.
+gateways. Cursor, tallies, closed rounds and the chain over the shares change in one transaction.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, insert, select, update
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
+from tarazy.accounting.proof.sealing import digests_of, salts, seal
 from tarazy.accounting.upsert import upsert
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.job import displayed
@@ -37,6 +38,9 @@ _COLUMNS = ("interval_start", "party", "account", "worker", "site", "weight", "s
 
 _Counts: TypeAlias = Counter[tuple[int, int, int, int]]
 """Number of shares by name, interval since 1970, exponent and verdict."""
+
+_Part: TypeAlias = tuple[list[Segment], _Counts, BlockRecord | None]
+"""Shares of a round, counted, and the block that closes it."""
 
 _Key: TypeAlias = tuple[datetime, str, str, str, str]
 """Interval start, party, account, worker and site of a tally."""
@@ -82,7 +86,7 @@ def fold(
 
     Accepted and stale shares are tallied by intervals of `interval_seconds`. A block closes its round behind
     its last share; the round keeps where each journal stood and `fee_ppm`, the pool's fee in force. Belongs
-    into one transaction. Raises `FoldError`.
+    into one transaction. Raises `FoldError` or `JournalError`.
     """
     sequence, position = require_journal(connection, reader, gateway)
     segments, blocks, complete = reader.since(sequence, position, limit)
@@ -93,7 +97,9 @@ def fold(
         number = _open_round(connection, _instant(first))
         parts = list(_parts(segments, [block for _, block in due], interval_seconds))
         names = _names(reader, parts)
-        for counts, block in parts:
+        digests = digests_of(gateway, reader, names, salts(connection, {name.party for name in names.values() if name.party}))
+        for inside, counts, block in parts:
+            seal(connection, gateway, inside, digests)
             _tally(connection, number, _work(counts, names, interval_seconds))
             if block is not None:
                 sequence = max(sequence, block.sequence)
@@ -139,15 +145,13 @@ def _open_round(connection: Connection, at: datetime) -> int:
     return int(number)
 
 
-def _parts(
-    segments: list[Segment], blocks: list[BlockRecord], interval_seconds: int
-) -> Iterator[tuple[_Counts, BlockRecord | None]]:
+def _parts(segments: list[Segment], blocks: list[BlockRecord], interval_seconds: int) -> Iterator[_Part]:
     """The shares of each round with the block that closes it, then those of the round that stays open."""
     for block in blocks:
         inside = [_until(segment, block.sequence) for segment in segments]
         segments = [_behind(segment, block.sequence) for segment in segments]
-        yield _count(inside, interval_seconds), block
-    yield _count(segments, interval_seconds), None
+        yield inside, _count(inside, interval_seconds), block
+    yield segments, _count(segments, interval_seconds), None
 
 
 def _until(segment: Segment, sequence: int) -> Segment:
@@ -175,9 +179,9 @@ def _count(segments: Iterable[Segment], interval_seconds: int) -> _Counts:
     return counts
 
 
-def _names(reader: JournalReader, parts: Iterable[tuple[_Counts, BlockRecord | None]]) -> dict[int, NameRecord]:
-    wanted = {key[0] for counts, _ in parts for key in counts}
-    wanted.update(block.name for _, block in parts if block is not None and block.name != UNKNOWN_FINDER)
+def _names(reader: JournalReader, parts: Iterable[_Part]) -> dict[int, NameRecord]:
+    wanted = {key[0] for _, counts, _ in parts for key in counts}
+    wanted.update(block.name for _, _, block in parts if block is not None and block.name != UNKNOWN_FINDER)
     names = {UNKNOWN_FINDER: _NOBODY, **reader.names(wanted)}
     if missing := wanted - names.keys():
         raise FoldError(f"{reader.path}: damaged: shares of name {min(missing)}, which it does not have")
