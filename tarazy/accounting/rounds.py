@@ -97,7 +97,9 @@ def fold(
         number = _open_round(connection, _instant(first))
         parts = list(_parts(segments, [block for _, block in due], interval_seconds))
         names = _names(reader, parts)
-        digests = digests_of(gateway, reader, names, salts(connection, {name.party for name in names.values() if name.party}))
+        digests = digests_of(
+            gateway, reader, names, salts(connection, {name.party for name in names.values() if name.party})
+        )
         for inside, counts, block in parts:
             seal(connection, gateway, inside, digests)
             _tally(connection, number, _work(counts, names, interval_seconds))

@@ -169,6 +169,7 @@ round_proof = Table(
     Column("distribution", RowNumber, ForeignKey("distribution.distribution"), primary_key=True, autoincrement=False),
     Column("round", Integer, nullable=False, unique=True, doc="its last round, by which it is asked for"),
     Column("record", Text, nullable=False, doc="canonical JSON, as in the audit log"),
+    Column("audit_row", BigInteger, nullable=False, doc="which row of the audit log that is"),
 )
 """What a final distribution is verified against. Written once, with the row of the audit log."""
 

@@ -9,7 +9,6 @@ a segment; between two segments some are missing where a commit failed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from struct import Struct
 from typing import NamedTuple, TypeAlias
@@ -61,6 +60,11 @@ def job_digest(job: Job) -> bytes:
     return sha256(b"\x13" + numbers + b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
 
 
+def references(shares: bytes) -> set[tuple[int, int]]:
+    """The names and jobs that shares refer to."""
+    return set(_REFERENCES.iter_unpack(shares))
+
+
 def leaf_hashes(first: int, shares: bytes, digests: Digests) -> list[bytes]:
     """The leaves of shares that are numbered from `first`."""
     bound: dict[tuple[int, int], bytes] = {}
@@ -75,14 +79,20 @@ def leaf_hashes(first: int, shares: bytes, digests: Digests) -> list[bytes]:
     return leaves
 
 
-def root_of(leaves: Sequence[bytes]) -> bytes:
-    """Root over at least one leaf."""
-    level = list(leaves)
-    while len(level) > 1:
-        odd = level[-1:] if len(level) % 2 else []
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + odd
-    return level[0]
+def root_of(leaves: Iterable[bytes]) -> bytes:
+    """Root over leaves; of none, the hash of nothing."""
+    full: list[bytes] = []
+    for index, made in enumerate(leaves):
+        while index & 1:
+            made = sha256(b"\x01" + full.pop() + made).digest()
+            index >>= 1
+        full.append(made)
+    if not full:
+        return sha256().digest()
+    root = full.pop()
+    while full:
+        root = sha256(b"\x01" + full.pop() + root).digest()
+    return root
 
 
 def next_head(before: bytes, root: bytes, first: int, last: int) -> bytes:
@@ -121,16 +131,11 @@ def _regrouped(segments: Iterable[Segment]) -> Iterator[tuple[int, bytes]]:
         yield first, held
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some leaves of a segment, and the hashes over all others, from the left: enough for its root."""
+def others_of(leaves: Sequence[bytes], indices: Sequence[int]) -> list[bytes]:
+    """What the leaves at `indices` (rising) lack for the root: the hashes of the largest trees without any of them.
 
-    indices: list[int]
-    others: list[bytes]
-
-
-def part_of(leaves: Sequence[bytes], indices: Sequence[int]) -> Part:
-    """The leaves at `indices` (rising) without the others; the hashes are those of the largest trees without them."""
+    From the left; the tree over n leaves splits at the largest power of two below n.
+    """
     others: list[bytes] = []
 
     def visit(first: int, end: int, wanted: Sequence[int]) -> None:
@@ -143,4 +148,4 @@ def part_of(leaves: Sequence[bytes], indices: Sequence[int]) -> Part:
             visit(split, end, wanted[len(left) :])
 
     visit(0, len(leaves), indices)
-    return Part(list(indices), others)
+    return others

@@ -19,6 +19,7 @@ from tarazy.accounting.proof.chain import (
     links,
     name_digest,
 )
+from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord
 
 _PARTIES_AT_ONCE = 10_000
@@ -53,13 +54,18 @@ def digests_of(
             record = names[name]
             named[name] = name_digest(gateway, name, record, alias_of(record.party, hidden[record.party]))
         if job not in made:
-            found = reader.job(job)
-            if found is None:
-                raise JournalError(f"{reader.path}: damaged: shares of job {job:016x}, which it does not have")
-            made[job] = job_digest(found)
+            made[job] = job_digest(required_job(reader, job))
         return named[name] + made[job]
 
     return digests
+
+
+def required_job(reader: JournalReader, number: int) -> Job:
+    """The job that a share names. Raises `JournalError` when the journal does not have it."""
+    job = reader.job(number)
+    if job is None:
+        raise JournalError(f"{reader.path}: damaged: shares of job {number:016x}, which it does not have")
+    return job
 
 
 def last_head(connection: Connection, gateway: int, until: int | None = None) -> bytes:
@@ -108,3 +114,10 @@ def keep_note(connection: Connection, gateway: int, link: Link, note: str) -> No
     table = tables.chain_link
     own = (table.c.gateway == gateway, table.c.first == link.first)
     connection.execute(update(table).where(*own).values(note=note))
+
+
+def last_note(connection: Connection, gateway: int, after: int, until: int) -> str | None:
+    """The newest signed head of a gateway between two sequence numbers."""
+    table = tables.chain_link
+    inside = (table.c.gateway == gateway, table.c.first > after, table.c.first <= until, table.c.note.is_not(None))
+    return connection.scalar(select(table.c.note).where(*inside).order_by(table.c.first.desc()).limit(1))

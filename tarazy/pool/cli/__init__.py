@@ -18,6 +18,7 @@ _COMMANDS = {
     "mine": "mine:mine",
     "register": "register:register",
     "report": "report:report",
+    "round": "round:round_",
     "serve": "server:serve",
     "status": "server:status",
     "token": "token:token",

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("distribution", _ROW_NUMBER, autoincrement=False, nullable=False),
         sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("audit_row", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["distribution"],
             ["distribution.distribution"],
