@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,31 +62,39 @@ class Proving:
             _log.info("round_proven", round=record["round"], shares=hashed.shares, sum_root=record["sum_root"])
 
     def _record(self, connection: Connection, distribution: int, spans: list[Span], hashed: Hashed) -> dict[str, Any]:
-        record = compose(connection, distribution, spans, hashed, self._script(connection, distribution))
-        now = datetime.now(UTC)
-        head = audit.append(connection, [audit.AuditEvent(EVENT, record)], now)
-        keep(connection, record, head.size)
-        sign_head(connection, self._signing(connection), now)
-        return record
-
-    def _script(self, connection: Connection, distribution: int) -> bytes:
-        """The script that the whole reward was paid to."""
-        table = tables.distribution
-        row = connection.execute(select(table).where(table.c.distribution == distribution)).one()
-        block = read_block(self._settings.blocks_path.parent, row.block_hash)
-        paid: dict[bytes, int] = {}
-        for output in block_transactions(block)[0].outputs:
-            paid[output.script] = paid.get(output.script, 0) + output.value
-        for script, value in paid.items():
-            if value == row.reward and value:
-                return script
-        raise ProofError(f"block {row.block_hash}: no script in its coinbase received the {row.reward} sat divided")
+        blocks = self._settings.blocks_path.parent
+        return put_on_record(connection, distribution, spans, hashed, blocks, self._signing(connection))
 
     def stop(self) -> None:
         """Leave what is under way; it is begun anew after the next start."""
         self._stopped = True
         if self._hashing is not None:
             self._hashing.stop()
+
+
+def put_on_record(
+    connection: Connection, distribution: int, spans: list[Span], hashed: Hashed, blocks: Path, key: SigningKey
+) -> dict[str, Any]:
+    """Keep the record of a distribution, in the audit log too, and sign that. Raises `ProofError`."""
+    record = compose(connection, distribution, spans, hashed, _script(connection, distribution, blocks))
+    now = datetime.now(UTC)
+    head = audit.append(connection, [audit.AuditEvent(EVENT, record)], now)
+    keep(connection, record, head.size)
+    sign_head(connection, key, now)
+    return record
+
+
+def _script(connection: Connection, distribution: int, blocks: Path) -> bytes:
+    """The script that the whole reward was paid to."""
+    table = tables.distribution
+    row = connection.execute(select(table).where(table.c.distribution == distribution)).one()
+    paid: Counter[bytes] = Counter()
+    for output in block_transactions(read_block(blocks, row.block_hash))[0].outputs:
+        paid[output.script] += output.value
+    for script, value in paid.items():
+        if value == row.reward and value:
+            return script
+    raise ProofError(f"block {row.block_hash}: no script in its coinbase received the {row.reward} sat divided")
 
 
 def read_block(directory: Path, block_hash: str) -> bytes:
