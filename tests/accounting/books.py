@@ -46,7 +46,7 @@ def at(minutes: float) -> datetime:
 
 JOB = Job(
     number=7 << 32,
-    height=5,
+    height=0,
     previous_block_hash=bytes(32),
     version=0x20000000,
     nbits=0x207FFFFF,
