@@ -1,7 +1,9 @@
 """Double entry in satoshi: what one account gains another gives. Entries are only ever appended.
 
 Accounts: `reward` is where block rewards come from, so its balance is minus what was divided. A party has
-`immature:<party>` and `payable:<party>`; the pool's fee and the carried remainder have accounts of their own.
+`immature:<party>`, `payable:<party>`, `in-flight:<party>` (in a payout batch) and `paid:<party>`; the pool's fee and
+the carried remainder have accounts of their own. `network-fee` is what payouts cost the pool, `own` what it keeps in
+the wallet besides, from `outside`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,12 @@ IMMATURE_REMAINDER = "remainder:immature"
 
 IMMATURE = "immature:"
 PAYABLE = "payable:"
+IN_FLIGHT = "in-flight:"
+PAID = "paid:"
+
+NETWORK_FEE = "network-fee"
+OWN = "own"
+OUTSIDE = "outside"
 
 
 class LedgerError(ValueError):
@@ -36,6 +44,23 @@ def immature(party: str) -> str:
 def payable(party: str) -> str:
     """The account of what a party is owed."""
     return PAYABLE + party
+
+
+def in_flight(party: str) -> str:
+    """The account of what a batch is about to pay to a party."""
+    return IN_FLIGHT + party
+
+
+def paid(party: str) -> str:
+    """The account of what a party was paid."""
+    return PAID + party
+
+
+def in_wallet(connection: Connection) -> int:
+    """Satoshi that the wallet should hold, batches not yet confirmed included: all that came in and did not go out."""
+    table = tables.ledger_account
+    gone = table.c.account.in_((REWARD, NETWORK_FEE, OUTSIDE)) | table.c.account.startswith(PAID, autoescape=True)
+    return -int(connection.scalar(select(func.coalesce(func.sum(table.c.balance), 0)).where(gone)) or 0)
 
 
 def post(

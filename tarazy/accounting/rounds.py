@@ -1,7 +1,7 @@
 """Rounds: the journals of the gateways folded into tallies, exactly once, and cut where a block was found.
 
 The order of record is the order of folding: by sequence number within a gateway, batch after batch between
-gateways. Cursor, tallies and closed rounds change in one transaction.
+gateways. Cursor, tallies, closed rounds and the chain over the shares change in one transaction.
 
 While PPLNS is or will be in force, the credited shares are kept in that order, a stretch a fold; when a round closes
 under it, the window before its end is read off them, so that what happens to any block later cannot move it.
@@ -23,6 +23,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
 from tarazy.accounting.order import forget_order, keep_order, window_before_now
+from tarazy.accounting.proof.sealing import digests_of, salts, seal
 from tarazy.accounting.schemes import Schedule, Terms, window_weight
 from tarazy.accounting.upsert import upsert
 from tarazy.stratum.difficulty import weight_of
@@ -42,6 +43,9 @@ _COLUMNS = ("interval_start", "party", "account", "worker", "site", "weight", "s
 
 _Counts: TypeAlias = Counter[tuple[int, int, int, int]]
 """Number of shares by name, interval since 1970, exponent and verdict."""
+
+_Part: TypeAlias = tuple[list[Segment], _Counts, BlockRecord | None]
+"""Shares of a round, counted, and the block that closes it."""
 
 _Key: TypeAlias = tuple[datetime, str, str, str, str]
 """Interval start, party, account, worker and site of a tally."""
@@ -87,7 +91,7 @@ def fold(
 
     Accepted and stale shares are tallied by intervals of `interval_seconds`. A block closes its round behind
     its last share; the round keeps where each journal stood and the terms in force when the block was found.
-    Belongs into one transaction. Raises `FoldError`.
+    Belongs into one transaction. Raises `FoldError` or `JournalError`.
     """
     sequence, position = require_journal(connection, reader, gateway)
     segments, blocks, complete = reader.since(sequence, position, limit)
@@ -96,13 +100,16 @@ def fold(
     if segments or due:
         first = SHARE.unpack_from(segments[0].shares)[0] if segments else due[0][1].found_at_us
         number = _open_round(connection, _instant(first))
-        cuts = list(_cuts(segments, [block for _, block in due]))
-        parts = [(_count(inside, interval_seconds), block) for inside, block in cuts]
+        cuts = _cuts(segments, [block for _, block in due])
+        parts = [(inside, _count(inside, interval_seconds), block) for inside, block in cuts]
         names = _names(reader, parts)
+        parties = {name.party for name in names.values() if name.party}
+        digests = digests_of(gateway, reader, names, salts(connection, parties))
         windowed = schedule.windowed()
         if not windowed:
             forget_order(connection)
-        for (counts, block), (inside, _) in zip(parts, cuts, strict=True):
+        for inside, counts, block in parts:
+            seal(connection, gateway, inside, digests)
             if windowed:
                 keep_order(connection, inside, names)
             _tally(connection, number, _work(counts, names, interval_seconds))
@@ -186,9 +193,9 @@ def _count(segments: Iterable[Segment], interval_seconds: int) -> _Counts:
     return counts
 
 
-def _names(reader: JournalReader, parts: Iterable[tuple[_Counts, BlockRecord | None]]) -> dict[int, NameRecord]:
-    wanted = {key[0] for counts, _ in parts for key in counts}
-    wanted.update(block.name for _, block in parts if block is not None and block.name != UNKNOWN_FINDER)
+def _names(reader: JournalReader, parts: Iterable[_Part]) -> dict[int, NameRecord]:
+    wanted = {key[0] for _, counts, _ in parts for key in counts}
+    wanted.update(block.name for _, _, block in parts if block is not None and block.name != UNKNOWN_FINDER)
     names = {UNKNOWN_FINDER: _NOBODY, **reader.names(wanted)}
     if missing := wanted - names.keys():
         raise FoldError(f"{reader.path}: damaged: shares of name {min(missing)}, which it does not have")

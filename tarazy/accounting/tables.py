@@ -171,6 +171,36 @@ credit = Table(
 )
 """A party's part of a distribution."""
 
+party_salt = Table(
+    "party_salt",
+    metadata,
+    Column("party", String(64), primary_key=True),
+    Column("salt", String(64), nullable=False, doc="hex; told to the party only"),
+)
+"""What hides a party behind its alias and commitments in published records."""
+
+chain_link = Table(
+    "chain_link",
+    metadata,
+    Column("gateway", Integer, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True, autoincrement=False, doc="sequence number of its first share"),
+    Column("last", BigInteger, nullable=False),
+    Column("root", String(64), nullable=False),
+    Column("head", String(64), nullable=False),
+    Column("note", Text, nullable=True, doc="the head as it was signed; null where a later one covers it"),
+)
+"""The chain over a gateway's shares, link by link, written in the transaction that folds them."""
+
+round_proof = Table(
+    "round_proof",
+    metadata,
+    Column("distribution", RowNumber, ForeignKey("distribution.distribution"), primary_key=True, autoincrement=False),
+    Column("round", Integer, nullable=False, unique=True, doc="its last round, by which it is asked for"),
+    Column("record", Text, nullable=False, doc="canonical JSON, as in the audit log"),
+    Column("audit_row", BigInteger, nullable=False, doc="which row of the audit log that is"),
+)
+"""What a final distribution is verified against. Written once, with the row of the audit log."""
+
 ledger_entry = Table(
     "ledger_entry",
     metadata,
@@ -180,6 +210,7 @@ ledger_entry = Table(
     Column("reference", String(128), nullable=False, doc="what it is about, such as a distribution's number"),
     Column("note", Text, nullable=False),
     Index("ix_ledger_entry_reference", "kind", "reference"),
+    Index("ix_ledger_entry_at", "at"),
 )
 """One booking. Never changed: a correction is a new entry. It is inserted after its postings and closes them."""
 

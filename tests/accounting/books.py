@@ -31,7 +31,7 @@ def share(
 ) -> ShareRecord:
     """A share `second` seconds after `START`."""
     at_us = START_US + int(second * 1_000_000)
-    return ShareRecord(at_us, name, 7 << 32, bytes(8), 1_700_000_000, nonce, 0x20000000, exponent, int(verdict))
+    return ShareRecord(at_us, name, JOB.number, bytes(8), 1_700_000_000, nonce, 0x20000000, exponent, int(verdict))
 
 
 def name_record(party: str, worker: str = "rig", site: str = "site") -> NameRecord:
@@ -63,6 +63,24 @@ def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
+JOB = Job(
+    number=7 << 32,
+    height=0,
+    previous_block_hash=bytes(32),
+    version=0x20000000,
+    nbits=0x207FFFFF,
+    target=0x7FFFFF << 232,
+    ntime=1_700_000_000,
+    mintime=1_700_000_000,
+    coinbase_head=b"head",
+    coinbase_tail=b"tail",
+    coinbase_end=b"end",
+    branch=(bytes(32),),
+    clean=True,
+)
+"""What the shares of these books refer to; nobody rebuilds their work."""
+
+
 class Gateway:
     """A gateway that writes shares and blocks into a real journal, one commit a call."""
 
@@ -71,7 +89,7 @@ class Gateway:
         self.number = number
         self.file = JournalFile(path, number)
         self.sequence = self.file.last_sequence()
-        self.file.write(Batch(0, names=[(i, name_record(p)) for i, p in enumerate(parties, 1)]))
+        self.file.write(Batch(0, names=[(i, name_record(p)) for i, p in enumerate(parties, 1)], jobs=[JOB]))
         self.reader = JournalReader(path, number)
 
     def write(self, *shares: ShareRecord, block: BlockRecord | None = None) -> int:

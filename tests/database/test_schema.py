@@ -7,7 +7,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
+import tarazy.accounting.assets.tables
 import tarazy.accounting.energy.tables
+import tarazy.accounting.payouts.tables
 import tarazy.accounting.tables
 import tarazy.accreditation.procedure.tables
 import tarazy.accreditation.tables

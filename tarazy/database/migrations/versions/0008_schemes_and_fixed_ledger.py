@@ -7,7 +7,7 @@ from alembic import op
 
 from tarazy.database import types
 
-revision = "0009"
+revision = "0008"
 down_revision = "0007"
 
 _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
