@@ -17,6 +17,7 @@ _WIDTH, _HEIGHT = 900, 380
 _SHOWN = (-12, -6, 6, 12)
 _COLOURS = ("#c2410c", "#b45309", "#0e7490", "#4338ca")
 _SCHEME_COLOURS = ("#c2410c", "#0e7490", "#4338ca", "#15803d", "#57606a")
+_WIDE = {"width": 2}
 _BANDS = (("p50", {"width": 2.5}), ("p5", {"width": 1, "dasharray": "3,3"}), ("p95", {"width": 1, "dasharray": "3,3"}))
 _SCRIPTS = re.compile("<script.*?</script>", re.DOTALL)
 _UNITS = ((1e15, "PH/s"), (1e12, "TH/s"), (1e9, "GH/s"))
@@ -72,10 +73,9 @@ def _chart(name: str, title: str, x_title: str, y_title: str, colours: tuple[str
         show_dots=False,
         show_y_guides=True,
         legend_at_bottom=True,
-        legend_at_bottom_columns=4,
         legend_box_size=12,
         margin=12,
-        **options,
+        **{"legend_at_bottom_columns": 4, **options},
     )
     chart.uuid = name
     return chart
@@ -135,26 +135,28 @@ def _rates(figures: dict[str, Any]) -> str:
 
 
 def _deviations(figures: dict[str, Any]) -> str:
-    title = f"How much the pay of one shift varies, for 1/{figures['part']} of the pool"
+    title = f"How the pay of one shift varies, for 1/{figures['part']} of the pool: deviation, % of fair pay"
     x_title = "blocks expected of the pool during the shift"
-    chart = _chart("deviations", title, x_title, "standard deviation, % of fair pay", _SCHEME_COLOURS, logarithmic=True)
+    chart = _chart("deviations", title, x_title, "%", _SCHEME_COLOURS, legend_at_bottom_columns=5)
     shifts = figures["shifts"]
     for scheme in shifts[0]["deviation"]:
-        points = [(math.log10(each["length"]), 100 * each["deviation"][scheme]) for each in shifts]
-        if any(y for _, y in points):
-            chart.add(_scheme(scheme), points)
+        if all(each["deviation"][scheme] for each in shifts):
+            points = [(math.log10(each["length"]), 2 + math.log10(each["deviation"][scheme])) for each in shifts]
+            chart.add(_scheme(scheme), points, stroke_style=_WIDE)
     chart.x_labels = [{"value": math.log10(each["length"]), "label": f"{each['length']:g}"} for each in shifts]
-    chart.y_labels = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000]
+    chart.y_labels = [{"value": math.log10(each), "label": f"{each:,}"} for each in (10, 30, 100, 300, 1_000, 3_000)]
     return _rendered(chart)
 
 
 def _hopping(figures: dict[str, Any]) -> str:
-    title = "What a hopper earns who leaves at an age of the round and returns at the next block"
-    x_title = "age of the round, in network difficulties"
-    chart = _chart("hopping", title, x_title, "% of what staying earns", _SCHEME_COLOURS)
+    title = "What hopping earns, % of what staying earns"
+    x_title = "age of the round when the hopper leaves, in network difficulties"
+    chart = _chart("hopping", title, x_title, "%", _SCHEME_COLOURS, legend_at_bottom_columns=5)
     hopping = figures["hopping"]
     for scheme in hopping[0]["earns"]:
-        chart.add(_scheme(scheme), [(each["leaves"], 100 * each["earns"][scheme]) for each in hopping])
+        chart.add(
+            _scheme(scheme), [(each["leaves"], 100 * each["earns"][scheme]) for each in hopping], stroke_style=_WIDE
+        )
     chart.x_labels = [0.1, 0.435, 1, 1.5, 2, 3]
     return _rendered(chart)
 
