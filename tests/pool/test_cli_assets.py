@@ -42,8 +42,8 @@ def test_values_are_imported_shown_and_corrected(house: House, tmp_path: Path) -
     assert (sunday["value_day"], sunday["value_kzt"], sunday["source"]) == ("2025-11-07", "53000000.10", SOURCE)
     assert sunday["digest"] == sha256(file.read_bytes()).hexdigest()
     book = Workbook()
-    book.active.append(["asset", "day", "value_kzt"])  # type: ignore[union-attr]
-    book.active.append(["Bitcoin", "2025-11-07", 53000000.25])  # type: ignore[union-attr]
+    book.active.append(["asset", "day", "value_kzt"])
+    book.active.append(["Bitcoin", "2025-11-07", 53000000.25])
     book.save(tmp_path / "new.xlsx")
     refused = house.command("value", "import", str(tmp_path / "new.xlsx"), "--source", SOURCE)
     assert (refused.exit_code, "give --why to correct it" in refused.stderr) == (1, True)
