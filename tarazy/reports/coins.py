@@ -141,6 +141,19 @@ class Valuation:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the period; money in satoshi."""
+
+    shares: int
+    stale_shares: int
+    credited: int
+    """Of the distributions that became final in the period."""
+    fee: int
+    """The party's part of the pool's fee in them."""
+    paid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """What one party worked, was credited and paid in a period, as it was known at `as_of`."""
 
@@ -151,6 +164,7 @@ class Statement:
     pool: Pool
     names: Mapping[str, Mapping[str, str]]
     person: Person
+    totals: Totals
     rounds: tuple[RoundWork, ...]
     credits: tuple[CreditLine, ...]
     accounts: tuple[AccountLine, ...]

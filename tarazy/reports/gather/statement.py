@@ -24,6 +24,7 @@ from tarazy.reports.coins import (
     MovementLine,
     RoundWork,
     Statement,
+    Totals,
     Valuation,
     ValueLine,
 )
@@ -70,6 +71,13 @@ def gather_statement(
         pool=pool,
         names=names_of([registered[party]]),
         person=person_of(registers, registered[party]),
+        totals=Totals(
+            shares=sum(each.shares for each in rounds),
+            stale_shares=sum(each.stale_shares for each in rounds),
+            credited=sum(credit.amount for credit in received),
+            fee=sum(credit.fee for credit in received),
+            paid=sum(movement.amount for movement in paid),
+        ),
         rounds=rounds,
         credits=tuple(_credit(credit, known_at) for credit in booked),
         accounts=tuple(AccountLine(each.account, each.opening, each.moved, each.closing) for each in moved.accounts),
