@@ -25,9 +25,7 @@ def _obligations(voice: Voice, report: SaleReport) -> Section:
         blocks.append(Notice(voice.say("no_rule")))
     rows = tuple(
         (
-            voice.party(each.person.party),
-            each.person.bin,
-            licence(voice, each.person),
+            _miner(voice, each) if number == 0 else "",
             voice.say(f"base.{line.base}"),
             voice.bitcoin(line.amount),
             voice.bitcoin(line.through_aifc),
@@ -36,12 +34,10 @@ def _obligations(voice: Voice, report: SaleReport) -> Section:
             _amount(voice, line.missing),
         )
         for each in report.parties
-        for line in each.obligations
+        for number, line in enumerate(each.obligations)
     )
     columns = (
-        Column(voice.say("miner"), 30),
-        Column(voice.say("bin"), 18),
-        Column(voice.say("licence"), 22),
+        Column(voice.say("miner"), 50),
         Column(voice.say("base.of"), 16),
         Column(voice.say("amount"), 18, "right"),
         Column(voice.say("through_aifc"), 19, "right"),
@@ -52,6 +48,11 @@ def _obligations(voice: Voice, report: SaleReport) -> Section:
     table = Table(voice.say("obligations.table"), columns, rows) if rows else Paragraph(voice.say("nobody"))
     blocks += [table, Paragraph(voice.say("obligations.how"), small=True), voice.source(report.source)]
     return Section(voice.say("obligations.title"), tuple(blocks))
+
+
+def _miner(voice: Voice, sales: PartySales) -> str:
+    person = sales.person
+    return f"{voice.party(person.party)}; {voice.say('bin')} {person.bin}; {licence(voice, person)}"
 
 
 def _share(voice: Voice, line: ObligationLine) -> str:
