@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from openpyxl import load_workbook
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, event, insert, update
 
 from tarazy.accounting import tables
 from tarazy.accounting.assets.sales import Sale, record_sales
@@ -365,3 +366,26 @@ def test_figures_keep_their_value() -> None:
     """What is printed and what a spreadsheet holds are one."""
     figure = Figure(tenge("ru", Decimal("1234.5")), Decimal("1234.5"), 2)
     assert (figure, figure.value) == ("1\xa0234,50\xa0₸", Decimal("1234.5"))
+
+
+@pytest.mark.parametrize("kind", ["statement", "sale", "distributed"])
+def test_cost_is_that_of_the_period(connection: Connection, kind: str) -> None:
+    """No query reads a table that grows with history from end to end: each goes by an index."""
+    asked_of: list[tuple[str, Any]] = []
+
+    def keep(_: object, __: object, text: str, parameters: Any, *___: object) -> None:
+        asked_of.append((text, parameters))
+
+    event.listen(connection, "before_cursor_execute", keep)
+    period = Period.parse("2026") if kind == "sale" else NOVEMBER
+    asked(connection, kind, period=period, **({"party": "altyn"} if kind == "statement" else {}))
+    event.remove(connection, "before_cursor_execute", keep)
+    grown = {"ledger_entry", "ledger_posting", "distribution", "credit", "round", "round_weight", "tally", "block"}
+    grown |= {"asset_value", "asset_sale"}
+    scanned = set()
+    for text, parameters in asked_of:
+        for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters):
+            if found := re.match(r"SCAN (\w+)", step.detail):
+                scanned.add(found[1])
+    assert len(asked_of) > 5
+    assert not scanned & grown
