@@ -378,7 +378,8 @@ def test_cost_is_that_of_the_period(connection: Connection, kind: str) -> None:
 
     event.listen(connection, "before_cursor_execute", keep)
     period = Period.parse("2026") if kind == "sale" else NOVEMBER
-    asked(connection, kind, period=period, **({"party": "altyn"} if kind == "statement" else {}))
+    of_one: dict[str, Any] = {"party": "altyn"} if kind == "statement" else {}
+    asked(connection, kind, period=period, **of_one)
     event.remove(connection, "before_cursor_execute", keep)
     grown = {"ledger_entry", "ledger_posting", "distribution", "credit", "round", "round_weight", "tally", "block"}
     grown |= {"asset_value", "asset_sale"}
