@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
@@ -18,6 +18,7 @@ from tarazy.accounting.tables import block, credit, distribution, ledger_account
 
 _POOLS = {FEE, REMAINDER, REWARD}
 """First words of the pool's own accounts, which belong to no party."""
+_SET_BACK = timedelta(days=1)
 _AT_ONCE = 400
 """Distributions looked up in one query."""
 
@@ -56,9 +57,16 @@ class History:
 
 
 def entries_before(connection: Connection, instant: datetime) -> int:
-    """Number of the last entry before an instant; 0 before the first."""
-    query = select(ledger_entry.c.entry).where(ledger_entry.c.at < instant)
-    return connection.scalar(query.order_by(ledger_entry.c.at.desc(), ledger_entry.c.entry.desc()).limit(1)) or 0
+    """Number of the last entry before an instant; 0 before the first.
+
+    A clock that was set back by up to `_SET_BACK` leaves it growing with the instant.
+    """
+    at = ledger_entry.c.at
+    newest = connection.scalar(select(func.max(at)).where(at < instant))
+    if newest is None:
+        return 0
+    query = select(func.max(ledger_entry.c.entry)).where(at.between(newest - _SET_BACK, newest))
+    return int(connection.execute(query).scalar_one())
 
 
 def history(connection: Connection, party: str, start: datetime, end: datetime) -> History:

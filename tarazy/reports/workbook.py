@@ -46,7 +46,7 @@ def _sheet(book: Any, name: str, title: str, blocks: tuple[Block, ...]) -> None:
     widths = [column.width * 0.8 for column in max((table.columns for table in tables), key=len, default=())]
     for index, width in enumerate(widths or (40.0, 100.0)):
         sheet.column_dimensions[chr(ord("A") + index)].width = max(10.0, width)
-    sheet.append([_cell(sheet, title, bold=True)])
+    sheet.append([_cell(sheet, title, bold=True, wrap=False)])
     for block in blocks:
         sheet.append([])
         match block:

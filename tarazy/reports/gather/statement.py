@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -36,7 +36,8 @@ FORMAT = 1
 """Version of the statement's JSON."""
 PAID = "paid"
 """What the accounts are called that hold what was paid out."""
-_DISTRIBUTION_KINDS = ("distribution", "maturity", "reversal")
+_SIGNS = {"distribution": 1, "maturity": -1, "reversal": -1}
+"""What each booking of a distribution does to what is immature."""
 
 
 class StatementError(ValueError):
@@ -56,10 +57,11 @@ def gather_statement(
         raise StatementError(f"no party {party} is registered; see `tarazy register show party`")
     days = days_of(period, as_of)
     moved = history(connection, party, days.start, days.end)
-    booked = credits_of(connection, _distributions(moved.movements), party)
-    _require_agreement(moved, booked, days)
+    touched = _distributions(moved.movements)
+    booked = credits_of(connection, set().union(*touched.values()), party)
+    _require_agreement(moved, booked, touched)
     rounds = _rounds(connection, party, days)
-    received = [credit for credit in booked if credit.amount and _within(credit.final_at, days)]
+    received = [credit for credit in booked if credit.distribution in touched["maturity"]]
     paid = [movement for movement in moved.movements if movement.account == PAID]
     dates = [legal_day(each.final_at) for each in received if each.final_at] + [legal_day(each.at) for each in paid]
     valued = values_on(connection, book, WorkingDays(book), dates, known_at)
@@ -96,26 +98,23 @@ def gather_statement(
     )
 
 
-def _distributions(movements: Iterable[Movement]) -> list[int]:
-    return [int(each.reference) for each in movements if each.kind in _DISTRIBUTION_KINDS]
+def _distributions(movements: Iterable[Movement]) -> dict[str, set[int]]:
+    """Numbers of the distributions that were booked, became final and were reversed by the movements, by kind."""
+    touched: dict[str, set[int]] = {kind: set() for kind in _SIGNS}
+    for each in movements:
+        if each.kind in touched:
+            touched[each.kind].add(int(each.reference))
+    return touched
 
 
-def _within(instant: datetime | None, days: Days) -> bool:
-    return instant is not None and days.start <= instant < days.end
-
-
-def _require_agreement(moved: History, credits: Sequence[PartyCredit], days: Days) -> None:
+def _require_agreement(moved: History, credits: Sequence[PartyCredit], touched: Mapping[str, set[int]]) -> None:
     """The credits add up to what the ledger moved."""
     immature = next((account.moved for account in moved.accounts if account.account == "immature"), {})
-    told = {
-        "distribution": sum(each.amount for each in credits if _within(each.booked_at, days)),
-        "maturity": -sum(each.amount for each in credits if _within(each.final_at, days)),
-        "reversal": -sum(each.amount for each in credits if _within(each.reversed_at, days)),
-    }
-    for kind, amount in told.items():
-        if amount != immature.get(kind, 0):
+    for kind, sign in _SIGNS.items():
+        told = sign * sum(each.amount for each in credits if each.distribution in touched[kind])
+        if told != immature.get(kind, 0):
             raise StatementError(
-                f"the credits of the period add up to {amount} satoshi of kind {kind}, the ledger has "
+                f"the credits of the period add up to {told} satoshi of kind {kind}, the ledger has "
                 f"{immature.get(kind, 0)}: one of them was changed; restore the database from a back-up"
             )
 
