@@ -18,6 +18,7 @@ _COMMANDS = {
     "mine": "mine:mine",
     "register": "register:register",
     "report": "report:report",
+    "round": "round:round_",
     "sale": "sale:sale",
     "serve": "server:serve",
     "status": "server:status",

@@ -7,8 +7,8 @@ from alembic import op
 
 from tarazy.database import types
 
-revision = "0012"
-down_revision = "0007"
+revision = "0011"
+down_revision = "0010"
 
 _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _FIRST = sa.text("corrects IS NULL")
