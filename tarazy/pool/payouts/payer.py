@@ -255,6 +255,10 @@ class Payer:
                 note(connection, _now(), self._by, "broadcast", batch=number, txid=txid)
         return trouble
 
+    def state_of(self, number: int) -> BatchState:
+        """Where a batch stands."""
+        return self._read(number).state
+
     def _follow(self, batch: Batch) -> None:
         for signed in batch.transactions:
             seen = self._wallet.seen(signed.txid)

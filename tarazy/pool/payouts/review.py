@@ -11,6 +11,9 @@ from embit.psbt import PSBT
 from tarazy.accounting.payouts.machine import PayoutError
 from tarazy.pool.chain.transactions import Output, Transaction, decode_transaction
 
+MAX_PSBT_BYTES = 20_000_000
+"""Text of the largest PSBT that is read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -29,6 +32,8 @@ class Draft:
 
 def read_psbt(text: str) -> Draft:
     """A transaction to be signed, base64 (BIP174). Raises `PayoutError`."""
+    if len(text) > MAX_PSBT_BYTES:
+        raise PayoutError("this is too large for a PSBT")
     try:
         psbt = PSBT.from_string(text.strip())
         psbt.verify(ignore_missing=True)

@@ -21,6 +21,7 @@ from tarazy.accounting.payouts.machine import BatchState, Destination, PayoutErr
 from tarazy.accreditation.audit import rows_of
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
+from tarazy.pool.chain.bitcoind import probe
 from tarazy.pool.chain.bitcoind.faults import NodeError
 from tarazy.pool.chain.wallet import ADDRESS
 from tarazy.pool.payouts import payer as payer_module
@@ -132,7 +133,7 @@ class _Killer:
     def __init__(self, engine: Engine, at: int) -> None:
         self._left = at
         self._wrote = False
-        call = wallet_module.call
+        call = probe.call
 
         def killing(*given: Any, **how: Any) -> Any:
             self.step()
@@ -140,7 +141,7 @@ class _Killer:
             self.step()
             return answer
 
-        wallet_module.call = killing  # type: ignore[assignment]
+        vars(wallet_module)["call"] = killing
         event.listen(engine, "before_cursor_execute", self._noticed)
         event.listen(engine, "commit", self._committing)
         event.listen(engine, "begin", lambda _: self._begun())

@@ -95,6 +95,10 @@ def ask(url: str, body: bytes) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
+def _pass_on(pass_on: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
+    return pass_on()
+
+
 class Line:
     """HTTP between a payer and the node. `ways`: method → what happens to a call instead of being passed on."""
 
@@ -105,7 +109,7 @@ class Line:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                way = line.ways.get(json.loads(body)["method"], lambda pass_on: pass_on())
+                way = line.ways.get(json.loads(body)["method"], _pass_on)
                 answer = way(lambda: ask(node.url, body))
                 if answer is None:
                     self.close_connection = True
