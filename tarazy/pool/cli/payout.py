@@ -76,8 +76,8 @@ def list_batches(settings: Settings, everything: bool, as_json: bool) -> None:
         return
     table = folding_table("batch", "state", "since (UTC)", "parties", "satoshi", "trouble")
     for each in found:
-        since = f"{each.state_at:%Y-%m-%d %H:%M}"
-        table.add_row(str(each.number), each.state, since, str(len(each.payouts)), str(each.amount), each.trouble or "")
+        moved = f"{each.state_at:%Y-%m-%d %H:%M}"
+        table.add_row(str(each.number), each.state, moved, str(len(each.payouts)), str(each.amount), each.trouble or "")
     if found:
         Console().print(table)
     else:
@@ -279,13 +279,17 @@ def adopt(txid: str, settings: Settings) -> None:
 
 
 @payout.command("own")
-@click.argument("satoshi", type=int)
+@click.option("--paid-in", type=click.IntRange(min=1), metavar="SATOSHI", help="What came into the wallet.")
+@click.option("--taken-out", type=click.IntRange(min=1), metavar="SATOSHI", help="What left it, such as the fee.")
 @WHY
 @settings_option
-def own(satoshi: int, why: str, settings: Settings) -> None:
-    """Book what the pool put into the wallet of its own, or after `--` with a minus what it took out."""
-    _pay(settings, lambda payer, _: payer.book_own(satoshi, why))
-    click.echo(f"booked {satoshi} satoshi")
+def own(paid_in: int | None, taken_out: int | None, why: str, settings: Settings) -> None:
+    """Book what the pool put into the wallet of its own, or took out of it."""
+    if (paid_in is None) is (taken_out is None):
+        raise Misuse("give either --paid-in or --taken-out")
+    amount = paid_in or -(taken_out or 0)
+    _pay(settings, lambda payer, _: payer.book_own(amount, why))
+    click.echo(f"booked {amount} satoshi")
 
 
 def _pay(settings: Settings, act: Callable[[Payer, Registers], _T]) -> _T:

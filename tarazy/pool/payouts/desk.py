@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from twisted.internet.threads import deferToThread
 
 from tarazy.accounting.payouts import batches, fence
+from tarazy.accounting.payouts.fence import FencedError
 from tarazy.accounting.payouts.machine import PayoutError
 from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import PayoutSettings, Settings
@@ -19,7 +20,7 @@ from tarazy.pool.payouts.payer import Payer
 from tarazy.pool.payouts.wallet import NodeWallet, wallet_of
 from tarazy.pool.repeat import Repeat
 
-TURN_SECONDS = 30.0
+TURN_SECONDS = 10.0
 
 _log = structlog.get_logger()
 
@@ -36,7 +37,10 @@ class PayoutDesk:
         self.repeat = Repeat(clock, "pay", TURN_SECONDS, self._turn)
 
     async def _turn(self) -> None:
-        await deferToThread(self._pay)
+        try:
+            await deferToThread(self._pay)
+        except FencedError as error:
+            _log.info("payouts_left_to_another", reason=str(error))
 
     def _pay(self) -> None:
         now = datetime.now(UTC)

@@ -381,7 +381,7 @@ def test_who_is_left_out(pool: Pool) -> None:
     assert number is not None
     assert selection.left_out == {
         "altyn": f"{main} is not an address of the regtest chain; give one that is",
-        "saule": "below the threshold of 4000000 satoshi",
+        "samal": "below the threshold of 4000000 satoshi",
     }
     assert [each.party for each in pool.batch(number).payouts] == ["dala"]
     assert pool.balances()["payable:altyn"] == 2 * CREDITS["altyn"]
@@ -551,11 +551,11 @@ def test_limits(pool: Pool) -> None:
     assert {each.party: each.amount for each in pool.batch(number).payouts} == {
         "altyn": 6_000_000,
         "dala": 2_000_000,
-        "saule": 1_000_000,
+        "samal": 1_000_000,
     }
     again, selection = pool.payer().propose(pool.destinations)
     assert again is not None
-    assert {each.party: each.amount for each in pool.batch(again).payouts} == {"saule": 1_000_000}
+    assert {each.party: each.amount for each in pool.batch(again).payouts} == {"samal": 1_000_000}
     assert selection.left_out == {"dala": "the limit of the batch or of the day is reached"}
     pool.settings = SETTINGS.model_copy(update={"maximum_outputs": 1})
     third, selection = pool.payer().propose(pool.destinations)

@@ -36,7 +36,7 @@ from tarazy.pool.payouts.wallet import NodeWallet
 from tarazy.pool.templates import address_script
 
 ANNA, BOLAT = "anna", "bolat"
-CREDITS = {"altyn": 3_000_000, "dala": 2_000_000, "saule": 1_000_000}
+CREDITS = {"altyn": 3_000_000, "dala": 2_000_000, "samal": 1_000_000}
 """Satoshi of each party in each of two distributions."""
 FEE_TAKEN, REMAINDER_LEFT = 700_000, 2
 SETTINGS = PayoutSettings(wallet="demo", signing="wallet", threshold=100_000)
