@@ -11,7 +11,6 @@ from twisted.internet.threads import deferToThread
 
 from tarazy.accounting.payouts import batches, fence
 from tarazy.accounting.payouts.fence import FencedError
-from tarazy.accounting.payouts.machine import PayoutError
 from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import PayoutSettings, Settings
 from tarazy.pool.admissions import Admissions
@@ -34,6 +33,7 @@ class PayoutDesk:
         self._wallet: NodeWallet = wallet_of(settings)
         self._engine = engine
         self._known = known
+        self._proposed_at: datetime | None = None
         self.repeat = Repeat(clock, "pay", TURN_SECONDS, self._turn)
 
     async def _turn(self) -> None:
@@ -47,22 +47,27 @@ class PayoutDesk:
         registers = self._known.registers.at(now)
         payer = Payer(self._engine, self._wallet, self._payouts, self._chain, "tarazy", licence_holds(registers))
         payer.turn()
-        every = self._payouts.every_hours
         with self._engine.begin() as connection:
             standing = fence.standing(connection)
-            due = every is not None and batches.is_scheduled(connection, now, timedelta(hours=every))
         if standing.stopped_why is not None:
             return
         if standing.checked_at is None or _day(standing.checked_at) != _day(now):
             payer.check()
-        if due:
-            try:
-                number, _ = payer.propose(destinations(registers, self._chain))
-            except PayoutError as error:
-                _log.error("payout_not_proposed", reason=str(error))
-            else:
-                if number is not None:
-                    _log.info("payout_proposed", batch=number)
+        if self._is_time(now):
+            self._proposed_at = now
+            number, _ = payer.propose(destinations(registers, self._chain))
+            if number is not None:
+                _log.info("payout_proposed", batch=number)
+
+    def _is_time(self, now: datetime) -> bool:
+        """Whether the schedule wants another batch: nothing due is a turn of it too."""
+        if self._payouts.every_hours is None:
+            return False
+        every = timedelta(hours=self._payouts.every_hours)
+        if self._proposed_at is None:
+            with self._engine.begin() as connection:
+                self._proposed_at = batches.last_proposed_at(connection)
+        return self._proposed_at is None or now - self._proposed_at >= every
 
 
 def _day(instant: datetime) -> object:
