@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from embit.base import EmbitError
@@ -87,3 +88,15 @@ def require_replaces(old: Transaction, new: Draft, old_fee: int) -> None:
         raise PayoutError(f"the replacement lacks {len(missing)} inputs of the transaction it replaces")
     if new.fee <= old_fee:
         raise PayoutError(f"the replacement's fee of {new.fee} satoshi is not above {old_fee}")
+
+
+def rivals_of(blocked: Iterable[AbstractSet[bytes]], buried: Mapping[str, AbstractSet[bytes]]) -> list[str]:
+    """The buried transactions for which none of some others can confirm; none when one of those still can.
+
+    `blocked`: the inputs of each of those; `buried`: txid → inputs.
+    """
+    blocked = list(blocked)
+    spent = frozenset[bytes]().union(*buried.values())
+    if not blocked or not all(inputs & spent for inputs in blocked):
+        return []
+    return sorted(txid for txid, inputs in buried.items() if any(inputs & names for names in blocked))

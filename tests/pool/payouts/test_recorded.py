@@ -13,7 +13,7 @@ import pytest
 from tarazy.accounting.payouts.machine import PayoutError, Sending, sending
 from tarazy.pool.chain.bitcoind.faults import CURES, Fault, NodeError
 from tarazy.pool.chain.transactions import Output, decode_transaction
-from tarazy.pool.payouts.review import read_psbt, require_pays, require_replaces, require_same
+from tarazy.pool.payouts.review import read_psbt, require_pays, require_replaces, require_same, rivals_of
 from tarazy.pool.payouts.wallet import Balances, NodeWallet
 from tarazy.pool.templates import address_script
 from tests.pool.bitcoind.recorded import raw_answer, result
@@ -139,3 +139,13 @@ def test_refusals_by_number(name: str, code: int, fault: Fault, meaning: Sending
     assert (refused.value.code, refused.value.fault) == (code, fault)
     assert str(refused.value).endswith(CURES[fault])
     assert sending(refused.value.code) is meaning
+
+
+def test_what_can_confirm_no_more() -> None:
+    """A batch is dead when every one of its transactions lost an input to a buried one, not before."""
+    one, two, three = b"1", b"2", b"3"
+    assert rivals_of([{one}], {"x": {one, three}, "y": {three}}) == ["x"]
+    assert rivals_of([{one}, {one, two}], {"x": {two}}) == [], "the first one lacks nothing"
+    assert rivals_of([{one}, {one, two}], {"x": {one}}) == ["x"]
+    assert rivals_of([{one}, {two}], {"y": {two}, "x": {one}}) == ["x", "y"]
+    assert rivals_of([], {"x": {one}}) == []
