@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.upsert import upsert
+from tarazy.accounting.upsert import insert_many, upsert
 
 REWARD = "reward"
 FEE = "fee"
@@ -73,19 +73,27 @@ def post(
     """
     if not all(type(amount) is int for amount in postings.values()):
         raise TypeError("amounts are integers of satoshi")
-    rows = [{"account": account, "amount": amount} for account, amount in postings.items() if amount]
+    rows = [(account, amount) for account, amount in postings.items() if amount]
     if not rows:
         raise LedgerError(f"{kind} {reference}: an entry without amounts")
     if total := sum(postings.values()):
         raise LedgerError(f"{kind} {reference}: postings add up to {total} satoshi, not to zero")
-    values = {"at": at, "kind": kind, "reference": reference, "note": note}
-    entry = connection.execute(
-        insert(tables.ledger_entry).values(**values).returning(tables.ledger_entry.c.entry)
-    ).scalar_one()
-    connection.execute(insert(tables.ledger_posting), [{"entry": entry, **row} for row in rows])
-    balances = [{"account": row["account"], "balance": row["amount"]} for row in rows]
-    upsert(connection, tables.ledger_account, balances, adding=True)
-    return int(entry)
+    entry = _next_entry(connection)
+    posting, account = tables.ledger_posting, tables.ledger_account
+    insert_many(connection, posting, ("entry", "account", "amount"), [(entry, *row) for row in rows])
+    values = {"entry": entry, "at": at, "kind": kind, "reference": reference, "note": note}
+    connection.execute(insert(tables.ledger_entry).values(**values))
+    of_entry = select(posting.c.account, posting.c.amount).where(posting.c.entry == entry)
+    upsert(connection, account, of_entry, adding=True)
+    return entry
+
+
+def _next_entry(connection: Connection) -> int:
+    """The number of the entry to come: its postings are written before it and closed by it."""
+    if connection.dialect.name == "sqlite":
+        return (connection.scalar(select(func.max(tables.ledger_entry.c.entry))) or 0) + 1
+    sequence = func.pg_get_serial_sequence("ledger_entry", "entry")
+    return int(connection.execute(select(func.nextval(sequence))).scalar_one())
 
 
 def balance(connection: Connection, account: str) -> int:
