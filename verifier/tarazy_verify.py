@@ -226,7 +226,8 @@ class Head(NamedTuple):
 
 NOTE = re.compile(
     r"(?P<text>(?P<name>[^\s+\x00-\x20]{1,200})\n(?P<size>0|[1-9][0-9]{0,18})\n(?P<root>[A-Za-z0-9+/]{43}=)\n"
-    r"at (?P<at>[0-9TZ:.-]{27})\n)\n(?P<signatures>(?:\N{EM DASH} [^\s+\x00-\x20]{1,200} [A-Za-z0-9+/=]{1,8000}\n){1,16})"
+    r"at (?P<at>[0-9TZ:.-]{27})\n)\n"
+    r"(?P<signatures>(?:\N{EM DASH} [^\s+\x00-\x20]{1,200} [A-Za-z0-9+/=]{1,8000}\n){1,16})"
 )
 
 
@@ -508,6 +509,7 @@ _gateways: dict[int, Gateway] = {}
 
 
 def _prepare(gateways: dict[int, Gateway]) -> None:
+    _gateways.clear()
     _gateways.update(gateways)
 
 
@@ -556,7 +558,9 @@ def work(task: Task) -> Done:
                 head = version.to_bytes(4, "little") + job.previous + root + ntime.to_bytes(4, "little")
                 hash_ = double(head + job.nbits.to_bytes(4, "little") + nonce.to_bytes(4, "little"))
                 if int.from_bytes(hash_, "little") > target_of(exponent):
-                    faults.setdefault(2, f"{where}: {misses(job, name, fields)}")
+                    faults.setdefault(
+                        2, f"{where}: its hash does not meet difficulty 2^{exponent}, at which it is booked"
+                    )
                 elif not job.mintime <= ntime <= job.ntime + NTIME_AHEAD:
                     faults.setdefault(2, f"{where}: its ntime lies outside of its job's bounds")
                 elif (ntime - CLOCK_AHEAD) * MILLION > at_us:
@@ -576,20 +580,6 @@ def work(task: Task) -> Done:
                 )
             total += size
     return Done(faults, [bytes(heap) for heap in heaps], weights, total, accepted)
-
-
-def misses(job: Job, name: Name, fields: tuple[Any, ...]) -> str:
-    """What is wrong with a share whose hash misses its target."""
-    _, _, _, extranonce2, ntime, nonce, version, told, _ = fields
-    for exponent in range(HIGHEST, LOWEST - 1, -1):
-        root = double(job.coinb1(exponent) + name.extranonce1 + extranonce2 + job.end)
-        for element in job.branch:
-            root = double(root + element)
-        head = version.to_bytes(4, "little") + job.previous + root + ntime.to_bytes(4, "little")
-        hash_ = double(head + job.nbits.to_bytes(4, "little") + nonce.to_bytes(4, "little"))
-        if exponent != told and int.from_bytes(hash_, "little") <= target_of(exponent):
-            return f"it was not done at difficulty 2^{told}, but it would be good at 2^{exponent}: another is booked"
-    return f"its hash does not meet difficulty 2^{told}, which the coinbase names"
 
 
 # Verifying.
@@ -728,8 +718,15 @@ def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, rep
     accepted = done = 0
     with ExitStack() as stack:
         heaps = [stack.enter_context(TemporaryFile()) for _ in range(HEAPS)]
-        pool = stack.enter_context(multiprocessing.Pool(processes, _prepare, (gateways,)))
-        for result in pool.imap(work, tasks(segments)):
+        todo = list(tasks(segments))
+        processes = min(processes, len(todo))
+        if processes > 1:
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes, _prepare, (gateways,)))
+            results: Iterator[Done] = pool.imap(work, todo)
+        else:
+            _prepare(gateways)
+            results = map(work, todo)
+        for result in results:
             for number, fault_told in result.faults.items():
                 faults.setdefault(number, fault_told)
             for heap, hashes in zip(heaps, result.hashes, strict=True):
@@ -745,7 +742,7 @@ def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, rep
         fault_of_jobs = next(
             filter(None, (job_fault(j, payee) for g in gateways.values() for j in g.jobs.values())), None
         )
-        if 2 not in faults and fault_of_jobs:
+        if fault_of_jobs:
             faults[2] = fault_of_jobs
         first: Fault | None = None
         for number, name, fine in (
@@ -914,10 +911,7 @@ def rebuilt(first: int, end: int, own: dict[int, bytes], others: Iterator[bytes]
     """The root over leaves `first` to `end` - 1, of which those in `own` are known, and trees without any of them."""
     wanted = [index for index in own if first <= index < end]
     if not wanted:
-        try:
-            return next(others)
-        except StopIteration:
-            raise Fault("a hash is missing") from None
+        return next(others, b"")
     if end - first == 1:
         return own[first]
     split = first + (1 << (end - first - 1).bit_length() - 1)
