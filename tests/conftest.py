@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 
 import tarazy
 from tarazy.database.engine import open_engine
@@ -124,7 +125,21 @@ def _with_tables(database_url: str) -> Iterator[Engine]:
     root = Path(tarazy.__file__).parent
     for path in sorted(root.rglob("tables.py")):
         importlib.import_module(".".join(("tarazy", *path.relative_to(root).with_suffix("").parts)))
+    url = make_url(database_url)
+    if url.database and url.get_backend_name() == "sqlite":
+        Path(url.database).write_bytes(_sqlite_file_with_tables())
     opened = open_engine(database_url)
     metadata.create_all(opened)
     yield opened
     opened.dispose()
+
+
+@cache
+def _sqlite_file_with_tables() -> bytes:
+    """Making the tables once and copying the file takes a twentieth of making them for each test."""
+    with tempfile.TemporaryDirectory(prefix="tarazy-tables-") as directory:
+        path = Path(directory) / "tarazy.db"
+        opened = open_engine(f"sqlite:///{path}")
+        metadata.create_all(opened)
+        opened.dispose()
+        return path.read_bytes()

@@ -2,6 +2,9 @@
 
 The order of record is the order of folding: by sequence number within a gateway, batch after batch between
 gateways. Cursor, tallies, closed rounds and the chain over the shares change in one transaction.
+
+While PPLNS is or will be in force, the credited shares are kept in that order, a stretch a fold; when a round closes
+under it, the window before its end is read off them, so that what happens to any block later cannot move it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from sqlalchemy import Connection, insert, select, update
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
+from tarazy.accounting.order import forget_order, keep_order, window_before_now
 from tarazy.accounting.proof.sealing import digests_of, salts, seal
+from tarazy.accounting.schemes import Schedule, Terms, window_weight
 from tarazy.accounting.upsert import upsert
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.job import displayed
@@ -80,13 +85,13 @@ def fold(
     gateway: int,
     interval_seconds: int,
     limit: int,
-    fee_ppm: int,
+    schedule: Schedule,
 ) -> Folded:
     """Fold about `limit` shares that the journal of `gateway` holds behind its cursor; whole commits of it.
 
     Accepted and stale shares are tallied by intervals of `interval_seconds`. A block closes its round behind
-    its last share; the round keeps where each journal stood and `fee_ppm`, the pool's fee in force. Belongs
-    into one transaction. Raises `FoldError` or `JournalError`.
+    its last share; the round keeps where each journal stood and the terms in force when the block was found.
+    Belongs into one transaction. Raises `FoldError` or `JournalError`.
     """
     sequence, position = require_journal(connection, reader, gateway)
     segments, blocks, complete = reader.since(sequence, position, limit)
@@ -95,17 +100,25 @@ def fold(
     if segments or due:
         first = SHARE.unpack_from(segments[0].shares)[0] if segments else due[0][1].found_at_us
         number = _open_round(connection, _instant(first))
-        parts = list(_parts(segments, [block for _, block in due], interval_seconds))
+        cuts = _cuts(segments, [block for _, block in due])
+        parts = [(inside, _count(inside, interval_seconds), block) for inside, block in cuts]
         names = _names(reader, parts)
-        digests = digests_of(
-            gateway, reader, names, salts(connection, {name.party for name in names.values() if name.party})
-        )
+        parties = {name.party for name in names.values() if name.party}
+        digests = digests_of(gateway, reader, names, salts(connection, parties))
+        windowed = schedule.windowed()
+        if not windowed:
+            forget_order(connection)
         for inside, counts, block in parts:
             seal(connection, gateway, inside, digests)
+            if windowed:
+                keep_order(connection, inside, names)
             _tally(connection, number, _work(counts, names, interval_seconds))
             if block is not None:
                 sequence = max(sequence, block.sequence)
-                _close(connection, gateway, number, sequence, block, names[block.name], fee_ppm)
+                terms = schedule.at(_instant(block.found_at_us))
+                _close(connection, gateway, number, sequence, block, names[block.name], terms)
+                if terms.window is not None:
+                    _close_window(connection, reader, number, block, terms.window)
                 number += 1
         position = due[-1][0] if due else position
         cursor = {"gateway": gateway, "journal": reader.identity, "sequence": end, "block": position}
@@ -147,13 +160,12 @@ def _open_round(connection: Connection, at: datetime) -> int:
     return int(number)
 
 
-def _parts(segments: list[Segment], blocks: list[BlockRecord], interval_seconds: int) -> Iterator[_Part]:
+def _cuts(segments: list[Segment], blocks: list[BlockRecord]) -> Iterator[tuple[list[Segment], BlockRecord | None]]:
     """The shares of each round with the block that closes it, then those of the round that stays open."""
     for block in blocks:
-        inside = [_until(segment, block.sequence) for segment in segments]
+        yield [_until(segment, block.sequence) for segment in segments], block
         segments = [_behind(segment, block.sequence) for segment in segments]
-        yield inside, _count(inside, interval_seconds), block
-    yield segments, _count(segments, interval_seconds), None
+    yield segments, None
 
 
 def _until(segment: Segment, sequence: int) -> Segment:
@@ -266,7 +278,7 @@ def _close(
     sequence: int,
     block: BlockRecord,
     finder: NameRecord,
-    fee_ppm: int,
+    terms: Terms,
 ) -> None:
     """Close the round behind `sequence` of the finder's gateway; the others stand where they are folded."""
     found_at = _instant(block.found_at_us)
@@ -280,7 +292,9 @@ def _close(
             block_hash=block_hash,
             gateway=gateway,
             cut=cut | {str(gateway): sequence},
-            fee_ppm=fee_ppm,
+            fee_ppm=terms.fee_ppm,
+            fees=dict(terms.fees) or None,
+            scheme=terms.scheme,
         )
     )
     connection.execute(
@@ -300,3 +314,15 @@ def _close(
         )
     )
     connection.execute(insert(tables.round_).values(round=number + 1, opened_at=found_at))
+
+
+def _close_window(connection: Connection, reader: JournalReader, number: int, block: BlockRecord, window: int) -> None:
+    """Keep what PPLNS divides by, as long as the order of record is at hand."""
+    target = reader.network_target(block.height)
+    if target is None:
+        raise FoldError(f"{reader.path}: damaged: a block of height {block.height}, and no job of it")
+    limit = window_weight(window, target)
+    rows = [{"round": number, "party": p, "weight": w} for p, w in window_before_now(connection, limit).items()]
+    connection.execute(update(tables.round_).where(tables.round_.c.round == number).values(window=limit))
+    if rows:
+        connection.execute(insert(tables.window_weight), rows)

@@ -1,21 +1,45 @@
-"""Insert or update, on both databases."""
+"""Insert many rows, insert or update: on both databases."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import ColumnElement, Connection, Select, Table, Text, cast, func, insert, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], adding: bool = False) -> None:
-    """Insert `rows`; where the primary key is taken, replace the other columns, or add to them."""
-    if not rows:
+def upsert(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]] | Select[Any], adding: bool = False
+) -> None:
+    """Insert `rows`; where the primary key is taken, replace the other columns, or add to them.
+
+    A query for rows names all columns of the table in order, and has a WHERE, which SQLite needs here.
+    """
+    if not isinstance(rows, Select) and not rows:
         return
     here = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = here.insert(table)
+    if isinstance(rows, Select):
+        statement = statement.from_select(list(table.columns), rows)
     given = statement.excluded
     values = [column for column in table.columns if not column.primary_key]
     changes = {column.name: column + given[column.name] if adding else given[column.name] for column in values}
-    connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=changes), rows)
+    complete = statement.on_conflict_do_update(index_elements=table.primary_key, set_=changes)
+    connection.execute(complete, None if isinstance(rows, Select) else rows)
+
+
+def insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Insert rows of `columns` by one statement: a hundred thousand in a fraction of a second.
+
+    Values are what JSON holds; integers of a `BigCount` are given as text.
+    """
+    given = literal(json.dumps(list(rows)), Text)
+    if connection.dialect.name == "sqlite":
+        row = func.json_each(given).table_valued("value").c.value
+        cells: list[ColumnElement[Any]] = [func.json_extract(row, f"$[{place}]") for place in range(len(columns))]
+    else:
+        row = func.json_array_elements(cast(given, postgresql.JSON)).table_valued("value").c.value
+        cells = [cast(row.op("->>")(place), table.c[name].type) for place, name in enumerate(columns)]
+    connection.execute(insert(table).from_select(list(columns), select(*cells)))

@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 
 from tarazy.accreditation.bin import check_bin
 
+_DATED_YEARS = range(1900, 2200)
+
 Cell = str | int | float | bool | date | time | None | list[Any] | tuple[Any, ...]
 """A spreadsheet's cell as read, or a value of a register."""
 
@@ -136,7 +138,14 @@ def one_of(words: type[StrEnum]) -> Field:
 
 
 def read_day(cell: Cell) -> date:
-    """A calendar day: 2026-03-01 or 01.03.2026."""
+    """A calendar day of the years that documents are dated in: 2026-03-01 or 01.03.2026."""
+    day = _day(cell)
+    if day.year not in _DATED_YEARS:
+        raise ValueError(f"expected a day between {_DATED_YEARS[0]} and {_DATED_YEARS[-1]}, not {day}")
+    return day
+
+
+def _day(cell: Cell) -> date:
     if isinstance(cell, datetime):
         if cell.time() != time():
             raise ValueError("expected a day without a time of day")
@@ -156,7 +165,7 @@ def _instant(cell: Cell, *, day_shift: int) -> datetime:
         if isinstance(cell, datetime) and cell.tzinfo:
             return cell.astimezone(UTC)
         try:
-            day = read_day(cell) + timedelta(days=day_shift)
+            day = _day(cell) + timedelta(days=day_shift)
             return datetime.combine(day, time(), LEGAL_ZONE).astimezone(UTC)
         except ValueError:
             instant = cell if isinstance(cell, datetime) else datetime.fromisoformat(_text(cell))

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.journal_file import JournalReader
 from tarazy.accounting.rounds import Folded, fold, require_journal
+from tarazy.accounting.schemes import Schedule
 
 _FOLD_SHARES = 200_000
 """Shares in one transaction."""
@@ -18,10 +19,10 @@ _NAME = re.compile(r"gateway-([0-9]{1,3})\.sqlite")
 class Journals:
     """Opened as they appear in a directory. They are read on the database's thread."""
 
-    def __init__(self, directory: Path, interval_seconds: int, fee_ppm: int) -> None:
+    def __init__(self, directory: Path, interval_seconds: int, schedule: Schedule) -> None:
         self._directory = directory
         self._interval_seconds = interval_seconds
-        self._fee_ppm = fee_ppm
+        self._schedule = schedule
         self._readers: dict[int, JournalReader] = {}
         self._folded: dict[int, int] = {}
 
@@ -38,7 +39,7 @@ class Journals:
     def fold(self, connection: Connection, gateway: int) -> Folded:
         """Fold some of what is new in one gateway's journal, in one transaction. Raises as `require`."""
         reader = self._reader(gateway)
-        folded = fold(connection, reader, gateway, self._interval_seconds, _FOLD_SHARES, self._fee_ppm)
+        folded = fold(connection, reader, gateway, self._interval_seconds, _FOLD_SHARES, self._schedule)
         self._folded[gateway] = folded.sequence
         return folded
 

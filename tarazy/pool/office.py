@@ -34,6 +34,7 @@ from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.journals import Journals
 from tarazy.pool.proving import Proving
 from tarazy.pool.repeat import Repeat
+from tarazy.pool.terms import schedule_of
 
 _FOLD_SECONDS = 2.0
 _FOLD_REST = 20.0
@@ -63,7 +64,9 @@ class Office:
         self._database = database
         self._admissions = admissions
         self._blocks = blocks
-        self._journals = Journals(settings.journal_path.parent, settings.energy.interval_seconds, settings.pool.fee_ppm)
+        self._journals = Journals(
+            settings.journal_path.parent, settings.energy.interval_seconds, schedule_of(settings.pool)
+        )
         self._readings: list[Reading] = []
         self.meters: list[Meter] = []
         """Those of a known profile."""

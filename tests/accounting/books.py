@@ -13,6 +13,8 @@ from tarazy.accounting.blocks import BlockState, observe_block
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
 from tarazy.accounting.rounds import Folded, fold
+from tarazy.accounting.schemes import Schedule, Terms
+from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET
 from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import ShareRecord, Verdict
@@ -44,7 +46,7 @@ def at(minutes: float) -> datetime:
 
 JOB = Job(
     number=7 << 32,
-    height=5,
+    height=0,
     previous_block_hash=bytes(32),
     version=0x20000000,
     nbits=0x207FFFFF,
@@ -78,18 +80,41 @@ class Gateway:
         self.sequence += len(shares)
         return self.sequence
 
-    def find(self, height: int, *, name: int = 1, reward: int = REWARD, verdict: int = Verdict.ACCEPTED) -> str:
+    def announce(self, height: int, difficulty: int) -> None:
+        """Commit a job whose blocks have this height and network difficulty."""
+        job = Job(
+            number=height << 32 | difficulty,
+            height=height,
+            previous_block_hash=bytes(32),
+            version=0x20000000,
+            nbits=0x1D00FFFF,
+            target=DIFFICULTY_1_TARGET // difficulty,
+            ntime=1_700_000_000,
+            mintime=1_700_000_000,
+            coinbase_head=b"",
+            coinbase_tail=b"",
+            coinbase_end=b"",
+            branch=(),
+            clean=True,
+        )
+        self.file.write(Batch(self.sequence + 1, jobs=[job]))
+
+    def find(
+        self, height: int, *, name: int = 1, reward: int = REWARD, verdict: int = Verdict.ACCEPTED, second: float = 0
+    ) -> str:
         """Commit a share of weight 2**32 that solves a block; the block's displayed hash."""
         block_hash = bytes([self.number]) + (self.sequence + 1).to_bytes(31, "little")
         self.write(
-            share(name, verdict=verdict),
-            block=BlockRecord(block_hash, height, reward, self.sequence + 1, name, START_US),
+            share(name, verdict=verdict, second=second),
+            block=BlockRecord(block_hash, height, reward, self.sequence + 1, name, START_US + int(second * 1_000_000)),
         )
         return block_hash[::-1].hex()
 
-    def fold(self, connection: Connection, limit: int = 1_000_000, fee_ppm: int = FEE_PPM) -> Folded:
-        """Fold what the journal holds."""
-        return fold(connection, self.reader, self.number, INTERVAL, limit, fee_ppm)
+    def fold(
+        self, connection: Connection, limit: int = 1_000_000, fee_ppm: int = FEE_PPM, schedule: Schedule | None = None
+    ) -> Folded:
+        """Fold what the journal holds; on PROP unless `schedule` says otherwise."""
+        return fold(connection, self.reader, self.number, INTERVAL, limit, schedule or Schedule(Terms(fee_ppm)))
 
     def close(self) -> None:
         """Close reader and writer."""

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from tarazy.accreditation import sheets
 from tarazy.accreditation.entries import BY_HAND, Party, Wallet, WalletStatus, fields_of
 from tarazy.accreditation.exporting import columns_of, to_csv, to_xlsx
-from tarazy.accreditation.fields import read_coordinates, read_hash_rate
+from tarazy.accreditation.fields import read_coordinates, read_day, read_hash_rate
 from tarazy.accreditation.importing import (
     ImportPlan,
     import_registers,
@@ -127,6 +127,13 @@ def test_what_is_no_hash_rate(cell: str | float) -> None:
     """Anything else is told what is expected."""
     with pytest.raises(ValueError, match="expected"):
         read_hash_rate(cell)
+
+
+@pytest.mark.parametrize("cell", ["", "2026-02-30", "9997-01-01", "01.01.0026", date(2200, 1, 1), 45000])
+def test_what_is_no_day_of_a_document(cell: str | date | int) -> None:
+    """A slip of the year is told before terms are counted from it."""
+    with pytest.raises(ValueError, match="expected a day"):
+        read_day(cell)
 
 
 @pytest.mark.parametrize(

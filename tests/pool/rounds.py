@@ -21,6 +21,7 @@ from tarazy.accounting.proof.record import proof_of, spans_of, unproven
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.proof.shares import hash_shares
 from tarazy.accounting.rounds import fold
+from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.accreditation import audit
 from tarazy.accreditation.audit_proof import prove_row
 from tarazy.accreditation.checkpoint import sign
@@ -141,7 +142,7 @@ class Pool:
 
     def fold(self, connection: Connection) -> None:
         """Fold all and sign the chain's head, as the office does."""
-        fold(connection, self.reader, self.gateway, 900, 1_000_000, FEE_PPM)
+        fold(connection, self.reader, self.gateway, 900, 1_000_000, Schedule(Terms(FEE_PPM)))
         link = unsigned(connection, self.gateway)
         if link is not None:
             head = audit.AuditHead(link.last, link.head.hex())
