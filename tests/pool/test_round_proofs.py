@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tarazy.accounting.proof.chain import next_head
 from tarazy.accounting.proof.receipt import receipt
 from tarazy.accounting.proof.record import proof_of
 from tarazy.accounting.proof.shares import ProofError
+from tarazy.accounting.schemes import Scheme, Terms
 from tarazy.accreditation.audit import AuditHead, AuditRow, canonical, instant_text
 from tarazy.accreditation.audit_proof import prove_row
 from tarazy.accreditation.checkpoint import sign
@@ -33,7 +35,7 @@ from tarazy.database.types import metadata
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import ShareRecord, Verdict
 from tests.pool.mining import POOL_SCRIPT, job_of
-from tests.pool.rounds import KEY, Pool, export_of, mature, new_template
+from tests.pool.rounds import FEE_PPM, KEY, Pool, export_of, mature, new_template
 
 VERIFIER = Path(__file__).parents[2] / "verifier" / "tarazy_verify.py"
 
@@ -88,7 +90,8 @@ class Run:
         with self.engine.begin() as connection:
             proof = proof_of(connection, round_)
             told = receipt(connection, proof, party, self.directory)
-            return json.loads(json.dumps(told | {"audit": prove_row(connection, proof.audit_row)}))
+            written: dict[str, Any] = json.loads(json.dumps(told | {"audit": prove_row(connection, proof.audit_row)}))
+            return written
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,7 @@ class Forger:
             size = (row["last"] - row["first"] + 1) * SHARE.size
             raw, packed = packed[:size], packed[size:]
             leaves = [
-                verifier.sha256(
+                sha256(
                     b"\0" + (row["first"] + i).to_bytes(8, "big") + raw[i * 42 : i * 42 + 42]
                     + names[SHARE.unpack_from(raw, i * 42)[1]].digest + jobs[SHARE.unpack_from(raw, i * 42)[2]].digest
                 ).digest()
@@ -391,7 +394,7 @@ def test_a_party_needs_its_receipt_only(run: Run, tmp_path: Path, party: str, ro
             ),
             {"r": round_, "p": party},
         ).scalar_one()
-    assert f"{due} sat of" in done.stdout
+    assert f"{due} sat of 312500123 by prop" in done.stdout
     listed = {line.split()[3] + line.split()[5] for line in done.stdout.splitlines() if "2^" in line}
     true = {
         f"{share.extranonce2.hex()}{share.nonce:08x}"
@@ -422,7 +425,7 @@ def dropped(told: dict[str, Any]) -> None:
         (lambda told: told["path"][0].update(weight="1"), "is no leaf of the sum tree"),
         (dropped, "do not lead to the root"),
         (lambda told: told["gateways"]["1"]["segments"].pop(), "a gap|do not lead to the head"),
-        (lambda told: told.update(record=told["record"].replace('"PROP"', '"SOLO"')), "not the one in the audit log"),
+        (lambda told: told.update(record=told["record"].replace('"prop"', '"solo"')), "not the one in the audit log"),
     ],
 )
 def test_a_receipt_that_lies_is_refused(
@@ -436,6 +439,45 @@ def test_a_receipt_that_lies_is_refused(
     done = run_verifier(path)
     assert done.returncode == 1
     assert any(each in done.stderr for each in words.split("|")), done.stderr
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        Terms(FEE_PPM, fees={"beta": 2_500, "gamma": 0}),
+        Terms(FEE_PPM, scheme=Scheme.SOLO),
+        Terms(FEE_PPM, scheme=Scheme.PPLNS, window=1),
+    ],
+    ids=["fees of their own", "solo", "pplns"],
+)
+def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
+    """R-021, R-023: rounds on other terms than one fee and PROP; of PPLNS it is said what is not looked at."""
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    metadata.create_all(engine)
+    pool = Pool(tmp_path, engine)
+    for party in ("alpha", "beta", "gamma"):
+        pool.join(party, -30)
+    pool.mine(30)
+    block = pool.find()
+    with engine.begin() as connection:
+        pool.fold(connection, terms)
+    mature(engine, tmp_path, block)
+    with engine.begin() as connection:
+        export_of(connection, tmp_path, 1, tmp_path / "x")
+        proof = proof_of(connection, 1)
+        told = receipt(connection, proof, "alpha", tmp_path) | {"audit": prove_row(connection, proof.audit_row)}
+    (tmp_path / "receipt.json").write_text(json.dumps(told))
+    done = run_verifier(tmp_path / "x")
+    assert done.returncode == 0, done.stdout
+    assert ("not in the export" in done.stdout) == (terms.scheme is Scheme.PPLNS)
+    done = run_verifier(tmp_path / "receipt.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    forger = Forger(tmp_path / "x")
+    parts = forger.rows("parties.jsonl")
+    forger.put("parties.jsonl", [parts[0] | {"fee_ppm": 0 if parts[0]["fee_ppm"] else 100_000}, *parts[1:]])
+    assert run_verifier(forger.directory).returncode == 1
+    pool.close()
+    engine.dispose()
 
 
 def test_the_pool_does_not_record_what_is_not_true(tmp_path: Path) -> None:
