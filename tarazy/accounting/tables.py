@@ -29,8 +29,21 @@ gateway = Table(
     Column("journal", BigInteger, nullable=False, doc="identity of the journal folded"),
     Column("sequence", BigInteger, nullable=False, doc="last share folded"),
     Column("block", BigInteger, nullable=False, doc="last block of the journal that closed its round"),
+    Column("certain", BigInteger, nullable=False, doc="up to here no share lies behind a block still to come"),
+    Column("lost_at", Instant, nullable=True, doc="an operator's word: rounds wait for it no longer"),
 )
 """How far each gateway's journal is folded."""
+
+late = Table(
+    "late",
+    metadata,
+    Column("gateway", Integer, primary_key=True, autoincrement=False),
+    Column("first_sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("lost_at", Instant, nullable=False, doc="when its gateway was declared lost"),
+    Column("folded_at", Instant, nullable=False),
+)
+"""Shares that a lost gateway delivered after all. They belong to the round that was open then, as its cut says."""
 
 round_ = Table(
     "round",
@@ -42,6 +55,7 @@ round_ = Table(
     Column("gateway", Integer, nullable=True, doc="the finder's"),
     Column("cut", JSON, nullable=True, doc="gateway → last share inside"),
     Column("fee_ppm", Integer, nullable=True, doc="the pool's fee in force when the round closed"),
+    Column("archived_at", Instant, nullable=True, doc="since when its shares are in archives on disk"),
 )
 """Work between two found blocks. Rounds whose block left the main chain are merged only in distributions."""
 

@@ -12,7 +12,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState, observe_block
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
-from tarazy.accounting.rounds import Folded, fold
+from tarazy.accounting.rounds import Folded, close_round, fold
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import ShareRecord, Verdict
 
@@ -68,14 +68,34 @@ class Gateway:
         )
         return block_hash[::-1].hex()
 
-    def fold(self, connection: Connection, limit: int = 1_000_000, fee_ppm: int = FEE_PPM) -> Folded:
+    def mark(self, second: float) -> None:
+        """Commit that all shares up to `second` seconds after `START` are there."""
+        self.file.write(Batch(0, mark=START_US + int(second * 1_000_000)))
+
+    def fold(self, connection: Connection, limit: int = 1_000_000) -> Folded:
         """Fold what the journal holds."""
-        return fold(connection, self.reader, self.number, INTERVAL, limit, fee_ppm)
+        return fold(connection, self.reader, self.number, INTERVAL, limit, datetime.now(UTC))
+
+    def keep(self, connection: Connection, *others: Gateway, fee_ppm: int = FEE_PPM) -> list[str]:
+        """Fold all that this journal and the others hold, and close rounds; the blocks that closed one."""
+        gateways = (self, *others)
+        for gateway in gateways:
+            gateway.fold(connection)
+        return close_rounds(connection, *gateways, fee_ppm=fee_ppm)
 
     def close(self) -> None:
         """Close reader and writer."""
         self.reader.close()
         self.file.close()
+
+
+def close_rounds(connection: Connection, *gateways: Gateway, fee_ppm: int = FEE_PPM) -> list[str]:
+    """Close rounds as long as the journals of `gateways` allow; the blocks that closed one."""
+    readers = {gateway.number: gateway.reader for gateway in gateways}
+    closed = []
+    while (block_hash := close_round(connection, readers, INTERVAL, fee_ppm).block_hash) is not None:
+        closed.append(block_hash)
+    return closed
 
 
 def settle(engine: Engine, instant: datetime, **confirmations: int | None) -> Reconciled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.rounds import FoldError, require_journal
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import ShareRecord, Verdict
-from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, share
+from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, close_rounds, share
 
 UNIT = weight_of(0)
 
@@ -91,7 +91,10 @@ def test_the_solving_share_is_inside_the_next_outside(engine: Engine, gateway: G
     solved = gateway.find(6, name=1)
     gateway.write(share(2))
     with engine.begin() as connection:
-        closed = [h for _ in range(6) for h in gateway.fold(connection, limit).blocks]
+        closed = []
+        for _ in range(6):
+            gateway.fold(connection, limit)
+            closed += close_rounds(connection, gateway)
         assert closed == ["01" + "00" * 31, solved]
         assert weights(connection) == {
             (1, "alpha"): UNIT, (1, "beta"): UNIT,
@@ -114,7 +117,7 @@ def test_an_uncredited_share_closes_a_round(engine: Engine, gateway: Gateway, ve
     gateway.find(5, name=2, verdict=verdict)
     gateway.write(share(3))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.keep(connection)
         assert weights(connection) == {(1, "alpha"): UNIT, (2, "gamma"): UNIT}
 
 
@@ -124,11 +127,11 @@ def test_a_block_whose_commit_lost_its_shares(engine: Engine, gateway: Gateway) 
     gateway.sequence += 3
     gateway.write(block=BlockRecord(bytes(32), 5, 100, 4, 2, START_US))
     with engine.begin() as connection:
-        assert len(gateway.fold(connection).blocks) == 1
-        assert gateway.fold(connection).blocks == ()
+        assert len(gateway.keep(connection)) == 1
+        assert gateway.keep(connection) == []
     gateway.write(share(2))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.keep(connection)
         assert weights(connection) == {(1, "alpha"): UNIT, (2, "beta"): UNIT}
 
 
@@ -136,43 +139,24 @@ def test_a_block_before_any_share(engine: Engine, gateway: Gateway) -> None:
     """The first round can close without work."""
     gateway.write(block=BlockRecord(bytes(32), 5, 100, 0, 2, START_US))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.keep(connection)
         assert connection.scalar(select(tables.block.c.round)) == 1
         assert weights(connection) == {}
-
-
-def test_the_cut_names_every_gateway(engine: Engine, gateway: Gateway, tmp_path: Path) -> None:
-    """A round keeps where each journal stood when its block was folded; neighbouring rounds meet there."""
-    second = Gateway(tmp_path / "second.sqlite", ["delta"], number=2)
-    gateway.write(share(1), share(2))
-    second.write(share(1))
-    with engine.begin() as connection:
-        gateway.fold(connection)
-        second.fold(connection)
-    gateway.write(share(1))
-    second.find(9)
-    with engine.begin() as connection:
-        second.fold(connection)
-        gateway.fold(connection)
-        cut = connection.scalar(select(tables.round_.c.cut).where(tables.round_.c.round == 1))
-        assert cut == {"1": 2, "2": 2}
-        assert weights(connection) == {
-            (1, "alpha"): UNIT, (1, "beta"): UNIT, (1, "delta"): 2 * UNIT, (2, "alpha"): UNIT,
-        }  # fmt: skip
-    second.close()
 
 
 class Killed(BaseException):
     """Stands for the end of the process at this statement."""
 
 
-def test_a_fold_killed_anywhere_is_done_over(engine: Engine, gateway: Gateway) -> None:
-    """Whatever statement the fold dies at, nothing of it remains, and the next one counts everything once."""
+def test_killed_anywhere_it_is_done_over(engine: Engine, gateway: Gateway, tmp_path: Path) -> None:
+    """Whatever statement folding or closing dies at, nothing of it remains, and the next one counts everything once."""
+    second = Gateway(tmp_path / "second.sqlite", ["delta"], 2)
     gateway.write(share(1), share(2, 5))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.keep(connection, second)
     gateway.find(5, name=3)
-    gateway.write(share(1), share(2, verdict=Verdict.STALE))
+    gateway.write(share(1, second=1), share(2, verdict=Verdict.STALE, second=1))
+    second.write(share(second=-1), share(second=1), share(second=2))
     left = [0]
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -186,27 +170,32 @@ def test_a_fold_killed_anywhere_is_done_over(engine: Engine, gateway: Gateway) -
         with engine.connect() as connection:
             return weights(connection)
 
-    before = counted()
-    for statements in itertools.count(2):  # the first begins the transaction on SQLite
-        try:
-            with engine.begin() as connection:
-                left[0] = statements
-                folded = gateway.fold(connection)
-                if left[0] > 0:
-                    raise Killed
-        except Killed:
-            if left[0] > 0:
-                break
-            assert counted() == before
-            continue
-        pytest.fail(f"statement {statements} was not reached: {folded}")
-    assert statements > 8
-    left[0] = -1
-    with engine.begin() as connection:
-        assert gateway.fold(connection).shares == 3
+    def die_everywhere(act: Callable[[Connection], object]) -> int:
+        """How many statements it has, at each of which it was killed."""
+        before = counted()
+        for statements in itertools.count(2):  # the first begins the transaction on SQLite
+            try:
+                with engine.begin() as connection:
+                    left[0] = statements
+                    act(connection)
+                    if left[0] > 0:
+                        break
+            except Killed:
+                assert counted() == before
+        left[0] = -1
+        return statements
+
+    assert die_everywhere(gateway.fold) > 6
+    assert die_everywhere(second.fold) > 6
+    assert die_everywhere(lambda connection: close_rounds(connection, gateway, second)) > 12
     assert counted() == {
-        (1, "alpha"): UNIT, (1, "beta"): 32 * UNIT, (1, "gamma"): UNIT, (2, "alpha"): UNIT,
+        (1, "alpha"): UNIT, (1, "beta"): 32 * UNIT, (1, "gamma"): UNIT, (1, "delta"): UNIT,
+        (2, "alpha"): UNIT, (2, "delta"): 2 * UNIT,
     }  # fmt: skip
+    with engine.begin() as connection:
+        assert gateway.keep(connection, second) == []
+        assert len(connection.execute(select(tables.tally).where(tables.tally.c.shares == 0)).all()) == 1
+    second.close()
 
 
 def test_random_batches_equal_one(engine: Engine, gateway: Gateway, tmp_path: Path) -> None:
@@ -229,9 +218,9 @@ def test_random_batches_equal_one(engine: Engine, gateway: Gateway, tmp_path: Pa
         if chance.random() < 0.5:
             with engine.begin() as connection:
                 gateway.fold(connection, limit=chance.randint(1, 9))
+                close_rounds(connection, gateway)
     with engine.begin() as connection:
-        while not gateway.fold(connection, limit=3).complete:
-            pass
+        gateway.keep(connection)
         assert weights(connection) == expected
 
 
