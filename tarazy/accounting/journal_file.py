@@ -1,8 +1,9 @@
-"""The share journal of one gateway on disk: an SQLite file that one process writes and any may read.
+"""The share journal of one gateway on disk: an SQLite file that its gateway writes and any process may read.
 
 Shares lie in segments: one row a commit, each share a fixed record of `SHARE`. Their sequence numbers rise
 and are never given twice; a number is missing where a commit failed, and its share was then answered as not
-taken. Every name, job and block is stored with or before the first share that refers to it.
+taken. Every name, job and block is stored with or before the first share that refers to it. Shares leave the
+file only once they are archived, and only if the operator wants it so.
 """
 
 from __future__ import annotations
@@ -300,6 +301,24 @@ class JournalReader:
         self._connection.close()
 
 
+def prune(path: Path, gateway: int, last: int, commits: int) -> int:
+    """Delete the shares of at most so many commits that end by number `last`, in one commit; how many they were.
+
+    The newest commit stays whatever it holds: the numbers go on behind it. A gateway that writes meanwhile waits for
+    this one commit. Raises `JournalError` as `JournalFile` does, or `sqlite3.Error`.
+    """
+    connection = _open(path, gateway, writing=True)
+    try:
+        return connection.execute(_PRUNE, (last, commits)).rowcount
+    finally:
+        connection.close()
+
+
+_PRUNE = (
+    "DELETE FROM segment WHERE first_sequence IN (SELECT first_sequence FROM segment WHERE "
+    "first_sequence + count - 1 <= ? AND first_sequence < (SELECT max(first_sequence) FROM segment) "
+    "ORDER BY first_sequence LIMIT ?)"
+)
 _LAST_SEQUENCE = "SELECT first_sequence + count - 1 FROM segment ORDER BY first_sequence DESC LIMIT 1"
 _MARK = "SELECT value FROM meta WHERE key = 'mark'"
 _NEXT_BLOCK = (
