@@ -37,6 +37,7 @@ from tarazy.accounting.ledger import (
     post,
 )
 from tarazy.accounting.schemes import proportional
+from tarazy.accounting.upsert import insert_many
 
 
 class DistributionState(StrEnum):
@@ -147,12 +148,8 @@ def _book(connection: Connection, span: Span, reward: int, at: datetime) -> int:
     }
     booking = insert(tables.distribution).values(**values).returning(tables.distribution.c.distribution)
     number = int(connection.execute(booking).scalar_one())
-    credits = [
-        {"distribution": number, "party": party, "weight": weights[party], "amount": amount}
-        for party, amount in divided.credits.items()
-    ]
-    if credits:
-        connection.execute(insert(tables.credit), credits)
+    credits = [(number, party, weights[party], amount) for party, amount in divided.credits.items()]
+    insert_many(connection, tables.credit, credits)
     _move(connection, at, "distribution", number, _UNDIVIDED, _IMMATURE)
     return number
 

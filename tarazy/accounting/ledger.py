@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.upsert import upsert
+from tarazy.accounting.upsert import insert_many, upsert_many
 
 REWARD = "reward"
 FEE = "fee"
@@ -48,7 +48,7 @@ def post(
     """
     if not all(type(amount) is int for amount in postings.values()):
         raise TypeError("amounts are integers of satoshi")
-    rows = [{"account": account, "amount": amount} for account, amount in postings.items() if amount]
+    rows = [(account, amount) for account, amount in postings.items() if amount]
     if not rows:
         raise LedgerError(f"{kind} {reference}: an entry without amounts")
     if total := sum(postings.values()):
@@ -57,9 +57,8 @@ def post(
     entry = connection.execute(
         insert(tables.ledger_entry).values(**values).returning(tables.ledger_entry.c.entry)
     ).scalar_one()
-    connection.execute(insert(tables.ledger_posting), [{"entry": entry, **row} for row in rows])
-    balances = [{"account": row["account"], "balance": row["amount"]} for row in rows]
-    upsert(connection, tables.ledger_account, balances, adding=True)
+    insert_many(connection, tables.ledger_posting, [(entry, *row) for row in rows])
+    upsert_many(connection, tables.ledger_account, rows, adding=True)
     return int(entry)
 
 
