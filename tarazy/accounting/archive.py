@@ -127,7 +127,7 @@ def _groups(reader: JournalReader, stretch: Stretch) -> Iterator[tuple[list[int]
     """Sequence numbers and packed shares, about `_GROUP_SHARES` at a time."""
     numbers: list[int] = []
     packed = bytearray()
-    for segment in reader.between(stretch.after, stretch.last):
+    for segment in reader.segments(stretch.after, stretch.last):
         numbers.extend(range(segment.first_sequence, segment.last_sequence + 1))
         packed += segment.shares
         if len(numbers) >= _GROUP_SHARES:

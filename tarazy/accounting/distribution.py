@@ -9,7 +9,7 @@ edited.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -36,7 +36,7 @@ from tarazy.accounting.ledger import (
     payable,
     post,
 )
-from tarazy.accounting.schemes import proportional
+from tarazy.accounting.schemes import Scheme, proportional
 from tarazy.accounting.upsert import insert_many
 
 
@@ -129,17 +129,20 @@ def reconcile(connection: Connection, at: datetime) -> Reconciled:
 
 
 def _book(connection: Connection, span: Span, reward: int, at: datetime) -> int:
-    """Divide at the fee that was in force when the last of the rounds closed."""
+    """Divide on the terms that were in force when the last of the rounds closed."""
     closed = tables.round_.c.round == span.last_round
-    fee_ppm = connection.execute(select(tables.round_.c.fee_ppm).where(closed)).scalar_one()
-    weights = _weights(connection, span)
-    divided = proportional(reward, fee_ppm, weights)
+    terms = connection.execute(select(tables.round_).where(closed)).one()
+    scheme = Scheme(terms.scheme or Scheme.PROP)
+    weights = _weights(connection, span, scheme)
+    divided = proportional(reward, terms.fee_ppm, weights, terms.fees)
     values = {
         "block_hash": span.block_hash,
         "first_round": span.first_round,
         "last_round": span.last_round,
         "reward": reward,
-        "fee_ppm": fee_ppm,
+        "scheme": scheme,
+        "fee_ppm": terms.fee_ppm,
+        "fees": terms.fees,
         "fee": divided.fee,
         "remainder": divided.remainder,
         "total_weight": divided.total_weight,
@@ -148,8 +151,8 @@ def _book(connection: Connection, span: Span, reward: int, at: datetime) -> int:
     }
     booking = insert(tables.distribution).values(**values).returning(tables.distribution.c.distribution)
     number = int(connection.execute(booking).scalar_one())
-    credits = [(number, party, weights[party], amount) for party, amount in divided.credits.items()]
-    insert_many(connection, tables.credit, credits)
+    credits = [(number, party, str(weights[party]), amount) for party, amount in divided.credits.items()]
+    insert_many(connection, tables.credit, ("distribution", "party", "weight", "amount"), credits)
     _move(connection, at, "distribution", number, _UNDIVIDED, _IMMATURE)
     return number
 
@@ -164,9 +167,15 @@ def _finalise(connection: Connection, number: int, at: datetime) -> None:
     _settle(connection, number, state=DistributionState.FINAL, final_at=at)
 
 
-def _weights(connection: Connection, span: Span) -> Counter[str]:
-    table = tables.round_weight
-    inside = table.c.round.between(span.first_round, span.last_round)
+def _weights(connection: Connection, span: Span, scheme: Scheme) -> Mapping[str, int]:
+    """Whose work the block pays."""
+    if scheme is Scheme.SOLO:
+        finder = select(tables.block.c.party).where(tables.block.c.block_hash == span.block_hash)
+        party = connection.execute(finder).scalar_one()
+        return {party: 1} if party else {}
+    table = tables.window_weight if scheme is Scheme.PPLNS else tables.round_weight
+    first = span.last_round if scheme is Scheme.PPLNS else span.first_round
+    inside = table.c.round.between(first, span.last_round)
     weights: Counter[str] = Counter()
     for party, weight in connection.execute(select(table.c.party, table.c.weight).where(inside)):
         weights[party] += weight

@@ -228,26 +228,22 @@ class JournalReader:
         """What came after share `sequence`: whole segments until they hold `limit` shares; whether those are all."""
         segments: list[Segment] = []
         held = 0
-        for segment in self._segments(sequence):
+        for segment in self.segments(sequence):
             if held >= limit:
                 return segments, False
             segments.append(segment)
             held += segment.count
         return segments, True
 
-    def between(self, after: int, last: int) -> Iterator[Segment]:
-        """The shares after number `after` up to number `last`."""
-        for segment in self._segments(after):
-            count = min(last + 1 - segment.first_sequence, segment.count)
-            if count <= 0:
-                return
-            yield Segment(segment.first_sequence, count, segment.shares[: count * SHARE.size])
-
-    def _segments(self, after: int) -> Iterator[Segment]:
+    def segments(self, after: int = 0, until: int | None = None) -> Iterator[Segment]:
+        """The shares behind number `after`, up to number `until`, in their commits."""
         for first, count, shares in self._connection.execute(_SEGMENTS, (after + 1,)):
+            if until is not None and first > until:
+                return
             skip = max(0, after + 1 - first)
-            if skip < count:
-                yield Segment(first + skip, count - skip, shares[skip * SHARE.size :])
+            end = count if until is None else min(count, until + 1 - first)
+            if skip < end:
+                yield Segment(first + skip, end - skip, shares[skip * SHARE.size : end * SHARE.size])
 
     def next_block(self, block: int) -> tuple[int, BlockRecord] | None:
         """The block behind number `block`, with its own."""
@@ -261,7 +257,7 @@ class JournalReader:
         the number is `after`.
         """
         last = after
-        for segment in self._segments(after):
+        for segment in self.segments(after):
             instants = [at_us for (at_us,) in _AT.iter_unpack(segment.shares)]
             if max(instants) > until_us:
                 inside = next(place for place, at_us in enumerate(instants) if at_us > until_us)
@@ -277,7 +273,7 @@ class JournalReader:
 
     def shares(self, after: int = 0) -> Iterator[tuple[int, ShareRecord]]:
         """Every share after number `after` with its own, in order."""
-        for segment in self._segments(after):
+        for segment in self.segments(after):
             records = map(ShareRecord._make, SHARE.iter_unpack(segment.shares))
             yield from enumerate(records, segment.first_sequence)
 
@@ -295,6 +291,12 @@ class JournalReader:
         """Everything needed to rebuild the work of a job; None when the journal has no such job."""
         row = self._connection.execute("SELECT * FROM job WHERE job = ?", (number.to_bytes(8, "big"),)).fetchone()
         return _job(row) if row else None
+
+    def network_target(self, height: int) -> int | None:
+        """What a block of `height` had to meet, by the newest job of it; None without one."""
+        query = "SELECT target FROM job WHERE height = ? ORDER BY job DESC LIMIT 1"
+        row = self._connection.execute(query, (height,)).fetchone()
+        return int.from_bytes(row[0], "big") if row else None
 
     def close(self) -> None:
         """Close the file."""

@@ -1,7 +1,9 @@
 """Double entry in satoshi: what one account gains another gives. Entries are only ever appended.
 
 Accounts: `reward` is where block rewards come from, so its balance is minus what was divided. A party has
-`immature:<party>` and `payable:<party>`; the pool's fee and the carried remainder have accounts of their own.
+`immature:<party>`, `payable:<party>`, `in-flight:<party>` (in a payout batch) and `paid:<party>`; the pool's fee and
+the carried remainder have accounts of their own. `network-fee` is what payouts cost the pool, `own` what it keeps in
+the wallet besides, from `outside`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.upsert import insert_many, upsert_many
+from tarazy.accounting.upsert import insert_many, upsert
 
 REWARD = "reward"
 FEE = "fee"
@@ -22,6 +24,12 @@ IMMATURE_REMAINDER = "remainder:immature"
 
 IMMATURE = "immature:"
 PAYABLE = "payable:"
+IN_FLIGHT = "in-flight:"
+PAID = "paid:"
+
+NETWORK_FEE = "network-fee"
+OWN = "own"
+OUTSIDE = "outside"
 
 
 class LedgerError(ValueError):
@@ -36,6 +44,23 @@ def immature(party: str) -> str:
 def payable(party: str) -> str:
     """The account of what a party is owed."""
     return PAYABLE + party
+
+
+def in_flight(party: str) -> str:
+    """The account of what a batch is about to pay to a party."""
+    return IN_FLIGHT + party
+
+
+def paid(party: str) -> str:
+    """The account of what a party was paid."""
+    return PAID + party
+
+
+def in_wallet(connection: Connection) -> int:
+    """Satoshi that the wallet should hold, batches not yet confirmed included: all that came in and did not go out."""
+    table = tables.ledger_account
+    gone = table.c.account.in_((REWARD, NETWORK_FEE, OUTSIDE)) | table.c.account.startswith(PAID, autoescape=True)
+    return -int(connection.scalar(select(func.coalesce(func.sum(table.c.balance), 0)).where(gone)) or 0)
 
 
 def post(
@@ -53,13 +78,22 @@ def post(
         raise LedgerError(f"{kind} {reference}: an entry without amounts")
     if total := sum(postings.values()):
         raise LedgerError(f"{kind} {reference}: postings add up to {total} satoshi, not to zero")
-    values = {"at": at, "kind": kind, "reference": reference, "note": note}
-    entry = connection.execute(
-        insert(tables.ledger_entry).values(**values).returning(tables.ledger_entry.c.entry)
-    ).scalar_one()
-    insert_many(connection, tables.ledger_posting, [(entry, *row) for row in rows])
-    upsert_many(connection, tables.ledger_account, rows, adding=True)
-    return int(entry)
+    entry = _next_entry(connection)
+    posting, account = tables.ledger_posting, tables.ledger_account
+    insert_many(connection, posting, ("entry", "account", "amount"), [(entry, *row) for row in rows])
+    values = {"entry": entry, "at": at, "kind": kind, "reference": reference, "note": note}
+    connection.execute(insert(tables.ledger_entry).values(**values))
+    of_entry = select(posting.c.account, posting.c.amount).where(posting.c.entry == entry)
+    upsert(connection, account, of_entry, adding=True)
+    return entry
+
+
+def _next_entry(connection: Connection) -> int:
+    """The number of the entry to come: its postings are written before it and closed by it."""
+    if connection.dialect.name == "sqlite":
+        return (connection.scalar(select(func.max(tables.ledger_entry.c.entry))) or 0) + 1
+    sequence = func.pg_get_serial_sequence("ledger_entry", "entry")
+    return int(connection.execute(select(func.nextval(sequence))).scalar_one())
 
 
 def balance(connection: Connection, account: str) -> int:

@@ -4,12 +4,17 @@ Shares are folded into the open round as they come. A block closes it at a cut v
 solving share is the last one inside; of every other the last share before the first that arrived, by that gateway's
 own clock, after the block was found. What was folded behind the cut moves to the next round with the closing. A
 cursor, its tallies and a closed round change in one transaction.
+
+Shares enter the order of record when it is certain that no block still to come lies before them, gateway after
+gateway, the finder's last when a round closes. In that order they are sealed into the chain of their gateway, and kept
+while PPLNS is or will be in force: its window is read off them when a round closes, and nothing later can move it.
 """
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,12 +23,19 @@ from sqlalchemy import Connection, insert, select, update
 
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState
-from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader
+from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
+from tarazy.accounting.order import forget_order, keep_order, window_before_now
+from tarazy.accounting.proof.sealing import digests_of, salts, seal
+from tarazy.accounting.schemes import Schedule, window_weight
 from tarazy.accounting.tallies import Counts, add, count, work_of
 from tarazy.accounting.upsert import upsert
 from tarazy.stratum.job import displayed
 from tarazy.stratum.ports import NameRecord
 
+_RECORDED_SHARES = 100_000
+"""Shares that enter the order of record at a time."""
+_NAME = struct.Struct(">8xI30x")
+"""Of `SHARE` the name."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOBODY = NameRecord(connection=0, extranonce1=b"", account="", worker="", party="", site="", at_us=0)
 
@@ -63,6 +75,7 @@ class _Cursor:
     sequence: int = 0
     block: int = 0
     certain: int = 0
+    recorded: int = 0
     lost_at: datetime | None = None
 
 
@@ -87,7 +100,7 @@ def fold(
     if segments:
         number = _open_round(connection, _instant(SHARE.unpack_from(segments[0].shares)[0]))
         counts = count(segments, interval_seconds)
-        add(connection, number, work_of(counts, _names(reader, counts), interval_seconds))
+        add(connection, number, work_of(counts, _names(reader, {key[0] for key in counts}), interval_seconds))
     if segments or lost_at != cursor.lost_at:
         _move(connection, gateway, cursor, sequence=end, lost_at=lost_at)
     return Folded(sum(segment.count for segment in segments), complete, end)
@@ -103,12 +116,13 @@ def require_journal(connection: Connection, reader: JournalReader, gateway: int)
 
 
 def close_round(
-    connection: Connection, readers: Mapping[int, JournalReader], interval_seconds: int, fee_ppm: int
+    connection: Connection, readers: Mapping[int, JournalReader], interval_seconds: int, schedule: Schedule
 ) -> Closing:
     """Close the open round at the next block of the journals, if all are folded and delivered as far as its cut.
 
     `readers`: of every gateway whose journal can be read. A gateway that was folded before and has none holds the
-    round up, unless it was declared lost. `fee_ppm` is the pool's fee in force. Belongs into one transaction.
+    round up, unless it was declared lost. The round keeps the terms that `schedule` has for the instant at which the
+    block was found. Belongs into one transaction. Raises `FoldError` or `JournalError`.
     """
     with ExitStack() as stack:
         for reader in readers.values():
@@ -122,7 +136,7 @@ def close_round(
             if (following := reader.next_block(cursors[gateway].block))
         }
         if not found:
-            _make_certain(connection, readers, cursors)
+            _make_certain(connection, readers, cursors, schedule.windowed())
             return Closing()
         finder = min(found, key=lambda gateway: (found[gateway][1].found_at_us, gateway))
         number, block = found[finder]
@@ -145,7 +159,7 @@ def close_round(
             return Closing(waiting=tuple(waiting))
         if any(cursors[gateway].sequence < min(cut[gateway], readers[gateway].last_sequence()) for gateway in readers):
             return Closing()
-        return _close(connection, readers, cursors, finder, number, block, cut, interval_seconds, fee_ppm)
+        return _close(connection, readers, cursors, finder, number, block, cut, interval_seconds, schedule)
 
 
 def declare_lost(connection: Connection, gateway: int, at: datetime) -> None:
@@ -177,7 +191,10 @@ def _cursors(connection: Connection, gateway: int | None = None) -> dict[int, _C
     if gateway is not None:
         query = query.where(table.c.gateway == gateway)
     rows = connection.execute(query)
-    return {row.gateway: _Cursor(row.journal, row.sequence, row.block, row.certain, row.lost_at) for row in rows}
+    return {
+        row.gateway: _Cursor(row.journal, row.sequence, row.block, row.certain, row.recorded, row.lost_at)
+        for row in rows
+    }
 
 
 def _move(connection: Connection, gateway: int, cursor: _Cursor, **changes: object) -> None:
@@ -185,7 +202,9 @@ def _move(connection: Connection, gateway: int, cursor: _Cursor, **changes: obje
     upsert(connection, tables.gateway, [{"gateway": gateway, **values}])
 
 
-def _make_certain(connection: Connection, readers: Mapping[int, JournalReader], cursors: Mapping[int, _Cursor]) -> None:
+def _make_certain(
+    connection: Connection, readers: Mapping[int, JournalReader], cursors: Mapping[int, _Cursor], windowed: bool
+) -> None:
     """Move on the places behind which a later block's cut is looked for.
 
     A block still to come was found after what every gateway has delivered, so that its cut lies behind.
@@ -194,13 +213,44 @@ def _make_certain(connection: Connection, readers: Mapping[int, JournalReader], 
     if waited_for - readers.keys():
         return
     delivered = min((readers[gateway].delivered() for gateway in waited_for), default=0)
-    for gateway in waited_for:
+    for gateway in sorted(waited_for):
         cursor = cursors[gateway]
         last = cursor.sequence
         if len(waited_for) > 1:
             last = min(last, readers[gateway].arrived(cursor.certain, delivered)[0])
         if last > cursor.certain:
-            _move(connection, gateway, cursor, certain=last)
+            _record(connection, readers[gateway], gateway, cursor, last, windowed)
+            _move(connection, gateway, cursor, certain=last, recorded=max(last, cursor.recorded))
+
+
+def _record(
+    connection: Connection, reader: JournalReader, gateway: int, cursor: _Cursor, last: int, windowed: bool
+) -> None:
+    """Enter the shares up to number `last` in the order of record. No link of the chain goes over a cut."""
+    if not windowed:
+        forget_order(connection)
+    ends = sorted({max(cursor.certain, cursor.recorded), max(last, cursor.recorded)})
+    after = cursor.recorded
+    for end in ends:
+        for segments in _batches(reader.segments(after, end)):
+            packed = b"".join(segment.shares for segment in segments)
+            names = _names(reader, {number for (number,) in _NAME.iter_unpack(packed)})
+            hidden = salts(connection, {name.party for name in names.values()})
+            seal(connection, gateway, segments, digests_of(gateway, reader, names, hidden))
+            if windowed:
+                keep_order(connection, segments, names)
+        after = end
+
+
+def _batches(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
+    batch: list[Segment] = []
+    for segment in segments:
+        batch.append(segment)
+        if sum(each.count for each in batch) >= _RECORDED_SHARES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _overtaken(connection: Connection, block: BlockRecord) -> bool:
@@ -237,8 +287,7 @@ def _open_round(connection: Connection, at: datetime) -> int:
     return int(number)
 
 
-def _names(reader: JournalReader, counts: Iterable[tuple[int, int, int, int]]) -> dict[int, NameRecord]:
-    wanted = {key[0] for key in counts}
+def _names(reader: JournalReader, wanted: set[int]) -> dict[int, NameRecord]:
     names = reader.names(wanted)
     if missing := wanted - names.keys():
         raise FoldError(f"{reader.path}: damaged: shares of name {min(missing)}, which it does not have")
@@ -254,19 +303,22 @@ def _close(
     block: BlockRecord,
     cut: Mapping[int, int],
     interval_seconds: int,
-    fee_ppm: int,
+    schedule: Schedule,
 ) -> Closing:
     """Close the open round at `cut`, open the next one, and move there what was folded behind the cut."""
     found_at = _instant(block.found_at_us)
     block_hash = displayed(block.block_hash)
     names = {UNKNOWN_FINDER: _NOBODY} | readers[finder].names({block.name})
+    terms = schedule.at(found_at)
     round_ = _open_round(connection, found_at)
     closed = {
         "closed_at": found_at,
         "block_hash": block_hash,
         "gateway": finder,
         "cut": {str(gateway): last for gateway, last in cut.items()},
-        "fee_ppm": fee_ppm,
+        "fee_ppm": terms.fee_ppm,
+        "fees": dict(terms.fees) or None,
+        "scheme": terms.scheme,
     }
     connection.execute(update(tables.round_).where(tables.round_.c.round == round_).values(**closed))
     connection.execute(
@@ -286,13 +338,32 @@ def _close(
         )
     )
     connection.execute(insert(tables.round_).values(round=round_ + 1, opened_at=found_at))
-    for gateway, cursor in cursors.items():
+    for gateway in sorted(cursors, key=lambda gateway: (gateway == finder, gateway)):
+        cursor = cursors[gateway]
+        recorded = cursor.recorded
+        if gateway in readers:
+            _record(connection, readers[gateway], gateway, cursor, cut[gateway], schedule.windowed())
+            recorded = max(recorded, cut[gateway])
         if cut[gateway] < cursor.sequence:
-            behind = count(readers[gateway].between(cut[gateway], cursor.sequence), interval_seconds)
-            known = _names(readers[gateway], behind)
+            behind = count(readers[gateway].segments(cut[gateway], cursor.sequence), interval_seconds)
+            known = _names(readers[gateway], {key[0] for key in behind})
             taken: Counts = Counter({key: -shares for key, shares in behind.items()})
             add(connection, round_, work_of(taken, known, interval_seconds))
             add(connection, round_ + 1, work_of(behind, known, interval_seconds))
         moved = {"block": number} if gateway == finder else {}
-        _move(connection, gateway, cursor, certain=cut[gateway], **moved)
+        _move(connection, gateway, cursor, certain=cut[gateway], recorded=recorded, **moved)
+    if terms.window is not None:
+        _close_window(connection, readers[finder], round_, block, terms.window)
     return Closing(block_hash)
+
+
+def _close_window(connection: Connection, reader: JournalReader, number: int, block: BlockRecord, window: int) -> None:
+    """Keep what PPLNS divides by, as long as the order of record is at hand."""
+    target = reader.network_target(block.height)
+    if target is None:
+        raise FoldError(f"{reader.path}: damaged: a block of height {block.height}, and no job of it")
+    limit = window_weight(window, target)
+    rows = [{"round": number, "party": p, "weight": w} for p, w in window_before_now(connection, limit).items()]
+    connection.execute(update(tables.round_).where(tables.round_.c.round == number).values(window=limit))
+    if rows:
+        connection.execute(insert(tables.window_weight), rows)

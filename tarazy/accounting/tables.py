@@ -7,6 +7,7 @@ about a row (a block's state, a distribution's fate) carries the instant of the 
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     JSON,
     BigInteger,
     CheckConstraint,
@@ -14,12 +15,15 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     String,
     Table,
     Text,
+    event,
     text,
 )
 
+from tarazy.accounting.guards import POSTGRESQL, SQLITE
 from tarazy.database.types import BigCount, Instant, RowNumber, metadata
 
 gateway = Table(
@@ -30,6 +34,7 @@ gateway = Table(
     Column("sequence", BigInteger, nullable=False, doc="last share folded"),
     Column("block", BigInteger, nullable=False, doc="last block of the journal that closed its round"),
     Column("certain", BigInteger, nullable=False, doc="up to here no share lies behind a block still to come"),
+    Column("recorded", BigInteger, nullable=False, doc="last share in the order of record, and in the chain"),
     Column("lost_at", Instant, nullable=True, doc="an operator's word: rounds wait for it no longer"),
 )
 """How far each gateway's journal is folded."""
@@ -55,6 +60,9 @@ round_ = Table(
     Column("gateway", Integer, nullable=True, doc="the finder's"),
     Column("cut", JSON, nullable=True, doc="gateway → last share inside"),
     Column("fee_ppm", Integer, nullable=True, doc="the pool's fee in force when the round closed"),
+    Column("fees", JSON, nullable=True, doc="party → fee of its own, as far as there were any"),
+    Column("scheme", String(16), nullable=True, doc="in force then; null for PROP before there was a choice"),
+    Column("window", BigCount, nullable=True, doc="PPLNS: the weight that the window may hold"),
     Column("archived_at", Instant, nullable=True, doc="since when its shares are in archives on disk"),
 )
 """Work between two found blocks. Rounds whose block left the main chain are merged only in distributions."""
@@ -85,6 +93,25 @@ round_weight = Table(
 )
 """Credited work of a party in a round, the sum of its tallies: dividing costs no more than the parties."""
 
+stretch = Table(
+    "stretch",
+    metadata,
+    Column("stretch", RowNumber, primary_key=True, autoincrement=True, doc="in the order of record"),
+    Column("weight", BigCount, nullable=False),
+    Column("weights", JSON, nullable=False, doc="party → credited work"),
+    Column("shares", LargeBinary, nullable=False, doc="the credited shares in order, see rounds.py"),
+)
+"""Work in the order of record, kept while PPLNS needs it and as long as a window may reach it."""
+
+window_weight = Table(
+    "window_weight",
+    metadata,
+    Column("round", Integer, ForeignKey("round.round"), primary_key=True, autoincrement=False),
+    Column("party", String(64), primary_key=True),
+    Column("weight", BigCount, nullable=False),
+)
+"""PPLNS: work of a party in the window that ends with the round."""
+
 block = Table(
     "block",
     metadata,
@@ -114,7 +141,9 @@ distribution = Table(
     Column("first_round", Integer, nullable=False),
     Column("last_round", Integer, nullable=False),
     Column("reward", BigInteger, nullable=False),
+    Column("scheme", String(16), nullable=False, server_default="prop"),
     Column("fee_ppm", Integer, nullable=False),
+    Column("fees", JSON, nullable=True, doc="party → fee of its own; with any, each part pays its own fee"),
     Column("fee", BigInteger, nullable=False),
     Column("remainder", BigInteger, nullable=False),
     Column("total_weight", BigCount, nullable=False),
@@ -157,6 +186,36 @@ credit = Table(
 )
 """A party's part of a distribution."""
 
+party_salt = Table(
+    "party_salt",
+    metadata,
+    Column("party", String(64), primary_key=True),
+    Column("salt", String(64), nullable=False, doc="hex; told to the party only"),
+)
+"""What hides a party behind its alias and commitments in published records."""
+
+chain_link = Table(
+    "chain_link",
+    metadata,
+    Column("gateway", Integer, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True, autoincrement=False, doc="sequence number of its first share"),
+    Column("last", BigInteger, nullable=False),
+    Column("root", String(64), nullable=False),
+    Column("head", String(64), nullable=False),
+    Column("note", Text, nullable=True, doc="the head as it was signed; null where a later one covers it"),
+)
+"""The chain over a gateway's shares, link by link, written in the transaction that folds them."""
+
+round_proof = Table(
+    "round_proof",
+    metadata,
+    Column("distribution", RowNumber, ForeignKey("distribution.distribution"), primary_key=True, autoincrement=False),
+    Column("round", Integer, nullable=False, unique=True, doc="its last round, by which it is asked for"),
+    Column("record", Text, nullable=False, doc="canonical JSON, as in the audit log"),
+    Column("audit_row", BigInteger, nullable=False, doc="which row of the audit log that is"),
+)
+"""What a final distribution is verified against. Written once, with the row of the audit log."""
+
 ledger_entry = Table(
     "ledger_entry",
     metadata,
@@ -166,13 +225,20 @@ ledger_entry = Table(
     Column("reference", String(128), nullable=False, doc="what it is about, such as a distribution's number"),
     Column("note", Text, nullable=False),
     Index("ix_ledger_entry_reference", "kind", "reference"),
+    Index("ix_ledger_entry_at", "at"),
 )
-"""One booking. Never changed: a correction is a new entry."""
+"""One booking. Never changed: a correction is a new entry. It is inserted after its postings and closes them."""
 
 ledger_posting = Table(
     "ledger_posting",
     metadata,
-    Column("entry", RowNumber, ForeignKey("ledger_entry.entry"), primary_key=True, autoincrement=False),
+    Column(
+        "entry",
+        RowNumber,
+        ForeignKey("ledger_entry.entry", deferrable=True, initially="DEFERRED"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("account", String(96), primary_key=True),
     Column("amount", BigInteger, nullable=False, doc="signed; the postings of an entry add up to zero"),
     CheckConstraint("amount <> 0", name="amount"),
@@ -187,3 +253,8 @@ ledger_account = Table(
     Column("balance", BigInteger, nullable=False, doc="the sum of its postings"),
 )
 """Balances, kept beside the postings so that asking for one does not add up history."""
+
+for _dialect, _statements in (("sqlite", SQLITE), ("postgresql", POSTGRESQL)):
+    for _statement in _statements:
+        _guard = DDL(_statement)  # type: ignore[no-untyped-call]
+        event.listen(ledger_posting, "after_create", _guard.execute_if(dialect=_dialect))

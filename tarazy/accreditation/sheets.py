@@ -6,7 +6,7 @@ import csv
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from openpyxl import load_workbook
 
 from tarazy.accreditation.entries import BY_HAND, fields_of
-from tarazy.accreditation.fields import Cell
+from tarazy.accreditation.fields import Cell, Field
 
 MAXIMUM_BYTES = 16 * 2**20
 MAXIMUM_UNPACKED_BYTES = 64 * 2**20
@@ -50,7 +50,7 @@ class Line:
     row: int | None
     """As a spreadsheet numbers it, the header is row 1; None where there is no sheet."""
     kind: str
-    """Name of the register."""
+    """Name of the register, or of what else the table holds."""
     cells: dict[str, Cell | Unreadable]
 
 
@@ -95,7 +95,45 @@ def read_table(path: Path, kind: str | None = None) -> list[Line]:
     content = _content(path, source)
     if content[:2] == b"PK":
         return [line for table in _xlsx_tables(content, source, kind) for line in table]
-    return list(_lines(source, _register(source, kind or path.stem), _csv_rows(content, source)))
+    register = _register(source, kind or path.stem)
+    return list(_lines(source, register, fields_of(register), _csv_rows(content, source)))
+
+
+def read_sheet(path: Path, kind: str, fields: Mapping[str, Field]) -> list[tuple[Line, dict[str, Any]]]:
+    """Lines of a table that is no register, a CSV file or an XLSX of one sheet, with their values by `fields`.
+
+    Raises `RegisterImportError` when the file is no such table or a cell breaks its column's rule.
+    """
+    source = path.name
+    content = _content(path, source)
+    if content[:2] == b"PK":
+        sheets = _sheets(content, source)
+        if len(sheets) > 1:
+            raise _fail(source, "has several sheets; keep the one with the table")
+        rows = _xlsx_rows(sheets[0], source)
+    else:
+        rows = _csv_rows(content, source)
+    lines = list(_lines(source, kind, fields, rows))
+    faults: list[TableFault] = []
+    values = [_values(line, fields, faults) for line in lines]
+    if faults:
+        raise RegisterImportError(faults)
+    return list(zip(lines, values, strict=True))
+
+
+def _values(line: Line, fields: Mapping[str, Field], faults: list[TableFault]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        cell = line.cells.get(name)
+        try:
+            if isinstance(cell, Unreadable):
+                raise ValueError(cell.problem)
+            if cell in _BLANK and field.required:
+                raise ValueError("is empty")
+            values[name] = None if cell in _BLANK else field.read(cell)
+        except ValueError as error:
+            faults.append(TableFault(line.source, str(error), line.row, name))
+    return values
 
 
 def _fail(source: str, problem: str, row: int | None = None, column: str | None = None) -> RegisterImportError:
@@ -146,20 +184,27 @@ def _csv_rows(content: bytes, source: str) -> Iterator[_Row]:
             raise _fail(source, f"not readable as CSV ({error}); check the quotes", reader.line_num) from None
 
 
-def _xlsx_tables(content: bytes, source: str, kind: str | None) -> Iterator[Iterator[Line]]:
+def _sheets(content: bytes, source: str) -> list[Any]:
     _check_archive(content, source)
     try:
-        workbook = load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
-        sheets: list[Any] = workbook.worksheets
+        sheets: list[Any] = load_workbook(io.BytesIO(content), read_only=True, keep_links=False).worksheets
     except Exception as error:  # whatever the damage provokes in the parser
         raise _fail(source, f"a damaged XLSX file ({type(error).__name__}); save it anew") from None
-    if not 0 < len(sheets) <= len(BY_HAND):
+    if not sheets:
+        raise _fail(source, "has no sheets; save it anew")
+    return sheets
+
+
+def _xlsx_tables(content: bytes, source: str, kind: str | None) -> Iterator[Iterator[Line]]:
+    sheets = _sheets(content, source)
+    if len(sheets) > len(BY_HAND):
         raise _fail(source, f"has {len(sheets)} sheets; one for each register is read")
     if kind is not None and len(sheets) > 1:
         raise _fail(source, "has several sheets; name each after its register and give no kind")
     for sheet in sheets:
         place = f"{source}, sheet {sheet.title}"
-        yield _lines(place, _register(place, kind or sheet.title), _xlsx_rows(sheet, place))
+        register = _register(place, kind or sheet.title)
+        yield _lines(place, register, fields_of(register), _xlsx_rows(sheet, place))
 
 
 def _check_archive(content: bytes, source: str) -> None:
@@ -202,8 +247,8 @@ def _xlsx_rows(sheet: Any, source: str) -> Iterator[_Row]:
         yield [_NO_VALUES.get(cell.data_type, cell.value) for cell in cells]
 
 
-def _lines(source: str, register: str, rows: Iterator[_Row]) -> Iterator[Line]:
-    header = _header(source, register, next(rows, []))
+def _lines(source: str, kind: str, fields: Mapping[str, Field], rows: Iterator[_Row]) -> Iterator[Line]:
+    header = _header(source, fields, next(rows, []))
     count = blank = 0
     for number, raw in enumerate(rows, start=2):
         cells = [cell.strip() if isinstance(cell, str) else cell for cell in raw]
@@ -217,14 +262,13 @@ def _lines(source: str, register: str, rows: Iterator[_Row]) -> Iterator[Line]:
             raise _fail(source, f"more than {MAXIMUM_ROWS} rows; split it", number)
         if any(cell not in _BLANK for cell in islice(cells, len(header), None)):
             raise _fail(source, "more cells than columns; quote cells that contain the separator", number)
-        yield Line(source, number, register, dict(zip(header, cells, strict=False)))
+        yield Line(source, number, kind, dict(zip(header, cells, strict=False)))
 
 
-def _header(source: str, register: str, cells: _Row) -> list[str]:
+def _header(source: str, expected: Mapping[str, Field], cells: _Row) -> list[str]:
     header = ["" if cell is None else str(cell).strip().lower() for cell in cells]
     while header and not header[-1]:
         header.pop()
-    expected = fields_of(register)
     if not header:
         raise _fail(source, f"is empty; the first row names the columns: {', '.join(expected)}", 1)
     if len(header) > MAXIMUM_COLUMNS:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -114,6 +115,28 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+FeePpm = Annotated[int, Field(ge=0, le=1_000_000)]
+"""A fee in parts per million of a reward; 10000 is 1 %."""
+
+
+class TermsSettings(Section):
+    """How the rewards of the rounds are divided that close from an instant on."""
+
+    since: AwareDatetime
+    scheme: Literal["prop", "pplns", "solo"] = "prop"
+    window: int | None = Field(default=None, ge=1, le=64)
+    """Of PPLNS alone: the work of so many network difficulties takes part."""
+    fee_ppm: FeePpm
+    fees: dict[str, FeePpm] = {}
+    """Parties that pay another fee, by key. With any, each part pays its own fee."""
+
+    @model_validator(mode="after")
+    def _window_of_pplns(self) -> TermsSettings:
+        if (self.scheme == "pplns") != (self.window is not None):
+            raise ValueError("window: pplns needs one, such as 2, and no other scheme has one")
+        return self
+
+
 class PoolSettings(Section):
     """Who the pool is and what it takes."""
 
@@ -121,8 +144,17 @@ class PoolSettings(Section):
     coinbase_tag: Annotated[str, _like(r"[\x20-\x7e]{0,20}", "at most 20 characters of printable ASCII")] = "/tarazy/"
     payout_address: str
     """Address on the pool's chain that receives every block reward."""
-    fee_ppm: int = Field(default=10_000, ge=0, le=1_000_000)
-    """The pool's fee in parts per million of the reward; 10000 is 1 %."""
+    fee_ppm: FeePpm = 10_000
+    """The pool's fee on proportional rewards, until the first of `terms`."""
+    terms: tuple[TermsSettings, ...] = ()
+    """Later terms in order of time. They touch only rounds that close after their instant."""
+
+    @model_validator(mode="after")
+    def _terms_in_order(self) -> PoolSettings:
+        instants = [each.since for each in self.terms]
+        if instants != sorted(set(instants)):
+            raise ValueError("terms: each must come into force after the one before it")
+        return self
 
 
 class EmbeddedChainSettings(Section):
@@ -429,6 +461,31 @@ class PortalSettings(Section):
     port: Port = 8080
 
 
+class PayoutSettings(Section):
+    """How miners are paid. Amounts are satoshi."""
+
+    wallet: Annotated[str, _like(r"[\w.-]{1,64}", "the wallet's name: letters, digits, `_`, `.` and `-`")]
+    """Name of the node's wallet that holds the rewards, watching only where it does not sign."""
+    node: NodeSettings | None = None
+    """The node with the wallet; the chain's first one when absent."""
+    signing: Literal["offline", "wallet"] = "offline"
+    """Whether batches are exported and signed elsewhere, or signed by the node's wallet: for small balances only."""
+    threshold: int = Field(default=100_000, ge=1)
+    """Least payment; what is less stays due."""
+    maximum_outputs: int = Field(default=500, ge=1, le=500)
+    """Most payments in a batch."""
+    batch_limit: int = Field(default=1_000_000_000, ge=1)
+    """Most that a batch pays."""
+    day_limit: int = Field(default=5_000_000_000, ge=1)
+    """Most that the batches proposed on one day pay."""
+    maximum_fee: int = Field(default=200_000, ge=1)
+    """Most that the network may get for a batch; it is the pool's cost."""
+    confirmation_blocks: int = Field(default=6, ge=1, le=1008)
+    """Within how many blocks a payment is to confirm: the network fee follows from it."""
+    every_hours: int | None = Field(default=None, ge=1, le=8760)
+    """How often the server proposes a batch; by command alone when absent."""
+
+
 class MetricsSettings(Section):
     """The Prometheus endpoint; loopback only."""
 
@@ -465,12 +522,21 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     portal: PortalSettings = PortalSettings()
     metrics: MetricsSettings = MetricsSettings()
+    payouts: PayoutSettings | None = None
+    """How miners are paid; nobody is when absent."""
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
     def _no_demo_on_main(self) -> Settings:
         if self.chain.address_chain == "main" and self.accreditation.demo_addresses:
             raise ValueError("accreditation.demo_addresses: not on the main chain; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _wallet_can_be_reached(self) -> Settings:
+        chain = self.chain
+        if self.payouts and not self.payouts.node and isinstance(chain, EmbeddedChainSettings) and not chain.peer_port:
+            raise ValueError("payouts: the embedded chain's wallet is behind its peer_port; give chain.peer_port")
         return self
 
     @property
@@ -601,5 +667,9 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     if isinstance(chain, BitcoindChainSettings):
         nodes = tuple(node.model_copy(update={"cookie": absolute(node.cookie)}) for node in chain.nodes)
         chain = chain.model_copy(update={"nodes": nodes})
-    data = absolute(settings.data)
-    return settings.model_copy(update={"data": data, "law": law, "audit": audit, "stratum": stratum, "chain": chain})
+    payouts = settings.payouts
+    if payouts is not None and payouts.node is not None:
+        node = payouts.node.model_copy(update={"cookie": absolute(payouts.node.cookie)})
+        payouts = payouts.model_copy(update={"node": node})
+    parts = {"law": law, "audit": audit, "stratum": stratum, "chain": chain, "payouts": payouts}
+    return settings.model_copy(update={"data": absolute(settings.data), **parts})

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.journal_file import JournalReader
 from tarazy.accounting.rounds import Closing, Folded, close_round, fold, require_journal
+from tarazy.accounting.schemes import Schedule
 
 _FOLD_SHARES = 500_000
 """Shares in one transaction: it costs by the tallies it touches, so many shares at once are cheaper."""
@@ -20,10 +21,10 @@ _NAME = re.compile(r"gateway-([0-9]{1,3})\.sqlite")
 class Journals:
     """Opened as they appear in a directory. They are read on the database's thread."""
 
-    def __init__(self, directory: Path, interval_seconds: int, fee_ppm: int) -> None:
+    def __init__(self, directory: Path, interval_seconds: int, schedule: Schedule) -> None:
         self._directory = directory
         self._interval_seconds = interval_seconds
-        self._fee_ppm = fee_ppm
+        self._schedule = schedule
         self._readers: dict[int, JournalReader] = {}
         self._folded: dict[int, int] = {}
 
@@ -47,7 +48,7 @@ class Journals:
     def close_round(self, connection: Connection, gateways: Iterable[int]) -> Closing:
         """Close the open round if the journals say so, in one transaction; `gateways`: those that could be folded."""
         readers = {gateway: self._reader(gateway) for gateway in gateways}
-        return close_round(connection, readers, self._interval_seconds, self._fee_ppm)
+        return close_round(connection, readers, self._interval_seconds, self._schedule)
 
     def unfolded(self) -> int:
         """Shares on disk that are not folded yet."""

@@ -19,9 +19,12 @@ from tarazy.accounting.energy.poller import MeterPoller
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.journal_file import JournalError
+from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.rounds import FoldError
-from tarazy.accreditation.heads import SigningKey, sign_daily_head, signing_key
+from tarazy.accreditation.audit import AuditHead
+from tarazy.accreditation.checkpoint import sign
+from tarazy.accreditation.heads import SigningError, SigningKey, sign_daily_head, signing_key
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
@@ -30,7 +33,9 @@ from tarazy.pool.blocks import FoundBlock
 from tarazy.pool.clock import Clock
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.journals import Journals
+from tarazy.pool.proving import Proving
 from tarazy.pool.repeat import Repeat
+from tarazy.pool.terms import schedule_of
 
 _FOLD_SECONDS = 2.0
 _FOLD_REST = 20.0
@@ -40,6 +45,7 @@ _PATIENCE_SECONDS = 30.0
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
 _HEAD_SECONDS = 60.0
+_PROOF_SECONDS = 10.0
 _READINGS_HELD = 100_000
 """Readings that wait while the database is away; the oldest go first, the cumulative register makes up for them."""
 
@@ -62,7 +68,9 @@ class Office:
         self._database = database
         self._admissions = admissions
         self._blocks = blocks
-        self._journals = Journals(settings.journal_path.parent, settings.energy.interval_seconds, settings.pool.fee_ppm)
+        self._journals = Journals(
+            settings.journal_path.parent, settings.energy.interval_seconds, schedule_of(settings.pool)
+        )
         self._waits_since: float | None = None
         """Since when the next block waits for gateways; infinity once that was said."""
         self._readings: list[Reading] = []
@@ -75,6 +83,8 @@ class Office:
         self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books, rest=_FOLD_REST)
         self._signing: SigningKey | None = None
         self.heads = Repeat(clock, "sign_heads", _HEAD_SECONDS, self.sign_heads)
+        self._proving = Proving(settings, database, self._signing_key)
+        self.proofs = Repeat(clock, "prove_rounds", _PROOF_SECONDS, self._proving.prove)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
     async def check(self) -> None:
@@ -86,9 +96,12 @@ class Office:
         self.books.start()
         self.energy.start()
         self.heads.start()
+        self.proofs.start()
 
     async def stop(self) -> None:
         """Fold everything that is in the journals, store what was read, and end."""
+        self._proving.stop()
+        await self.proofs.stop()
         await self.heads.stop()
         await self.energy.stop()
         await self._poller.stop()
@@ -114,9 +127,14 @@ class Office:
                 folded.append(gateway)
             except (FoldError, JournalError, sqlite3.Error) as error:
                 faults.append(error)
-        while (closing := await self._database.run(self._journals.close_round, folded)).block_hash:
-            _log.info("round_closed", block=closing.block_hash)
-        self._tell_waiting(closing.waiting)
+        try:
+            while (closing := await self._database.run(self._journals.close_round, folded)).block_hash:
+                _log.info("round_closed", block=closing.block_hash)
+            self._tell_waiting(closing.waiting)
+            for gateway in folded:
+                await self._database.run(self._sign_chain, gateway)
+        except (FoldError, JournalError, SigningError, sqlite3.Error) as error:
+            faults.append(error)
         for name in await self._database.run(_book, self._blocks.blocks()):
             self._blocks.archive(name)
         if faults:
@@ -139,10 +157,27 @@ class Office:
         await self._database.run(self._sign_head)
 
     def _sign_head(self, connection: Connection) -> None:
-        audit = self._settings.audit
-        self._signing = self._signing or signing_key(connection, self._settings.audit_key_path, audit.name)
-        if sign_daily_head(connection, self._signing, datetime.now(UTC)) is not None:
-            _log.info("audit_head_signed", verifier=str(self._signing.verifier))
+        key = self._signing_key(connection)
+        if sign_daily_head(connection, key, datetime.now(UTC)) is not None:
+            _log.info("audit_head_signed", verifier=str(key.verifier))
+
+    def _signing_key(self, connection: Connection) -> SigningKey:
+        settings = self._settings
+        self._signing = self._signing or signing_key(connection, settings.audit_key_path, settings.audit.name)
+        return self._signing
+
+    def _sign_chain(self, connection: Connection, gateway: int) -> None:
+        """Sign the newest head of the chain over a gateway's shares."""
+        link = unsigned(connection, gateway)
+        if link is not None:
+            key = self._signing_key(connection)
+            name = f"{key.name}/gateway-{gateway}"
+            keep_note(
+                connection,
+                gateway,
+                link,
+                sign(key.private, name, AuditHead(link.last, link.head.hex()), datetime.now(UTC)),
+            )
 
     def unfolded_shares(self) -> int:
         """Shares on disk that are not folded yet. Asked on the database's thread."""

@@ -22,7 +22,7 @@ from tarazy.accreditation.registers import as_of, newest_recorded_at
 from tarazy.accreditation.server_evidence import findings, gather
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawError, load_law
-from tarazy.config.settings import BitcoindChainSettings, Settings, TlsSettings
+from tarazy.config.settings import BitcoindChainSettings, PoolSettings, Settings, TlsSettings
 from tarazy.database.engine import open_engine, reader
 from tarazy.database.schema import SchemaError, require_schema
 from tarazy.pool.certificates import CertificateError, make_context, read_certificate
@@ -31,6 +31,7 @@ from tarazy.pool.chain.bitcoind.faults import CURES, NodeError
 from tarazy.pool.chain.bitcoind.probe import probe
 from tarazy.pool.machine import observe
 from tarazy.pool.templates import TemplateError, address_script
+from tarazy.pool.terms import terms_text
 
 _DISK_RESERVE = 1 << 30
 _DESCRIPTORS = 4096
@@ -88,6 +89,14 @@ def _payout_address(settings: Settings) -> Finding:
     except TemplateError as error:
         return Finding("payout address", False, str(error), "set pool.payout_address to an address of the chain in use")
     return Finding("payout address", True, "belongs to the chain in use")
+
+
+def _rewards(registers: Registers, pool: PoolSettings, now: datetime) -> Finding:
+    named = {party for terms in pool.terms for party in terms.fees}
+    if strangers := sorted(named - registers.parties.keys()):
+        text = f"pool.terms has a fee for {strangers[0]}, which is no party of the register"
+        return Finding("rewards", False, text, "correct its key in the settings, or import the party")
+    return Finding("rewards", True, terms_text(pool, now))
 
 
 def _law(settings: Settings) -> Finding:
@@ -165,6 +174,7 @@ def _database(settings: Settings, now: datetime) -> Iterator[Finding]:
 
 def _registers(connection: Connection, settings: Settings, now: datetime) -> Iterator[Finding]:
     registers = as_of(connection, now)
+    yield _rewards(registers, settings.pool, now)
     cure = "import it with `tarazy register import FILE`"
     server = registers.servers.get(settings.accreditation.server)
     if server is None:

@@ -13,6 +13,9 @@ from tarazy.accounting.blocks import BlockState, observe_block
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
 from tarazy.accounting.rounds import Folded, close_round, fold
+from tarazy.accounting.schemes import Schedule, Terms
+from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET
+from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import ShareRecord, Verdict
 
@@ -28,7 +31,7 @@ def share(
 ) -> ShareRecord:
     """A share `second` seconds after `START`."""
     at_us = START_US + int(second * 1_000_000)
-    return ShareRecord(at_us, name, 7 << 32, bytes(8), 1_700_000_000, nonce, 0x20000000, exponent, int(verdict))
+    return ShareRecord(at_us, name, JOB.number, bytes(8), 1_700_000_000, nonce, 0x20000000, exponent, int(verdict))
 
 
 def name_record(party: str, worker: str = "rig", site: str = "site") -> NameRecord:
@@ -41,6 +44,24 @@ def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
+JOB = Job(
+    number=7 << 32,
+    height=0,
+    previous_block_hash=bytes(32),
+    version=0x20000000,
+    nbits=0x207FFFFF,
+    target=0x7FFFFF << 232,
+    ntime=1_700_000_000,
+    mintime=1_700_000_000,
+    coinbase_head=b"head",
+    coinbase_tail=b"tail",
+    coinbase_end=b"end",
+    branch=(bytes(32),),
+    clean=True,
+)
+"""What the shares of these books refer to; nobody rebuilds their work."""
+
+
 class Gateway:
     """A gateway that writes shares and blocks into a real journal, one commit a call."""
 
@@ -49,7 +70,7 @@ class Gateway:
         self.number = number
         self.file = JournalFile(path, number)
         self.sequence = self.file.last_sequence()
-        self.file.write(Batch(0, names=[(i, name_record(p)) for i, p in enumerate(parties, 1)]))
+        self.file.write(Batch(0, names=[(i, name_record(p)) for i, p in enumerate(parties, 1)], jobs=[JOB]))
         self.reader = JournalReader(path, number)
 
     def write(self, *shares: ShareRecord, block: BlockRecord | None = None) -> int:
@@ -59,12 +80,33 @@ class Gateway:
         self.sequence += len(shares)
         return self.sequence
 
-    def find(self, height: int, *, name: int = 1, reward: int = REWARD, verdict: int = Verdict.ACCEPTED) -> str:
+    def announce(self, height: int, difficulty: int) -> None:
+        """Commit a job whose blocks have this height and network difficulty."""
+        job = Job(
+            number=height << 32 | difficulty,
+            height=height,
+            previous_block_hash=bytes(32),
+            version=0x20000000,
+            nbits=0x1D00FFFF,
+            target=DIFFICULTY_1_TARGET // difficulty,
+            ntime=1_700_000_000,
+            mintime=1_700_000_000,
+            coinbase_head=b"",
+            coinbase_tail=b"",
+            coinbase_end=b"",
+            branch=(),
+            clean=True,
+        )
+        self.file.write(Batch(self.sequence + 1, jobs=[job]))
+
+    def find(
+        self, height: int, *, name: int = 1, reward: int = REWARD, verdict: int = Verdict.ACCEPTED, second: float = 0
+    ) -> str:
         """Commit a share of weight 2**32 that solves a block; the block's displayed hash."""
         block_hash = bytes([self.number]) + (self.sequence + 1).to_bytes(31, "little")
         self.write(
-            share(name, verdict=verdict),
-            block=BlockRecord(block_hash, height, reward, self.sequence + 1, name, START_US),
+            share(name, verdict=verdict, second=second),
+            block=BlockRecord(block_hash, height, reward, self.sequence + 1, name, START_US + int(second * 1_000_000)),
         )
         return block_hash[::-1].hex()
 
@@ -72,16 +114,25 @@ class Gateway:
         """Commit that all shares up to `second` seconds after `START` are there."""
         self.file.write(Batch(0, mark=START_US + int(second * 1_000_000)))
 
-    def fold(self, connection: Connection, limit: int = 1_000_000) -> Folded:
-        """Fold what the journal holds."""
+    def take_in(self, connection: Connection, limit: int = 1_000_000) -> Folded:
+        """Fold what the journal holds, and close no round."""
         return fold(connection, self.reader, self.number, INTERVAL, limit, datetime.now(UTC))
 
-    def keep(self, connection: Connection, *others: Gateway, fee_ppm: int = FEE_PPM) -> list[str]:
-        """Fold all that this journal and the others hold, and close rounds; the blocks that closed one."""
-        gateways = (self, *others)
-        for gateway in gateways:
-            gateway.fold(connection)
-        return close_rounds(connection, *gateways, fee_ppm=fee_ppm)
+    def fold(
+        self,
+        connection: Connection,
+        *others: Gateway,
+        limit: int = 1_000_000,
+        fee_ppm: int = FEE_PPM,
+        schedule: Schedule | None = None,
+    ) -> list[str]:
+        """Fold what this journal and the others hold, close rounds; the blocks that closed one.
+
+        On PROP unless `schedule` says otherwise.
+        """
+        for gateway in (self, *others):
+            gateway.take_in(connection, limit)
+        return close_rounds(connection, self, *others, schedule=schedule or Schedule(Terms(fee_ppm)))
 
     def close(self) -> None:
         """Close reader and writer."""
@@ -89,11 +140,12 @@ class Gateway:
         self.file.close()
 
 
-def close_rounds(connection: Connection, *gateways: Gateway, fee_ppm: int = FEE_PPM) -> list[str]:
+def close_rounds(connection: Connection, *gateways: Gateway, schedule: Schedule | None = None) -> list[str]:
     """Close rounds as long as the journals of `gateways` allow; the blocks that closed one."""
     readers = {gateway.number: gateway.reader for gateway in gateways}
+    terms = schedule or Schedule(Terms(FEE_PPM))
     closed = []
-    while (block_hash := close_round(connection, readers, INTERVAL, fee_ppm).block_hash) is not None:
+    while (block_hash := close_round(connection, readers, INTERVAL, terms).block_hash) is not None:
         closed.append(block_hash)
     return closed
 

@@ -12,20 +12,14 @@ from sqlalchemy import Engine, select
 
 from tarazy.accounting import archive, tables
 from tarazy.accounting.blocks import MATURITY
-from tarazy.accounting.journal_file import Batch, prune
-from tarazy.stratum.job import Job
-from tests.accounting.books import Gateway, at, settle, share
-
-JOB = Job(
-    7 << 32, 101, b"\1" * 32, 0x20000000, 0x1D00FFFF, 1 << 224, 3, 2, b"head", b"tail", b"end", (b"\2" * 32,), True
-)
+from tarazy.accounting.journal_file import prune
+from tests.accounting.books import JOB, Gateway, at, settle, share
 
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Gateway:
     """A gateway with three shares and a block in round 1, and one share in round 2."""
     gateway = Gateway(tmp_path / "gateway-1.sqlite", ["alpha", "beta"])
-    gateway.file.write(Batch(0, jobs=[JOB]))
     gateway.write(share(1, nonce=1), share(2, 5, nonce=2))
     return gateway
 
@@ -35,7 +29,7 @@ def test_a_round_is_archived_when_it_is_final(engine: Engine, gateway: Gateway, 
     block_hash = gateway.find(101, name=2)
     gateway.write(share(1, nonce=9))
     with engine.begin() as connection:
-        gateway.keep(connection)
+        gateway.fold(connection)
         assert archive.due(connection) == []
     settle(engine, at(1), **{block_hash: MATURITY})
     with engine.begin() as connection:
@@ -54,7 +48,7 @@ def test_a_round_is_archived_when_it_is_final(engine: Engine, gateway: Gateway, 
     assert shares.schema.metadata[b"tarazy.round"] == b"1"
     assert pq.read_table(stretch.path(tmp_path, "names"))["party"].to_pylist() == ["alpha", "beta"]
     (job,) = pq.read_table(stretch.path(tmp_path, "jobs")).to_pylist()
-    assert (job["job"], job["branch"], job["target"]) == (JOB.number, [b"\2" * 32], (1 << 224).to_bytes(32, "big"))
+    assert (job["job"], job["branch"], job["target"]) == (JOB.number, list(JOB.branch), JOB.target.to_bytes(32, "big"))
     assert not list(tmp_path.glob("*.partial"))
     gateway.close()
 

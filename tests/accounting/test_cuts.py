@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from tarazy.accounting import tables
 from tarazy.accounting.journal_file import FOREVER, Batch, BlockRecord
 from tarazy.accounting.rounds import Closing, NotFoldedError, close_round, declare_lost
+from tarazy.accounting.schemes import Schedule, Terms
 from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, share
 
 SKEWS = {1: 0.0, 2: 4.0, 3: -2.5}
@@ -39,8 +40,8 @@ def found(gateway: Gateway, second: float) -> None:
 def close(connection: Connection, *gateways: Gateway) -> Closing:
     """Fold all that these gateways have and close a round, if that is possible."""
     for gateway in gateways:
-        gateway.fold(connection)
-    return close_round(connection, {each.number: each.reader for each in gateways}, INTERVAL, FEE_PPM)
+        gateway.take_in(connection)
+    return close_round(connection, {each.number: each.reader for each in gateways}, INTERVAL, Schedule(Terms(FEE_PPM)))
 
 
 def cuts(connection: Connection) -> list[tuple[int, dict[str, int]]]:

@@ -30,7 +30,7 @@ from tarazy.accounting.schemes import proportional
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 from tarazy.stratum.difficulty import weight_of
-from tests.accounting.books import FEE_PPM, REWARD, Gateway, at, close_rounds, settle, share, standing, state
+from tests.accounting.books import FEE_PPM, REWARD, Gateway, at, settle, share, standing, state
 
 PARTIES = ("alpha", "beta", "gamma")
 
@@ -50,7 +50,7 @@ def three_rounds(engine: Engine, gateway: Gateway) -> list[str]:
         gateway.write(*(share(name, exponent) for name, exponent in enumerate(exponents, 1)))
         found.append(gateway.find(height, name=1))
     with engine.begin() as connection:
-        gateway.keep(connection)
+        gateway.fold(connection)
     return found
 
 
@@ -209,7 +209,7 @@ def test_a_round_without_credited_work(engine: Engine, gateway: Gateway) -> None
     """R-005: nobody is credited; what is left of the reward after the fee is carried, and the row says so."""
     block_hash = gateway.find(9, verdict=1)
     with engine.begin() as connection:
-        gateway.keep(connection)
+        gateway.fold(connection)
     settle(engine, at(1), **{block_hash: 1})
     with engine.begin() as connection:
         assert standing(connection) == [(block_hash, 1, 1, 3_125_000, 309_375_000, {})]
@@ -221,7 +221,7 @@ def test_a_block_without_reward(engine: Engine, gateway: Gateway) -> None:
     """A reward of nothing is divided into nothings, without a ledger entry."""
     block_hash = gateway.find(9, reward=0)
     with engine.begin() as connection:
-        gateway.keep(connection)
+        gateway.fold(connection)
     settle(engine, at(1), **{block_hash: 1})
     settle(engine, at(2), **{block_hash: -1})
     with engine.begin() as connection:
@@ -234,10 +234,10 @@ def test_the_fee_is_that_of_the_closing_round(engine: Engine, gateway: Gateway) 
     gateway.write(share(1))
     one = gateway.find(101)
     with engine.begin() as connection:
-        gateway.keep(connection, fee_ppm=0)
+        gateway.fold(connection, fee_ppm=0)
     two = gateway.find(102)
     with engine.begin() as connection:
-        gateway.keep(connection, fee_ppm=500_000)
+        gateway.fold(connection, fee_ppm=500_000)
     settle(engine, at(1), **{one: 2, two: 1})
     settle(engine, at(2), **{one: -1, two: -1})
     settle(engine, at(3), **{one: 2, two: 1})
@@ -307,7 +307,7 @@ def test_cost_does_not_grow_with_history(engine: Engine, gateway: Gateway) -> No
         block_hash = gateway.find(height)
         counts.append(0)
         with engine.begin() as connection:
-            gateway.keep(connection)
+            gateway.fold(connection)
         settle(engine, at(1), **{block_hash: MATURITY})
         with engine.begin() as connection:
             assert open_blocks(connection) == []
@@ -383,8 +383,7 @@ class _History:
             self.work[-1][party] = self.work[-1].get(party, 0) + weight_of(exponent)
 
     def _fold(self, connection: Connection, limit: int) -> None:
-        self.gateway.fold(connection, limit)
-        close_rounds(connection, self.gateway)
+        self.gateway.fold(connection, limit=limit)
 
     def _fate(self, connection: Connection, index: int, confirmations: int | None) -> None:
         blocks = open_blocks(connection)

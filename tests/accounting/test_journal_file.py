@@ -61,7 +61,7 @@ def test_reading_on_from_anywhere(tmp_path: Path) -> None:
     segments, complete = gateway.reader.since(14, 3)
     assert ([(s.first_sequence, s.last_sequence) for s in segments], complete) == ([(25, 28)], True)
     assert gateway.reader.since(28, 3) == ([], True)
-    spans = [(s.first_sequence, s.last_sequence) for s in gateway.reader.between(2, 26)]
+    spans = [(s.first_sequence, s.last_sequence) for s in gateway.reader.segments(2, 26)]
     assert spans == [(3, 3), (14, 14), (25, 26)]
     gateway.close()
 

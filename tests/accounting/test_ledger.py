@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting import ledger, tables
 from tests.accounting.books import at
@@ -63,18 +64,81 @@ def test_sums_beyond_32_bits(engine: Engine) -> None:
         assert ledger.balances_at(connection, at(9))["reward"] == -3 * supply
 
 
+STATEMENTS = {
+    "a posting altered": "UPDATE ledger_posting SET amount = amount + 1",
+    "an account altered": "UPDATE ledger_posting SET account = 'payable:thief' WHERE account = 'fee'",
+    "an entry altered": "UPDATE ledger_entry SET note = 'another'",
+    "postings removed": "DELETE FROM ledger_posting",
+    "an entry removed": "DELETE FROM ledger_entry",
+    "a posting added to an entry": "INSERT INTO ledger_posting VALUES (1, 'payable:thief', 1)",
+    "an entry without postings": "INSERT INTO ledger_entry VALUES (9, '2026-11-01', 'test', '', '')",
+    "postings without an entry": "INSERT INTO ledger_posting VALUES (9, 'fee', 1), (9, 'reward', -1)",
+    "an entry twice": "INSERT INTO ledger_entry SELECT * FROM ledger_entry",
+}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS.keys())
+def test_the_database_itself_refuses(engine: Engine, statement: str) -> None:
+    """R-020: nothing written past the code changes, unbalances or removes what is booked."""
+    with engine.begin() as connection:
+        assert ledger.post(connection, at(1), "test", "1", "", {"reward": -10, "fee": 10}) == 1
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    with engine.begin() as connection:
+        assert ledger.balances_at(connection, at(1)) == {"fee": 10, "reward": -10}
+        assert ledger.check(connection) == []
+
+
+def test_an_unbalanced_entry_is_refused(engine: Engine) -> None:
+    """Postings that do not add up to zero cannot be closed by an entry, and without one there is no commit."""
+    with pytest.raises(IntegrityError, match="add up to zero"), engine.begin() as connection:
+        _unbalanced(connection)
+
+
+def _unbalanced(connection: Connection) -> None:
+    connection.exec_driver_sql("INSERT INTO ledger_posting VALUES (9, 'fee', 1), (9, 'reward', -2)")
+    connection.exec_driver_sql("INSERT INTO ledger_entry VALUES (9, '2026-11-01', 'test', '', '')")
+
+
+def test_the_other_ways_of_a_database(engine: Engine) -> None:
+    """R-020: replacing rows on SQLite and emptying tables on PostgreSQL are refused as well."""
+    if engine.dialect.name == "sqlite":
+        statements = [
+            "INSERT OR REPLACE INTO ledger_posting VALUES (1, 'fee', 11)",
+            "INSERT OR REPLACE INTO ledger_entry VALUES (1, '2026-11-01', 'test', '', 'another')",
+        ]
+    else:
+        statements = ["TRUNCATE ledger_posting", "TRUNCATE ledger_entry CASCADE"]
+    with engine.begin() as connection:
+        ledger.post(connection, at(1), "test", "1", "", {"reward": -10, "fee": 10})
+    for statement in statements:
+        with pytest.raises(IntegrityError), engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+
+
 def test_the_check_finds_tampering(engine: Engine) -> None:
-    """A changed posting, an entry without postings and a changed balance are each named."""
+    """Who takes the guards away is found out: a changed posting, an entry without postings, a changed balance."""
     entry, posting, account = tables.ledger_entry, tables.ledger_posting, tables.ledger_account
     with engine.begin() as connection:
         number = ledger.post(connection, at(1), "test", "1", "", {"reward": -10, "fee": 10})
+    with engine.begin() as connection:
+        _unguard(connection)
         connection.execute(update(posting).where(posting.c.account == "fee").values(amount=11))
-        bare = insert(entry).values(at=at(2), kind="test", reference="2", note="").returning(entry.c.entry)
-        empty = connection.execute(bare).scalar_one()
+        connection.execute(insert(entry).values(entry=9, at=at(2), kind="test", reference="2", note=""))
         connection.execute(update(account).where(account.c.account == "reward").values(balance=-9))
         assert ledger.check(connection) == [
             f"entry {number}: 2 postings add up to 1",
-            f"entry {empty}: 0 postings add up to 0",
+            "entry 9: 0 postings add up to 0",
             "account fee: balance 10, postings add up to 11",
             "account reward: balance -9, postings add up to -10",
         ]
+
+
+def _unguard(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        for table in ("ledger_entry", "ledger_posting"):
+            connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        return
+    triggers = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all()
+    for name in triggers:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")

@@ -47,12 +47,12 @@ def test_shares_are_counted_once(engine: Engine, gateway: Gateway) -> None:
     """Folding again finds nothing; new shares add to the same tallies, by interval of the share's time."""
     gateway.write(share(1, 0), share(1, 3), share(2, -32), share(1, 0, second=INTERVAL))
     with engine.begin() as connection:
-        assert gateway.fold(connection).shares == 4
+        assert gateway.take_in(connection).shares == 4
     with engine.begin() as connection:
-        assert gateway.fold(connection).shares == 0
+        assert gateway.take_in(connection).shares == 0
     gateway.write(share(1, 1, second=1))
     with engine.begin() as connection:
-        assert gateway.fold(connection).shares == 1
+        assert gateway.take_in(connection).shares == 1
         assert weights(connection) == {(1, "alpha"): 12 * UNIT, (1, "beta"): 1}
         rows = connection.execute(select(tables.tally).order_by(tables.tally.c.interval_start)).all()
     by_interval = {(row.interval_start, row.party): (row.weight, row.shares) for row in rows}
@@ -68,7 +68,7 @@ def test_weights_beyond_64_bits(engine: Engine, gateway: Gateway) -> None:
     for _ in range(3):
         gateway.write(*[share(1, 64)] * 5, share(1, -32))
         with engine.begin() as connection:
-            gateway.fold(connection)
+            gateway.take_in(connection)
     with engine.begin() as connection:
         assert weights(connection) == {(1, "alpha"): 15 * 2**96 + 3}
 
@@ -77,7 +77,7 @@ def test_only_accepted_shares_carry_weight(engine: Engine, gateway: Gateway) -> 
     """Stale work is kept apart; shares rejected for any other reason count for nothing."""
     gateway.write(*(share(1, 2, verdict) for verdict in Verdict))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.take_in(connection)
         row = connection.execute(select(tables.tally)).one()
     assert (row.weight, row.shares, row.stale_weight, row.stale_shares) == (4 * UNIT, 1, 4 * UNIT, 1)
 
@@ -93,7 +93,7 @@ def test_the_solving_share_is_inside_the_next_outside(engine: Engine, gateway: G
     with engine.begin() as connection:
         closed = []
         for _ in range(6):
-            gateway.fold(connection, limit)
+            gateway.take_in(connection, limit)
             closed += close_rounds(connection, gateway)
         assert closed == ["01" + "00" * 31, solved]
         assert weights(connection) == {
@@ -117,7 +117,7 @@ def test_an_uncredited_share_closes_a_round(engine: Engine, gateway: Gateway, ve
     gateway.find(5, name=2, verdict=verdict)
     gateway.write(share(3))
     with engine.begin() as connection:
-        gateway.keep(connection)
+        gateway.fold(connection)
         assert weights(connection) == {(1, "alpha"): UNIT, (2, "gamma"): UNIT}
 
 
@@ -127,11 +127,11 @@ def test_a_block_whose_commit_lost_its_shares(engine: Engine, gateway: Gateway) 
     gateway.sequence += 3
     gateway.write(block=BlockRecord(bytes(32), 5, 100, 4, 2, START_US))
     with engine.begin() as connection:
-        assert len(gateway.keep(connection)) == 1
-        assert gateway.keep(connection) == []
+        assert len(gateway.fold(connection)) == 1
+        assert gateway.fold(connection) == []
     gateway.write(share(2))
     with engine.begin() as connection:
-        gateway.keep(connection)
+        gateway.fold(connection)
         assert weights(connection) == {(1, "alpha"): UNIT, (2, "beta"): UNIT}
 
 
@@ -139,7 +139,7 @@ def test_a_block_before_any_share(engine: Engine, gateway: Gateway) -> None:
     """The first round can close without work."""
     gateway.write(block=BlockRecord(bytes(32), 5, 100, 0, 2, START_US))
     with engine.begin() as connection:
-        gateway.keep(connection)
+        gateway.fold(connection)
         assert connection.scalar(select(tables.block.c.round)) == 1
         assert weights(connection) == {}
 
@@ -153,7 +153,7 @@ def test_killed_anywhere_it_is_done_over(engine: Engine, gateway: Gateway, tmp_p
     second = Gateway(tmp_path / "second.sqlite", ["delta"], 2)
     gateway.write(share(1), share(2, 5))
     with engine.begin() as connection:
-        gateway.keep(connection, second)
+        gateway.fold(connection, second)
     gateway.find(5, name=3)
     gateway.write(share(1, second=1), share(2, verdict=Verdict.STALE, second=1))
     second.write(share(second=-1), share(second=1), share(second=2))
@@ -185,15 +185,15 @@ def test_killed_anywhere_it_is_done_over(engine: Engine, gateway: Gateway, tmp_p
         left[0] = -1
         return statements
 
-    assert die_everywhere(gateway.fold) > 6
-    assert die_everywhere(second.fold) > 6
+    assert die_everywhere(gateway.take_in) > 6
+    assert die_everywhere(second.take_in) > 6
     assert die_everywhere(lambda connection: close_rounds(connection, gateway, second)) > 12
     assert counted() == {
         (1, "alpha"): UNIT, (1, "beta"): 32 * UNIT, (1, "gamma"): UNIT, (1, "delta"): UNIT,
         (2, "alpha"): UNIT, (2, "delta"): 2 * UNIT,
     }  # fmt: skip
     with engine.begin() as connection:
-        assert gateway.keep(connection, second) == []
+        assert gateway.fold(connection, second) == []
         assert len(connection.execute(select(tables.tally).where(tables.tally.c.shares == 0)).all()) == 1
     second.close()
 
@@ -217,10 +217,10 @@ def test_random_batches_equal_one(engine: Engine, gateway: Gateway, tmp_path: Pa
             number += 1
         if chance.random() < 0.5:
             with engine.begin() as connection:
-                gateway.fold(connection, limit=chance.randint(1, 9))
+                gateway.take_in(connection, limit=chance.randint(1, 9))
                 close_rounds(connection, gateway)
     with engine.begin() as connection:
-        gateway.keep(connection)
+        gateway.fold(connection)
         assert weights(connection) == expected
 
 
@@ -235,7 +235,7 @@ def test_many_workers(engine: Engine, tmp_path: Path) -> None:
     for shares in ([share(n) for n in range(1, 1201)], [share(7)], [share(n, 1) for n in range(1, 1201)]):
         gateway.write(*shares)
         with engine.begin() as connection:
-            gateway.fold(connection)
+            gateway.take_in(connection)
     with engine.begin() as connection:
         found = weights(connection)
     assert found.pop((1, "p6")) == 4 * UNIT
@@ -247,7 +247,7 @@ def test_another_journal_is_refused(engine: Engine, gateway: Gateway, tmp_path: 
     """T-25, T-27: another journal is told by its identity, however long it has grown; nothing of it is counted."""
     gateway.write(share(1), share(1))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.take_in(connection)
     other = Gateway(tmp_path / "other.sqlite", ["alpha"])
     other.write(share(1), share(1), share(1))
     with engine.begin() as connection, pytest.raises(FoldError, match="is not the journal of gateway"):
@@ -263,7 +263,7 @@ def test_an_older_copy_of_the_journal_is_refused(engine: Engine, gateway: Gatewa
         source.backup(target)
     gateway.write(share(1))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.take_in(connection)
     reader = JournalReader(copy, 1)
     with engine.begin() as connection, pytest.raises(FoldError, match="ends at share 1, but 2 are folded"):
         require_journal(connection, reader, 1)
@@ -274,14 +274,14 @@ def test_a_share_without_a_name_is_damage(engine: Engine, gateway: Gateway) -> N
     """A share of a name that the journal does not have stops the fold with the number."""
     gateway.write(share(4))
     with engine.begin() as connection, pytest.raises(FoldError, match="name 4"):
-        gateway.fold(connection)
+        gateway.take_in(connection)
 
 
 def test_work_for_pages_and_energy(engine: Engine, gateway: Gateway) -> None:
     """Work by site and interval is the accepted work of each party."""
     gateway.write(share(1), share(2, 1), share(2, 1), share(3, 5, Verdict.STALE), share(1, 4, second=INTERVAL))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.take_in(connection)
         after = START + timedelta(seconds=INTERVAL)
         assert work_by_site_interval(connection, "site", START, after) == {"alpha": UNIT, "beta": 4 * UNIT}
         assert work_by_site_interval(connection, "elsewhere", START, after) == {}

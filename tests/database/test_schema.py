@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine
 
+import tarazy.accounting.assets.tables
 import tarazy.accounting.energy.tables
+import tarazy.accounting.payouts.tables
 import tarazy.accounting.tables
 import tarazy.accreditation.procedure.tables
 import tarazy.accreditation.tables
@@ -26,6 +29,27 @@ def test_migrations_and_declared_tables_agree(database_url: str) -> None:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     engine.dispose()
     assert differences == []
+
+
+def test_migrations_and_declared_tables_guard_the_ledger_alike(database_url: str) -> None:
+    """The triggers, and the functions behind them, are the same in either way of making the tables."""
+    engine = open_engine(database_url)
+    upgrade(engine)
+    migrated = _guards(engine)
+    metadata.drop_all(engine)
+    assert _guards(engine) == []
+    metadata.create_all(engine)
+    assert _guards(engine) == migrated != []
+    engine.dispose()
+
+
+def _guards(engine: Engine) -> list[tuple[str, ...]]:
+    query = "SELECT sql FROM sqlite_master WHERE type = 'trigger'"
+    if engine.dialect.name != "sqlite":
+        query = "SELECT pg_get_triggerdef(oid) || prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
+        query = query.replace("(oid)", "(pg_trigger.oid)") + " WHERE NOT tgisinternal"
+    with engine.connect() as connection:
+        return sorted(tuple(row) for row in connection.exec_driver_sql(query))
 
 
 def test_another_revision_is_refused_with_a_cure(database_url: str) -> None:

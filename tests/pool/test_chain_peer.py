@@ -103,7 +103,7 @@ async def test_calls_answer_in_bitcoinds_words(tmp_path: Path) -> None:
 
 @in_reactor
 async def test_transactions_enter_and_are_refused_with_reason(tmp_path: Path) -> None:
-    """sendrawtransaction answers the txid, or -26 with the rule, or -22 for junk."""
+    """sendrawtransaction answers the txid, or -25 or -26 with the rule, or -22 for junk."""
     entrance = await Entrance.open(tmp_path)
     name = await entrance.call("getbestblockhash")
     for _ in range(100):
@@ -115,7 +115,7 @@ async def test_transactions_enter_and_are_refused_with_reason(tmp_path: Path) ->
     assert [(each["txid"], each["fee"]) for each in words["transactions"]] == [(txid, 1000)]
     assert words["coinbasevalue"] == 50 * 10**8 + 1000
     refused = await entrance.call("sendrawtransaction", spend(bytes(36), 5000).hex())
-    assert (refused["code"], refused["message"].split(":")[0]) == (-26, "bad-txns-inputs-missingorspent")
+    assert (refused["code"], refused["message"].split(":")[0]) == (-25, "bad-txns-inputs-missingorspent")
     assert (await entrance.call("sendrawtransaction", "00"))["code"] == -22
     await entrance.close()
 

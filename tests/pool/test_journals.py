@@ -9,8 +9,11 @@ from sqlalchemy import Engine, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.rounds import FoldError
+from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.pool.journals import Journals
 from tests.accounting.books import FEE_PPM, INTERVAL, Gateway, share
+
+SCHEDULE = Schedule(Terms(FEE_PPM))
 
 
 def fold_all(engine: Engine, journals: Journals) -> dict[int, int]:
@@ -24,7 +27,7 @@ def fold_all(engine: Engine, journals: Journals) -> dict[int, int]:
 
 def test_journal_is_waited_for(engine: Engine, tmp_path: Path) -> None:
     """A gateway that makes its journal later is folded from then on; each has a cursor of its own."""
-    journals = Journals(tmp_path, INTERVAL, FEE_PPM)
+    journals = Journals(tmp_path, INTERVAL, SCHEDULE)
     assert fold_all(engine, journals) == {}
     first = Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1)
     first.write(share(1, 0), share(1, 0))
@@ -45,7 +48,7 @@ def test_journal_is_waited_for(engine: Engine, tmp_path: Path) -> None:
 
 def test_a_block_waits_for_the_others(engine: Engine, tmp_path: Path) -> None:
     """It closes its round as soon as each other journal tells what was there by then."""
-    journals = Journals(tmp_path, INTERVAL, FEE_PPM)
+    journals = Journals(tmp_path, INTERVAL, SCHEDULE)
     first = Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1)
     second = Gateway(tmp_path / "gateway-2.sqlite", ["beta"], 2)
     second.write(share(1, 0))
@@ -71,7 +74,7 @@ def test_wrong_journal_is_refused_before_anything_starts(engine: Engine, tmp_pat
     first = Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1)
     second = Gateway(tmp_path / "gateway-2.sqlite", ["beta"], 2)
     first.write(share(1, 0))
-    journals = Journals(tmp_path, INTERVAL, FEE_PPM)
+    journals = Journals(tmp_path, INTERVAL, SCHEDULE)
     fold_all(engine, journals)
     journals.close()
     first.close()
@@ -79,7 +82,7 @@ def test_wrong_journal_is_refused_before_anything_starts(engine: Engine, tmp_pat
         path.unlink()
     Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1).close()
     second.write(share(1, 0))
-    journals = Journals(tmp_path, INTERVAL, FEE_PPM)
+    journals = Journals(tmp_path, INTERVAL, SCHEDULE)
     with pytest.raises(FoldError, match="not the journal of gateway 1"), engine.begin() as connection:
         journals.require(connection)
     with pytest.raises(FoldError, match="not the journal of gateway 1"), engine.begin() as connection:

@@ -240,12 +240,16 @@ def test_every_block_is_accounted_however_the_server_ends(build_house: Callable[
     """Invariants 2 and 5: blocks found while the server is killed again and again are booked once, to the satoshi."""
     house = build_house(block_difficulty=2.0**-31)
     luck = random.Random(5)
-    for _ in range(3):
+
+    def enough(blocks: int) -> bool:
+        return len(list(house.settings.blocks_path.glob("*.block"))) >= blocks
+
+    for life in range(3):
         house.start()
         threads = [threading.Thread(target=_mine_until_closed, args=(house, [])) for _ in range(3)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: list((house.settings.blocks_path).glob("*.block")))
+        wait_until(partial(enough, 3 * life + 3))
         time.sleep(luck.uniform(0.1, 0.6))
         house.kill()
         for thread in threads:

@@ -16,6 +16,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import MATURITY, BlockState, open_blocks, set_block_state
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile
+from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import upgrade
 from tarazy.pool.journals import Journals
@@ -97,7 +98,7 @@ class _Books:
         names = [(number, _name(number, workers)) for number in range(1, workers + 1)]
         for file in self._files.values():
             file.write(Batch(0, names=names))
-        self._journals = Journals(directory, _INTERVAL_SECONDS, _FEE_PPM)
+        self._journals = Journals(directory, _INTERVAL_SECONDS, Schedule(Terms(_FEE_PPM)))
 
     def __enter__(self) -> _Books:
         return self

@@ -95,6 +95,10 @@ class EmbeddedChain:
         """Let a transaction wait for a block; answers its txid, or fails with `TransactionRefusedError`."""
         return self._run(lambda: self._chain.add_transaction(raw))
 
+    def wallet(self, method: str, *parameters: Any) -> Deferred[Any]:
+        """The answer to a call of the chain's wallet; fails with `WalletError`."""
+        return self._run(lambda: self._chain.wallet.call(method, *parameters))
+
     def tip(self) -> Deferred[Tip]:
         """The best block."""
         return self._run(lambda: self._chain.engine.tip())

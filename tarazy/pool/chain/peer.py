@@ -27,7 +27,10 @@ from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.engine import UNDECODABLE
 from tarazy.pool.chain.interface import SubmitVerdict, Template
 from tarazy.pool.chain.pending import TransactionRefusedError
+from tarazy.pool.chain.regtest import MINED
 from tarazy.pool.chain.transactions import block_hash
+from tarazy.pool.chain.wallet import CALLS as WALLET_CALLS
+from tarazy.pool.chain.wallet import WalletError
 from tarazy.pool.log import configure_logging
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.stratum.difficulty import exponent_of
@@ -49,6 +52,8 @@ MAX_GENERATED = 1_000
 
 _IDLE_SECONDS = 60
 _TOO_LARGE = -32001
+_REFUSALS = {"TX decode failed": -22, "bad-txns-inputs-missingorspent": -25, MINED: -27}
+"""How a refusal of a transaction begins → bitcoind's number for it; -26 for all others."""
 _STATUS = {-32600: 400, -32601: 404, _TOO_LARGE: 413}
 _log = structlog.get_logger()
 
@@ -218,8 +223,19 @@ class _Calls:
         try:
             return displayed(await self._chain.add_transaction(_bytes(data, -22, "TX decode failed")))
         except TransactionRefusedError as error:
-            undecodable = str(error).startswith("TX decode failed")
-            raise RpcError(-22 if undecodable else -26, str(error)) from error
+            heads = (head for head in _REFUSALS if str(error).startswith(head))
+            raise RpcError(_REFUSALS.get(next(heads, ""), -26), str(error)) from error
+
+    def of_wallet(self, method: str) -> Callable[..., Coroutine[Deferred[Answer], Answer, Answer]]:
+        """A call of the chain's wallet."""
+
+        async def ask(*parameters: Answer) -> Answer:
+            try:
+                return await self._chain.wallet(method, *parameters)
+            except WalletError as error:
+                raise RpcError(error.code, str(error)) from error
+
+        return ask
 
 
 def _chain_work(height: int) -> str:
@@ -261,6 +277,7 @@ class _PeerResource(Resource):
             "getblockheader": calls.getblockheader,
             "getblock": calls.getblock,
             "sendrawtransaction": calls.sendrawtransaction,
+            **{method: calls.of_wallet(method) for method in WALLET_CALLS},
         }
 
     def render_POST(self, request: Any) -> int:  # noqa: N802 - twisted's name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tarazy.pool.chain.assembly import MATURITY
@@ -44,6 +44,23 @@ class Pending:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def transaction(self, txid: bytes) -> Transaction | None:
+        """A waiting transaction."""
+        waiting = self._waiting.get(txid)
+        return waiting.transaction if waiting else None
+
+    def fee(self, txid: bytes) -> int:
+        """The fee of a waiting transaction."""
+        return self._waiting[txid].fee
+
+    def transactions(self) -> list[Transaction]:
+        """The waiting transactions, in order."""
+        return [each.transaction for each in self._waiting.values()]
+
+    def spends(self, name: bytes) -> bool:
+        """Whether a waiting transaction spends the output named by an outpoint."""
+        return name in self._spent
+
     def raw(self) -> list[bytes]:
         """The transactions as bytes, in order."""
         return [each.transaction.raw for each in self._waiting.values()]
@@ -55,17 +72,54 @@ class Pending:
     def add(self, transaction: Transaction, height: int, median_time: int) -> bool:
         """Let a transaction wait for the block at `height`; `median_time` is the tip's (BIP113).
 
-        Returns False for one that waits already. Raises `TransactionRefusedError`.
+        Returns False for one that waits already. One that pays a higher fee replaces those that spend the same
+        (BIP125). Raises `TransactionRefusedError`.
         """
         if transaction.txid in self._waiting:
             return False
+        replaced = self._rivals(transaction)
+        before = [each.transaction for each in self._waiting.values()]
+        fees = sum(self._waiting[txid].fee for txid in replaced)
+        self.discard(replaced, height, median_time)
+        try:
+            coins = self._judge(transaction, height, median_time)
+            if replaced and _fee(transaction, coins) <= fees:
+                raise TransactionRefusedError("txn-mempool-conflict: a waiting transaction spends the same")
+        except TransactionRefusedError:
+            if replaced:
+                self.rebuild(before, height, median_time)
+            raise
+        self._insert(transaction, coins)
+        return True
+
+    def fee_of(self, transaction: Transaction, height: int, median_time: int) -> int:
+        """The fee of a transaction that could be added. Raises `TransactionRefusedError`."""
+        before = [each.transaction for each in self._waiting.values()]
+        try:
+            self.add(transaction, height, median_time)
+            return self.fee(transaction.txid)
+        finally:
+            self.clear()
+            self.rebuild(before, height, median_time)
+
+    def _rivals(self, transaction: Transaction) -> list[bytes]:
+        """The waiting transactions that spend the same."""
+        names = {each.outpoint for each in transaction.inputs}
+        if not names & self._spent:
+            return []
+        return [
+            txid
+            for txid, waiting in self._waiting.items()
+            if any(each.outpoint in names for each in waiting.transaction.inputs)
+        ]
+
+    def _judge(self, transaction: Transaction, height: int, median_time: int) -> list[Coin]:
         if not self._engine.acceptable(transaction):
             raise TransactionRefusedError("bad-txns: breaks a consensus rule")
         coins = self._admit(transaction, height, median_time)
         if not self._engine.scripts_satisfied(transaction, coins):
             raise TransactionRefusedError("mandatory-script-verify-flag-failed: a script is not satisfied")
-        self._insert(transaction, coins)
-        return True
+        return coins
 
     def rebuild(self, returned: Sequence[Transaction], height: int, median_time: int) -> None:
         """After a change of the tip: take back `returned`, drop what was mined or is spent elsewhere.
@@ -86,15 +140,16 @@ class Pending:
         self._spent.clear()
         self._bytes = 0
 
-    def discard(self, txids: Iterable[bytes], height: int, median_time: int) -> None:
+    def discard(self, txids: Sequence[bytes], height: int, median_time: int) -> None:
         """Let these and what spends them wait no longer."""
+        if not txids:
+            return
         for txid in txids:
             self._waiting.pop(txid, None)
         self.rebuild((), height, median_time)
 
     def _insert(self, transaction: Transaction, coins: Sequence[Coin]) -> None:
-        fee = sum(coin.output.value for coin in coins) - sum(output.value for output in transaction.outputs)
-        self._waiting[transaction.txid] = _Waiting(transaction, fee)
+        self._waiting[transaction.txid] = _Waiting(transaction, _fee(transaction, coins))
         self._spent.update(each.outpoint for each in transaction.inputs)
         self._bytes += len(transaction.raw)
 
@@ -125,6 +180,10 @@ class Pending:
         if parent is None or index >= len(parent.transaction.outputs):
             return None
         return Coin(parent.transaction.outputs[index], height, coinbase=False)
+
+
+def _fee(transaction: Transaction, coins: Sequence[Coin]) -> int:
+    return sum(coin.output.value for coin in coins) - sum(output.value for output in transaction.outputs)
 
 
 def _require_final(transaction: Transaction, height: int, median_time: int) -> None:

@@ -29,10 +29,14 @@ from tarazy.pool.chain.transactions import (
     block_transactions,
     decode_transaction,
     height_push,
+    outpoint,
     witness_commitment,
 )
+from tarazy.pool.chain.wallet import Wallet
 from tarazy.stratum.difficulty import target_of
 
+MINED = "Transaction outputs already in utxo set"
+"""bitcoind's words for a transaction that a block has."""
 FIRST_BLOCKS = MATURITY + 1
 """Mined at the first start, so that a coin is mature."""
 CHECKPOINT_BLOCKS = 2_000
@@ -62,6 +66,7 @@ class RegtestChain:
             self.engine = Engine(directory / "engine")
             self._store = ChainStore(directory / "chain.sqlite")
             self._pending = Pending(self.engine, self._store.coin)
+            self.wallet = Wallet(self.engine, self._store, self._pending)
             self._restore()
         except BaseException:
             os.close(self._lock)
@@ -163,8 +168,13 @@ class RegtestChain:
             transaction = decode_transaction(raw)
         except ValueError as error:
             raise TransactionRefusedError(f"TX decode failed: {error}") from error
+        if any(self._store.coin(outpoint(transaction.txid, index)) for index in range(len(transaction.outputs))):
+            raise TransactionRefusedError(MINED)
         if self._pending.add(transaction, *self._next()):
-            self._store.add_pending(raw)
+            with self._store.transaction():
+                self._store.keep_pending(self._pending.raw())
+                if self.wallet.spends(transaction):
+                    self._store.keep_own(transaction.txid, raw, self._pending.fee(transaction.txid))
         return transaction.txid
 
     def _next(self) -> tuple[int, int]:

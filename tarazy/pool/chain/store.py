@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS coin (
   height INTEGER NOT NULL, coinbase INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pending (position INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS coin_script ON coin (script);
+CREATE TABLE IF NOT EXISTS own (txid BLOB PRIMARY KEY, data BLOB NOT NULL, fee INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tip (id INTEGER PRIMARY KEY CHECK (id = 0), block_hash BLOB NOT NULL);
 """
 _RETURN = 0x6A
@@ -88,6 +90,26 @@ class ChainStore:
             "SELECT value, script, height, coinbase FROM coin WHERE outpoint = ?", (name,)
         ).fetchone()
         return row and Coin(Output(row[0], row[1]), row[2], bool(row[3]))
+
+    def coins_of(self, script: bytes) -> list[tuple[bytes, Coin]]:
+        """The unspent outputs that a script guards, by outpoint."""
+        rows = self._connection.execute(
+            "SELECT outpoint, value, height, coinbase FROM coin WHERE script = ?", (script,)
+        )
+        return [(row[0], Coin(Output(row[1], script), row[2], bool(row[3]))) for row in rows]
+
+    def keep_own(self, txid: bytes, raw: bytes, fee: int) -> None:
+        """Remember a transaction of the wallet for good."""
+        self._connection.execute("INSERT OR REPLACE INTO own VALUES (?, ?, ?)", (txid, raw, fee))
+
+    def own(self, txid: bytes) -> tuple[bytes, int] | None:
+        """A transaction of the wallet, and its fee."""
+        row = self._connection.execute("SELECT data, fee FROM own WHERE txid = ?", (txid,)).fetchone()
+        return row and (row[0], row[1])
+
+    def all_own(self) -> list[bytes]:
+        """The transactions of the wallet."""
+        return [data for (data,) in self._connection.execute("SELECT data FROM own ORDER BY rowid")]
 
     def follow(self, engine: Engine) -> list[Transaction]:
         """Bring the coins to the engine's best block.

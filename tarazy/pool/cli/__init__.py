@@ -19,9 +19,12 @@ _COMMANDS = {
     "mine": "mine:mine",
     "register": "register:register",
     "report": "report:report",
+    "round": "round:round_",
+    "sale": "sale:sale",
     "serve": "server:serve",
     "status": "server:status",
     "token": "token:token",
+    "value": "value:value",
     "verify": "verify:verify",
 }
 """Command → module of this package and name in it; loaded when asked for, so that none waits for the others."""

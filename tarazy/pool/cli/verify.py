@@ -133,3 +133,22 @@ def _verify_proof(file: Path, keys: tuple[VerifierKey, ...], as_json: bool) -> N
 def _told(checkpoint: Checkpoint) -> dict[str, object]:
     head = checkpoint.head
     return {"size": head.size, "root": head.root, "at": checkpoint.at, "log": checkpoint.origin}
+
+
+@verify.command("round")
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@key_option
+@click.option("--script", help="The pool's payout script in hex, which all work must pay.")
+@click.option("--shares", is_flag=True, help="List the shares of a receipt, to compare with a log of one's own.")
+@json_option
+def verify_round(path: Path, keys: tuple[VerifierKey, ...], script: str | None, shares: bool, as_json: bool) -> None:
+    """Verify the export of a round in the directory PATH: recompute every share, weight and satoshi.
+
+    Or verify the receipt in the file PATH. It is `verifier/tarazy_verify.py` that looks, which runs without Tarazy too.
+    """
+    from tarazy_verify import main
+
+    arguments = [str(path), *(f"--key={key}" for key in keys)]
+    arguments += [f"--script={script}"] if script else []
+    arguments += ["--shares"] * shares + ["--json"] * as_json
+    raise SystemExit(main(arguments))

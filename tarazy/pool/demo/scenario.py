@@ -8,7 +8,10 @@ from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
-POOL_ADDRESS = "bcrt1qqz7xhvxhgz9mkazdn6dz0rrv9plhvq8evdcmyy"
+from tarazy.pool.chain.wallet import ADDRESS
+
+POOL_ADDRESS = ADDRESS
+"""Of the embedded chain's wallet."""
 SERVER = "demo-server"
 EKIBASTUZ, KARAGANDA = "ekibastuz-demo", "karaganda-demo"
 ADDRESS_OF = {EKIBASTUZ: "127.0.0.1", KARAGANDA: "127.0.0.3"}

@@ -33,6 +33,9 @@ class Fault(StrEnum):
     WRONG_CHAIN = "wrong-chain"
     OUT_OF_SYNC = "out-of-sync"
     BEHIND = "behind"
+    NO_FUNDS = "no-funds"
+    WALLET_LOCKED = "wallet-locked"
+    NO_WALLET = "no-wallet"
 
 
 CURES = {
@@ -58,13 +61,20 @@ CURES = {
     Fault.BAD_TEMPLATE: "see docs/operators.md, bitcoind nodes",
     Fault.WRONG_CHAIN: "check chain.network, chain.pinned_blocks and the node's url",
     Fault.OUT_OF_SYNC: "wait until the node has the blocks whose headers it knows; else restart it",
+    Fault.NO_FUNDS: "wait until rewards have matured or payments are confirmed; see getbalances and listlockunspent",
+    Fault.WALLET_LOCKED: "unlock it with walletpassphrase for as long as it is to sign",
+    Fault.NO_WALLET: "check payouts.wallet, or load it with loadwallet",
     Fault.BEHIND: "see why it gets no blocks: its peers and its debug.log",
 }
 _FAULT_OF_CODE = {
+    -4: Fault.NO_FUNDS,
     -5: Fault.UNKNOWN_BLOCK,
+    -6: Fault.NO_FUNDS,
     -8: Fault.BAD_CALL,
     -9: Fault.NO_PEERS,
     -10: Fault.INITIAL_DOWNLOAD,
+    -13: Fault.WALLET_LOCKED,
+    -18: Fault.NO_WALLET,
     -22: Fault.UNDECODABLE,
     -25: Fault.UNDECIDED,
     -28: Fault.WARMING_UP,
@@ -75,16 +85,17 @@ _FAULT_OF_CODE = {
 class NodeError(Exception):
     """A node's fault, in one line with its cure."""
 
-    def __init__(self, fault: Fault, text: str) -> None:
-        """`text` may be the node's own words."""
+    def __init__(self, fault: Fault, text: str, code: int | None = None) -> None:
+        """`text` may be the node's own words; `code` is its error number, when it answered with one."""
         words = " ".join("".join(c if c.isprintable() else " " for c in text[:_TOLD_CHARACTERS]).split())
         super().__init__(f"{fault}: {words}; {CURES[fault]}")
         self.fault = fault
         self.words = words
+        self.code = code
 
     def anew(self) -> NodeError:
         """The same, to keep or to raise once more: without the frames it was raised through."""
-        return NodeError(self.fault, self.words)
+        return NodeError(self.fault, self.words, self.code)
 
 
 def fault_of_code(code: int) -> Fault:

@@ -45,7 +45,8 @@ def result_of(method: str, status: int, body: bytes) -> Any:
         return answer.get("result")
     if not isinstance(error, dict) or not isinstance(error.get("code"), int):
         raise NodeError(Fault.REFUSED, f"{method}: {error}")
-    raise NodeError(fault_of_code(error["code"]), f"{method}: {error.get('message', '')} ({error['code']})")
+    code = error["code"]
+    raise NodeError(fault_of_code(code), f"{method}: {error.get('message', '')} ({code})", code)
 
 
 def submission_of(result: Any) -> Submission:

@@ -9,8 +9,8 @@ from alembic import op
 
 from tarazy.database import types
 
-revision = "0008"
-down_revision = "0007"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
@@ -23,7 +23,10 @@ def upgrade() -> None:
     for gateway, sequence in (json.loads(cut) if isinstance(cut, str) else cut).items():
         row = sa.text("UPDATE gateway SET certain = :sequence WHERE gateway = :gateway")
         op.get_bind().execute(row, {"sequence": sequence, "gateway": int(gateway)})
+    op.add_column("gateway", sa.Column("recorded", sa.BigInteger(), nullable=False, server_default="0"))
+    op.execute("UPDATE gateway SET recorded = sequence")
     with op.batch_alter_table("gateway") as table:
+        table.alter_column("recorded", server_default=None)
         table.alter_column("certain", server_default=None)
     op.create_table(
         "late",

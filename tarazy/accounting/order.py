@@ -1,0 +1,85 @@
+"""The order of record as PPLNS needs it: credited shares in stretches, from which a window before now is read."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from tarazy.accounting import tables
+from tarazy.accounting.journal_file import Segment
+from tarazy.accounting.schemes import last_work
+from tarazy.stratum.difficulty import weight_of
+from tarazy.stratum.ports import NameRecord
+from tarazy.stratum.share import Verdict
+
+WINDOWS_KEPT = 4
+"""As many windows of stretches are kept: the network's difficulty may rise so much at once."""
+
+_COUNTED = struct.Struct(">8xI28xbB")
+"""Of `SHARE`: name, exponent and verdict."""
+
+
+def keep_order(connection: Connection, segments: Sequence[Segment], names: Mapping[int, NameRecord]) -> None:
+    """Append the credited shares as one stretch.
+
+    Its shares are compressed: the places of their parties in `weights` (u32 each), then their exponents (i8 each).
+    """
+    counted = (share for segment in segments for share in _COUNTED.iter_unpack(segment.shares))
+    credited = [(name, exponent) for name, exponent, verdict in counted if verdict == Verdict.ACCEPTED]
+    if not credited:
+        return
+    weights: Counter[str] = Counter()
+    for (name, exponent), shares in Counter(credited).items():
+        weights[names[name].party] += shares * weight_of(exponent)
+    places = {party: place for place, party in enumerate(weights)}
+    of_name = {name: places[names[name].party] for name, _ in credited}
+    count = len(credited)
+    parties = struct.pack(f">{count}I", *(of_name[name] for name, _ in credited))
+    exponents = struct.pack(f">{count}b", *(exponent for _, exponent in credited))
+    connection.execute(
+        insert(tables.stretch).values(
+            weight=sum(weights.values()),
+            weights=[[party, str(weight)] for party, weight in weights.items()],
+            shares=zlib.compress(parties + exponents, 1),
+        )
+    )
+
+
+def forget_order(connection: Connection) -> None:
+    """Drop all of it: an order with gaps is none."""
+    connection.execute(delete(tables.stretch))
+
+
+def window_before_now(connection: Connection, limit: int) -> dict[str, int]:
+    """Weight by party of the newest work: exactly `limit`, the oldest share in part; less only when no more is kept.
+
+    Costs what the window costs, not history. Stretches that no window can reach any more are dropped.
+    """
+    table = tables.stretch
+    weights: Counter[str] = Counter()
+    left = limit
+    kept = limit * WINDOWS_KEPT
+    for number, weight in connection.execute(select(table.c.stretch, table.c.weight).order_by(table.c.stretch.desc())):
+        if kept <= 0:
+            connection.execute(delete(table).where(table.c.stretch <= number))
+            break
+        if left > 0:
+            row = connection.execute(select(table).where(table.c.stretch == number)).one()
+            inside = {party: int(text) for party, text in row.weights}
+            weights.update(inside if weight <= left else last_work(_newest_first(row), left))
+        left -= weight
+        kept -= weight
+    return dict(weights)
+
+
+def _newest_first(row: Row[tuple[object, ...]]) -> Iterator[tuple[str, int]]:
+    packed = zlib.decompress(row.shares)
+    count = len(packed) // 5
+    places = struct.unpack_from(f">{count}I", packed)
+    exponents = struct.unpack_from(f">{count}b", packed, 4 * count)
+    for place, exponent in zip(reversed(places), reversed(exponents), strict=True):
+        yield row.weights[place][0], weight_of(exponent)

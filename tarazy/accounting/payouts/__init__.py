@@ -1,0 +1,1 @@
+"""Payouts: what is due goes into batches, and each batch is settled by exactly one confirmed transaction."""

@@ -1,0 +1,388 @@
+"""Batches in the ledger. Each function is part of one transaction of its caller, who holds the fence (`fence`).
+
+The outbox rule: a signed transaction is committed by `sign` before anybody sends it, and what is sent for a batch is
+read from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from tarazy.accounting import tables as accounts
+from tarazy.accounting.distribution import DistributionState
+from tarazy.accounting.ledger import FEE, NETWORK_FEE, balance, in_flight, paid, payable, post
+from tarazy.accounting.payouts import machine, tables
+from tarazy.accounting.payouts.machine import (
+    OUTBOX,
+    UNSIGNED,
+    BatchState,
+    Credit,
+    Destination,
+    Limits,
+    Payment,
+    PayoutError,
+    Selection,
+    require_step,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """What a batch pays to a party."""
+
+    party: str
+    address: str
+    script: bytes
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A transaction in the outbox."""
+
+    txid: str
+    raw: str
+    fee: int
+    signed_at: datetime
+    confirmed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as it stands."""
+
+    number: int
+    state: BatchState
+    amount: int
+    proposed_at: datetime
+    proposed_by: str
+    approved_at: datetime | None
+    approved_by: str | None
+    psbt: str | None
+    exported_at: datetime | None
+    trouble: str | None
+    abandon_asked_by: str | None
+    state_at: datetime
+    payouts: tuple[Payout, ...]
+    """In order of party."""
+    transactions: tuple[Signed, ...]
+    """In the order they were signed: each replaces those before it."""
+
+    @property
+    def by_script(self) -> dict[bytes, int]:
+        """Satoshi that its transaction pays to each script."""
+        sums: dict[bytes, int] = {}
+        for each in self.payouts:
+            sums[each.script] = sums.get(each.script, 0) + each.amount
+        return sums
+
+
+def propose(
+    connection: Connection,
+    at: datetime,
+    by: str,
+    destinations: Mapping[str, Destination | str],
+    limits: Limits,
+    day: tuple[datetime, datetime],
+) -> tuple[int | None, Selection]:
+    """Move what is due into a new batch: its number, None when nothing is due, and who was left out and why.
+
+    `day`: the legal day of `at` in [first, second). Held parties stay where they are.
+    """
+    table = tables.batch
+    today = and_(table.c.proposed_at >= day[0], table.c.proposed_at < day[1], table.c.state != BatchState.ABANDONED)
+    spent = int(connection.scalar(select(func.coalesce(func.sum(table.c.amount), 0)).where(today)) or 0)
+    held = {party: why for _, party, why in holds(connection)}
+    selection = machine.select(due(connection), destinations, held, limits, spent)
+    if not selection.payments:
+        return None, selection
+    return _open(connection, at, by, selection.payments), selection
+
+
+def due(connection: Connection) -> list[Credit]:
+    """The final credits that are in no batch, in order of distribution and party."""
+    credit, given, distribution = accounts.credit, tables.payout_credit, accounts.distribution
+    settled = exists().where(
+        given.c.distribution == credit.c.distribution, given.c.party == credit.c.party, given.c.live
+    )
+    query = (
+        select(credit.c.distribution, credit.c.party, credit.c.amount)
+        .join(distribution)
+        .where(distribution.c.state == DistributionState.FINAL, ~settled)
+        .order_by(credit.c.distribution, credit.c.party)
+    )
+    return [Credit(row.distribution, row.party, row.amount) for row in connection.execute(query)]
+
+
+def _open(connection: Connection, at: datetime, by: str, payments: Iterable[Payment]) -> int:
+    payments = tuple(payments)
+    total = sum(each.amount for each in payments)
+    values = {"state": BatchState.PROPOSED, "amount": total, "proposed_at": at, "proposed_by": by, "state_at": at}
+    number = int(connection.execute(insert(tables.batch).values(**values).returning(tables.batch.c.batch)).scalar_one())
+    for each in payments:
+        if balance(connection, payable(each.party)) < each.amount:
+            raise PayoutError(f"{each.party} has less on its account than its credits; see `tarazy check`")
+    rows = [
+        {
+            "batch": number,
+            "party": each.party,
+            "address": each.destination.address,
+            "script": each.destination.script.hex(),
+            "amount": each.amount,
+        }
+        for each in payments
+    ]
+    connection.execute(insert(tables.payout), rows)
+    settled = [
+        {"batch": number, "party": each.party, "distribution": distribution, "live": True}
+        for each in payments
+        for distribution in each.distributions
+    ]
+    connection.execute(insert(tables.payout_credit), settled)
+    postings = {payable(each.party): -each.amount for each in payments}
+    postings |= {in_flight(each.party): each.amount for each in payments}
+    post(connection, at, "payout-batch", str(number), "due amounts into a batch", postings)
+    return number
+
+
+def read(connection: Connection, number: int) -> Batch:
+    """A batch. Raises `PayoutError` when there is none of this number."""
+    row = connection.execute(select(tables.batch).where(tables.batch.c.batch == number)).first()
+    if row is None:
+        raise PayoutError(f"there is no batch {number}; see `tarazy payout list --all`")
+    return _batch(connection, row)
+
+
+def batches(connection: Connection, states: Iterable[BatchState]) -> list[Batch]:
+    """Batches in some of `states`, in order."""
+    table = tables.batch
+    query = select(table).where(table.c.state.in_([*states])).order_by(table.c.batch)
+    return [_batch(connection, row) for row in connection.execute(query).all()]
+
+
+def _batch(connection: Connection, row: Row[tuple[object, ...]]) -> Batch:
+    payout, signed = tables.payout, tables.transaction
+    payouts = connection.execute(select(payout).where(payout.c.batch == row.batch).order_by(payout.c.party))
+    transactions = connection.execute(
+        select(signed).where(signed.c.batch == row.batch).order_by(signed.c.signed_at, signed.c.fee)
+    )
+    return Batch(
+        row.batch,
+        BatchState(row.state),
+        row.amount,
+        row.proposed_at,
+        row.proposed_by,
+        row.approved_at,
+        row.approved_by,
+        row.psbt,
+        row.exported_at,
+        row.trouble,
+        row.abandon_asked_by,
+        row.state_at,
+        tuple(Payout(each.party, each.address, bytes.fromhex(each.script), each.amount) for each in payouts),
+        tuple(Signed(each.txid, each.raw, each.fee, each.signed_at, each.confirmed_at) for each in transactions),
+    )
+
+
+def approve(connection: Connection, number: int, at: datetime, by: str) -> None:
+    """Let a proposed batch be paid. Raises `PayoutError` for who proposed it, or when one of its payees is held."""
+    batch = read(connection, number)
+    if batch.proposed_by == by:
+        raise PayoutError(f"{by} proposed batch {number}; somebody else must approve it")
+    require_unheld(connection, batch)
+    _become(connection, batch, BatchState.APPROVED, at, approved_at=at, approved_by=by)
+
+
+def prepare(connection: Connection, number: int, at: datetime, psbt: str) -> None:
+    """Keep the transaction that an approved batch is to be signed as."""
+    batch = read(connection, number)
+    require_unheld(connection, batch)
+    _become(connection, batch, BatchState.PREPARED, at, psbt=psbt, trouble=None)
+
+
+def prepare_replacement(connection: Connection, number: int, psbt: str) -> None:
+    """Keep the transaction that is to replace the one in the outbox; until it is signed, that one stands."""
+    batch = read(connection, number)
+    if batch.state not in OUTBOX:
+        raise PayoutError(f"batch {number} is {batch.state}; only a sent transaction is replaced")
+    _set(connection, number, psbt=psbt, exported_at=None)
+
+
+def export(connection: Connection, number: int, at: datetime) -> str:
+    """The transaction to be signed elsewhere; from now on a signature of it may exist."""
+    batch = read(connection, number)
+    if batch.psbt is None:
+        raise PayoutError(f"batch {number} is {batch.state} and waits for no signature")
+    require_unheld(connection, batch)
+    if batch.exported_at is None:
+        _set(connection, number, exported_at=at)
+    return batch.psbt
+
+
+def sign(connection: Connection, number: int, at: datetime, txid: str, raw: str, fee: int) -> None:
+    """Put a batch's signed transaction into the outbox, the first or one that replaces it. The same one counts once."""
+    batch = read(connection, number)
+    if any(each.txid == txid for each in batch.transactions):
+        return
+    if batch.state not in OUTBOX:
+        _become(connection, batch, BatchState.SIGNED, at)
+    _set(connection, number, psbt=None, trouble=None)
+    row = {"txid": txid, "batch": number, "raw": raw, "fee": fee, "signed_at": at}
+    try:
+        connection.execute(insert(tables.transaction).values(**row))
+    except IntegrityError as error:
+        raise PayoutError(f"transaction {txid} belongs to another batch") from error
+
+
+def sent(connection: Connection, number: int, at: datetime, trouble: str | None) -> None:
+    """Note that a node took a batch's transaction, or why not."""
+    batch = read(connection, number)
+    if trouble is None and batch.state is BatchState.SIGNED:
+        _become(connection, batch, BatchState.BROADCAST, at)
+    if batch.trouble != trouble:
+        _set(connection, number, trouble=trouble)
+
+
+def confirm(connection: Connection, number: int, at: datetime, txid: str) -> None:
+    """Settle a batch by one of its transactions; the network fee is the pool's cost. Doing it twice changes nothing."""
+    batch = read(connection, number)
+    if batch.state is BatchState.CONFIRMED:
+        return
+    fee = next((each.fee for each in batch.transactions if each.txid == txid), None)
+    if fee is None:
+        raise PayoutError(f"batch {number} has no transaction {txid}")
+    _become(connection, batch, BatchState.CONFIRMED, at, trouble=None)
+    table = tables.transaction
+    connection.execute(update(table).where(table.c.txid == txid).values(confirmed_at=at))
+    postings = {in_flight(each.party): -each.amount for each in batch.payouts}
+    postings |= {paid(each.party): each.amount for each in batch.payouts}
+    post(connection, at, "payout", str(number), f"transaction {txid}", postings | {FEE: -fee, NETWORK_FEE: fee})
+
+
+def abandon(connection: Connection, number: int, at: datetime, by: str, *, spent_elsewhere: bool) -> bool:
+    """Give a batch up, so that its obligations are due again; False while a second person has to say so too.
+
+    A batch whose transaction may be signed is given up by two persons, and only when `spent_elsewhere`: the chain has
+    buried another transaction that spends one of its inputs. Raises `PayoutError` otherwise.
+    """
+    batch = read(connection, number)
+    require_step(number, batch.state, BatchState.ABANDONED)
+    if batch.state in OUTBOX or batch.exported_at is not None:
+        if not spent_elsewhere:
+            raise PayoutError(
+                f"a signed transaction of batch {number} may still confirm; it can be given up only after "
+                "another transaction that spends one of its inputs has 6 confirmations"
+            )
+        if batch.abandon_asked_by in (None, by):
+            _set(connection, number, abandon_asked_by=by)
+            return False
+    _become(connection, batch, BatchState.ABANDONED, at)
+    given = tables.payout_credit
+    connection.execute(update(given).where(given.c.batch == number).values(live=False))
+    postings = {in_flight(each.party): -each.amount for each in batch.payouts}
+    postings |= {payable(each.party): each.amount for each in batch.payouts}
+    post(connection, at, "payout-abandoned", str(number), f"by {by}", postings)
+    return True
+
+
+def adopt(
+    connection: Connection, at: datetime, by: str, paid_out: Mapping[Destination, int], parties: Mapping[str, str]
+) -> int:
+    """A batch for a transaction that the books do not know, after a backup was restored; to be signed next.
+
+    `paid_out`: what the transaction pays to others; `parties`: address → party. Each amount must be that of the
+    party's oldest due credits. Raises `PayoutError` when it is not.
+    """
+    credits: dict[str, list[Credit]] = {}
+    for credit in due(connection):
+        credits.setdefault(credit.party, []).append(credit)
+    payments = []
+    for destination, amount in paid_out.items():
+        party = parties.get(destination.address)
+        if party is None:
+            raise PayoutError(f"{destination.address} is no party's address; find out who paid {amount} satoshi to it")
+        taken, total = [], 0
+        for credit in credits.get(party, []):
+            if total >= amount:
+                break
+            taken.append(credit.distribution)
+            total += credit.amount
+        if total != amount:
+            raise PayoutError(f"{party} was paid {amount} satoshi, its oldest due credits add up to {total}")
+        payments.append(Payment(party, destination, amount, tuple(taken)))
+    if not payments:
+        raise PayoutError("the transaction pays nobody but the pool")
+    return _open(connection, at, by, payments)
+
+
+def keep_held(connection: Connection, reasons: Mapping[str, str], at: datetime, by: str) -> list[str]:
+    """Hold each party for its reason, once: what was released is not held again for the same. The newly held."""
+    table = tables.hold
+    new = []
+    for party, why in sorted(reasons.items()):
+        known = select(table.c.hold).where(table.c.party == party, table.c.why == why).limit(1)
+        if connection.execute(known).first() is None:
+            connection.execute(insert(table).values(party=party, why=why, held_at=at, held_by=by))
+            new.append(party)
+    return new
+
+
+def hold(connection: Connection, party: str, why: str, at: datetime, by: str) -> None:
+    """Hold a party's payments by a decision. Raises `PayoutError` when they are held for that already."""
+    table = tables.hold
+    same = select(table.c.hold).where(table.c.party == party, table.c.why == why, table.c.released_at.is_(None))
+    if connection.execute(same).first() is not None:
+        raise PayoutError(f"{party} is held for that already")
+    connection.execute(insert(table).values(party=party, why=why, held_at=at, held_by=by))
+
+
+def release(connection: Connection, party: str, why: str, at: datetime, by: str) -> int:
+    """End every hold of a party by a decision; how many. Raises `PayoutError` when there is none."""
+    table = tables.hold
+    values = {"released_at": at, "released_by": by, "released_why": why}
+    of = and_(table.c.party == party, table.c.released_at.is_(None))
+    ended = connection.execute(update(table).where(of).values(**values)).rowcount
+    if not ended:
+        raise PayoutError(f"no payments of {party} are held")
+    return int(ended)
+
+
+def holds(connection: Connection) -> list[tuple[datetime, str, str]]:
+    """Holds in force: since when, party, why."""
+    table = tables.hold
+    query = select(table).where(table.c.released_at.is_(None)).order_by(table.c.party, table.c.hold)
+    return [(row.held_at, row.party, row.why) for row in connection.execute(query)]
+
+
+def require_unheld(connection: Connection, batch: Batch) -> None:
+    """Raise `PayoutError` when a payee of an unsigned batch is held."""
+    payees = {each.party for each in batch.payouts}
+    held = {party: why for _, party, why in holds(connection) if party in payees}
+    if batch.state in UNSIGNED and held:
+        party, why = min(held.items())
+        raise PayoutError(f"payments of {party} are held ({why}); abandon batch {batch.number}, or release {party}")
+
+
+def _become(connection: Connection, batch: Batch, state: BatchState, at: datetime, **values: object) -> None:
+    require_step(batch.number, batch.state, state)
+    _set(connection, batch.number, state=state, state_at=at, **values)
+
+
+def _set(connection: Connection, number: int, **values: object) -> None:
+    connection.execute(update(tables.batch).where(tables.batch.c.batch == number).values(**values))
+
+
+def is_scheduled(connection: Connection, at: datetime, every: timedelta) -> bool:
+    """Whether it is time for another batch."""
+    last: datetime | None = connection.scalar(select(func.max(tables.batch.c.proposed_at)))
+    return last is None or at - last >= every
+
+
+def known_txids(connection: Connection) -> set[str]:
+    """Every transaction that is or was in the outbox."""
+    return set(connection.scalars(select(tables.transaction.c.txid)))

@@ -1,0 +1,182 @@
+"""What a batch may become, what goes into one, and what a node's answer means for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+_DUST_RATE = 3
+"""Satoshi a byte of an output and of the input that spends it, below which nodes do not relay (-dustrelayfee)."""
+_WITNESS_INPUT_BYTES = 67
+_INPUT_BYTES = 148
+_OUTPUT_BYTES = 9
+
+
+class PayoutError(ValueError):
+    """What cannot be done with payouts; the text says why and what helps."""
+
+
+class BatchState(StrEnum):
+    """Where a batch stands."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    """By a second person."""
+    PREPARED = "prepared"
+    """Its transaction waits for signatures."""
+    SIGNED = "signed"
+    """Its transaction is in the outbox; nothing else may pay this batch but that or its replacement."""
+    BROADCAST = "broadcast"
+    """A node took its transaction."""
+    CONFIRMED = "confirmed"
+    ABANDONED = "abandoned"
+    """Its obligations are due again."""
+
+
+UNSIGNED = frozenset({BatchState.PROPOSED, BatchState.APPROVED, BatchState.PREPARED})
+OUTBOX = frozenset({BatchState.SIGNED, BatchState.BROADCAST})
+
+_NEXT = {
+    BatchState.PROPOSED: {BatchState.APPROVED, BatchState.SIGNED, BatchState.ABANDONED},
+    BatchState.APPROVED: {BatchState.PREPARED, BatchState.SIGNED, BatchState.ABANDONED},
+    BatchState.PREPARED: {BatchState.SIGNED, BatchState.ABANDONED},
+    BatchState.SIGNED: {BatchState.BROADCAST, BatchState.CONFIRMED, BatchState.ABANDONED},
+    BatchState.BROADCAST: {BatchState.CONFIRMED, BatchState.ABANDONED},
+    BatchState.CONFIRMED: set(),
+    BatchState.ABANDONED: set(),
+}
+"""A batch is signed without having been prepared only where the chain shows the transaction (a restored backup)."""
+
+
+def require_step(number: int, state: BatchState, following: BatchState) -> None:
+    """Raise `PayoutError` unless a batch in `state` may become `following`."""
+    if following not in _NEXT[state]:
+        raise PayoutError(f"batch {number} is {state}, it cannot become {following}")
+
+
+def dust_limit(script: bytes) -> int:
+    """Satoshi below which nodes do not relay an output with this script."""
+    witness = len(script) >= 4 and (script[0] == 0 or 0x51 <= script[0] <= 0x60) and script[1] == len(script) - 2
+    spending = _WITNESS_INPUT_BYTES if witness else _INPUT_BYTES
+    return _DUST_RATE * (_OUTPUT_BYTES + len(script) + spending)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a party is paid to."""
+
+    address: str
+    script: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a batch may hold. Satoshi."""
+
+    threshold: int
+    """Least payment."""
+    outputs: int
+    batch: int
+    """Most that one batch pays."""
+    day: int
+    """Most that the batches proposed on one legal day pay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A final credit that no batch settles yet."""
+
+    distribution: int
+    party: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What a batch is to pay to a party, and the distributions whose credits that settles."""
+
+    party: str
+    destination: Destination
+    amount: int
+    distributions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A batch to be, and why each other party is not in it."""
+
+    payments: tuple[Payment, ...]
+    left_out: dict[str, str]
+
+
+def select(
+    credits: Iterable[Credit],
+    destinations: Mapping[str, Destination | str],
+    held: Mapping[str, str],
+    limits: Limits,
+    spent_today: int,
+) -> Selection:
+    """Choose what to pay now. Credits come in order of distribution; whole ones are paid, the oldest first.
+
+    `destinations`: an address, or why a party's cannot be paid to. `held`: party → why it is not paid. The longest
+    waiting party comes first.
+    """
+    due: dict[str, list[Credit]] = {}
+    for credit in credits:
+        due.setdefault(credit.party, []).append(credit)
+    room = min(limits.batch, limits.day - spent_today)
+    payments: list[Payment] = []
+    left_out: dict[str, str] = {}
+    for party, owed in due.items():
+        destination = destinations.get(party, "no approved payout address is in force")
+        if party in held:
+            left_out[party] = f"held: {held[party]}"
+        elif isinstance(destination, str):
+            left_out[party] = destination
+        elif len(payments) >= limits.outputs:
+            left_out[party] = f"the batch is full: {limits.outputs} outputs"
+        else:
+            paid = _within(owed, room)
+            amount = sum(each.amount for each in paid)
+            least = max(limits.threshold, dust_limit(destination.script))
+            if sum(each.amount for each in owed) < least:
+                left_out[party] = f"below the threshold of {least} satoshi"
+            elif amount < least:
+                left_out[party] = "the limit of the batch or of the day is reached"
+            else:
+                room -= amount
+                payments.append(Payment(party, destination, amount, tuple(each.distribution for each in paid)))
+    return Selection(tuple(payments), left_out)
+
+
+def _within(owed: Iterable[Credit], room: int) -> list[Credit]:
+    """The oldest credits that fit."""
+    taken = []
+    for credit in owed:
+        room -= credit.amount
+        if room < 0:
+            break
+        taken.append(credit)
+    return taken
+
+
+class Sending(StrEnum):
+    """What a node's answer to sendrawtransaction means for a batch."""
+
+    TAKEN = "taken"
+    """It has the transaction, or a block has."""
+    LOOK = "look"
+    """The transaction cannot go out as things are; people must look."""
+    AGAIN = "again"
+    """Nobody knows; the same bytes are sent again."""
+
+
+_ALREADY_MINED, _INPUTS_MISSING, _REFUSED = -27, -25, -26
+
+
+def sending(code: int | None) -> Sending:
+    """The meaning of an error code of sendrawtransaction; None for no answer."""
+    if code == _ALREADY_MINED:
+        return Sending.TAKEN
+    return Sending.LOOK if code in (_INPUTS_MISSING, _REFUSED) else Sending.AGAIN

@@ -1,0 +1,113 @@
+"""A round as files that prove themselves; `docs/verification.md` tells their layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tarazy.accounting.journal_file import JournalReader
+from tarazy.accounting.proof.chain import alias_of, references
+from tarazy.accounting.proof.record import Proof, parts_of, proof_before, spans_of
+from tarazy.accounting.proof.sealing import last_note, required_job, salts, sealed
+from tarazy.accounting.proof.shares import ProofError, Span
+from tarazy.stratum.job import Job
+
+Tell = Callable[[int, int], None]
+
+
+def export(connection: Connection, proof: Proof, journals: Path, directory: Path, tell: Tell) -> int:
+    """Write what a round is verified from into a new or empty directory; the number of shares.
+
+    The block and the proof from the audit log are for others to add. Raises `ProofError`, `JournalError` or OSError.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise ProofError(f"{directory} is not empty; name another directory")
+    spans = spans_of(connection, proof.distribution, journals)
+    written, of = 0, sum(span.until - span.after for span in spans)
+    for span in spans:
+        reader = JournalReader(span.journal, span.gateway)
+        try:
+            names, jobs = set[int](), set[int]()
+            with (directory / f"gateway-{span.gateway}.shares").open("wb") as file:
+                for segment in reader.segments(span.after, span.until):
+                    file.write(segment.shares)
+                    for name, job in references(segment.shares):
+                        names.add(name)
+                        jobs.add(job)
+                    written += segment.count
+                    tell(written, of)
+            _write(directory / f"gateway-{span.gateway}.names.jsonl", _names(connection, reader, names))
+            _write(directory / f"gateway-{span.gateway}.jobs.jsonl", _jobs(reader, jobs))
+            _write(directory / f"gateway-{span.gateway}.segments.jsonl", _segments(connection, span))
+            note = last_note(connection, span.gateway, span.after, span.until)
+            if note is not None:
+                (directory / f"gateway-{span.gateway}.note").write_text(note, encoding="utf-8")
+        finally:
+            reader.close()
+    _write(directory / "parties.jsonl", _parties(connection, proof))
+    before = proof_before(connection, proof.round)
+    if before is not None:
+        (directory / "previous.json").write_text(before.text)
+    (directory / "round.json").write_text(proof.text)
+    return written
+
+
+def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+
+
+def _segments(connection: Connection, span: Span) -> Iterator[dict[str, Any]]:
+    for link in sealed(connection, span.gateway, span.after, span.until):
+        yield {"first": link.first, "last": link.last, "root": link.root.hex()}
+
+
+def _parties(connection: Connection, proof: Proof) -> Iterator[dict[str, Any]]:
+    for part in parts_of(connection, proof.distribution):
+        leaf = part.leaf
+        yield {
+            "commit": leaf.commit.hex(),
+            "alias": part.alias.hex(),
+            "weight": str(leaf.weight),
+            "credit": leaf.credit,
+        }
+
+
+def _names(connection: Connection, reader: JournalReader, numbers: set[int]) -> Iterator[dict[str, Any]]:
+    names = reader.names(numbers)
+    hidden = salts(connection, {name.party for name in names.values()})
+    for number, name in sorted(names.items()):
+        yield {
+            "name": number,
+            "connection": name.connection,
+            "extranonce1": name.extranonce1.hex(),
+            "at_us": name.at_us,
+            "alias": alias_of(name.party, hidden[name.party]).hex(),
+        }
+
+
+def _jobs(reader: JournalReader, numbers: set[int]) -> Iterator[dict[str, Any]]:
+    for number in sorted(numbers):
+        yield job_row(required_job(reader, number))
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    """A job as it is published."""
+    return {
+        "job": job.number,
+        "height": job.height,
+        "previous_block_hash": job.previous_block_hash.hex(),
+        "version": job.version,
+        "nbits": job.nbits,
+        "ntime": job.ntime,
+        "mintime": job.mintime,
+        "coinbase_head": job.coinbase_head.hex(),
+        "coinbase_tail": job.coinbase_tail.hex(),
+        "coinbase_end": job.coinbase_end.hex(),
+        "branch": [element.hex() for element in job.branch],
+    }

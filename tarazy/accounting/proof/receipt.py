@@ -1,0 +1,103 @@
+"""What one party verifies its credit from: its leaf and path, and its own shares inside the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tarazy.accounting.journal_file import SHARE, JournalReader
+from tarazy.accounting.proof import sums
+from tarazy.accounting.proof.chain import Digests, Link, leaf_hashes, others_of
+from tarazy.accounting.proof.record import Part, Proof, parts_of, spans_of
+from tarazy.accounting.proof.sealing import digests_of, salts, sealed
+from tarazy.accounting.proof.shares import Span
+from tarazy.stratum.difficulty import weight_of
+from tarazy.stratum.ports import NameRecord
+from tarazy.stratum.share import ShareRecord, Verdict
+
+
+def receipt(connection: Connection, proof: Proof, party: str, journals: Path) -> dict[str, Any]:
+    """The receipt of a party for a round; for the party alone, because it tells its salt.
+
+    Raises `LookupError` for a party without a part, `JournalError`. Costs what the shares of the round cost.
+    """
+    parts = parts_of(connection, proof.distribution)
+    index = next((index for index, part in enumerate(parts) if part.party == party), None)
+    if index is None:
+        raise LookupError(f"round {proof.round} credits no work to {party}")
+    own = parts[index]
+    spans = spans_of(connection, proof.distribution, journals)
+    return {
+        "record": proof.text,
+        "party": party,
+        "salt": own.salt.hex(),
+        "index": index,
+        "weight": str(own.leaf.weight),
+        "credit": own.leaf.credit,
+        "path": [
+            {"hash": node.hash.hex(), "weight": str(node.weight), "credit": node.credit}
+            for node in sums.path_of([part.leaf for part in parts], index)
+        ],
+        "gateways": {str(span.gateway): _of_gateway(connection, span, own) for span in spans},
+    }
+
+
+def _of_gateway(connection: Connection, span: Span, own: Part) -> dict[str, Any]:
+    reader = JournalReader(span.journal, span.gateway)
+    try:
+        names: dict[int, NameRecord] = {}
+        segments = list(_segments(connection, reader, span, own, names))
+    finally:
+        reader.close()
+    told = [
+        {
+            "name": number,
+            "account": name.account,
+            "worker": name.worker,
+            "connection": name.connection,
+            "extranonce1": name.extranonce1.hex(),
+            "at_us": name.at_us,
+        }
+        for number, name in sorted(names.items())
+        if name.party == own.party
+    ]
+    return {"names": told, "segments": segments}
+
+
+def _segments(
+    connection: Connection, reader: JournalReader, span: Span, own: Part, names: dict[int, NameRecord]
+) -> Iterator[dict[str, Any]]:
+    """Every segment of the span; those with accepted work of the party with all that proves it."""
+    for link in sealed(connection, span.gateway, span.after, span.until):
+        packed = b"".join(segment.shares for segment in reader.segments(link.first - 1, link.last))
+        shares = [ShareRecord._make(fields) for fields in SHARE.iter_unpack(packed)]
+        names |= reader.names({share.name for share in shares} - names.keys())
+        mine = [
+            index
+            for index, share in enumerate(shares)
+            if share.verdict == Verdict.ACCEPTED and names[share.name].party == own.party
+        ]
+        told: dict[str, Any] = {"first": link.first, "last": link.last, "root": link.root.hex()}
+        if mine:
+            digests = digests_of(span.gateway, reader, names, salts(connection, {n.party for n in names.values()}))
+            told |= _proven(link, packed, shares, mine, digests)
+        yield told
+
+
+def _proven(link: Link, packed: bytes, shares: list[ShareRecord], mine: list[int], digests: Digests) -> dict[str, Any]:
+    size = SHARE.size
+    return {
+        "weight": str(sum(weight_of(shares[index].exponent) for index in mine)),
+        "shares": [
+            {
+                "sequence": link.first + index,
+                "share": packed[index * size : (index + 1) * size].hex(),
+                "job_digest": digests(shares[index].name, shares[index].job)[32:].hex(),
+            }
+            for index in mine
+        ],
+        "others": [each.hex() for each in others_of(leaf_hashes(link.first, packed, digests), mine)],
+    }

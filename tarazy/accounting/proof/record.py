@@ -1,0 +1,180 @@
+"""The record of a round: what is published of a final distribution, and what everything else is verified against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from tarazy.accounting import tables
+from tarazy.accounting.proof import sums
+from tarazy.accounting.proof.chain import Link, alias_of
+from tarazy.accounting.proof.sealing import last_head, salts, sealed
+from tarazy.accounting.proof.shares import Hashed, ProofError, Span
+
+SCHEME = "PROP"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A party's part of a distribution, with what hides it."""
+
+    party: str
+    salt: bytes
+    alias: bytes
+    leaf: sums.Leaf
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A record as it is kept."""
+
+    distribution: int
+    round: int
+    text: str
+    audit_row: int
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What it says."""
+        told: dict[str, Any] = json.loads(self.text)
+        return told
+
+
+def unproven(connection: Connection) -> list[int]:
+    """The final distributions that have no record yet, in their order."""
+    table, proof = tables.distribution, tables.round_proof
+    query = (
+        select(table.c.distribution)
+        .outerjoin(proof, proof.c.distribution == table.c.distribution)
+        .where(table.c.state == "final", proof.c.distribution.is_(None))
+        .order_by(table.c.last_round)
+    )
+    return list(connection.scalars(query))
+
+
+def proof_of(connection: Connection, round_: int) -> Proof:
+    """The record of the distribution that ended with a round; raises `LookupError`."""
+    row = connection.execute(select(tables.round_proof).where(tables.round_proof.c.round == round_)).first()
+    if row is None:
+        raise LookupError(
+            f"round {round_} has no record: it is written when the block that paid it is final; orphaned rounds are "
+            "part of a later one"
+        )
+    return Proof(row.distribution, row.round, row.record, row.audit_row)
+
+
+def proof_before(connection: Connection, round_: int) -> Proof | None:
+    """The record before that of a round."""
+    table = tables.round_proof
+    row = connection.execute(
+        select(table).where(table.c.round < round_).order_by(table.c.round.desc()).limit(1)
+    ).first()
+    return Proof(row.distribution, row.round, row.record, row.audit_row) if row else None
+
+
+def spans_of(connection: Connection, distribution: int, journals: Path) -> list[Span]:
+    """The shares that a distribution pays, by gateway; their journals lie in a directory."""
+    row = _distribution(connection, distribution)
+    after, cut = _cut(connection, row.first_round - 1), _cut(connection, row.last_round)
+    return [
+        Span(gateway, journals / f"gateway-{gateway}.sqlite", after.get(gateway, 0), until)
+        for gateway, until in sorted(cut.items())
+    ]
+
+
+def parts_of(connection: Connection, distribution: int) -> list[Part]:
+    """Who has a part of a distribution, in the order of the sum tree."""
+    round_ = _distribution(connection, distribution).last_round
+    credit = tables.credit
+    rows = connection.execute(select(credit).where(credit.c.distribution == distribution)).all()
+    hidden = salts(connection, [row.party for row in rows])
+    parts = []
+    for row in rows:
+        salt = hidden[row.party]
+        leaf = sums.Leaf(sums.commit_of(round_, row.party, salt), row.weight, row.amount)
+        parts.append(Part(row.party, salt, alias_of(row.party, salt), leaf))
+    return sorted(parts, key=lambda part: part.leaf.commit)
+
+
+def compose(
+    connection: Connection, distribution: int, spans: list[Span], hashed: Hashed, script: bytes
+) -> dict[str, Any]:
+    """The record of a distribution. `script` is the pool's in the block's coinbase.
+
+    Raises `ProofError` when the shares are not what the distribution was made of.
+    """
+    row = _distribution(connection, distribution)
+    parts = parts_of(connection, distribution)
+    if {part.party: part.leaf.weight for part in parts} != hashed.weights:
+        raise ProofError(f"round {row.last_round}: the journals hold other work than was divided; compare both")
+    links = {span.gateway: sealed(connection, span.gateway, span.after, span.until) for span in spans}
+    if sum(link.last - link.first + 1 for each in links.values() for link in each) != hashed.records:
+        raise ProofError(f"round {row.last_round}: shares of it were folded before there was a chain over them")
+    root = sums.root_of([part.leaf for part in parts])
+    before = proof_before(connection, row.last_round)
+    height = tables.block.c.height
+    return {
+        "block_hash": row.block_hash,
+        "distribution": distribution,
+        "fee": row.fee,
+        "fee_ppm": row.fee_ppm,
+        "first_round": row.first_round,
+        "gateways": {
+            str(span.gateway): {
+                "after": span.after,
+                "until": span.until,
+                "before": last_head(connection, span.gateway, span.after).hex(),
+                "head": last_head(connection, span.gateway, span.until).hex(),
+                "missing": _missing(span, links[span.gateway]),
+            }
+            for span in spans
+        },
+        "height": connection.execute(select(height).where(tables.block.c.block_hash == row.block_hash)).scalar_one(),
+        "parties": len(parts),
+        "previous": {"round": before.round, "digest": digest(before.text)} if before else None,
+        "remainder": row.remainder,
+        "reward": row.reward,
+        "round": row.last_round,
+        "scheme": SCHEME,
+        "script": script.hex(),
+        "share_root": hashed.root.hex(),
+        "shares": hashed.shares,
+        "sum_root": root.hash.hex(),
+        "total_weight": str(row.total_weight),
+    }
+
+
+def keep(connection: Connection, record: Mapping[str, Any], audit_row: int) -> None:
+    """Keep a record, which the audit log has in the row of that number."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    values = {"distribution": record["distribution"], "round": record["round"], "record": text, "audit_row": audit_row}
+    connection.execute(insert(tables.round_proof).values(**values))
+
+
+def digest(text: str) -> str:
+    """By which the next record names one."""
+    return sha256(text.encode()).hexdigest()
+
+
+def _missing(span: Span, links: list[Link]) -> list[list[int]]:
+    """The numbers that no share has: first and last of each run."""
+    ends = [span.after, *(link.last for link in links)]
+    begins = [*(link.first for link in links), span.until + 1]
+    return [[end + 1, begin - 1] for end, begin in zip(ends, begins, strict=True) if begin > end + 1]
+
+
+def _cut(connection: Connection, round_: int) -> dict[int, int]:
+    if round_ == 0:
+        return {}
+    cut = connection.execute(select(tables.round_.c.cut).where(tables.round_.c.round == round_)).scalar_one()
+    return {int(gateway): sequence for gateway, sequence in cut.items()}
+
+
+def _distribution(connection: Connection, number: int) -> Row[Any]:
+    return connection.execute(select(tables.distribution).where(tables.distribution.c.distribution == number)).one()

@@ -1,0 +1,89 @@
+"""`tarazy round`: what others verify a distribution from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tarazy.config.settings import Settings
+from tarazy.pool.cli.common import Wanting, json_option, ledger, print_json, progress_bar, settings_option
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@click.group("round")
+def round_() -> None:
+    """Final rounds: everything they are verified from. A round has the number under which its block was found."""
+
+
+@contextmanager
+def _readable(settings: Settings) -> Iterator[Engine]:
+    """The ledger; faults of what is read become one line."""
+    from tarazy.accounting.journal_file import JournalError
+    from tarazy.accounting.proof.shares import ProofError
+
+    with ledger(settings) as engine:
+        try:
+            yield engine
+        except (LookupError, ProofError, JournalError, OSError) as error:
+            raise Wanting(str(error)) from None
+
+
+@round_.command("export")
+@click.argument("number", type=click.IntRange(min=1))
+@settings_option
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory.")
+@json_option
+def export_round(number: int, settings: Settings, output: Path, as_json: bool) -> None:
+    """Write the round NUMBER: its record, shares, jobs, connections, block, and the proof from the audit log.
+
+    Nobody is named in it. `tarazy verify round DIRECTORY`, or `verifier/tarazy_verify.py` without anything of ours,
+    recomputes every satoshi from it.
+    """
+    from tarazy.accounting.proof.export import export
+    from tarazy.accounting.proof.record import proof_of
+    from tarazy.accreditation.audit_proof import prove_row
+    from tarazy.accreditation.heads import verifiers
+    from tarazy.database.engine import reader
+    from tarazy.pool.proving import block_row, read_block
+
+    with _readable(settings) as engine, reader(engine).begin() as connection:
+        proof = proof_of(connection, number)
+        block = read_block(settings.blocks_path.parent, proof.record["block_hash"])
+        with progress_bar("Writing the shares") as tell:
+            shares = export(connection, proof, settings.journal_path.parent, output, tell)
+        (output / "block.json").write_text(json.dumps(block_row(block)))
+        audit = json.dumps(prove_row(connection, proof.audit_row), ensure_ascii=False)
+        (output / "audit.json").write_text(audit, encoding="utf-8")
+        keys = [str(key) for key in verifiers(connection)]
+        (output / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
+    if as_json:
+        print_json({"round": number, "shares": shares, "directory": str(output), "verifier": keys[-1]})
+    else:
+        click.echo(f"{shares} shares in {output}; verify them with `tarazy verify round {output} --key {keys[-1]}`")
+
+
+@round_.command("receipt")
+@click.argument("number", type=click.IntRange(min=1))
+@click.argument("party")
+@settings_option
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File.")
+def write_receipt(number: int, party: str, settings: Settings, output: Path) -> None:
+    """Write the receipt of PARTY for the round NUMBER, for that party alone: it tells what hides it elsewhere."""
+    from tarazy.accounting.proof.receipt import receipt
+    from tarazy.accounting.proof.record import proof_of
+    from tarazy.accreditation.audit_proof import prove_row
+    from tarazy.database.engine import reader
+
+    with _readable(settings) as engine, reader(engine).begin() as connection:
+        proof = proof_of(connection, number)
+        told = receipt(connection, proof, party, settings.journal_path.parent)
+        told["audit"] = prove_row(connection, proof.audit_row)
+        output.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    click.echo(f"{output}: {told['credit']} sat for {party}; verify it with `tarazy verify round {output} --key …`")

@@ -1,0 +1,32 @@
+"""What the registers say about payments: where each party is paid to, and whose are held."""
+
+from __future__ import annotations
+
+from tarazy.accounting.payouts.machine import Destination
+from tarazy.accreditation.entries import DocumentStatus, Licence
+from tarazy.accreditation.snapshot import Registers
+from tarazy.pool.templates import TemplateError, address_script
+
+
+def destinations(registers: Registers, chain: str) -> dict[str, Destination | str]:
+    """Party → its payout address in force, or why that cannot be paid to on `chain`."""
+    found: dict[str, Destination | str] = {}
+    for party, wallet in registers.wallet_by_party.items():
+        try:
+            found[party] = Destination(wallet.address, address_script(wallet.address, chain))
+        except TemplateError as error:
+            found[party] = str(error)
+    return found
+
+
+def licence_holds(registers: Registers) -> dict[str, str]:
+    """Party → why its payments are to be held: a licence suspended or revoked, and none in force beside it."""
+    found: dict[str, str] = {}
+    licensed: set[str] = set()
+    for licence in sorted(registers.in_force(Licence).values(), key=lambda row: row.entry):
+        if licence.status is DocumentStatus.IN_FORCE:
+            licensed.add(licence.party)
+        else:
+            day = f"{licence.valid_from:%Y-%m-%d}"
+            found[licence.party] = f"licence {licence.licence} is {licence.status} since {day}"
+    return {party: why for party, why in found.items() if party not in licensed}

@@ -1,0 +1,84 @@
+"""A batch's transaction held against the batch: outputs, inputs and fee, before and after it is signed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from embit.base import EmbitError
+from embit.psbt import PSBT
+
+from tarazy.accounting.payouts.machine import PayoutError
+from tarazy.pool.chain.transactions import Output, Transaction, decode_transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A transaction that waits for its signatures."""
+
+    transaction: Transaction
+    """Without them."""
+    spent: int
+    """What its inputs are worth, satoshi."""
+
+    @property
+    def fee(self) -> int:
+        """What the network gets, satoshi."""
+        return self.spent - sum(each.value for each in self.transaction.outputs)
+
+
+def read_psbt(text: str) -> Draft:
+    """A transaction to be signed, base64 (BIP174). Raises `PayoutError`."""
+    try:
+        psbt = PSBT.from_string(text.strip())
+        psbt.verify(ignore_missing=True)
+        spent = sum(psbt.utxo(index).value for index in range(len(psbt.inputs)))
+        return Draft(decode_transaction(psbt.tx.serialize()), spent)
+    except (EmbitError, ValueError, RuntimeError, MemoryError, IndexError, AttributeError, TypeError) as error:
+        raise PayoutError(f"this is no PSBT that names its inputs' amounts: {error}") from error
+
+
+def require_pays(
+    outputs: Iterable[Output],
+    by_script: Mapping[bytes, int],
+    fee: int,
+    maximum_fee: int,
+    is_ours: Callable[[bytes], bool],
+) -> None:
+    """Raise `PayoutError` unless outputs are exactly the payees' and at most one of change, and the fee is bounded."""
+    owed = dict(by_script)
+    change = []
+    for output in outputs:
+        if owed.get(output.script) == output.value:
+            del owed[output.script]
+        else:
+            change.append(output)
+    if owed:
+        script, amount = min(owed.items())
+        raise PayoutError(f"the transaction does not pay {amount} satoshi to script {script.hex()}")
+    if len(change) > 1 or not all(is_ours(output.script) for output in change):
+        stranger = change[-1]
+        raise PayoutError(
+            f"the transaction pays {stranger.value} satoshi to {stranger.script.hex()}, no payee's script"
+        )
+    if not 0 <= fee <= maximum_fee:
+        raise PayoutError(f"the network fee is {fee} satoshi; payouts.maximum_fee is {maximum_fee}")
+
+
+def require_same(wanted: Transaction, signed: Transaction) -> None:
+    """Raise `PayoutError` unless `signed` is `wanted`, signatures aside."""
+    if _unsigned(wanted) != _unsigned(signed):
+        raise PayoutError("what came back is another transaction than the one to be signed")
+
+
+def _unsigned(transaction: Transaction) -> tuple[object, ...]:
+    inputs = tuple((each.outpoint, each.sequence) for each in transaction.inputs)
+    return transaction.version, inputs, transaction.outputs, transaction.locktime
+
+
+def require_replaces(old: Transaction, new: Draft, old_fee: int) -> None:
+    """Raise `PayoutError` unless at most one of both can confirm, and the newer one is preferred."""
+    if missing := {each.outpoint for each in old.inputs} - {each.outpoint for each in new.transaction.inputs}:
+        raise PayoutError(f"the replacement lacks {len(missing)} inputs of the transaction it replaces")
+    if new.fee <= old_fee:
+        raise PayoutError(f"the replacement's fee of {new.fee} satoshi is not above {old_fee}")

@@ -1,0 +1,27 @@
+"""The terms of the settings, as the books take them and as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tarazy.accounting.schemes import Schedule, Scheme, Terms
+from tarazy.config.settings import PoolSettings
+
+
+def schedule_of(pool: PoolSettings) -> Schedule:
+    """PROP at `fee_ppm` until the first entry of `terms`, then each from its instant on."""
+    later = ((each.since, Terms(each.fee_ppm, each.fees, Scheme(each.scheme), each.window)) for each in pool.terms)
+    return Schedule(Terms(pool.fee_ppm), tuple(later))
+
+
+def terms_text(pool: PoolSettings, now: datetime) -> str:
+    """One line: what is in force, and what is announced."""
+    schedule = schedule_of(pool)
+    announced = (f"; from {since.isoformat()} {_text(terms)}" for since, terms in schedule.later if since > now)
+    return _text(schedule.at(now)) + "".join(announced)
+
+
+def _text(terms: Terms) -> str:
+    window = f" over {terms.window} network difficulties" if terms.window else ""
+    others = f", {len(terms.fees)} with a fee of their own" if terms.fees else ""
+    return f"{terms.scheme.upper()}{window}, fee {terms.fee_ppm} ppm{others}"

@@ -1,0 +1,1076 @@
+#!/usr/bin/env python3
+"""Verifies what a Tarazy pool publishes, with nothing of the pool's own: one file, Python 3.11, no packages.
+
+python3 tarazy_verify.py DIRECTORY|FILE --key 'pool.example+f3abc142+AZvQ…'
+
+A directory is the export of a round or of the audit log, a file is a receipt; `docs/verification.md` tells the
+layouts, what is proven and what cannot be. Exit code 0: all is as it is said; 1: something is not, the first fault is
+named; 2: called wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from struct import Struct
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
+
+SHARE = Struct(">QIQ8sIIIbB")
+"""Instant in microseconds, name, job, extranonce2, ntime, nonce, version, difficulty exponent, verdict."""
+ACCEPTED = 0
+LOWEST, HIGHEST = -32, 64
+VERSION_BITS = 0x1FFFE000
+NTIME_AHEAD, CLOCK_AHEAD = 7000, 7200
+SEGMENT_MOST = 1_000
+TASK_SHARES = 20_000
+HEAPS = 64
+MILLION = 1_000_000
+LINE_MOST = 16 * 2**20
+NOTHING = bytes(32)
+
+Json = dict[str, Any]
+
+
+class Fault(Exception):
+    """Something is not as it is said."""
+
+
+# Reading: whatever a file holds, the answer is a value or a Fault.
+
+
+def integer(row: Json, name: str, bits: int = 64) -> int:
+    value = row.get(name)
+    if type(value) is not int or not 0 <= value < 1 << bits:
+        raise Fault(f"{name} is no number of {bits} bits")
+    return value
+
+
+def count(row: Json, name: str) -> int:
+    """A number that is written as text, because it may be larger than JSON readers can hold."""
+    value = row.get(name)
+    if not isinstance(value, str) or not re.fullmatch(r"0|[1-9][0-9]{0,38}", value) or int(value) >> 128:
+        raise Fault(f"{name} is no number of 128 bits in quotes")
+    return int(value)
+
+
+def text(row: Json, name: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str):
+        raise Fault(f"{name} is no text")
+    return value
+
+
+def data(row: Json, name: str, size: int | None = None) -> bytes:
+    return unhex(row.get(name), name, size)
+
+
+def unhex(value: object, name: str, size: int | None = None) -> bytes:
+    try:
+        found = bytes.fromhex(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or (size is not None and len(found) != size):
+        raise Fault(f"{name} is not hex{'' if size is None else f' of {size} bytes'}")
+    return found
+
+
+def listed(row: Json, name: str) -> list[Any]:
+    value = row.get(name)
+    if not isinstance(value, list):
+        raise Fault(f"{name} is no list")
+    return value
+
+
+def mapped(row: Json, name: str) -> Json:
+    value = row.get(name)
+    if not isinstance(value, dict):
+        raise Fault(f"{name} is no object")
+    return value
+
+
+def parsed(source: str | bytes, name: str) -> Json:
+    try:
+        value = json.loads(source)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Fault(f"{name} is no JSON object")
+    return value
+
+
+def content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fault(f"{path.name} cannot be read ({error})") from None
+
+
+def lines(path: Path) -> Iterator[Json]:
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(LINE_MOST):
+                number += 1
+                try:
+                    yield parsed(line, "it")
+                except Fault as fault:
+                    raise Fault(f"{path.name}, line {number}: {fault}") from None
+    except OSError as error:
+        raise Fault(f"{path.name} cannot be read ({error})") from None
+
+
+# Ed25519 (RFC 8032), verification only.
+
+P = 2**255 - 19
+Q = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+ROOT = pow(2, (P - 1) // 4, P)
+
+Point = tuple[int, int, int, int]
+"""Extended coordinates."""
+
+
+def added(a: Point, b: Point) -> Point:
+    m, n = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    o, p = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    e, f, g, h = n - m, p - o, p + o, n + m
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(scalar: int, point: Point) -> Point:
+    made: Point = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            made = added(made, point)
+        point = added(point, point)
+        scalar >>= 1
+    return made
+
+
+def decompressed(raw: bytes) -> Point | None:
+    y = int.from_bytes(raw, "little")
+    sign, y = y >> 255, y & ((1 << 255) - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT % P
+    if (x * x - square) % P or (x == 0 and sign):
+        return None
+    if x & 1 != sign:
+        x = P - x
+    return x, y, 1, x * y % P
+
+
+BASE = decompressed((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def signed_by(key: bytes, message: bytes, signature: bytes) -> bool:
+    if len(key) != 32 or len(signature) != 64 or BASE is None:
+        return False
+    a, r, s = decompressed(key), decompressed(signature[:32]), int.from_bytes(signature[32:], "little")
+    if a is None or r is None or s >= Q:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % Q
+    left, right = times(s, BASE), added(r, times(k, a))
+    return (left[0] * right[2] - right[0] * left[2]) % P == 0 == (left[1] * right[2] - right[1] * left[2]) % P
+
+
+# Signed heads: the checkpoint of a transparency log in a signed note (C2SP).
+
+
+class Key(NamedTuple):
+    name: str
+    key: bytes
+
+    @property
+    def id(self) -> bytes:
+        return sha256(self.name.encode() + b"\n\x01" + self.key).digest()[:4]
+
+    def of(self, part: str) -> Key:
+        """The same key, as it signs a part of the log of its own."""
+        return Key(f"{self.name}/{part}", self.key)
+
+
+def read_key(told: str) -> Key:
+    try:
+        name, digits, encoded = told.strip().split("+", 2)
+        raw = base64.b64decode(encoded, validate=True)
+        key = Key(name, raw[1:])
+        if raw[:1] == b"\x01" and len(raw) == 33 and digits == key.id.hex():
+            return key
+    except ValueError:
+        pass
+    raise Fault(f"{told.strip()[:100]!r} is no verifier key (name+hash+key)")
+
+
+class Head(NamedTuple):
+    name: str
+    size: int
+    root: bytes
+    at: str
+
+
+NOTE = re.compile(
+    r"(?P<text>(?P<name>[^\s+\x00-\x20]{1,200})\n(?P<size>0|[1-9][0-9]{0,18})\n(?P<root>[A-Za-z0-9+/]{43}=)\n"
+    r"at (?P<at>[0-9TZ:.-]{27})\n)\n"
+    r"(?P<signatures>(?:\N{EM DASH} [^\s+\x00-\x20]{1,200} [A-Za-z0-9+/=]{1,8000}\n){1,16})"
+)
+
+
+def read_note(note: str, keys: Sequence[Key], name: str) -> Head:
+    found = NOTE.fullmatch(note)
+    if found is None:
+        raise Fault(f"{name} is no signed head")
+    for line in found["signatures"].splitlines():
+        _, signer, encoded = line.split(" ")
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
+        for key in keys:
+            if key.name == signer == found["name"] and raw[:4] == key.id:
+                if not signed_by(key.key, found["text"].encode(), raw[4:]):
+                    raise Fault(f"the signature of {name} does not fit: the head was forged or changed")
+                return Head(signer, int(found["size"]), base64.b64decode(found["root"]), found["at"])
+    raise Fault(f"{name} is signed by none of the keys given")
+
+
+# Hash trees. In all of them the tree over n leaves splits at the largest power of two below n.
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """A root over leaves that come one after the other."""
+
+    def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
+        self.size = size
+        self.full = list(hashes)
+        if len(self.full) != size.bit_count():
+            raise Fault(f"a tree of {size} leaves has other full subtrees")
+
+    def add(self, leaf: bytes) -> list[bytes]:
+        """The hashes of the full trees that it completes, its own first."""
+        made, index = [leaf], self.size
+        self.size += 1
+        while index & 1:
+            made.append(node(self.full.pop(), made[-1]))
+            index >>= 1
+        self.full.append(made[-1])
+        return made
+
+    def root(self) -> bytes:
+        if not self.full:
+            return sha256().digest()
+        root = self.full[-1]
+        for left in reversed(self.full[:-1]):
+            root = node(left, root)
+        return root
+
+
+def root_of(leaves: Sequence[bytes]) -> bytes:
+    level = list(leaves)
+    while len(level) > 1:
+        odd = level[-1:] if len(level) % 2 else []
+        level = [node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)] + odd
+    return level[0] if level else sha256().digest()
+
+
+def in_tree(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
+    last, made = size - 1, leaf
+    for sibling in path:
+        while index == last and not index & 1 and last:
+            index, last = index >> 1, last >> 1
+        if last == 0:
+            return False
+        made = node(sibling, made) if index & 1 else node(made, sibling)
+        index, last = index >> 1, last >> 1
+    return last == 0 and made == root
+
+
+class Sum(NamedTuple):
+    hash: bytes
+    weight: int
+    credit: int
+
+    def packed(self) -> bytes:
+        return self.hash + self.weight.to_bytes(16, "big") + self.credit.to_bytes(8, "big")
+
+
+def sum_leaf(commit: bytes, weight: int, credit: int) -> Sum:
+    return Sum(sha256(b"\x00" + Sum(commit, weight, credit).packed()).digest(), weight, credit)
+
+
+def sum_node(left: Sum, right: Sum) -> Sum:
+    weight, credit = left.weight + right.weight, left.credit + right.credit
+    if weight >> 128 or credit >> 64:
+        raise Fault("the sums of the sum tree overflow")
+    return Sum(sha256(b"\x01" + left.packed() + right.packed()).digest(), weight, credit)
+
+
+def sum_root(leaves: Sequence[Sum]) -> Sum:
+    level = list(leaves)
+    while len(level) > 1:
+        odd = level[-1:] if len(level) % 2 else []
+        level = [sum_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)] + odd
+    return level[0] if level else Sum(sha256().digest(), 0, 0)
+
+
+# Bitcoin.
+
+
+def double(raw: bytes) -> bytes:
+    return sha256(sha256(raw).digest()).digest()
+
+
+def target_of(exponent: int) -> int:
+    if exponent >= 0:
+        return 0xFFFF << 208 >> exponent
+    return min(0xFFFF << 208 << -exponent, (1 << 256) - 1)
+
+
+def block_target(nbits: int) -> int:
+    size, mantissa = nbits >> 24, nbits & 0x7FFFFF
+    return mantissa << 8 * (size - 3) if size > 3 else mantissa >> 8 * (3 - size)
+
+
+class Coinbase(NamedTuple):
+    script: bytes
+    script_end: int
+    outputs: list[tuple[int, bytes]]
+
+
+def read_coinbase(raw: bytes) -> Coinbase:
+    """A coinbase without witness. Raises Fault."""
+    at = 0
+
+    def take(size: int) -> bytes:
+        nonlocal at
+        at += size
+        if at > len(raw):
+            raise Fault("the coinbase is cut off")
+        return raw[at - size : at]
+
+    def size() -> int:
+        first = take(1)[0]
+        return first if first < 0xFD else int.from_bytes(take(2 << first - 0xFD), "little")
+
+    take(4)
+    if size() != 1 or take(36) != bytes(32) + b"\xff" * 4:
+        raise Fault("the coinbase is none")
+    script = take(size())
+    end = at
+    take(4)
+    outputs = []
+    for _ in range(size()):
+        value = int.from_bytes(take(8), "little")
+        outputs.append((value, take(size())))
+    take(4)
+    if at != len(raw):
+        raise Fault("bytes stand behind the coinbase")
+    return Coinbase(script, end, outputs)
+
+
+# The records of an export.
+
+
+class Job(NamedTuple):
+    number: int
+    previous: bytes
+    version: int
+    nbits: int
+    ntime: int
+    mintime: int
+    head: bytes
+    tail: bytes
+    end: bytes
+    branch: tuple[bytes, ...]
+    digest: bytes
+
+    def coinb1(self, exponent: int) -> bytes:
+        return self.head + bytes([exponent - LOWEST]) + self.number.to_bytes(8, "big") + self.tail
+
+
+JOB = Struct(">QI32sIIII")
+NAME = Struct(">BIQ4sQ32s")
+
+
+def read_job(row: Json) -> Job:
+    number, height = integer(row, "job"), integer(row, "height", 32)
+    previous = data(row, "previous_block_hash", 32)
+    version, nbits, ntime, mintime = (integer(row, each, 32) for each in ("version", "nbits", "ntime", "mintime"))
+    head, tail, end = (data(row, each) for each in ("coinbase_head", "coinbase_tail", "coinbase_end"))
+    branch = tuple(unhex(each, "branch", 32) for each in listed(row, "branch"))
+    raw = JOB.pack(number, height, previous, version, nbits, ntime, mintime)
+    for part in (head, tail, end, b"".join(branch)):
+        raw += len(part).to_bytes(4, "big") + part
+    return Job(
+        number, previous, version, nbits, ntime, mintime, head, tail, end, branch, sha256(b"\x13" + raw).digest()
+    )
+
+
+class Name(NamedTuple):
+    extranonce1: bytes
+    at_us: int
+    alias: bytes
+    digest: bytes
+
+
+def read_name(gateway: int, row: Json, alias: bytes) -> Name:
+    number, connection, at_us = integer(row, "name", 32), integer(row, "connection"), integer(row, "at_us")
+    extranonce1 = data(row, "extranonce1", 4)
+    raw = NAME.pack(gateway, number, connection, extranonce1, at_us, alias)
+    return Name(extranonce1, at_us, alias, sha256(b"\x12" + raw).digest())
+
+
+class Segment(NamedTuple):
+    first: int
+    last: int
+    root: bytes
+
+
+def read_segment(row: Json) -> Segment:
+    segment = Segment(integer(row, "first"), integer(row, "last"), data(row, "root", 32))
+    if not segment.first <= segment.last < segment.first + SEGMENT_MOST:
+        raise Fault(f"a segment of shares {segment.first} to {segment.last}")
+    return segment
+
+
+def next_head(before: bytes, segment: Segment) -> bytes:
+    ends = segment.first.to_bytes(8, "big") + segment.last.to_bytes(8, "big")
+    return sha256(b"\x02" + before + segment.root + ends).digest()
+
+
+def chain(gateway: str, told: Json, segments: Sequence[Segment]) -> tuple[list[bytes], int]:
+    """The heads behind each segment, and how many numbers have no share. Raises Fault."""
+    after, until = integer(told, "after"), integer(told, "until")
+    missing = [tuple(each) for each in listed(told, "missing") if isinstance(each, list)]
+    head, last, heads, gaps = data(told, "before", 32), after, [], []
+    for segment in segments:
+        if segment.first <= last:
+            raise Fault(f"gateway {gateway}: shares {segment.first} to {segment.last} stand behind share {last}")
+        if segment.first > last + 1:
+            gaps.append((last + 1, segment.first - 1))
+        head = next_head(head, segment)
+        heads.append(head)
+        last = segment.last
+    if last > until:
+        raise Fault(f"gateway {gateway}: share {last} lies behind the cut at {until}")
+    if last < until:
+        gaps.append((last + 1, until))
+    for gap in gaps:
+        if gap not in missing:
+            raise Fault(f"gateway {gateway}: a gap: shares {gap[0]} to {gap[1]} are not there")
+    if head != data(told, "head", 32):
+        raise Fault(f"gateway {gateway}: the segments do not lead to the head of the record: one was changed")
+    return heads, sum(end - begin + 1 for begin, end in gaps)
+
+
+# The shares, many processes at once.
+
+
+class Gateway(NamedTuple):
+    path: str
+    names: dict[int, Name]
+    jobs: dict[int, Job]
+
+
+class Task(NamedTuple):
+    gateway: int
+    segments: list[Segment]
+    offset: int
+
+
+class Done(NamedTuple):
+    faults: dict[int, str]
+    """By check, the first of each."""
+    hashes: list[bytes]
+    """In heaps by their first byte."""
+    weights: dict[bytes, int]
+    """By alias."""
+    shares: int
+    accepted: int
+
+
+_gateways: dict[int, Gateway] = {}
+
+
+def _prepare(gateways: dict[int, Gateway]) -> None:
+    _gateways.update(gateways)
+
+
+def work(task: Task) -> Done:
+    """Hash the shares of some segments again."""
+    gateway = _gateways[task.gateway]
+    faults: dict[int, str] = {}
+    heaps = [bytearray() for _ in range(HEAPS)]
+    weights: dict[bytes, int] = {}
+    started: dict[tuple[int, int, int], Any] = {}
+    total = accepted = 0
+    with open(gateway.path, "rb") as file:
+        file.seek(task.offset)
+        for segment in task.segments:
+            size = segment.last - segment.first + 1
+            packed = file.read(size * SHARE.size)
+            if len(packed) != size * SHARE.size:
+                faults.setdefault(1, f"gateway {task.gateway}: shares are missing at the end of the file")
+                break
+            leaves = []
+            for index, fields in enumerate(SHARE.iter_unpack(packed)):
+                at_us, number, job_number, extranonce2, ntime, nonce, version, exponent, verdict = fields
+                sequence = segment.first + index
+                name, job = gateway.names.get(number), gateway.jobs.get(job_number)
+                where = f"gateway {task.gateway}, share {sequence}"
+                if name is None or job is None:
+                    faults.setdefault(3, f"{where}: there is no record of its {'job' if name else 'connection'}")
+                    leaves.append(NOTHING)
+                    continue
+                raw = packed[index * SHARE.size : (index + 1) * SHARE.size]
+                leaves.append(sha256(b"\x00" + sequence.to_bytes(8, "big") + raw + name.digest + job.digest).digest())
+                if verdict != ACCEPTED:
+                    continue
+                if not LOWEST <= exponent <= HIGHEST:
+                    faults.setdefault(2, f"{where}: no difficulty is 2^{exponent}")
+                    continue
+                start = started.get((job_number, exponent, number))
+                if start is None:
+                    start = sha256(job.coinb1(exponent) + name.extranonce1)
+                    started[job_number, exponent, number] = start
+                coinbase = start.copy()
+                coinbase.update(extranonce2 + job.end)
+                root = sha256(coinbase.digest()).digest()
+                for element in job.branch:
+                    root = sha256(sha256(root + element).digest()).digest()
+                head = version.to_bytes(4, "little") + job.previous + root + ntime.to_bytes(4, "little")
+                hash_ = double(head + job.nbits.to_bytes(4, "little") + nonce.to_bytes(4, "little"))
+                if int.from_bytes(hash_, "little") > target_of(exponent):
+                    faults.setdefault(2, f"{where}: {misses(job, name, fields)}")
+                elif not job.mintime <= ntime <= job.ntime + NTIME_AHEAD:
+                    faults.setdefault(2, f"{where}: its ntime lies outside of its job's bounds")
+                elif (ntime - CLOCK_AHEAD) * MILLION > at_us:
+                    faults.setdefault(2, f"{where}: its ntime lies too far in the future")
+                elif (version ^ job.version) & ~VERSION_BITS:
+                    faults.setdefault(2, f"{where}: its version differs outside of the bits that miners may roll")
+                if name.at_us > at_us:
+                    faults.setdefault(3, f"{where}: its name was admitted after it")
+                accepted += 1
+                heaps[hash_[0] * HEAPS >> 8] += hash_
+                weights[name.alias] = weights.get(name.alias, 0) + (1 << exponent - LOWEST)
+            if root_of(leaves) != segment.root:
+                faults.setdefault(
+                    1,
+                    f"gateway {task.gateway}: shares {segment.first} to {segment.last} are not those in the chain: one "
+                    "was altered, removed, added, moved or booked to another",
+                )
+            total += size
+    return Done(faults, [bytes(heap) for heap in heaps], weights, total, accepted)
+
+
+def misses(job: Job, name: Name, fields: tuple[Any, ...]) -> str:
+    """What is wrong with a share whose hash misses its target."""
+    _, _, _, extranonce2, ntime, nonce, version, told, _ = fields
+    for exponent in range(HIGHEST, LOWEST - 1, -1):
+        root = double(job.coinb1(exponent) + name.extranonce1 + extranonce2 + job.end)
+        for element in job.branch:
+            root = double(root + element)
+        head = version.to_bytes(4, "little") + job.previous + root + ntime.to_bytes(4, "little")
+        hash_ = double(head + job.nbits.to_bytes(4, "little") + nonce.to_bytes(4, "little"))
+        if exponent != told and int.from_bytes(hash_, "little") <= target_of(exponent):
+            return f"it was not done at difficulty 2^{told}, but it would be good at 2^{exponent}: another is booked"
+    return f"its hash does not meet difficulty 2^{told}, which the coinbase names"
+
+
+# Verifying.
+
+
+class Report:
+    """What was looked at: a line each."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.checks: list[Json] = []
+
+    def say(self, check: str, fine: bool, told: str) -> None:
+        self.checks.append({"check": check, "fine": fine, "told": told})
+        if not self.as_json:
+            print(f"{check:<14} {'fine ' if fine else 'FAULT'} {told}", flush=True)
+
+    def note(self, told: str) -> None:
+        print(f"note: {told}", file=sys.stderr)
+
+
+def progress(done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done:,} of {of:,} shares ({100 * done // max(of, 1)} %)", end="", file=sys.stderr, flush=True)
+        if done >= of:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def proportional(record: Json, weights: Sequence[int]) -> tuple[int, list[int]]:
+    """Fee and credits by PROP: rounded down, the rest is carried."""
+    fee = integer(record, "reward") * integer(record, "fee_ppm", 32) // MILLION
+    total, net = sum(weights), integer(record, "reward") - fee
+    return fee, [net * weight // total for weight in weights]
+
+
+SCHEMES: dict[str, Callable[[Json, Sequence[int]], tuple[int, list[int]]]] = {"PROP": proportional}
+
+
+def scheme_of(record: Json) -> Callable[[Json, Sequence[int]], tuple[int, list[int]]]:
+    name = text(record, "scheme")
+    if name not in SCHEMES:
+        raise Fault(f"scheme {name[:40]!r} is none that this verifier knows; it knows {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def audited(proof: Json, record: str, keys: Sequence[Key]) -> str:
+    """That a record lies in the signed audit log; says where."""
+    row = mapped(proof, "row")
+    if row.get("kind") != "round_proof" or row.get("body") != record:
+        raise Fault("the record is not the one in the audit log")
+    head = read_note(text(proof, "note"), keys, "the head of the audit log")
+    path = [unhex(each, "path", 32) for each in listed(proof, "path")]
+    sequence = integer(row, "sequence")
+    if not in_tree(audit_leaf(row), sequence - 1, head.size, path, head.root):
+        raise Fault(f"row {sequence} does not lie in the head of the audit log")
+    return f"row {sequence} of the audit log, whose head {head.name} signed at {head.at}"
+
+
+def audit_leaf(row: Json) -> bytes:
+    def canonical(part: Json) -> str:
+        return json.dumps(part, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    ahead = canonical({"account": row.get("account"), "at": text(row, "at")})
+    behind = canonical({"kind": text(row, "kind"), "party": row.get("party"), "sequence": integer(row, "sequence")})
+    return sha256(b"\x00" + f'{ahead[:-1]},"body":{text(row, "body")},{behind[1:]}'.encode()).digest()
+
+
+def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, report: Report, processes: int) -> None:
+    """All checks of a round, one line each. Raises Fault behind the line of the first that fails."""
+
+    def check(name: str, look: Callable[[], str]) -> None:
+        try:
+            told = look()
+        except Fault as fault:
+            report.say(name, False, str(fault))
+            raise
+        report.say(name, True, told)
+
+    record: Json = {}
+    told_gateways: dict[int, Json] = {}
+    gateways: dict[int, Gateway] = {}
+    segments: dict[int, list[Segment]] = {}
+    chained = 0
+
+    def look_record() -> str:
+        told = content(directory / "round.json")
+        record.update(parsed(told, "round.json"))
+        where = audited(parsed(content(directory / "audit.json"), "audit.json"), told, keys)
+        for name, value in mapped(record, "gateways").items():
+            if not re.fullmatch("[0-9]{1,3}", name) or int(name) > 255 or not isinstance(value, dict):
+                raise Fault("gateways names no gateways")
+            told_gateways[int(name)] = value
+        return f"round {integer(record, 'round')} is {where}"
+
+    def look_chain() -> str:
+        nonlocal chained
+        missing = 0
+        for gateway, told in told_gateways.items():
+            base = directory / f"gateway-{gateway}"
+            segments[gateway] = [read_segment(row) for row in lines(base.with_suffix(".segments.jsonl"))]
+            heads, gaps = chain(str(gateway), told, segments[gateway])
+            missing += gaps
+            note = base.with_suffix(".note")
+            if note.exists():
+                of_gateway = [key.of(f"gateway-{gateway}") for key in keys]
+                head = read_note(content(note), of_gateway, f"the head of gateway {gateway}")
+                if (head.size, head.root) not in zip((s.last for s in segments[gateway]), heads, strict=True):
+                    raise Fault(f"gateway {gateway}: the chain does not have the head that was signed at {head.at}")
+            size = sum(each.last - each.first + 1 for each in segments[gateway])
+            file = base.with_suffix(".shares")
+            if not file.exists() or file.stat().st_size != size * SHARE.size:
+                raise Fault(f"{file.name} does not hold the {size} shares that the chain has")
+            chained += size
+            names: dict[int, Name] = {}
+            for row in lines(base.with_suffix(".names.jsonl")):
+                if (
+                    names.setdefault(integer(row, "name", 32), made := read_name(gateway, row, data(row, "alias", 32)))
+                    != made
+                ):
+                    raise Fault(f"gateway {gateway}: two records of name {row['name']}")
+            jobs = {job.number: job for job in map(read_job, lines(base.with_suffix(".jobs.jsonl")))}
+            gateways[gateway] = Gateway(str(file), names, jobs)
+        gaps_told = f", {missing} numbers without a share, as the record says" if missing else ""
+        count_ = sum(map(len, segments.values()))
+        return f"{chained} shares in {count_} segments of {len(gateways)} gateways lead from head to head{gaps_told}"
+
+    check("record", look_record)
+    try:
+        told = look_chain()
+    except Fault as fault:
+        report.say("1 chain", False, str(fault))
+        raise
+
+    weights: dict[bytes, int] = {}
+    faults: dict[int, str] = {}
+    accepted = done = 0
+    with ExitStack() as stack:
+        heaps = [stack.enter_context(TemporaryFile()) for _ in range(HEAPS)]
+        pool = stack.enter_context(multiprocessing.Pool(processes, _prepare, (gateways,)))
+        for result in pool.imap(work, tasks(segments)):
+            for number, fault_told in result.faults.items():
+                faults.setdefault(number, fault_told)
+            for heap, hashes in zip(heaps, result.hashes, strict=True):
+                heap.write(hashes)
+            for alias, weight in result.weights.items():
+                weights[alias] = weights.get(alias, 0) + weight
+            accepted += result.accepted
+            done += result.shares
+            progress(done, chained)
+
+        payee = script or data(record, "script")
+        found = {job.number for gateway in gateways.values() for job in gateway.jobs.values()}
+        fault_of_jobs = next(
+            filter(None, (job_fault(j, payee) for g in gateways.values() for j in g.jobs.values())), None
+        )
+        if 2 not in faults and fault_of_jobs:
+            faults[2] = fault_of_jobs
+        first: Fault | None = None
+        for number, name, fine in (
+            (1, "1 chain", told),
+            (
+                2,
+                "2 shares",
+                f"{accepted} accepted shares of {len(found)} jobs meet the difficulty inside their coinbase",
+            ),
+            (
+                3,
+                "3 connections",
+                f"{sum(len(g.names) for g in gateways.values())} names were admitted before their work",
+            ),
+        ):
+            report.say(name, number not in faults, faults.get(number, fine))
+            if number in faults and first is None:
+                first = Fault(faults[number])
+        if first:
+            raise first
+
+        def look_unique() -> str:
+            tree = Tree()
+            for heap in heaps:
+                heap.seek(0)
+                held = heap.read()
+                before = b""
+                for hash_ in sorted(held[i : i + 32] for i in range(0, len(held), 32)):
+                    if hash_ == before:
+                        raise Fault(f"the share with the hash {hash_[::-1].hex()} is there twice")
+                    tree.add(sha256(b"\x00" + hash_).digest())
+                    before = hash_
+            if tree.size != integer(record, "shares"):
+                raise Fault(f"{tree.size} accepted shares are there, the record says {record['shares']}")
+            if tree.root() != data(record, "share_root", 32):
+                raise Fault("the accepted shares are not those that the record was made of")
+            return f"{tree.size} different hashes make the root of the shares"
+
+        check("4 uniqueness", look_unique)
+
+    def look_cut() -> str:
+        previous = record.get("previous")
+        if previous is None:
+            if integer(record, "first_round") == 1 and not any(g["after"] for g in told_gateways.values()):
+                return "the first round; nothing came before"
+            return "no earlier round has a record, so nothing is said of shares before this one"
+        told = content(directory / "previous.json")
+        if sha256(told.encode()).hexdigest() != text(mapped(record, "previous"), "digest"):
+            raise Fault("previous.json is not the record that this one follows")
+        before = parsed(told, "previous.json")
+        if integer(before, "round") + 1 != integer(record, "first_round"):
+            raise Fault(f"round {before['round']} ends, and round {record['first_round']} begins")
+        ended = mapped(before, "gateways")
+        for name in {*ended, *mapped(record, "gateways")}:
+            end = mapped(ended, name) if name in ended else {"until": 0, "head": NOTHING.hex()}
+            begin = told_gateways.get(int(name))
+            if begin is None or begin.get("after") != end.get("until") or begin.get("before") != end.get("head"):
+                raise Fault(f"gateway {name}: round {before['round']} ends elsewhere than this one begins")
+        return f"round {before['round']} ends where this one begins, on every gateway"
+
+    def look_block() -> str:
+        row = parsed(content(directory / "block.json"), "block.json")
+        header, raw = data(row, "header", 80), data(row, "coinbase")
+        shown = double(header)[::-1].hex()
+        if shown != text(record, "block_hash"):
+            raise Fault(f"block.json is block {shown}, not {str(record['block_hash'])[:64]}")
+        if int(shown, 16) > block_target(int.from_bytes(header[72:76], "little")):
+            raise Fault(f"block {shown} does not meet its own target")
+        root = double(raw)
+        for element in listed(row, "branch"):
+            root = double(root + unhex(element, "branch", 32))
+        if root != header[36:68]:
+            raise Fault("the coinbase of block.json does not lie in the block")
+        coinbase = read_coinbase(raw)
+        paid = sum(value for value, to in coinbase.outputs if to == payee)
+        if script is not None and script != data(record, "script"):
+            raise Fault(f"the record names script {record['script']}, not the pool's: the address was swapped")
+        if paid != integer(record, "reward"):
+            raise Fault(f"the block pays {paid} sat to the pool's script, the record divides {record['reward']}")
+        height = script_height(coinbase.script)
+        if height != integer(record, "height"):
+            raise Fault(f"the block is of height {height}, the record says {record['height']}")
+        return f"its coinbase pays {paid} sat; ask any node whether {shown} is on the main chain at {height}"
+
+    parties: list[tuple[bytes, bytes, int, int]] = []
+
+    def look_amounts() -> str:
+        divide = scheme_of(record)
+        for row in lines(directory / "parties.jsonl"):
+            parties.append(
+                (data(row, "commit", 32), data(row, "alias", 32), count(row, "weight"), integer(row, "credit"))
+            )
+        for before, after in pairwise(parties):
+            if before[0] >= after[0]:
+                raise Fault("the parties are not in the order of their commitments, or one is there twice")
+        if len({alias for _, alias, _, _ in parties}) != len(parties):
+            raise Fault("a party has two parts")
+        for commit, alias, weight, _ in parties:
+            if weights.get(alias, 0) != weight or not weight:
+                raise Fault(f"party {commit.hex()[:16]}: its shares weigh {weights.get(alias, 0)}, not {weight}")
+        if left := weights.keys() - {alias for _, alias, _, _ in parties}:
+            raise Fault(f"the work of {len(left)} parties is not divided for")
+        total = sum(weights.values())
+        if total != count(record, "total_weight") or len(parties) != integer(record, "parties"):
+            raise Fault(
+                f"{len(parties)} parties did {total}; the record says {record['parties']}, {record['total_weight']}"
+            )
+        fee, credits = divide(record, [weight for _, _, weight, _ in parties])
+        if fee != integer(record, "fee"):
+            raise Fault(f"the fee is {fee} sat, the record says {record['fee']}")
+        for (commit, _, _, credit), due in zip(parties, credits, strict=True):
+            if credit != due:
+                raise Fault(f"party {commit.hex()[:16]}: {due} sat are due, {credit} are credited")
+        rest = integer(record, "reward") - fee - sum(credits)
+        if rest != integer(record, "remainder"):
+            raise Fault(f"the remainder is {rest} sat, the record says {record['remainder']}")
+        return f"{len(parties)} parties by {record['scheme']}: {sum(credits)} sat, fee {fee}, remainder {rest}"
+
+    def look_sums() -> str:
+        root = sum_root([sum_leaf(commit, weight, credit) for commit, _, weight, credit in parties])
+        if root.hash != data(record, "sum_root", 32):
+            raise Fault("the parts do not make the root of the record: sums were shifted between parties")
+        return f"the root over {len(parties)} parts is {root.hash.hex()}"
+
+    check("5 cut", look_cut)
+    check("6 block", look_block)
+    check("7 amounts", look_amounts)
+    check("8 sum tree", look_sums)
+
+
+def tasks(segments: dict[int, list[Segment]]) -> Iterator[Task]:
+    for gateway, each in segments.items():
+        offset, held, size = 0, [], 0
+        for segment in each:
+            held.append(segment)
+            size += segment.last - segment.first + 1
+            if size >= TASK_SHARES:
+                yield Task(gateway, held, offset)
+                offset, held, size = offset + size * SHARE.size, [], 0
+        if held:
+            yield Task(gateway, held, offset)
+
+
+def job_fault(job: Job, script: bytes) -> str | None:
+    """What is wrong with the coinbase of a job."""
+    coinb1 = job.coinb1(0)
+    try:
+        coinbase = read_coinbase(coinb1 + bytes(12) + job.end)
+    except Fault as fault:
+        return f"job {job.number:016x}: {fault}"
+    if len(coinb1) + 12 > coinbase.script_end or len(job.head) < coinbase.script_end - len(coinbase.script):
+        return f"job {job.number:016x}: difficulty and extranonces do not lie in the coinbase's script"
+    if any(value and to != script for value, to in coinbase.outputs) or not any(v for v, _ in coinbase.outputs):
+        return f"job {job.number:016x}: its coinbase pays another than the pool's script: the address was swapped"
+    return None
+
+
+def script_height(script: bytes) -> int:
+    """The height with which the script of a coinbase begins (BIP34)."""
+    if not script:
+        raise Fault("the coinbase tells no height")
+    return script[0] - 0x50 if script[0] > 0x50 else int.from_bytes(script[1 : 1 + script[0]], "little")
+
+
+def rebuilt(first: int, end: int, own: dict[int, bytes], others: Iterator[bytes]) -> bytes:
+    """The root over leaves `first` to `end` - 1, of which those in `own` are known, and trees without any of them."""
+    wanted = [index for index in own if first <= index < end]
+    if not wanted:
+        try:
+            return next(others)
+        except StopIteration:
+            raise Fault("a hash is missing") from None
+    if end - first == 1:
+        return own[first]
+    split = first + (1 << (end - first - 1).bit_length() - 1)
+    return node(rebuilt(first, split, own, others), rebuilt(split, end, own, others))
+
+
+def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) -> None:
+    """That a receipt proves what it says; raises Fault."""
+    body = text(told, "record")
+    record = parsed(body, "the record")
+    report.say("record", True, f"round {integer(record, 'round')} is {audited(mapped(told, 'audit'), body, keys)}")
+    party, salt = text(told, "party"), data(told, "salt", 32)
+    hidden = sha256(party.encode()).digest() + salt
+    weight, credit = count(told, "weight"), integer(told, "credit")
+    commit = sha256(b"\x10" + integer(record, "round").to_bytes(8, "big") + hidden).digest()
+    made, index, last = sum_leaf(commit, weight, credit), integer(told, "index"), integer(record, "parties") - 1
+    if not 0 <= index <= last:
+        raise Fault("the sum tree has no such leaf")
+    for row in listed(told, "path"):
+        beside = Sum(data(row, "hash", 32), count(row, "weight"), integer(row, "credit"))
+        while index == last and not index & 1 and last:
+            index, last = index >> 1, last >> 1
+        made = sum_node(beside, made) if index & 1 else sum_node(made, beside)
+        index, last = index >> 1, last >> 1
+    net = integer(record, "reward") - integer(record, "fee")
+    if last or made.hash != data(record, "sum_root", 32):
+        raise Fault(f"{party} with {weight} and {credit} sat is no leaf of the sum tree")
+    if made.weight != count(record, "total_weight") or made.credit != net - integer(record, "remainder"):
+        raise Fault("the sum tree does not add up to what the record says")
+    report.say("leaf", True, f"{party} has {weight} of {made.weight} in the sum tree")
+    if text(record, "scheme") != "PROP":
+        raise Fault(f"scheme {record['scheme']!r} is none that this verifier knows")
+    fee = integer(record, "reward") * integer(record, "fee_ppm", 32) // MILLION
+    if fee != record["fee"] or credit != net * weight // made.weight:
+        raise Fault(f"{net * weight // made.weight} sat are due, {credit} are credited")
+    report.say("credit", True, f"{credit} sat of {net}")
+    alias = sha256(b"\x11" + hidden).digest()
+    shares = total = 0
+    parts = mapped(told, "gateways")
+    for gateway, ends in mapped(record, "gateways").items():
+        part = mapped(parts, gateway)
+        rows = [row for row in listed(part, "segments") if isinstance(row, dict)]
+        chain(gateway, ends, [read_segment(row) for row in rows])
+        names = {integer(row, "name", 32): (read_name(int(gateway), row, alias), row) for row in listed(part, "names")}
+        for row in rows:
+            if "shares" in row:
+                own = receipt_shares(gateway, row, names, show)
+                if sum(own) != count(row, "weight"):
+                    raise Fault(f"gateway {gateway}: shares {row['first']} to {row['last']}: they weigh {sum(own)}")
+                shares += len(own)
+                total += sum(own)
+    if total != weight:
+        raise Fault(f"the shares of the receipt weigh {total}, {weight} is credited: compare them with your own log")
+    report.say("shares", True, f"{shares} accepted shares lie in the chain and weigh what is credited")
+
+
+def receipt_shares(gateway: str, row: Json, names: dict[int, tuple[Name, Json]], show: bool) -> list[int]:
+    """The weights of one's own shares of a segment, which lead to its root."""
+    segment = read_segment(row)
+    own: dict[int, bytes] = {}
+    weights = []
+    for each in listed(row, "shares"):
+        sequence, raw = integer(each, "sequence"), data(each, "share", SHARE.size)
+        _, number, job, extranonce2, ntime, nonce, version, exponent, verdict = SHARE.unpack(raw)
+        if number not in names or verdict != ACCEPTED or not segment.first <= sequence <= segment.last:
+            raise Fault(f"gateway {gateway}, share {sequence}: not an accepted one of this party")
+        if sequence - segment.first in own or not LOWEST <= exponent <= HIGHEST:
+            raise Fault(f"gateway {gateway}, share {sequence}: there twice, or of no difficulty")
+        name, told = names[number]
+        binding = name.digest + data(each, "job_digest", 32)
+        own[sequence - segment.first] = sha256(b"\x00" + sequence.to_bytes(8, "big") + raw + binding).digest()
+        weights.append(1 << exponent - LOWEST)
+        if show:
+            who = f"{told.get('account')}.{told.get('worker')} {name.extranonce1.hex()}"
+            print(f"{who} {job:016x} {extranonce2.hex()} {ntime:08x} {nonce:08x} {version:08x} 2^{exponent}")
+    others = iter([unhex(each, "others", 32) for each in listed(row, "others")])
+    if rebuilt(0, segment.last - segment.first + 1, own, others) != segment.root or next(others, None) is not None:
+        raise Fault(f"gateway {gateway}: shares {segment.first} to {segment.last} do not lead to the root in the chain")
+    return weights
+
+
+def verify_audit(directory: Path, keys: Sequence[Key], report: Report) -> None:
+    """That the rows of an audit log are what its signed heads were taken of; raises Fault."""
+    begin = parsed(content(directory / "begin.json"), "begin.json")
+    tree = Tree(integer(begin, "size"), [unhex(each, "hashes", 32) for each in listed(begin, "hashes")])
+    before = tree.size
+    heads: dict[int, bytes] = {}
+    for number, row in enumerate(lines(directory / "heads.jsonl"), integer(begin, "head")):
+        if integer(row, "head") != number:
+            raise Fault(f"signed head {number} is missing")
+        head = read_note(text(row, "note"), keys, f"signed head {number}")
+        if heads.setdefault(head.size, head.root) != head.root:
+            raise Fault(f"two signed heads of {head.size} rows differ: two logs were told")
+    if not heads or (before and before not in heads):
+        raise Fault("no signed head shows that the log was not made up anew")
+    if before in heads and tree.root() != heads[before]:
+        raise Fault(f"the head of {before} rows is not of what this log begins with")
+    for row in lines(directory / "audit.jsonl"):
+        sequence = integer(row, "sequence")
+        if sequence != tree.size + 1:
+            raise Fault(f"row {tree.size + 1} is missing")
+        made = tree.add(audit_leaf(row))
+        if text(row, "hashes") != b"".join(made).hex():
+            raise Fault(f"row {sequence} was changed, or one before it together with its own hash")
+        if sequence in heads and tree.root() != heads[sequence]:
+            raise Fault(f"among the rows up to {sequence} there is one that is not what the head was taken of")
+    if tree.size != max(heads):
+        raise Fault(f"the log ends with row {tree.size}, its newest head has {max(heads)}")
+    report.say("audit log", True, f"rows {before + 1} to {tree.size} are what {len(heads)} signed heads say")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify what the arguments name; the exit code."""
+    parser = argparse.ArgumentParser(description="Verifies what a Tarazy pool publishes.")
+    parser.add_argument("path", type=Path, help="export of a round or of the audit log (directory), or receipt (file)")
+    parser.add_argument("--key", action="append", default=[], help="the pool's verifier key; may be repeated")
+    parser.add_argument("--script", help="the pool's payout script in hex, that all work must pay")
+    parser.add_argument("--shares", action="store_true", help="list the shares of a receipt, to compare with a log")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many work at once")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    options = parser.parse_args(arguments)
+    path: Path = options.path
+    report = Report(options.json)
+    try:
+        keys = [read_key(told) for told in options.key]
+        script = unhex(options.script, "--script") if options.script else None
+    except Fault as fault:
+        parser.error(str(fault))
+    if not path.exists():
+        parser.error(f"{path}: there is no such file or directory")
+    try:
+        if path.is_dir():
+            if not keys:
+                keys = [read_key(line) for line in content(path / "keys.txt").splitlines()]
+                report.note("checked with the key in the export itself; give the pool's own with --key")
+            if (path / "audit.jsonl").exists():
+                verify_audit(path, keys, report)
+            else:
+                verify_round(path, keys, script, report, max(1, options.processes))
+        else:
+            if not keys:
+                parser.error("a receipt is worth what its key is: give the pool's own with --key")
+            verify_receipt(parsed(content(path), path.name), keys, report, options.shares)
+        fault_told = None
+    except Fault as fault:
+        fault_told = str(fault)
+    if options.json:
+        print(json.dumps({"checks": report.checks, "fault": fault_told}, indent=2))
+    elif fault_told:
+        print(f"{path}: {fault_told}", file=sys.stderr)
+    return 1 if fault_told else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
