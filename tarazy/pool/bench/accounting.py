@@ -20,6 +20,7 @@ from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import upgrade
 from tarazy.pool.journals import Journals
+from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import ShareRecord, Verdict
 
@@ -52,9 +53,12 @@ def run_accounting_bench(
         with _Books(directory / f"fold-{count}", count) as books:
             books.write(shares)
             books.fold()  # the tallies are there, as they are in every fold but the first of an interval
+            books.record()
             books.write(shares)
             took = _timed(books.fold)
             rates = {"shares_per_s": round(shares / took["seconds"]), "shares_per_cpu_s": round(shares / took["cpu_s"])}
+            sealed = _timed(books.record)
+            rates["recorded_per_cpu_s"] = round(shares / sealed["cpu_s"])
             figures["folding"].append({"workers": count, **rates})
     progress(f"dividing a reward among {parties:,} parties")
     with _Books(directory / "divide", 1) as books:
@@ -82,6 +86,23 @@ def _timed(work: Callable[[], object]) -> dict[str, float]:
     }
 
 
+_JOB = Job(
+    number=1 << 32,
+    height=101,
+    previous_block_hash=bytes(32),
+    version=0x20000000,
+    nbits=0x207FFFFF,
+    target=0x7FFFFF << 232,
+    ntime=1_700_000_000,
+    mintime=1_700_000_000,
+    coinbase_head=bytes(60),
+    coinbase_tail=bytes(20),
+    coinbase_end=bytes(80),
+    branch=(bytes(32),) * 11,
+    clean=True,
+)
+
+
 class _Books:
     """Journals of two gateways and a ledger; so many workers of a tenth as many parties."""
 
@@ -97,7 +118,7 @@ class _Books:
         self._next = dict.fromkeys(_GATEWAYS, 1)
         names = [(number, _name(number, workers)) for number in range(1, workers + 1)]
         for file in self._files.values():
-            file.write(Batch(0, names=names))
+            file.write(Batch(0, names=names, jobs=[_JOB]))
         self._journals = Journals(directory, _INTERVAL_SECONDS, Schedule(Terms(_FEE_PPM)))
 
     def __enter__(self) -> _Books:
@@ -124,6 +145,13 @@ class _Books:
             while not complete:
                 with self.engine.begin() as connection:
                     complete = self._journals.fold(connection, number).complete
+
+    def record(self) -> None:
+        """Enter what is folded in the order of record and in the chains."""
+        self._files[2].write(Batch(0, mark=self._at_us))
+        self._files[1].write(Batch(0, mark=self._at_us))
+        with self.engine.begin() as connection:
+            self._journals.close_round(connection, _GATEWAYS)
 
     def prepare_round(self) -> None:
         """Write the shares of a round and the block that closes it."""
@@ -164,7 +192,7 @@ class _Books:
         self._at_us += 10
         name, nonce = self._chance.randrange(1, self._workers + 1), self._chance.getrandbits(32)
         exponent = self._chance.randint(10, 14)
-        record = ShareRecord(self._at_us, name, 1, bytes(8), 0, nonce, 0, exponent, Verdict.ACCEPTED)
+        record = ShareRecord(self._at_us, name, _JOB.number, bytes(8), 0, nonce, 0, exponent, Verdict.ACCEPTED)
         return SHARE.pack(*record)
 
     def _find(self) -> None:

@@ -234,7 +234,8 @@ def bench_accounting(json_file: Path | None, **size: Any) -> None:
     for run in figures["folding"]:
         click.echo(
             f"folding, {run['workers']:,} workers: {run['shares_per_s']:,} shares/s,"
-            f" {run['shares_per_cpu_s']:,} in a second of the processor"
+            f" {run['shares_per_cpu_s']:,} in a second of the processor;"
+            f" {run['recorded_per_cpu_s']:,} enter the order of record in one"
         )
     divided, history = figures["distribution"], figures["history"]
     click.echo(
