@@ -3,7 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def durable_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write: behind the block it is on disk; after an error or a crash before, it is not there at all.
+
+    Raises OSError.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_directory(path.parent)
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -11,13 +32,8 @@ def write_durably(path: Path, data: bytes) -> None:
 
     Raises OSError.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with durable_file(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -1,7 +1,8 @@
 """Group commit: shares wait in a list, one thread writes all that wait as one commit, then each is answered.
 
-There is no timer. While a commit is under way the next shares gather, so a slow disk makes larger batches by
-itself. A share and the block it solves, given in one turn of the reactor, are in one commit.
+No timer delays a share. While a commit is under way the next shares gather, so a slow disk makes larger batches by
+itself. A share and the block it solves, given in one turn of the reactor, are in one commit. When nothing came for a
+second, a mark is written, which tells whoever waits for this gateway's shares that there are none.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TypeAlias
 import structlog
 from twisted.internet.defer import Deferred
 
-from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalError, JournalFile
+from tarazy.accounting.journal_file import FOREVER, SHARE, Batch, BlockRecord, JournalError, JournalFile
 from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import ShareRecord
@@ -30,8 +31,11 @@ CONNECTIONS = 1 << 24
 LEASE = 1 << 16
 """Connection numbers put on disk at a time, so that giving one needs no commit: more than a storm takes."""
 
-RETRY_SECONDS = 1.0
-"""While the journal is faulty it is tried again this often, also when nothing arrives."""
+IDLE_SECONDS = 1.0
+"""When nothing was written for so long a mark is; so a faulty journal is tried again too."""
+
+_SETTLING_US = 1_000_000
+"""A mark is of an instant so long ago: a share's arrival is taken when its packet is read, which may lie behind."""
 
 _log = structlog.get_logger()
 _pack = SHARE.pack
@@ -77,7 +81,7 @@ class Journal:
         self._connection = file.connections()
         self._leased = self._connection + LEASE
         try:
-            file.write(Batch(0, connections=self._leased))
+            file.write(Batch(0, connections=self._leased, mark=_mark()))
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"{file.path}: cannot be written: {error}") from error
         self._next = Batch(self._sequence + 1)
@@ -145,6 +149,7 @@ class Journal:
         if not self._closing:
             self._closing = True
             self._leased = self._next.connections = self._connection
+            self._next.mark = FOREVER
             self._wake()
         return self._closed
 
@@ -168,13 +173,11 @@ class Journal:
 
     def _write(self) -> None:
         """The thread: one commit for each batch."""
-        failed = False
         while True:
             try:
-                item = self._batches.get(timeout=RETRY_SECONDS if failed else None)
+                item = self._batches.get(timeout=IDLE_SECONDS)
             except Empty:
                 self._call_soon(self._probe)
-                failed = False
                 continue
             if item is None:
                 break
@@ -184,7 +187,6 @@ class Journal:
                 self._file.write(item[0])
             except Exception as caught:  # whatever it is, the shares are not on disk and must be answered
                 error = caught
-            failed = error is not None
             self._call_soon(partial(self._written, *item, time.perf_counter() - began, error))
         self._file.close()
         self._call_soon(partial(self._closed.callback, None))
@@ -224,9 +226,13 @@ class Journal:
         self._next.blocks[:0] = batch.blocks
 
     def _probe(self) -> None:
-        if self._idle:
-            self._next.connections = self._leased
+        if self._idle and not self._ended:
+            self._next.mark = _mark()
             self._wake()
+
+
+def _mark() -> int:
+    return time.time_ns() // 1000 - _SETTLING_US
 
 
 def _answer(waiting: list[_Done], durable: bool) -> None:

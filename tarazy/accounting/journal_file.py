@@ -1,8 +1,9 @@
-"""The share journal of one gateway on disk: an SQLite file that one process writes and any may read.
+"""The share journal of one gateway on disk: an SQLite file that its gateway writes and any process may read.
 
 Shares lie in segments: one row a commit, each share a fixed record of `SHARE`. Their sequence numbers rise
 and are never given twice; a number is missing where a commit failed, and its share was then answered as not
-taken. Every name, job and block is stored with or before the first share that refers to it.
+taken. Every name, job and block is stored with or before the first share that refers to it. Shares leave the
+file only once they are archived, and only if the operator wants it so.
 """
 
 from __future__ import annotations
@@ -27,8 +28,14 @@ from tarazy.stratum.share import ShareRecord
 SHARE = struct.Struct(">QIQ8sIIIbB")
 """A share: the fields of `ShareRecord` in their order, big-endian, without padding."""
 
+_AT = struct.Struct(">Q34x")
+"""Of it the instant of arrival."""
+
 LAYOUT = 1
 """Version of the file's layout."""
+
+FOREVER = (1 << 63) - 1
+"""A mark of a gateway that ended in order: no share is on its way."""
 
 UNKNOWN_FINDER = 0
 """In place of a name: the block is on disk, but the process ended before its share was."""
@@ -101,6 +108,8 @@ class Batch:
     blocks: list[BlockRecord] = field(default_factory=list)
     connections: int = 0
     """Connection numbers leased in total, when that changes."""
+    mark: int = 0
+    """Unix microseconds by the gateway's clock: what arrived till then is on disk with this commit. 0 says nothing."""
 
 
 class JournalFile:
@@ -152,7 +161,7 @@ class JournalFile:
         """
         if os.stat(self._name).st_ino != self._inode:
             raise FileNotFoundError(f"{self.path}: another file is in its place; put the journal back, then restart")
-        if batch.names or batch.jobs or batch.blocks or batch.connections:
+        if batch.names or batch.jobs or batch.blocks or batch.connections or batch.mark:
             with _transaction(self._connection):
                 self._write_references(batch)
                 self._write_shares(batch)
@@ -171,6 +180,8 @@ class JournalFile:
             executemany("INSERT OR IGNORE INTO block VALUES (NULL,?,?,?,?,?,?)", batch.blocks)
         if batch.connections:
             self._connection.execute("UPDATE meta SET value = ? WHERE key = 'connections'", (batch.connections,))
+        if batch.mark:
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('mark', ?)", (batch.mark,))
 
     def _write_shares(self, batch: Batch) -> None:
         """One statement, which outside of a transaction is a durable commit by itself.
@@ -204,25 +215,25 @@ class JournalReader:
         """The number of the last share on disk; 0 before the first."""
         return _number(self._connection, _LAST_SEQUENCE)
 
-    def since(self, sequence: int, block: int, limit: int) -> tuple[list[Segment], list[tuple[int, BlockRecord]], bool]:
-        """What came after share `sequence` and block number `block`, as of one moment.
-
-        Gives whole segments until they hold `limit` shares, the blocks with their numbers, and whether the
-        segments are all there are.
-        """
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read inside is of one moment."""
         self._connection.execute("BEGIN")
         try:
-            blocks = [(row[0], BlockRecord(*row[1:])) for row in self._connection.execute(_BLOCKS, (block,))]
-            segments: list[Segment] = []
-            held = 0
-            for segment in self.segments(sequence):
-                if held >= limit:
-                    return segments, blocks, False
-                segments.append(segment)
-                held += segment.count
-            return segments, blocks, True
+            yield
         finally:
             self._connection.execute("ROLLBACK")
+
+    def since(self, sequence: int, limit: int) -> tuple[list[Segment], bool]:
+        """What came after share `sequence`: whole segments until they hold `limit` shares; whether those are all."""
+        segments: list[Segment] = []
+        held = 0
+        for segment in self.segments(sequence):
+            if held >= limit:
+                return segments, False
+            segments.append(segment)
+            held += segment.count
+        return segments, True
 
     def segments(self, after: int = 0, until: int | None = None) -> Iterator[Segment]:
         """The shares behind number `after`, up to number `until`, in their commits."""
@@ -233,6 +244,32 @@ class JournalReader:
             end = count if until is None else min(count, until + 1 - first)
             if skip < end:
                 yield Segment(first + skip, end - skip, shares[skip * SHARE.size : end * SHARE.size])
+
+    def next_block(self, block: int) -> tuple[int, BlockRecord] | None:
+        """The block behind number `block`, with its own."""
+        row = self._connection.execute(_NEXT_BLOCK, (block,)).fetchone()
+        return (row[0], BlockRecord(*row[1:])) if row else None
+
+    def arrived(self, after: int, until_us: int) -> tuple[int, bool]:
+        """The last share after number `after` before the first one that arrived later than `until_us`.
+
+        Also whether no other can come: a later share is on disk, or a mark that says so. Without any share in between
+        the number is `after`.
+        """
+        last = after
+        for segment in self.segments(after):
+            instants = [at_us for (at_us,) in _AT.iter_unpack(segment.shares)]
+            if max(instants) > until_us:
+                inside = next(place for place, at_us in enumerate(instants) if at_us > until_us)
+                return segment.first_sequence + inside - 1 if inside else last, True
+            last = segment.last_sequence
+        return last, _number(self._connection, _MARK) >= until_us
+
+    def delivered(self) -> int:
+        """The instant up to which everything that arrived is on disk, Unix microseconds by the gateway's clock."""
+        row = self._connection.execute("SELECT shares FROM segment ORDER BY first_sequence DESC LIMIT 1").fetchone()
+        latest = _AT.unpack_from(row[0], len(row[0]) - SHARE.size)[0] if row else 0
+        return max(_number(self._connection, _MARK), latest)
 
     def shares(self, after: int = 0) -> Iterator[tuple[int, ShareRecord]]:
         """Every share after number `after` with its own, in order."""
@@ -266,9 +303,29 @@ class JournalReader:
         self._connection.close()
 
 
+def prune(path: Path, gateway: int, last: int, commits: int) -> int:
+    """Delete the shares of at most so many commits that end by number `last`, in one commit; how many they were.
+
+    The newest commit stays whatever it holds: the numbers go on behind it. A gateway that writes meanwhile waits for
+    this one commit. Raises `JournalError` as `JournalFile` does, or `sqlite3.Error`.
+    """
+    connection = _open(path, gateway, writing=True)
+    try:
+        return connection.execute(_PRUNE, (last, commits)).rowcount
+    finally:
+        connection.close()
+
+
+_PRUNE = (
+    "DELETE FROM segment WHERE first_sequence IN (SELECT first_sequence FROM segment WHERE "
+    "first_sequence + count - 1 <= ? AND first_sequence < (SELECT max(first_sequence) FROM segment) "
+    "ORDER BY first_sequence LIMIT ?)"
+)
 _LAST_SEQUENCE = "SELECT first_sequence + count - 1 FROM segment ORDER BY first_sequence DESC LIMIT 1"
-_BLOCKS = (
-    "SELECT number, block_hash, height, reward, sequence, name, found_at_us FROM block WHERE number > ? ORDER BY number"
+_MARK = "SELECT value FROM meta WHERE key = 'mark'"
+_NEXT_BLOCK = (
+    "SELECT number, block_hash, height, reward, sequence, name, found_at_us FROM block WHERE number > ? "
+    "ORDER BY number LIMIT 1"
 )
 _SEGMENTS = (
     "SELECT first_sequence, count, shares FROM segment WHERE first_sequence >= coalesce("

@@ -1,10 +1,13 @@
 """Rounds: the journals of the gateways folded into tallies, exactly once, and cut where a block was found.
 
-The order of record is the order of folding: by sequence number within a gateway, batch after batch between
-gateways. Cursor, tallies, closed rounds and the chain over the shares change in one transaction.
+Shares are folded into the open round as they come. A block closes it at a cut vector: of the finder's gateway the
+solving share is the last one inside; of every other the last share before the first that arrived, by that gateway's
+own clock, after the block was found. What was folded behind the cut moves to the next round with the closing. A
+cursor, its tallies and a closed round change in one transaction.
 
-While PPLNS is or will be in force, the credited shares are kept in that order, a stretch a fold; when a round closes
-under it, the window before its end is read off them, so that what happens to any block later cannot move it.
+Shares enter the order of record when it is certain that no block still to come lies before them, gateway after
+gateway, the finder's last when a round closes. In that order they are sealed into the chain of their gateway, and kept
+while PPLNS is or will be in force: its window is read off them when a round closes, and nothing later can move it.
 """
 
 from __future__ import annotations
@@ -12,10 +15,9 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
-from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -24,33 +26,17 @@ from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
 from tarazy.accounting.order import forget_order, keep_order, window_before_now
 from tarazy.accounting.proof.sealing import digests_of, salts, seal
-from tarazy.accounting.schemes import Schedule, Terms, window_weight
+from tarazy.accounting.schemes import Schedule, window_weight
+from tarazy.accounting.tallies import Counts, add, count, work_of
 from tarazy.accounting.upsert import upsert
-from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.job import displayed
 from tarazy.stratum.ports import NameRecord
-from tarazy.stratum.share import Verdict
 
-FEW_WORKERS = 20_000
-"""Up to so many a fold asks for their tallies by name; beyond, for all of the interval."""
-
+_RECORDED_SHARES = 100_000
+"""Shares that enter the order of record at a time."""
+_NAME = struct.Struct(">8xI30x")
+"""Of `SHARE` the name."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_AT = struct.Struct(">Q34x")
-_COUNTED = struct.Struct(">8xI28xbB")
-"""Of `SHARE`: the time; name, exponent and verdict."""
-
-_COLUMNS = ("interval_start", "party", "account", "worker", "site", "weight", "shares", "stale_weight", "stale_shares")
-
-_Counts: TypeAlias = Counter[tuple[int, int, int, int]]
-"""Number of shares by name, interval since 1970, exponent and verdict."""
-
-_Part: TypeAlias = tuple[list[Segment], _Counts, BlockRecord | None]
-"""Shares of a round, counted, and the block that closes it."""
-
-_Key: TypeAlias = tuple[datetime, str, str, str, str]
-"""Interval start, party, account, worker and site of a tally."""
-
-
 _NOBODY = NameRecord(connection=0, extranonce1=b"", account="", worker="", party="", site="", at_us=0)
 
 
@@ -58,96 +44,237 @@ class FoldError(Exception):
     """The journal cannot be folded. One line: what is wrong with it, and the cure."""
 
 
+class NotFoldedError(Exception):
+    """No journal of the gateway was folded. One line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """What one call of `fold` did."""
 
     shares: int
-    blocks: tuple[str, ...]
-    """Displayed hashes of the blocks that closed a round."""
     complete: bool
     """Whether the journal held no more."""
     sequence: int
     """The last share that is folded now."""
 
 
-@dataclass(slots=True)
-class _Work:
-    weight: int = 0
-    shares: int = 0
-    stale_weight: int = 0
-    stale_shares: int = 0
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What one call of `close_round` did."""
+
+    block_hash: str | None = None
+    """Displayed hash of the block that closed the open round, if one did."""
+    waiting: tuple[int, ...] = ()
+    """Gateways that have not delivered their journals up to the next block."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    journal: int
+    sequence: int = 0
+    block: int = 0
+    certain: int = 0
+    recorded: int = 0
+    lost_at: datetime | None = None
 
 
 def fold(
-    connection: Connection,
-    reader: JournalReader,
-    gateway: int,
-    interval_seconds: int,
-    limit: int,
-    schedule: Schedule,
+    connection: Connection, reader: JournalReader, gateway: int, interval_seconds: int, limit: int, at: datetime
 ) -> Folded:
     """Fold about `limit` shares that the journal of `gateway` holds behind its cursor; whole commits of it.
 
-    Accepted and stale shares are tallied by intervals of `interval_seconds`. A block closes its round behind
-    its last share; the round keeps where each journal stood and the terms in force when the block was found.
-    Belongs into one transaction. Raises `FoldError` or `JournalError`.
+    Accepted and stale shares are tallied by intervals of `interval_seconds`, in the open round. Belongs into one
+    transaction, of the instant `at`. Raises `FoldError`.
     """
-    sequence, position = require_journal(connection, reader, gateway)
-    segments, blocks, complete = reader.since(sequence, position, limit)
-    end = segments[-1].last_sequence if segments else sequence
-    due = list(takewhile(lambda numbered: complete or numbered[1].sequence <= end, blocks))
-    if segments or due:
-        first = SHARE.unpack_from(segments[0].shares)[0] if segments else due[0][1].found_at_us
-        number = _open_round(connection, _instant(first))
-        cuts = _cuts(segments, [block for _, block in due])
-        parts = [(inside, _count(inside, interval_seconds), block) for inside, block in cuts]
-        names = _names(reader, parts)
-        parties = {name.party for name in names.values() if name.party}
-        digests = digests_of(gateway, reader, names, salts(connection, parties))
-        windowed = schedule.windowed()
-        if not windowed:
-            forget_order(connection)
-        for inside, counts, block in parts:
-            seal(connection, gateway, inside, digests)
-            if windowed:
-                keep_order(connection, inside, names)
-            _tally(connection, number, _work(counts, names, interval_seconds))
-            if block is not None:
-                sequence = max(sequence, block.sequence)
-                terms = schedule.at(_instant(block.found_at_us))
-                _close(connection, gateway, number, sequence, block, names[block.name], terms)
-                if terms.window is not None:
-                    _close_window(connection, reader, number, block, terms.window)
-                number += 1
-        position = due[-1][0] if due else position
-        cursor = {"gateway": gateway, "journal": reader.identity, "sequence": end, "block": position}
-        upsert(connection, tables.gateway, [cursor])
-    shares = sum(segment.count for segment in segments)
-    return Folded(shares, tuple(displayed(block.block_hash) for _, block in due), complete, end)
+    cursor = _require(connection, reader, gateway)
+    segments, complete = reader.since(cursor.sequence, limit)
+    end = segments[-1].last_sequence if segments else cursor.sequence
+    lost_at = cursor.lost_at
+    if lost_at is not None:
+        last, delivered = reader.arrived(cursor.sequence, _microseconds(lost_at))
+        if last > cursor.sequence and segments:
+            _mark_late(connection, gateway, cursor.sequence + 1, min(last, end), lost_at, at)
+        if delivered and complete:
+            lost_at = None
+    if segments:
+        number = _open_round(connection, _instant(SHARE.unpack_from(segments[0].shares)[0]))
+        counts = count(segments, interval_seconds)
+        add(connection, number, work_of(counts, _names(reader, {key[0] for key in counts}), interval_seconds))
+    if segments or lost_at != cursor.lost_at:
+        _move(connection, gateway, cursor, sequence=end, lost_at=lost_at)
+    return Folded(sum(segment.count for segment in segments), complete, end)
 
 
-def require_journal(connection: Connection, reader: JournalReader, gateway: int) -> tuple[int, int]:
-    """The last share and block of the journal that are folded.
+def require_journal(connection: Connection, reader: JournalReader, gateway: int) -> int:
+    """The last share of the journal that is folded.
 
     Raises `FoldError` when another journal was folded so far, or this one has lost shares that were folded: going on
     would pass over shares in silence.
     """
+    return _require(connection, reader, gateway).sequence
+
+
+def close_round(
+    connection: Connection, readers: Mapping[int, JournalReader], interval_seconds: int, schedule: Schedule
+) -> Closing:
+    """Close the open round at the next block of the journals, if all are folded and delivered as far as its cut.
+
+    `readers`: of every gateway whose journal can be read. A gateway that was folded before and has none holds the
+    round up, unless it was declared lost. The round keeps the terms that `schedule` has for the instant at which the
+    block was found. Belongs into one transaction. Raises `FoldError` or `JournalError`.
+    """
+    with ExitStack() as stack:
+        for reader in readers.values():
+            stack.enter_context(reader.snapshot())
+        cursors = _cursors(connection)
+        for gateway in readers.keys() - cursors.keys():
+            cursors[gateway] = _Cursor(readers[gateway].identity)
+        found = {
+            gateway: following
+            for gateway, reader in readers.items()
+            if (following := reader.next_block(cursors[gateway].block))
+        }
+        if not found:
+            _make_certain(connection, readers, cursors, schedule.windowed())
+            return Closing()
+        finder = min(found, key=lambda gateway: (found[gateway][1].found_at_us, gateway))
+        number, block = found[finder]
+        overtaken = _overtaken(connection, block)
+        cut, waiting = {}, []
+        for gateway, cursor in sorted(cursors.items()):
+            last, delivered = cursor.sequence, True
+            if gateway == finder:
+                last = block.sequence
+            elif cursor.lost_at is None and gateway not in readers:
+                delivered = False
+            elif cursor.lost_at is None and not overtaken:
+                last, delivered = readers[gateway].arrived(cursor.certain, block.found_at_us)
+            if gateway in found and gateway != finder:
+                last, delivered = min(last, found[gateway][1].sequence - 1), True
+            if not delivered:
+                waiting.append(gateway)
+            cut[gateway] = max(last, cursor.certain)
+        if waiting:
+            return Closing(waiting=tuple(waiting))
+        if any(cursors[gateway].sequence < min(cut[gateway], readers[gateway].last_sequence()) for gateway in readers):
+            return Closing()
+        return _close(connection, readers, cursors, finder, number, block, cut, interval_seconds, schedule)
+
+
+def declare_lost(connection: Connection, gateway: int, at: datetime) -> None:
+    """Let rounds wait for `gateway` no longer; what it delivers later joins the round that is open then, marked.
+
+    It holds until the gateway has delivered what arrived up to `at`. Raises `NotFoldedError`.
+    """
     table = tables.gateway
-    row = connection.execute(select(table).where(table.c.gateway == gateway).with_for_update()).one_or_none()
-    if row is None:
-        return 0, 0
+    changed = connection.execute(update(table).where(table.c.gateway == gateway).values(lost_at=at))
+    if not changed.rowcount:
+        raise NotFoldedError(f"gateway {gateway}: nothing of it was folded, so nothing waits for it")
+
+
+def _require(connection: Connection, reader: JournalReader, gateway: int) -> _Cursor:
+    cursor = _cursors(connection, gateway).get(gateway, _Cursor(reader.identity))
     cure = "bring the right file back, or start this gateway with a new number"
-    if row.journal != reader.identity:
+    if cursor.journal != reader.identity:
         raise FoldError(f"{reader.path}: is not the journal of gateway {gateway} that was folded so far; {cure}")
-    if reader.last_sequence() < row.sequence:
-        ends = f"ends at share {reader.last_sequence()}, but {row.sequence} are folded"
+    if reader.last_sequence() < cursor.sequence:
+        ends = f"ends at share {reader.last_sequence()}, but {cursor.sequence} are folded"
         raise FoldError(f"{reader.path}: {ends}; {cure}")
-    return row.sequence, row.block
+    return cursor
+
+
+def _cursors(connection: Connection, gateway: int | None = None) -> dict[int, _Cursor]:
+    """Of all gateways, or of one; nobody else moves them meanwhile."""
+    table = tables.gateway
+    query = select(table).with_for_update()
+    if gateway is not None:
+        query = query.where(table.c.gateway == gateway)
+    rows = connection.execute(query)
+    return {
+        row.gateway: _Cursor(row.journal, row.sequence, row.block, row.certain, row.recorded, row.lost_at)
+        for row in rows
+    }
+
+
+def _move(connection: Connection, gateway: int, cursor: _Cursor, **changes: object) -> None:
+    values = {field: getattr(cursor, field) for field in _Cursor.__slots__} | changes
+    upsert(connection, tables.gateway, [{"gateway": gateway, **values}])
+
+
+def _make_certain(
+    connection: Connection, readers: Mapping[int, JournalReader], cursors: Mapping[int, _Cursor], windowed: bool
+) -> None:
+    """Move on the places behind which a later block's cut is looked for.
+
+    A block still to come was found after what every gateway has delivered, so that its cut lies behind.
+    """
+    waited_for = {gateway for gateway, cursor in cursors.items() if cursor.lost_at is None}
+    if waited_for - readers.keys():
+        return
+    delivered = min((readers[gateway].delivered() for gateway in waited_for), default=0)
+    for gateway in sorted(waited_for):
+        cursor = cursors[gateway]
+        last = cursor.sequence
+        if len(waited_for) > 1:
+            last = min(last, readers[gateway].arrived(cursor.certain, delivered)[0])
+        if last > cursor.certain:
+            _record(connection, readers[gateway], gateway, cursor, last, windowed)
+            _move(connection, gateway, cursor, certain=last, recorded=max(last, cursor.recorded))
+
+
+def _record(
+    connection: Connection, reader: JournalReader, gateway: int, cursor: _Cursor, last: int, windowed: bool
+) -> None:
+    """Enter the shares up to number `last` in the order of record. No link of the chain goes over a cut."""
+    if not windowed:
+        forget_order(connection)
+    ends = sorted({max(cursor.certain, cursor.recorded), max(last, cursor.recorded)})
+    after = cursor.recorded
+    for end in ends:
+        for segments in _batches(reader.segments(after, end)):
+            packed = b"".join(segment.shares for segment in segments)
+            names = _names(reader, {number for (number,) in _NAME.iter_unpack(packed)})
+            hidden = salts(connection, {name.party for name in names.values()})
+            seal(connection, gateway, segments, digests_of(gateway, reader, names, hidden))
+            if windowed:
+                keep_order(connection, segments, names)
+        after = end
+
+
+def _batches(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
+    batch: list[Segment] = []
+    for segment in segments:
+        batch.append(segment)
+        if sum(each.count for each in batch) >= _RECORDED_SHARES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _overtaken(connection: Connection, block: BlockRecord) -> bool:
+    """Whether a round that closed already was ended by a later block: of a lost gateway, or by a clock set back.
+
+    The clocks cannot cut the others then: all of what is folded stays inside.
+    """
+    latest = connection.scalar(
+        select(tables.round_.c.closed_at).order_by(tables.round_.c.round.desc()).offset(1).limit(1)
+    )
+    return latest is not None and _instant(block.found_at_us) < latest
+
+
+def _mark_late(connection: Connection, gateway: int, first: int, last: int, lost_at: datetime, at: datetime) -> None:
+    row = {"gateway": gateway, "first_sequence": first, "last_sequence": last, "lost_at": lost_at, "folded_at": at}
+    connection.execute(insert(tables.late).values(**row))
 
 
 def _instant(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _microseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1)
 
 
 def _open_round(connection: Connection, at: datetime) -> int:
@@ -160,152 +287,49 @@ def _open_round(connection: Connection, at: datetime) -> int:
     return int(number)
 
 
-def _cuts(segments: list[Segment], blocks: list[BlockRecord]) -> Iterator[tuple[list[Segment], BlockRecord | None]]:
-    """The shares of each round with the block that closes it, then those of the round that stays open."""
-    for block in blocks:
-        yield [_until(segment, block.sequence) for segment in segments], block
-        segments = [_behind(segment, block.sequence) for segment in segments]
-    yield segments, None
-
-
-def _until(segment: Segment, sequence: int) -> Segment:
-    count = min(max(sequence + 1 - segment.first_sequence, 0), segment.count)
-    return replace(segment, count=count, shares=segment.shares[: count * SHARE.size])
-
-
-def _behind(segment: Segment, sequence: int) -> Segment:
-    skip = min(max(sequence + 1 - segment.first_sequence, 0), segment.count)
-    return Segment(segment.first_sequence + skip, segment.count - skip, segment.shares[skip * SHARE.size :])
-
-
-def _count(segments: Iterable[Segment], interval_seconds: int) -> _Counts:
-    length = interval_seconds * 1_000_000
-    counts: _Counts = Counter()
-    for segment in segments:
-        instants = [at_us for (at_us,) in _AT.iter_unpack(segment.shares)]
-        if instants and min(instants) // length == max(instants) // length:
-            interval = instants[0] // length
-            for (name, exponent, verdict), shares in Counter(_COUNTED.iter_unpack(segment.shares)).items():
-                counts[name, interval, exponent, verdict] += shares
-        else:
-            for at_us, (name, exponent, verdict) in zip(instants, _COUNTED.iter_unpack(segment.shares), strict=True):
-                counts[name, at_us // length, exponent, verdict] += 1
-    return counts
-
-
-def _names(reader: JournalReader, parts: Iterable[_Part]) -> dict[int, NameRecord]:
-    wanted = {key[0] for _, counts, _ in parts for key in counts}
-    wanted.update(block.name for _, _, block in parts if block is not None and block.name != UNKNOWN_FINDER)
-    names = {UNKNOWN_FINDER: _NOBODY, **reader.names(wanted)}
+def _names(reader: JournalReader, wanted: set[int]) -> dict[int, NameRecord]:
+    names = reader.names(wanted)
     if missing := wanted - names.keys():
         raise FoldError(f"{reader.path}: damaged: shares of name {min(missing)}, which it does not have")
     return names
 
 
-def _work(counts: _Counts, names: Mapping[int, NameRecord], interval_seconds: int) -> dict[_Key, _Work]:
-    """The work of each tally. Shares rejected for other reasons than being stale count for nothing."""
-    work: dict[_Key, _Work] = {}
-    for (number, interval, exponent, verdict), shares in counts.items():
-        if verdict not in (Verdict.ACCEPTED, Verdict.STALE):
-            continue
-        name = names[number]
-        start = _EPOCH + timedelta(seconds=interval * interval_seconds)
-        tally = work.setdefault((start, name.party, name.account, name.worker, name.site), _Work())
-        if verdict == Verdict.ACCEPTED:
-            tally.weight += shares * weight_of(exponent)
-            tally.shares += shares
-        else:
-            tally.stale_weight += shares * weight_of(exponent)
-            tally.stale_shares += shares
-    return work
-
-
-def _tally(connection: Connection, number: int, work: dict[_Key, _Work]) -> None:
-    """Add to the tallies of the open round and to the parties' weights in it."""
-    if not work:
-        return
-    weights: Counter[str] = Counter()
-    for (_, party, *_), done in work.items():
-        weights[party] += done.weight
-    _add_present(connection, number, work)
-    upsert(connection, tables.tally, [_row(number, key, done) for key, done in work.items()])
-    table = tables.round_weight
-    query = select(table.c.party, table.c.weight).where(table.c.round == number, table.c.party.in_(weights))
-    for party, weight in connection.execute(query).all():
-        weights[party] += weight
-    upsert(connection, table, [{"round": number, "party": p, "weight": w} for p, w in weights.items() if w])
-
-
-def _add_present(connection: Connection, number: int, work: dict[_Key, _Work]) -> None:
-    """Add what the tallies hold so far. It is done here, because SQLite has no integers of this size."""
-    table = tables.tally
-    query = select(*(table.c[name] for name in _COLUMNS)).where(
-        table.c.round == number,
-        table.c.interval_start.in_({key[0] for key in work}),
-        table.c.party.in_({key[1] for key in work}),
-    )
-    workers = {key[3] for key in work}
-    if len(workers) <= FEW_WORKERS:
-        query = query.where(table.c.worker.in_(workers))
-    for *key, weight, shares, stale_weight, stale_shares in connection.execute(query).all():
-        if done := work.get(tuple(key)):
-            done.weight += weight
-            done.shares += shares
-            done.stale_weight += stale_weight
-            done.stale_shares += stale_shares
-
-
-def _row(number: int, key: _Key, done: _Work) -> dict[str, Any]:
-    start, party, account, worker, site = key
-    return {
-        "round": number,
-        "interval_start": start,
-        "party": party,
-        "account": account,
-        "worker": worker,
-        "site": site,
-        "weight": done.weight,
-        "shares": done.shares,
-        "stale_weight": done.stale_weight,
-        "stale_shares": done.stale_shares,
-    }
-
-
 def _close(
     connection: Connection,
-    gateway: int,
+    readers: Mapping[int, JournalReader],
+    cursors: Mapping[int, _Cursor],
+    finder: int,
     number: int,
-    sequence: int,
     block: BlockRecord,
-    finder: NameRecord,
-    terms: Terms,
-) -> None:
-    """Close the round behind `sequence` of the finder's gateway; the others stand where they are folded."""
+    cut: Mapping[int, int],
+    interval_seconds: int,
+    schedule: Schedule,
+) -> Closing:
+    """Close the open round at `cut`, open the next one, and move there what was folded behind the cut."""
     found_at = _instant(block.found_at_us)
     block_hash = displayed(block.block_hash)
-    cut = {str(row.gateway): row.sequence for row in connection.execute(select(tables.gateway))}
-    connection.execute(
-        update(tables.round_)
-        .where(tables.round_.c.round == number)
-        .values(
-            closed_at=found_at,
-            block_hash=block_hash,
-            gateway=gateway,
-            cut=cut | {str(gateway): sequence},
-            fee_ppm=terms.fee_ppm,
-            fees=dict(terms.fees) or None,
-            scheme=terms.scheme,
-        )
-    )
+    names = {UNKNOWN_FINDER: _NOBODY} | readers[finder].names({block.name})
+    terms = schedule.at(found_at)
+    round_ = _open_round(connection, found_at)
+    closed = {
+        "closed_at": found_at,
+        "block_hash": block_hash,
+        "gateway": finder,
+        "cut": {str(gateway): last for gateway, last in cut.items()},
+        "fee_ppm": terms.fee_ppm,
+        "fees": dict(terms.fees) or None,
+        "scheme": terms.scheme,
+    }
+    connection.execute(update(tables.round_).where(tables.round_.c.round == round_).values(**closed))
     connection.execute(
         insert(tables.block).values(
             block_hash=block_hash,
             height=block.height,
-            round=number,
-            gateway=gateway,
-            sequence=sequence,
-            party=finder.party,
-            worker=finder.worker,
+            round=round_,
+            gateway=finder,
+            sequence=block.sequence,
+            party=names[block.name].party,
+            worker=names[block.name].worker,
             found_at=found_at,
             state=BlockState.FOUND,
             confirmations=0,
@@ -313,7 +337,24 @@ def _close(
             state_at=found_at,
         )
     )
-    connection.execute(insert(tables.round_).values(round=number + 1, opened_at=found_at))
+    connection.execute(insert(tables.round_).values(round=round_ + 1, opened_at=found_at))
+    for gateway in sorted(cursors, key=lambda gateway: (gateway == finder, gateway)):
+        cursor = cursors[gateway]
+        recorded = cursor.recorded
+        if gateway in readers:
+            _record(connection, readers[gateway], gateway, cursor, cut[gateway], schedule.windowed())
+            recorded = max(recorded, cut[gateway])
+        if cut[gateway] < cursor.sequence:
+            behind = count(readers[gateway].segments(cut[gateway], cursor.sequence), interval_seconds)
+            known = _names(readers[gateway], {key[0] for key in behind})
+            taken: Counts = Counter({key: -shares for key, shares in behind.items()})
+            add(connection, round_, work_of(taken, known, interval_seconds))
+            add(connection, round_ + 1, work_of(behind, known, interval_seconds))
+        moved = {"block": number} if gateway == finder else {}
+        _move(connection, gateway, cursor, certain=cut[gateway], recorded=recorded, **moved)
+    if terms.window is not None:
+        _close_window(connection, readers[finder], round_, block, terms.window)
+    return Closing(block_hash)
 
 
 def _close_window(connection: Connection, reader: JournalReader, number: int, block: BlockRecord, window: int) -> None:

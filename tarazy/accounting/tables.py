@@ -33,8 +33,22 @@ gateway = Table(
     Column("journal", BigInteger, nullable=False, doc="identity of the journal folded"),
     Column("sequence", BigInteger, nullable=False, doc="last share folded"),
     Column("block", BigInteger, nullable=False, doc="last block of the journal that closed its round"),
+    Column("certain", BigInteger, nullable=False, doc="up to here no share lies behind a block still to come"),
+    Column("recorded", BigInteger, nullable=False, doc="last share in the order of record, and in the chain"),
+    Column("lost_at", Instant, nullable=True, doc="an operator's word: rounds wait for it no longer"),
 )
 """How far each gateway's journal is folded."""
+
+late = Table(
+    "late",
+    metadata,
+    Column("gateway", Integer, primary_key=True, autoincrement=False),
+    Column("first_sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("lost_at", Instant, nullable=False, doc="when its gateway was declared lost"),
+    Column("folded_at", Instant, nullable=False),
+)
+"""Shares that a lost gateway delivered after all. They belong to the round that was open then, as its cut says."""
 
 round_ = Table(
     "round",
@@ -49,6 +63,7 @@ round_ = Table(
     Column("fees", JSON, nullable=True, doc="party → fee of its own, as far as there were any"),
     Column("scheme", String(16), nullable=True, doc="in force then; null for PROP before there was a choice"),
     Column("window", BigCount, nullable=True, doc="PPLNS: the weight that the window may hold"),
+    Column("archived_at", Instant, nullable=True, doc="since when its shares are in archives on disk"),
 )
 """Work between two found blocks. Rounds whose block left the main chain are merged only in distributions."""
 

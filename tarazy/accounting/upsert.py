@@ -43,3 +43,27 @@ def insert_many(connection: Connection, table: Table, columns: Sequence[str], ro
         row = func.json_array_elements(cast(given, postgresql.JSON)).table_valued("value").c.value
         cells = [cast(row.op("->>")(place), table.c[name].type) for place, name in enumerate(columns)]
     connection.execute(insert(table).from_select(list(columns), select(*cells)))
+
+
+def upsert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """As `upsert`, for very many rows, given as tuples in the order of the table's columns.
+
+    The driver gets them at once: looking at each of them in Python costs more than writing it.
+    """
+    if not rows:
+        return
+    dialect = connection.dialect
+    statement = (sqlite if dialect.name == "sqlite" else postgresql).insert(table)
+    values = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    complete = statement.on_conflict_do_update(index_elements=table.primary_key, set_=values)
+    columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+    for place, column in enumerate(table.columns):
+        process = column.type.dialect_impl(dialect).bind_processor(dialect)
+        if process is not None:
+            known = {value: process(value) for value in set(columns[place])}
+            columns[place] = map(known.__getitem__, columns[place])
+    given: Iterable[Any] = zip(*columns, strict=True)
+    if not dialect.positional:
+        names = [column.name for column in table.columns]
+        given = (dict(zip(names, row, strict=True)) for row in given)
+    connection.exec_driver_sql(str(complete.compile(dialect=dialect)), list(given))

@@ -406,6 +406,21 @@ class AccreditationSettings(Section):
         return "KZ"
 
 
+class ArchiveSettings(Section):
+    """How long raw shares are kept. Nothing is ever deleted unless the operator says so."""
+
+    keep_days: int | None = Field(default=None, ge=1)
+    """Days after a round closed for which its archives are kept; for ever when absent."""
+    journal_days: int | None = Field(default=None, ge=1)
+    """Days after which archived shares leave the journals; never when absent."""
+
+
+class AccountingSettings(Section):
+    """How the books are kept."""
+
+    archive: ArchiveSettings = ArchiveSettings()
+
+
 class EnergySettings(Section):
     """How meters are read."""
 
@@ -501,6 +516,7 @@ class Settings(Section):
     chain: Annotated[EmbeddedChainSettings | BitcoindChainSettings, Field(discriminator="kind")]
     stratum: StratumSettings = StratumSettings()
     accreditation: AccreditationSettings
+    accounting: AccountingSettings = AccountingSettings()
     energy: EnergySettings = EnergySettings()
     law: LawSettings = LawSettings()
     audit: AuditSettings = AuditSettings()
@@ -569,6 +585,11 @@ class Settings(Section):
     def journal_path(self) -> Path:
         """File of this gateway's share journal."""
         return self.data / "journal" / f"gateway-{self.gateway}.sqlite"
+
+    @property
+    def archive_path(self) -> Path:
+        """Directory of the archived shares."""
+        return self.data / "archive"
 
     @property
     def blocks_path(self) -> Path:

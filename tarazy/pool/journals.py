@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from tarazy.accounting.journal_file import JournalReader
-from tarazy.accounting.rounds import Folded, fold, require_journal
+from tarazy.accounting.rounds import Closing, Folded, close_round, fold, require_journal
 from tarazy.accounting.schemes import Schedule
 
-_FOLD_SHARES = 200_000
-"""Shares in one transaction."""
+_FOLD_SHARES = 500_000
+"""Shares in one transaction: it costs by the tallies it touches, so many shares at once are cheaper."""
 _NAME = re.compile(r"gateway-([0-9]{1,3})\.sqlite")
 
 
@@ -34,14 +36,19 @@ class Journals:
     def require(self, connection: Connection) -> None:
         """Raise `FoldError` or `JournalError` if one of them is not the one that was folded so far."""
         for gateway in self.gateways():
-            self._folded[gateway], _ = require_journal(connection, self._reader(gateway), gateway)
+            self._folded[gateway] = require_journal(connection, self._reader(gateway), gateway)
 
     def fold(self, connection: Connection, gateway: int) -> Folded:
         """Fold some of what is new in one gateway's journal, in one transaction. Raises as `require`."""
         reader = self._reader(gateway)
-        folded = fold(connection, reader, gateway, self._interval_seconds, _FOLD_SHARES, self._schedule)
+        folded = fold(connection, reader, gateway, self._interval_seconds, _FOLD_SHARES, datetime.now(UTC))
         self._folded[gateway] = folded.sequence
         return folded
+
+    def close_round(self, connection: Connection, gateways: Iterable[int]) -> Closing:
+        """Close the open round if the journals say so, in one transaction; `gateways`: those that could be folded."""
+        readers = {gateway: self._reader(gateway) for gateway in gateways}
+        return close_round(connection, readers, self._interval_seconds, self._schedule)
 
     def unfolded(self) -> int:
         """Shares on disk that are not folded yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,8 @@ from tarazy.pool.terms import schedule_of
 _FOLD_SECONDS = 2.0
 _FOLD_REST = 20.0
 """A fold costs by the workers it touches: with many of them it comes less often and takes more shares at once."""
+_PATIENCE_SECONDS = 30.0
+"""How long a found block waits for another gateway's journal before the log says so."""
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
 _HEAD_SECONDS = 60.0
@@ -60,6 +63,7 @@ class Office:
         admissions: Admissions,
         blocks: FollowedBlocks,
     ) -> None:
+        self._clock = clock
         self._settings = settings
         self._database = database
         self._admissions = admissions
@@ -67,6 +71,8 @@ class Office:
         self._journals = Journals(
             settings.journal_path.parent, settings.energy.interval_seconds, schedule_of(settings.pool)
         )
+        self._waits_since: float | None = None
+        """Since when the next block waits for gateways; infinity once that was said."""
         self._readings: list[Reading] = []
         self.meters: list[Meter] = []
         """Those of a known profile."""
@@ -107,23 +113,44 @@ class Office:
             self._journals.close()
 
     async def keep_books(self) -> None:
-        """Fold what is new, take over what the chain says of our blocks, book what follows.
+        """Fold what is new, close rounds, take over what the chain says of our blocks, book what follows.
 
-        A gateway without a journal is waited for. One whose journal cannot be folded holds up no other.
+        One whose journal cannot be folded holds up the closing of rounds, but the folding of no other.
         """
         self._blocks.look()
         faults: list[Exception] = []
+        folded: list[int] = []
         for gateway in self._journals.gateways():
             try:
                 while not (await self._database.run(self._journals.fold, gateway)).complete:
                     pass
-                await self._database.run(self._sign_chain, gateway)
-            except (FoldError, JournalError, SigningError, sqlite3.Error) as error:
+                folded.append(gateway)
+            except (FoldError, JournalError, sqlite3.Error) as error:
                 faults.append(error)
+        try:
+            while (closing := await self._database.run(self._journals.close_round, folded)).block_hash:
+                _log.info("round_closed", block=closing.block_hash)
+            self._tell_waiting(closing.waiting)
+            for gateway in folded:
+                await self._database.run(self._sign_chain, gateway)
+        except (FoldError, JournalError, SigningError, sqlite3.Error) as error:
+            faults.append(error)
         for name in await self._database.run(_book, self._blocks.blocks()):
             self._blocks.archive(name)
         if faults:
             raise faults[0]
+
+    def _tell_waiting(self, waiting: tuple[int, ...]) -> None:
+        """Say it, once, when a found block waits long for gateways."""
+        now = self._clock.seconds()
+        if not waiting:
+            self._waits_since = None
+        elif self._waits_since is None:
+            self._waits_since = now
+        elif now - self._waits_since > _PATIENCE_SECONDS:
+            self._waits_since = math.inf
+            cure = f"start it, or tell the books that it is lost: tarazy gateway lost {waiting[0]}"
+            _log.warning("round_waits_for_gateways", gateways=list(waiting), cure=cure)
 
     async def sign_heads(self) -> None:
         """Sign the audit log's head of the legal day, as soon as the day has begun."""

@@ -21,6 +21,7 @@ from tarazy.metrics.exporter import Exporter
 from tarazy.metrics.facts import Sources
 from tarazy.pool import notify
 from tarazy.pool.admissions import Admissions
+from tarazy.pool.archives import Archives
 from tarazy.pool.blocks import BlockStore
 from tarazy.pool.certificates import Certificates
 from tarazy.pool.chain.bitcoind.chain import BitcoindChain
@@ -143,6 +144,9 @@ class Server:
             )
             told.start()
             self._keeping.append(told.stop)
+            archives = Archives(reactor, settings, self._database)
+            archives.repeat.start()
+            self._keeping.append(archives.stop)
             proof = DailyProof(reactor, self._database, settings)
             proof.repeat.start()
             self._keeping.append(proof.repeat.stop)

@@ -12,7 +12,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState, observe_block
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
-from tarazy.accounting.rounds import Folded, fold
+from tarazy.accounting.rounds import Folded, close_round, fold
 from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET
 from tarazy.stratum.job import Job
@@ -114,16 +114,44 @@ class Gateway:
         )
         return block_hash[::-1].hex()
 
+    def mark(self, second: float) -> None:
+        """Commit that all shares up to `second` seconds after `START` are there."""
+        self.file.write(Batch(0, mark=START_US + int(second * 1_000_000)))
+
+    def take_in(self, connection: Connection, limit: int = 1_000_000) -> Folded:
+        """Fold what the journal holds, and close no round."""
+        return fold(connection, self.reader, self.number, INTERVAL, limit, datetime.now(UTC))
+
     def fold(
-        self, connection: Connection, limit: int = 1_000_000, fee_ppm: int = FEE_PPM, schedule: Schedule | None = None
-    ) -> Folded:
-        """Fold what the journal holds; on PROP unless `schedule` says otherwise."""
-        return fold(connection, self.reader, self.number, INTERVAL, limit, schedule or Schedule(Terms(fee_ppm)))
+        self,
+        connection: Connection,
+        *others: Gateway,
+        limit: int = 1_000_000,
+        fee_ppm: int = FEE_PPM,
+        schedule: Schedule | None = None,
+    ) -> list[str]:
+        """Fold what this journal and the others hold, close rounds; the blocks that closed one.
+
+        On PROP unless `schedule` says otherwise.
+        """
+        for gateway in (self, *others):
+            gateway.take_in(connection, limit)
+        return close_rounds(connection, self, *others, schedule=schedule or Schedule(Terms(fee_ppm)))
 
     def close(self) -> None:
         """Close reader and writer."""
         self.reader.close()
         self.file.close()
+
+
+def close_rounds(connection: Connection, *gateways: Gateway, schedule: Schedule | None = None) -> list[str]:
+    """Close rounds as long as the journals of `gateways` allow; the blocks that closed one."""
+    readers = {gateway.number: gateway.reader for gateway in gateways}
+    terms = schedule or Schedule(Terms(FEE_PPM))
+    closed = []
+    while (block_hash := close_round(connection, readers, INTERVAL, terms).block_hash) is not None:
+        closed.append(block_hash)
+    return closed
 
 
 def settle(engine: Engine, instant: datetime, **confirmations: int | None) -> Reconciled:

@@ -383,7 +383,7 @@ class _History:
             self.work[-1][party] = self.work[-1].get(party, 0) + weight_of(exponent)
 
     def _fold(self, connection: Connection, limit: int) -> None:
-        self.gateway.fold(connection, limit)
+        self.gateway.fold(connection, limit=limit)
 
     def _fate(self, connection: Connection, index: int, confirmations: int | None) -> None:
         blocks = open_blocks(connection)

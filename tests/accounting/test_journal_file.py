@@ -40,7 +40,7 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     assert reader.names([9, 10]) == {9: name_record("alpha")}
     assert reader.job(JOB.number) == JOB
     assert reader.job(1) is None
-    assert reader.since(0, 0, 10)[1] == [(1, block)]
+    assert (reader.next_block(0), reader.next_block(1)) == ((1, block), None)
     assert (file.last_sequence(), file.last_name(), reader.last_sequence()) == (2, 9, 2)
     reader.close()
     file.close()
@@ -56,11 +56,13 @@ def test_reading_on_from_anywhere(tmp_path: Path) -> None:
     for after in range(30):
         assert [number for number, _ in gateway.reader.shares(after)] == [n for n in numbers if n > after]
         assert all(record.nonce == number for number, record in gateway.reader.shares(after))
-    segments, _, complete = gateway.reader.since(1, 0, 3)
+    segments, complete = gateway.reader.since(1, 3)
     assert ([(s.first_sequence, s.last_sequence) for s in segments], complete) == ([(2, 3), (14, 14)], False)
-    segments, _, complete = gateway.reader.since(14, 0, 3)
+    segments, complete = gateway.reader.since(14, 3)
     assert ([(s.first_sequence, s.last_sequence) for s in segments], complete) == ([(25, 28)], True)
-    assert gateway.reader.since(28, 0, 3) == ([], [], True)
+    assert gateway.reader.since(28, 3) == ([], True)
+    spans = [(s.first_sequence, s.last_sequence) for s in gateway.reader.segments(2, 26)]
+    assert spans == [(3, 3), (14, 14), (25, 26)]
     gateway.close()
 
 
@@ -76,7 +78,8 @@ def test_a_batch_is_all_or_nothing(tmp_path: Path) -> None:
     assert gateway.file.connections() == 0
     for _ in range(2):
         gateway.file.write(Batch(2, names=[(2, name_record("beta"))], jobs=[JOB], blocks=[block]))
-    assert len(gateway.reader.since(0, 0, 10)[1]) == 1
+    assert gateway.reader.next_block(0) == (1, block)
+    assert gateway.reader.next_block(1) is None
     gateway.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.rounds import FoldError, require_journal
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import ShareRecord, Verdict
-from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, share
+from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, close_rounds, share
 
 UNIT = weight_of(0)
 
@@ -47,12 +47,12 @@ def test_shares_are_counted_once(engine: Engine, gateway: Gateway) -> None:
     """Folding again finds nothing; new shares add to the same tallies, by interval of the share's time."""
     gateway.write(share(1, 0), share(1, 3), share(2, -32), share(1, 0, second=INTERVAL))
     with engine.begin() as connection:
-        assert gateway.fold(connection).shares == 4
+        assert gateway.take_in(connection).shares == 4
     with engine.begin() as connection:
-        assert gateway.fold(connection).shares == 0
+        assert gateway.take_in(connection).shares == 0
     gateway.write(share(1, 1, second=1))
     with engine.begin() as connection:
-        assert gateway.fold(connection).shares == 1
+        assert gateway.take_in(connection).shares == 1
         assert weights(connection) == {(1, "alpha"): 12 * UNIT, (1, "beta"): 1}
         rows = connection.execute(select(tables.tally).order_by(tables.tally.c.interval_start)).all()
     by_interval = {(row.interval_start, row.party): (row.weight, row.shares) for row in rows}
@@ -68,7 +68,7 @@ def test_weights_beyond_64_bits(engine: Engine, gateway: Gateway) -> None:
     for _ in range(3):
         gateway.write(*[share(1, 64)] * 5, share(1, -32))
         with engine.begin() as connection:
-            gateway.fold(connection)
+            gateway.take_in(connection)
     with engine.begin() as connection:
         assert weights(connection) == {(1, "alpha"): 15 * 2**96 + 3}
 
@@ -77,7 +77,7 @@ def test_only_accepted_shares_carry_weight(engine: Engine, gateway: Gateway) -> 
     """Stale work is kept apart; shares rejected for any other reason count for nothing."""
     gateway.write(*(share(1, 2, verdict) for verdict in Verdict))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.take_in(connection)
         row = connection.execute(select(tables.tally)).one()
     assert (row.weight, row.shares, row.stale_weight, row.stale_shares) == (4 * UNIT, 1, 4 * UNIT, 1)
 
@@ -91,7 +91,10 @@ def test_the_solving_share_is_inside_the_next_outside(engine: Engine, gateway: G
     solved = gateway.find(6, name=1)
     gateway.write(share(2))
     with engine.begin() as connection:
-        closed = [h for _ in range(6) for h in gateway.fold(connection, limit).blocks]
+        closed = []
+        for _ in range(6):
+            gateway.take_in(connection, limit)
+            closed += close_rounds(connection, gateway)
         assert closed == ["01" + "00" * 31, solved]
         assert weights(connection) == {
             (1, "alpha"): UNIT, (1, "beta"): UNIT,
@@ -124,8 +127,8 @@ def test_a_block_whose_commit_lost_its_shares(engine: Engine, gateway: Gateway) 
     gateway.sequence += 3
     gateway.write(block=BlockRecord(bytes(32), 5, 100, 4, 2, START_US))
     with engine.begin() as connection:
-        assert len(gateway.fold(connection).blocks) == 1
-        assert gateway.fold(connection).blocks == ()
+        assert len(gateway.fold(connection)) == 1
+        assert gateway.fold(connection) == []
     gateway.write(share(2))
     with engine.begin() as connection:
         gateway.fold(connection)
@@ -141,38 +144,19 @@ def test_a_block_before_any_share(engine: Engine, gateway: Gateway) -> None:
         assert weights(connection) == {}
 
 
-def test_the_cut_names_every_gateway(engine: Engine, gateway: Gateway, tmp_path: Path) -> None:
-    """A round keeps where each journal stood when its block was folded; neighbouring rounds meet there."""
-    second = Gateway(tmp_path / "second.sqlite", ["delta"], number=2)
-    gateway.write(share(1), share(2))
-    second.write(share(1))
-    with engine.begin() as connection:
-        gateway.fold(connection)
-        second.fold(connection)
-    gateway.write(share(1))
-    second.find(9)
-    with engine.begin() as connection:
-        second.fold(connection)
-        gateway.fold(connection)
-        cut = connection.scalar(select(tables.round_.c.cut).where(tables.round_.c.round == 1))
-        assert cut == {"1": 2, "2": 2}
-        assert weights(connection) == {
-            (1, "alpha"): UNIT, (1, "beta"): UNIT, (1, "delta"): 2 * UNIT, (2, "alpha"): UNIT,
-        }  # fmt: skip
-    second.close()
-
-
 class Killed(BaseException):
     """Stands for the end of the process at this statement."""
 
 
-def test_a_fold_killed_anywhere_is_done_over(engine: Engine, gateway: Gateway) -> None:
-    """Whatever statement the fold dies at, nothing of it remains, and the next one counts everything once."""
+def test_killed_anywhere_it_is_done_over(engine: Engine, gateway: Gateway, tmp_path: Path) -> None:
+    """Whatever statement folding or closing dies at, nothing of it remains, and the next one counts everything once."""
+    second = Gateway(tmp_path / "second.sqlite", ["delta"], 2)
     gateway.write(share(1), share(2, 5))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.fold(connection, second)
     gateway.find(5, name=3)
-    gateway.write(share(1), share(2, verdict=Verdict.STALE))
+    gateway.write(share(1, second=1), share(2, verdict=Verdict.STALE, second=1))
+    second.write(share(second=-1), share(second=1), share(second=2))
     left = [0]
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -186,27 +170,32 @@ def test_a_fold_killed_anywhere_is_done_over(engine: Engine, gateway: Gateway) -
         with engine.connect() as connection:
             return weights(connection)
 
-    before = counted()
-    for statements in itertools.count(2):  # the first begins the transaction on SQLite
-        try:
-            with engine.begin() as connection:
-                left[0] = statements
-                folded = gateway.fold(connection)
-                if left[0] > 0:
-                    raise Killed
-        except Killed:
-            if left[0] > 0:
-                break
-            assert counted() == before
-            continue
-        pytest.fail(f"statement {statements} was not reached: {folded}")
-    assert statements > 8
-    left[0] = -1
-    with engine.begin() as connection:
-        assert gateway.fold(connection).shares == 3
+    def die_everywhere(act: Callable[[Connection], object]) -> int:
+        """How many statements it has, at each of which it was killed."""
+        before = counted()
+        for statements in itertools.count(2):  # the first begins the transaction on SQLite
+            try:
+                with engine.begin() as connection:
+                    left[0] = statements
+                    act(connection)
+                    if left[0] > 0:
+                        break
+            except Killed:
+                assert counted() == before
+        left[0] = -1
+        return statements
+
+    assert die_everywhere(gateway.take_in) > 6
+    assert die_everywhere(second.take_in) > 6
+    assert die_everywhere(lambda connection: close_rounds(connection, gateway, second)) > 12
     assert counted() == {
-        (1, "alpha"): UNIT, (1, "beta"): 32 * UNIT, (1, "gamma"): UNIT, (2, "alpha"): UNIT,
+        (1, "alpha"): UNIT, (1, "beta"): 32 * UNIT, (1, "gamma"): UNIT, (1, "delta"): UNIT,
+        (2, "alpha"): UNIT, (2, "delta"): 2 * UNIT,
     }  # fmt: skip
+    with engine.begin() as connection:
+        assert gateway.fold(connection, second) == []
+        assert len(connection.execute(select(tables.tally).where(tables.tally.c.shares == 0)).all()) == 1
+    second.close()
 
 
 def test_random_batches_equal_one(engine: Engine, gateway: Gateway, tmp_path: Path) -> None:
@@ -228,10 +217,10 @@ def test_random_batches_equal_one(engine: Engine, gateway: Gateway, tmp_path: Pa
             number += 1
         if chance.random() < 0.5:
             with engine.begin() as connection:
-                gateway.fold(connection, limit=chance.randint(1, 9))
+                gateway.take_in(connection, limit=chance.randint(1, 9))
+                close_rounds(connection, gateway)
     with engine.begin() as connection:
-        while not gateway.fold(connection, limit=3).complete:
-            pass
+        gateway.fold(connection)
         assert weights(connection) == expected
 
 
@@ -246,7 +235,7 @@ def test_many_workers(engine: Engine, tmp_path: Path) -> None:
     for shares in ([share(n) for n in range(1, 1201)], [share(7)], [share(n, 1) for n in range(1, 1201)]):
         gateway.write(*shares)
         with engine.begin() as connection:
-            gateway.fold(connection)
+            gateway.take_in(connection)
     with engine.begin() as connection:
         found = weights(connection)
     assert found.pop((1, "p6")) == 4 * UNIT
@@ -258,7 +247,7 @@ def test_another_journal_is_refused(engine: Engine, gateway: Gateway, tmp_path: 
     """T-25, T-27: another journal is told by its identity, however long it has grown; nothing of it is counted."""
     gateway.write(share(1), share(1))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.take_in(connection)
     other = Gateway(tmp_path / "other.sqlite", ["alpha"])
     other.write(share(1), share(1), share(1))
     with engine.begin() as connection, pytest.raises(FoldError, match="is not the journal of gateway"):
@@ -274,7 +263,7 @@ def test_an_older_copy_of_the_journal_is_refused(engine: Engine, gateway: Gatewa
         source.backup(target)
     gateway.write(share(1))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.take_in(connection)
     reader = JournalReader(copy, 1)
     with engine.begin() as connection, pytest.raises(FoldError, match="ends at share 1, but 2 are folded"):
         require_journal(connection, reader, 1)
@@ -285,14 +274,14 @@ def test_a_share_without_a_name_is_damage(engine: Engine, gateway: Gateway) -> N
     """A share of a name that the journal does not have stops the fold with the number."""
     gateway.write(share(4))
     with engine.begin() as connection, pytest.raises(FoldError, match="name 4"):
-        gateway.fold(connection)
+        gateway.take_in(connection)
 
 
 def test_work_for_pages_and_energy(engine: Engine, gateway: Gateway) -> None:
     """Work by site and interval is the accepted work of each party."""
     gateway.write(share(1), share(2, 1), share(2, 1), share(3, 5, Verdict.STALE), share(1, 4, second=INTERVAL))
     with engine.begin() as connection:
-        gateway.fold(connection)
+        gateway.take_in(connection)
         after = START + timedelta(seconds=INTERVAL)
         assert work_by_site_interval(connection, "site", START, after) == {"alpha": UNIT, "beta": 4 * UNIT}
         assert work_by_site_interval(connection, "elsewhere", START, after) == {}

@@ -84,25 +84,34 @@ def test_windows_follow_the_order_of_record(sqlite_engine: Engine, tmp_path: Pat
     waiting: list[list[tuple[str, int]]] = [[], []]
     record: list[tuple[str, int]] = []
     expected = {}
+    second = 0
+
+    def keep() -> None:
+        """Fold both, which have all that there is."""
+        for each in gateways:
+            each.mark(second)
+        with sqlite_engine.begin() as connection:
+            gateways[0].fold(connection, gateways[1], schedule=pplns(2))
+
     for height in range(1, 41):
         difficulty = rng.choice([10, 20, 40])
         for _ in range(rng.randrange(6)):
+            second += 1
             which = rng.randrange(2)
             shares = [(rng.randint(1, 3), rng.randint(-3, 3)) for _ in range(rng.randrange(1, 12))]
-            gateways[which].write(*(share(*each) for each in shares))
+            gateways[which].write(*(share(*each, second=second) for each in shares))
             waiting[which] += [(PARTIES[name - 1], weight_of(exponent)) for name, exponent in shares]
             if rng.random() < 0.4:
-                with sqlite_engine.begin() as connection:
-                    gateways[which].fold(connection, schedule=pplns(2))
-                record += waiting[which]
-                waiting[which] = []
+                keep()
+                record += waiting[0] + waiting[1]
+                waiting = [[], []]
+        second += 1
         which = rng.randrange(2)
         gateways[which].announce(height, difficulty)
-        gateways[which].find(height, name=1 + height % 3)
-        with sqlite_engine.begin() as connection:
-            gateways[which].fold(connection, schedule=pplns(2))
-        record += [*waiting[which], (PARTIES[height % 3], ONE)]
-        waiting[which] = []
+        gateways[which].find(height, name=1 + height % 3, second=second)
+        keep()
+        record += [*waiting[1 - which], *waiting[which], (PARTIES[height % 3], ONE)]
+        waiting = [[], []]
         expected[height] = last_work(reversed(record), 2 * difficulty * ONE)
     assert windows(sqlite_engine) == expected
     assert sum(expected[40].values()) <= 80 * ONE

@@ -20,7 +20,7 @@ from tarazy.accounting.proof.export import export
 from tarazy.accounting.proof.record import proof_of, spans_of, unproven
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.proof.shares import hash_shares
-from tarazy.accounting.rounds import fold
+from tarazy.accounting.rounds import close_round, fold
 from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.accreditation import audit
 from tarazy.accreditation.audit_proof import prove_row
@@ -142,11 +142,14 @@ class Pool:
 
     def fold(self, connection: Connection, terms: Terms = Terms(FEE_PPM)) -> None:  # noqa: B008 - frozen
         """Fold all and sign the chain's head, as the office does."""
-        fold(connection, self.reader, self.gateway, 900, 1_000_000, Schedule(terms))
+        now = datetime.now(UTC)
+        fold(connection, self.reader, self.gateway, 900, 1_000_000, now)
+        while close_round(connection, {self.gateway: self.reader}, 900, Schedule(terms)).block_hash:
+            pass
         link = unsigned(connection, self.gateway)
         if link is not None:
             head = audit.AuditHead(link.last, link.head.hex())
-            note = sign(KEY.private, f"{KEY.name}/gateway-{self.gateway}", head, datetime.now(UTC))
+            note = sign(KEY.private, f"{KEY.name}/gateway-{self.gateway}", head, now)
             keep_note(connection, self.gateway, link, note)
 
     def close(self) -> None:

@@ -46,19 +46,21 @@ def test_journal_is_waited_for(engine: Engine, tmp_path: Path) -> None:
     second.close()
 
 
-def test_block_of_one_gateway_cuts_the_others_where_they_are_folded(engine: Engine, tmp_path: Path) -> None:
-    """The round keeps where every journal stood; what was not folded yet falls into the next round."""
+def test_a_block_waits_for_the_others(engine: Engine, tmp_path: Path) -> None:
+    """It closes its round as soon as each other journal tells what was there by then."""
     journals = Journals(tmp_path, INTERVAL, SCHEDULE)
     first = Gateway(tmp_path / "gateway-1.sqlite", ["alpha"], 1)
     second = Gateway(tmp_path / "gateway-2.sqlite", ["beta"], 2)
     second.write(share(1, 0))
-    fold_all(engine, journals)
-    second.write(share(1, 0))
     first.find(101)
     fold_all(engine, journals)
     with engine.begin() as connection:
-        table = tables.round_
-        (closed,) = connection.execute(select(table.c.cut).where(table.c.round == 1)).scalars()
+        assert journals.close_round(connection, [1, 2]).waiting == (2,)
+    second.write(share(1, 0, second=1))
+    fold_all(engine, journals)
+    with engine.begin() as connection:
+        assert journals.close_round(connection, [1, 2]).block_hash
+        (closed,) = connection.execute(select(tables.round_.c.cut).where(tables.round_.c.round == 1)).scalars()
         weights = connection.execute(select(tables.tally.c.round, tables.tally.c.party, tables.tally.c.shares)).all()
     assert closed == {"1": 1, "2": 1}
     assert sorted(map(tuple, weights)) == [(1, "alpha", 1), (1, "beta", 1), (2, "beta", 1)]

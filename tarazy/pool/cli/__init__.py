@@ -15,6 +15,7 @@ _COMMANDS = {
     "db": "server:db",
     "demo": "demo:demo",
     "finding": "finding:finding",
+    "gateway": "gateway:gateway",
     "mine": "mine:mine",
     "payout": "payout:payout",
     "register": "register:register",

@@ -245,3 +245,38 @@ def _show_admission(figures: dict[str, Any]) -> None:
     for run in figures["changes"]:
         table.add_row(run["change"], _spread(run["effect_ms"]), _spread(run["late_ms"]))
     Console().print(table)
+
+
+@bench.command("accounting")
+@_json_file_option
+@click.option("--workers", multiple=True, type=int, default=(1_000, 100_000), show_default=True, help="Who shares.")
+@click.option("--shares", default=1_000_000, show_default=True, help="Shares that are folded at a time.")
+@click.option("--parties", default=100_000, show_default=True, help="Parties that a reward is divided among.")
+@click.option("--history", type=click.IntRange(20), default=300, show_default=True, help="Rounds before the last one.")
+def bench_accounting(json_file: Path | None, **size: Any) -> None:
+    """Fold journals of two gateways, divide a reward, and see whether a long history makes a round dearer."""
+    from tempfile import TemporaryDirectory
+
+    from rich.console import Console
+
+    from tarazy.pool.bench.accounting import run_accounting_bench
+
+    console = Console(stderr=True)
+    with TemporaryDirectory() as directory, console.status("starting") as status:
+        figures = run_accounting_bench(Path(directory), **size, progress=status.update)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    for run in figures["folding"]:
+        click.echo(
+            f"folding, {run['workers']:,} workers: {run['shares_per_s']:,} shares/s,"
+            f" {run['shares_per_cpu_s']:,} in a second of the processor;"
+            f" {run['recorded_per_cpu_s']:,} enter the order of record in one"
+        )
+    divided, history = figures["distribution"], figures["history"]
+    click.echo(
+        f"a reward among {divided['parties']:,} parties: {divided['seconds']} s, {divided['cpu_s']} s of processor"
+    )
+    click.echo(
+        f"a round, folded, closed and divided: {history['first_cpu_ms']} ms of processor at first,"
+        f" {history['last_cpu_ms']} ms behind {history['rounds']:,} rounds ({history['ratio']} times)"
+    )

@@ -1,0 +1,148 @@
+"""Tallies: the work of a round by interval, party, account, worker and site, and the parties' weights in it."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Table, bindparam, delete, select
+
+from tarazy.accounting import tables
+from tarazy.accounting.journal_file import Segment
+from tarazy.accounting.upsert import upsert_many
+from tarazy.stratum.difficulty import weight_of
+from tarazy.stratum.ports import NameRecord
+from tarazy.stratum.share import Verdict
+
+FEW_WORKERS = 20_000
+"""Up to so many a fold asks for their tallies by name; beyond, for all of the interval."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_AT = struct.Struct(">Q34x")
+_COUNTED = struct.Struct(">8xI28xbB")
+"""Of `SHARE`: the time; name, exponent and verdict."""
+
+_PLACE = ("party", "account", "worker", "site")
+_COUNTS = ("weight", "shares", "stale_weight", "stale_shares")
+
+Counts: TypeAlias = Counter[tuple[int, int, int, int]]
+"""Number of shares by name, interval since 1970, exponent and verdict."""
+
+Place: TypeAlias = tuple[str, str, str, str]
+"""Party, account, worker and site of a tally."""
+
+
+@dataclass(slots=True)
+class Done:
+    """What a tally counts."""
+
+    weight: int = 0
+    shares: int = 0
+    stale_weight: int = 0
+    stale_shares: int = 0
+
+
+Work: TypeAlias = dict[datetime, dict[Place, Done]]
+"""By the start of the interval."""
+
+
+def count(segments: Iterable[Segment], interval_seconds: int) -> Counts:
+    """The shares of `segments`."""
+    length = interval_seconds * 1_000_000
+    counts: Counts = Counter()
+    for segment in segments:
+        instants = [at_us for (at_us,) in _AT.iter_unpack(segment.shares)]
+        if instants and min(instants) // length == max(instants) // length:
+            interval = instants[0] // length
+            for (name, exponent, verdict), shares in Counter(_COUNTED.iter_unpack(segment.shares)).items():
+                counts[name, interval, exponent, verdict] += shares
+        else:
+            for at_us, (name, exponent, verdict) in zip(instants, _COUNTED.iter_unpack(segment.shares), strict=True):
+                counts[name, at_us // length, exponent, verdict] += 1
+    return counts
+
+
+def work_of(counts: Counts, names: Mapping[int, NameRecord], interval_seconds: int) -> Work:
+    """The work of each tally. Shares rejected for other reasons than being stale count for nothing."""
+    places = {number: (name.party, name.account, name.worker, name.site) for number, name in names.items()}
+    by_interval: dict[int, dict[Place, Done]] = {}
+    for (number, interval, exponent, verdict), shares in counts.items():
+        if verdict != _ACCEPTED and verdict != _STALE:
+            continue
+        tallies = by_interval.setdefault(interval, {})
+        place = places[number]
+        tally = tallies.get(place)
+        if tally is None:
+            tally = tallies[place] = Done()
+        if verdict == _ACCEPTED:
+            tally.weight += shares * weight_of(exponent)
+            tally.shares += shares
+        else:
+            tally.stale_weight += shares * weight_of(exponent)
+            tally.stale_shares += shares
+    return {
+        _EPOCH + timedelta(seconds=interval * interval_seconds): tallies for interval, tallies in by_interval.items()
+    }
+
+
+def add(connection: Connection, number: int, work: Work) -> None:
+    """Add to the tallies of round `number` and to the parties' weights in it; negative work takes away.
+
+    `work` is used up: it holds the sums afterwards.
+    """
+    weights: Counter[str] = Counter()
+    for start, tallies in work.items():
+        for (party, *_), done in tallies.items():
+            weights[party] += done.weight
+        _add_present(connection, number, start, tallies)
+        rows = [
+            (number, start, *place, done.weight, done.shares, done.stale_weight, done.stale_shares)
+            for place, done in tallies.items()
+        ]
+        _store(connection, tables.tally, rows, len(_COUNTS))
+    table = tables.round_weight
+    query = select(table.c.party, table.c.weight).where(table.c.round == number)
+    if len(weights) <= FEW_WORKERS:
+        query = query.where(table.c.party.in_(weights))
+    for party, weight in connection.execute(query).all():
+        if party in weights:
+            weights[party] += weight
+    _store(connection, table, [(number, party, weight) for party, weight in weights.items()], 1)
+
+
+def _store(connection: Connection, table: Table, rows: list[tuple[Any, ...]], counts: int) -> None:
+    """Keep the rows that count something in their last `counts` columns; the others have no place in the table."""
+    upsert_many(connection, table, [row for row in rows if any(row[-counts:])])
+    empty = [row for row in rows if not any(row[-counts:])]
+    if empty:
+        keys = table.primary_key.columns
+        statement = delete(table).where(*(column == bindparam(f"key_{column.name}") for column in keys))
+        names = [f"key_{column.name}" for column in keys]
+        connection.execute(statement, [dict(zip(names, row, strict=False)) for row in empty])
+
+
+def _add_present(connection: Connection, number: int, start: datetime, tallies: Mapping[Place, Done]) -> None:
+    """Add what the tallies hold so far. It is done here, because SQLite has no integers of this size."""
+    table = tables.tally
+    query = select(*(table.c[name] for name in _PLACE + _COUNTS)).where(
+        table.c.round == number, table.c.interval_start == start
+    )
+    if len(tallies) <= FEW_WORKERS:
+        query = query.where(
+            table.c.party.in_({place[0] for place in tallies}), table.c.worker.in_({place[2] for place in tallies})
+        )
+    for party, account, worker, site, weight, shares, stale_weight, stale_shares in connection.execute(query):
+        done = tallies.get((party, account, worker, site))
+        if done is not None:
+            done.weight += weight
+            done.shares += shares
+            done.stale_weight += stale_weight
+            done.stale_shares += stale_shares
+
+
+_ACCEPTED = int(Verdict.ACCEPTED)
+_STALE = int(Verdict.STALE)
