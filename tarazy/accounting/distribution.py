@@ -8,7 +8,7 @@ edited.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -176,7 +176,7 @@ def _weights(connection: Connection, span: Span, scheme: Scheme) -> Mapping[str,
     table = tables.window_weight if scheme is Scheme.PPLNS else tables.round_weight
     first = span.last_round if scheme is Scheme.PPLNS else span.first_round
     inside = table.c.round.between(first, span.last_round)
-    weights: Counter[str] = Counter()
+    weights: defaultdict[str, int] = defaultdict(int)
     for party, weight in connection.execute(select(table.c.party, table.c.weight).where(inside)):
         weights[party] += weight
     return weights
@@ -205,7 +205,8 @@ def _move(connection: Connection, at: datetime, kind: str, number: int, source: 
     """Book all parts of a distribution from one side to another."""
     table, credit = tables.distribution, tables.credit
     row = connection.execute(select(table).where(table.c.distribution == number)).one()
-    postings = Counter({source.fee: -row.fee})
+    postings: defaultdict[str, int] = defaultdict(int)
+    postings[source.fee] -= row.fee
     postings[source.remainder] -= row.remainder
     postings[target.fee] += row.fee
     postings[target.remainder] += row.remainder

@@ -30,6 +30,7 @@ from tarazy.accounting.schemes import proportional
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 from tarazy.stratum.difficulty import weight_of
+from tarazy.stratum.share import Verdict
 from tests.accounting.books import FEE_PPM, REWARD, Gateway, at, settle, share, standing, state
 
 PARTIES = ("alpha", "beta", "gamma")
@@ -186,6 +187,37 @@ def test_an_orphan_returns(engine: Engine, gateway: Gateway) -> None:
         assert standing(connection) == before
         assert ledger.balances(connection) == balances
         sound(connection)
+
+
+def test_rivals_share_one_reward(engine: Engine, gateway: Gateway) -> None:
+    """R-012: of two blocks at one height the survivor pays the work of both rounds, and only its reward is divided."""
+    gateway.write(share(1, 2))
+    first = gateway.find(101, name=1)
+    gateway.write(share(2, 3))
+    second = gateway.find(101, name=2, reward=REWARD + 1)
+    with engine.begin() as connection:
+        gateway.fold(connection)
+    settle(engine, at(1), **{first: 1, second: -1})
+    with engine.begin() as connection:
+        assert [item[:3] for item in standing(connection)] == [(first, 1, 1)]
+    settle(engine, at(2), **{first: -1, second: 2})
+    divided = proportional(REWARD + 1, FEE_PPM, {"alpha": 5, "beta": 9})
+    with engine.begin() as connection:
+        assert standing(connection) == [(second, 1, 2, divided.fee, divided.remainder, divided.credits)]
+        assert ledger.balance(connection, ledger.REWARD) == -(REWARD + 1)
+        sound(connection)
+
+
+def test_what_was_earned_before_a_withdrawal_stays(engine: Engine, gateway: Gateway) -> None:
+    """R-017: shares refused after an admission was withdrawn count for nothing, those before it are paid in full."""
+    gateway.write(share(1, 2), share(2, 1), share(1, 5, Verdict.UNAUTHORIZED))
+    block_hash = gateway.find(101, name=2)
+    with engine.begin() as connection:
+        gateway.fold(connection)
+    settle(engine, at(1), **{block_hash: MATURITY})
+    divided = proportional(REWARD, FEE_PPM, {"alpha": 4, "beta": 3})
+    with engine.begin() as connection:
+        assert ledger.balance(connection, ledger.payable("alpha")) == divided.credits["alpha"] > 0
 
 
 def test_as_it_was_known(engine: Engine, gateway: Gateway) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import time
 from collections import Counter
 from fractions import Fraction
 from functools import cache
@@ -86,6 +87,14 @@ def test_a_million_parties() -> None:
     assert divided.total_weight > 1 << 80
     assert divided.fee + sum(divided.credits.values()) + divided.remainder == 312_500_000
     assert 0 <= divided.remainder < 1_000_000
+
+
+def test_a_hundred_thousand_parties_take_no_second() -> None:
+    """A division costs what its parties cost, and little: under a second of the processor."""
+    work = {f"party-{i}": i * 7919 + 1 for i in range(100_000)}
+    begun = time.process_time()
+    proportional(312_500_000, 10_000, work, {"party-7": 0})
+    assert time.process_time() - begun < 1
 
 
 @given(rewards, fees, weights, st.randoms(use_true_random=False))

@@ -111,7 +111,7 @@ def test_three_blocks_leave_and_return(engine: Engine, chain: RegtestChain, gate
 
 
 def test_only_the_upper_blocks_leave(engine: Engine, chain: RegtestChain, gateway: Gateway) -> None:
-    """R-010, R-012, R-013: two of three leave for good; a rival of ours, and the lower one becomes final alone."""
+    """R-010, R-013: two of three leave for good, a later one takes over their work, and what stays becomes final."""
     pool = _Branch(chain, chain.template())
     lower = pool.ours(gateway, 1)
     rest = _Branch(chain, pool.template)
