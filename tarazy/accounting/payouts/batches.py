@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, exists, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting import tables as accounts
@@ -109,9 +109,8 @@ def propose(
 def due(connection: Connection) -> list[Credit]:
     """The final credits that are in no batch, in order of distribution and party."""
     credit, given, distribution = accounts.credit, tables.payout_credit, accounts.distribution
-    settled = exists().where(
-        given.c.distribution == credit.c.distribution, given.c.party == credit.c.party, given.c.live
-    )
+    live = text("payout_credit.live")  # written as in the partial index, or SQLite would not use it
+    settled = exists().where(given.c.distribution == credit.c.distribution, given.c.party == credit.c.party, live)
     query = (
         select(credit.c.distribution, credit.c.party, credit.c.amount)
         .join(distribution)
