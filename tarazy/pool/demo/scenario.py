@@ -93,6 +93,8 @@ _PAYOUT_ADDRESSES = {
 }
 _LICENSED = {"altyn": "I", "dala": "II", "samal": "I", "kokshe": "II", "alys": "II"}
 LICENSED_PARTIES = frozenset(_LICENSED)
+STATEMENT_OF = "altyn"
+"""The miner whose statement is built when the demo ends."""
 _HOSTED = {"dala": EKIBASTUZ, "kokshe": KARAGANDA, "alys": KARAGANDA, "belgisiz": EKIBASTUZ}
 _SITE_OF = {"altyn": EKIBASTUZ, "samal": KARAGANDA, **_HOSTED}
 
