@@ -597,3 +597,16 @@ def test_what_the_pool_takes_of_its_own(pool: Pool, node: Node) -> None:
     assert (found.difference, found.fault) == (0, None)
     with pytest.raises(PayoutError, match="booked already"):
         pool.payer().take_out(txid, "fee of October")
+
+
+def test_settled_credits_are_found_by_their_index(tmp_path: Path) -> None:
+    """What is due costs a look into the index for each final credit, never a walk through all settled ones."""
+    engine, asked = open_engine(f"sqlite:///{tmp_path / 'plan.db'}"), list[tuple[str, Any]]()
+    metadata.create_all(engine)
+    event.listen(engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    with engine.begin() as connection:
+        batches.due(connection)
+        statement, parameters = asked[-1]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    engine.dispose()
+    assert any("SEARCH payout_credit USING INDEX uq_payout_credit" in row[3] for row in plan), plan
