@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, exists, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting import tables as accounts
 from tarazy.accounting.distribution import DistributionState
-from tarazy.accounting.ledger import FEE, NETWORK_FEE, balance, in_flight, paid, payable, post
+from tarazy.accounting.ledger import FEE, NETWORK_FEE, OUTSIDE, OWN, balance, in_flight, paid, payable, post
 from tarazy.accounting.payouts import machine, tables
 from tarazy.accounting.payouts.machine import (
     OUTBOX,
@@ -29,6 +29,8 @@ from tarazy.accounting.payouts.machine import (
     Selection,
     require_step,
 )
+
+_OWN = "own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,8 @@ def propose(
 def due(connection: Connection) -> list[Credit]:
     """The final credits that are in no batch, in order of distribution and party."""
     credit, given, distribution = accounts.credit, tables.payout_credit, accounts.distribution
-    settled = exists().where(
-        given.c.distribution == credit.c.distribution, given.c.party == credit.c.party, given.c.live
-    )
+    live = text("payout_credit.live")  # written as in the partial index, or SQLite would not use it
+    settled = exists().where(given.c.distribution == credit.c.distribution, given.c.party == credit.c.party, live)
     query = (
         select(credit.c.distribution, credit.c.party, credit.c.amount)
         .join(distribution)
@@ -383,6 +384,13 @@ def last_proposed_at(connection: Connection) -> datetime | None:
     return found
 
 
+def book_own(connection: Connection, amount: int, txid: str, why: str, at: datetime) -> None:
+    """Book what the pool put into the wallet, or with a minus what it took out of its own by a transaction."""
+    post(connection, at, _OWN, txid, why, {OWN: amount, OUTSIDE: -amount})
+
+
 def known_txids(connection: Connection) -> set[str]:
-    """Every transaction that is or was in the outbox."""
-    return set(connection.scalars(select(tables.transaction.c.txid)))
+    """Every transaction that is or was in the outbox, or by which the pool took out of its own."""
+    entry = accounts.ledger_entry
+    own = select(entry.c.reference).where(entry.c.kind == _OWN)
+    return {*connection.scalars(select(tables.transaction.c.txid)), *connection.scalars(own)}

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
-from tarazy.accounting.ledger import OUTSIDE, OWN, post
 from tarazy.accounting.payouts.machine import PayoutError
 from tarazy.accounting.payouts.tables import control
 
@@ -82,8 +81,3 @@ def resume(connection: Connection) -> None:
 def note_check(connection: Connection, difference: int, at: datetime) -> None:
     """Keep what a check found: satoshi that the wallet has over the books."""
     connection.execute(update(control).values(checked_at=at, difference=difference))
-
-
-def book_own(connection: Connection, amount: int, why: str, at: datetime, by: str) -> None:
-    """Book what the pool put into the wallet, or with a minus what it took out of its own."""
-    post(connection, at, "own", by, why, {OWN: amount, OUTSIDE: -amount})

@@ -231,11 +231,11 @@ def stop(why: str, settings: Settings) -> None:
 @WHY
 @settings_option
 def resume(why: str, settings: Settings) -> None:
-    """Let payments go out again, if no satoshi is missing."""
+    """Let payments go out again, if no satoshi is missing and the books know every payment."""
 
     def act(payer: Payer, _: Registers) -> None:
-        if (found := payer.check()).difference < 0:
-            raise Wanting(f"the wallet has {-found.difference} satoshi less than the books")
+        if fault := payer.check().fault:
+            raise Wanting(fault)
         payer.resume(why)
 
     _pay(settings, act)
@@ -250,8 +250,8 @@ def check(settings: Settings, as_json: bool) -> None:
 
     def act(payer: Payer, _: Registers) -> dict[str, Any]:
         found = payer.check()
-        unknown = [seen.txid for seen in payer.unknown()]
-        return {"wallet": found.wallet, "books": found.books, "difference": found.difference, "unknown": unknown}
+        numbers = {"wallet": found.wallet, "books": found.books, "difference": found.difference}
+        return {**numbers, "unknown": list(found.unknown), "fault": found.fault}
 
     found = _pay(settings, act)
     if as_json:
@@ -259,8 +259,8 @@ def check(settings: Settings, as_json: bool) -> None:
     else:
         click.echo(f"wallet {found['wallet']}, books {found['books']}, difference {found['difference']} satoshi")
         for txid in found["unknown"]:
-            click.echo(f"the books do not know transaction {txid}; see `tarazy payout adopt`")
-    if found["difference"] < 0 or found["unknown"]:
+            click.echo(f"the books do not know transaction {txid}: `tarazy payout adopt`, or `own --taken-out`")
+    if found["fault"]:
         raise click.exceptions.Exit(1)
 
 
@@ -280,16 +280,19 @@ def adopt(txid: str, settings: Settings) -> None:
 
 @payout.command("own")
 @click.option("--paid-in", type=click.IntRange(min=1), metavar="SATOSHI", help="What came into the wallet.")
-@click.option("--taken-out", type=click.IntRange(min=1), metavar="SATOSHI", help="What left it, such as the fee.")
+@click.option("--taken-out", metavar="TXID", help="The transaction by which the pool took of its own, such as the fee.")
 @WHY
 @settings_option
-def own(paid_in: int | None, taken_out: int | None, why: str, settings: Settings) -> None:
+def own(paid_in: int | None, taken_out: str | None, why: str, settings: Settings) -> None:
     """Book what the pool put into the wallet of its own, or took out of it."""
     if (paid_in is None) is (taken_out is None):
         raise Misuse("give either --paid-in or --taken-out")
-    amount = paid_in or -(taken_out or 0)
-    _pay(settings, lambda payer, _: payer.book_own(amount, why))
-    click.echo(f"booked {amount} satoshi")
+    if taken_out is not None:
+        amount = _pay(settings, lambda payer, _: payer.take_out(taken_out.lower(), why))
+        click.echo(f"booked: {amount} satoshi left the wallet")
+    elif paid_in is not None:
+        _pay(settings, lambda payer, _: payer.pay_in(paid_in, why))
+        click.echo(f"booked: {paid_in} satoshi came in")
 
 
 def _pay(settings: Settings, act: Callable[[Payer, Registers], _T]) -> _T:

@@ -55,11 +55,22 @@ class Check:
     books: int
     """What it should hold, less the sent transactions."""
     wallet: int
+    unknown: tuple[str, ...]
+    """Transactions that spent coins of the wallet and are in no book: the books may be older than they."""
 
     @property
     def difference(self) -> int:
         """What the wallet has over the books."""
         return self.wallet - self.books
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing may be paid; None when all is well."""
+        if self.unknown:
+            return f"the books do not know transaction {self.unknown[0]}, which spent coins of the wallet"
+        if self.difference < 0:
+            return f"the wallet has {-self.difference} satoshi less than the books"
+        return None
 
 
 def note(connection: Connection, at: datetime, by: str, what: str, **body: object) -> None:
@@ -143,11 +154,33 @@ class Payer:
             fence.resume(connection)
             note(connection, _now(), self._by, "resumed", why=why)
 
-    def book_own(self, amount: int, why: str) -> None:
-        """Book what the pool put into the wallet, or with a minus what it took out of its own."""
+    def pay_in(self, amount: int, why: str) -> None:
+        """Book what the pool put into the wallet of its own."""
         with self._write() as connection:
-            fence.book_own(connection, amount, why, _now(), self._by)
-            note(connection, _now(), self._by, "own funds", amount=amount, why=why)
+            batches.book_own(connection, amount, "", why, _now())
+            note(connection, _now(), self._by, "own paid in", amount=amount, why=why)
+
+    def take_out(self, txid: str, why: str) -> int:
+        """Book a transaction by which the pool took out of its own; the satoshi that left the wallet."""
+        seen, paid_out = self._paid_out(txid)
+        amount = sum(paid_out.values()) + seen.fee
+        with self._write() as connection:
+            if txid in batches.known_txids(connection):
+                raise PayoutError(f"transaction {txid} is booked already")
+            batches.book_own(connection, -amount, txid, why, _now())
+            note(connection, _now(), self._by, "own taken out", amount=amount, txid=txid, why=why)
+        return amount
+
+    def _paid_out(self, txid: str) -> tuple[Seen, dict[bytes, int]]:
+        """A transaction of the wallet, and what it pays to others by script."""
+        seen = self._wallet.seen(txid)
+        if seen is None or seen.confirmations < 0:
+            raise PayoutError(f"the wallet knows no transaction {txid} that stands")
+        paid_out: dict[bytes, int] = {}
+        for output in seen.transaction.outputs:
+            if not self._wallet.owns(output.script):
+                paid_out[output.script] = paid_out.get(output.script, 0) + output.value
+        return seen, paid_out
 
     def turn(self) -> None:
         """Send what is signed, follow what was sent, and go on with what is approved."""
@@ -305,33 +338,21 @@ class Payer:
             return []
         found = {
             seen.txid: {each.outpoint for each in seen.transaction.inputs}
-            for seen in self._wallet.spends()
-            if seen.txid not in own and seen.confirmations >= CONFIRMATIONS
+            for txid in self._wallet.spent_by()
+            if txid not in own and (seen := self._wallet.seen(txid)) and seen.confirmations >= CONFIRMATIONS
         }
         return rivals_of(blocked, found)
-
-    def unknown(self) -> list[Seen]:
-        """Transactions that spent coins of the wallet and are in no batch: the books are older than they."""
-        with self._engine.begin() as connection:
-            known = batches.known_txids(connection)
-        return [seen for seen in self._wallet.spends() if seen.confirmations >= 0 and seen.txid not in known]
 
     def adopt(self, txid: str, parties: dict[str, str]) -> int:
         """Take a transaction that the books do not know into them, after a backup was restored; the batch's number.
 
         It settles the batch whose payees it pays, or a new one for the oldest due credits. `parties`: address → party.
         """
-        seen = self._wallet.seen(txid)
-        if seen is None or seen.confirmations < 0:
-            raise PayoutError(f"the wallet knows no transaction {txid} that stands")
-        paid_out: dict[bytes, int] = {}
-        for output in seen.transaction.outputs:
-            if not self._wallet.owns(output.script):
-                paid_out[output.script] = paid_out.get(output.script, 0) + output.value
+        seen, paid_out = self._paid_out(txid)
         inputs = {each.outpoint for each in seen.transaction.inputs}
         with self._write() as connection:
             if txid in batches.known_txids(connection):
-                raise PayoutError(f"transaction {txid} is in a batch already")
+                raise PayoutError(f"transaction {txid} is booked already")
             number = next(
                 (
                     batch.number
@@ -351,30 +372,33 @@ class Payer:
         return number
 
     def check(self) -> Check:
-        """Compare the wallet with the books; less in it stops payouts. Raises `PayoutError` when neither holds still.
+        """Compare the wallet with the books; less in it, or a payment that they do not know, stops payouts.
 
-        More in it does not: anybody can send to the pool's address, and a block counts once it is booked.
+        More in it does not: anybody can send to the pool's address, and a block counts once it is booked. It could
+        hide a payment of a later time than the books', so these are asked for by name. Raises `PayoutError` when
+        neither holds still.
         """
         found: Check | None = None
         for look in range(LOOKS):
             if look:
                 time.sleep(LOOK_SECONDS)
             with self._engine.begin() as connection:
-                expected = in_wallet(connection)
+                expected, known = in_wallet(connection), batches.known_txids(connection)
                 sent = batches.batches(connection, OUTBOX)
             before = self._wallet.balances()
             gone = sum(batch.amount + fee for batch in sent if (fee := self._fee_gone(batch)) is not None)
+            unknown = tuple(txid for txid in self._wallet.spent_by() if txid not in known)
             steady = self._wallet.balances() == before
             with self._write() as connection:
                 if not steady or in_wallet(connection) != expected:
                     continue
-                found = Check(expected - gone, before.total)
+                found = Check(expected - gone, before.total, unknown)
                 fence.note_check(connection, found.difference, _now())
-            if found.difference >= 0:
+            if found.fault is None:
                 return found
         if found is None:
             raise PayoutError("the wallet or the books changed during each look; check again")
-        self.stop(f"the wallet has {-found.difference} satoshi less than the books")
+        self.stop(str(found.fault))
         return found
 
     def _fee_gone(self, batch: Batch) -> int | None:
@@ -389,8 +413,8 @@ class Payer:
         """Before anything is signed: payouts go, and no satoshi is missing. A restored backup is found here."""
         with self._engine.begin() as connection:
             fence.require_going(connection)
-        if self.check().difference < 0:
-            raise PayoutError("the wallet has less than the books; payouts are stopped, see `tarazy payout check`")
+        if fault := self.check().fault:
+            raise PayoutError(f"{fault}; payouts are stopped, see `tarazy payout check`")
 
     def _review(self, draft: Draft, batch: Batch) -> None:
         outputs = draft.transaction.outputs

@@ -140,11 +140,14 @@ class NodeWallet:
             raise
         return True
 
-    def spends(self) -> list[Seen]:
-        """Every transaction that spent coins of this wallet."""
-        words = self.call("listsinceblock")["transactions"]
-        txids = dict.fromkeys(str(each["txid"]) for each in words if each["category"] == "send")
-        return [found for txid in txids if (found := self.seen(txid)) is not None]
+    def spent_by(self) -> list[str]:
+        """Every transaction that spent coins of this wallet and stands."""
+        try:
+            words = self.call("listsinceblock")["transactions"]
+            standing = (each for each in words if each["category"] == "send" and each["confirmations"] >= 0)
+            return [*dict.fromkeys(str(each["txid"]) for each in standing)]
+        except (KeyError, TypeError) as error:
+            raise NodeError(Fault.NOT_JSON, f"listsinceblock lacks something: {error!r}") from error
 
     def owns(self, script: bytes) -> bool:
         """Whether an output with this script is the wallet's."""

@@ -107,7 +107,8 @@ def test_the_switch_and_own_funds(house: House) -> None:
     assert told(house, "list")["stopped"] == "drill"
     say(house, "anna", "own", "--paid-in", "7", "--why", "not there")
     assert "7 satoshi less" in say(house, "anna", "resume", "--why", "done", code=1)
-    say(house, "anna", "own", "--taken-out", "7", "--why", "a mistake")
+    mine(house, ADDRESS, 1)
+    assert "knows no transaction" in say(house, "anna", "own", "--taken-out", "00" * 32, "--why", "x", code=1)
     assert "give either" in say(house, "anna", "own", "--why", "x", code=2)
     say(house, "anna", "resume", "--why", "done")
     assert told(house, "list")["stopped"] is None

@@ -34,6 +34,7 @@ class Fault(StrEnum):
     OUT_OF_SYNC = "out-of-sync"
     BEHIND = "behind"
     NO_FUNDS = "no-funds"
+    WALLET = "wallet-refused"
     WALLET_LOCKED = "wallet-locked"
     NO_WALLET = "no-wallet"
 
@@ -62,12 +63,13 @@ CURES = {
     Fault.WRONG_CHAIN: "check chain.network, chain.pinned_blocks and the node's url",
     Fault.OUT_OF_SYNC: "wait until the node has the blocks whose headers it knows; else restart it",
     Fault.NO_FUNDS: "wait until rewards have matured or payments are confirmed; see getbalances and listlockunspent",
+    Fault.WALLET: "it says why: coins not mature or locked, or no estimate of fees (then set fallbackfee)",
     Fault.WALLET_LOCKED: "unlock it with walletpassphrase for as long as it is to sign",
     Fault.NO_WALLET: "check payouts.wallet, or load it with loadwallet",
     Fault.BEHIND: "see why it gets no blocks: its peers and its debug.log",
 }
 _FAULT_OF_CODE = {
-    -4: Fault.NO_FUNDS,
+    -4: Fault.WALLET,
     -5: Fault.UNKNOWN_BLOCK,
     -6: Fault.NO_FUNDS,
     -8: Fault.BAD_CALL,
