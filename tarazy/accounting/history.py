@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from tarazy.accounting.ledger import FEE, REMAINDER, REWARD
 from tarazy.accounting.tables import block, credit, distribution, ledger_account, ledger_entry, ledger_posting
@@ -132,10 +133,13 @@ class PartyCredit:
     height: int
     first_round: int
     last_round: int
+    scheme: str
     reward: int
     fee_ppm: int
+    """The party's."""
     fee: int
-    """The party's part of the pool's fee, by its share of the work, rounded down."""
+    """The party's part of the pool's fee: what was withheld from it where parties pay fees of their own, else the
+    fee by its share of the work, rounded down."""
     total_weight: int
     party: str
     weight: int
@@ -177,9 +181,10 @@ def credits_of(connection: Connection, distributions: Iterable[int], party: str 
                 row.height,
                 row.first_round,
                 row.last_round,
+                row.scheme,
                 row.reward,
-                row.fee_ppm,
-                row.fee * row.weight // row.total_weight if row.total_weight else 0,
+                (row.fees or {}).get(row.party, row.fee_ppm),
+                _fee_of(row),
                 row.total_weight,
                 row.party,
                 row.weight,
@@ -191,3 +196,11 @@ def credits_of(connection: Connection, distributions: Iterable[int], party: str 
             for row in connection.execute(query)
         ]
     return found
+
+
+def _fee_of(row: Row[Any]) -> int:
+    if not row.total_weight:
+        return 0
+    if row.fees:
+        return int(row.reward * row.weight // row.total_weight - row.amount)
+    return int(row.fee * row.weight // row.total_weight)

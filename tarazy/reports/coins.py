@@ -61,12 +61,15 @@ class CreditLine:
     block_hash: str
     first_round: int
     last_round: int
+    scheme: str
     reward: int
     weight: int
     total_weight: int
     fee_ppm: int
+    """The party's fee."""
     fee: int
-    """The party's part of the pool's fee: the fee by its share of the work, rounded down."""
+    """The party's part of the pool's fee: what was withheld from it where parties pay fees of their own, else the
+    fee by its share of the work, rounded down."""
     amount: int
     state: str
     booked_at: datetime

@@ -108,6 +108,17 @@ def test_no_statement_where_credits_and_ledger_disagree(connection: Connection) 
         coins.statement(connection)
 
 
+def test_a_fee_of_ones_own_is_told_exactly(connection: Connection) -> None:
+    """Half a percent for altyn: the fee is what was withheld from its part, not its share of the whole fee."""
+    at = world.MOMENT - timedelta(hours=1)
+    block = world.block(connection, 9, at, {"altyn": 3, "tau": 1})
+    connection.execute(update(tables.round_).where(tables.round_.c.round == 9).values(fees={"altyn": 5_000}))
+    world.observe(connection, {block: 1}, at)
+    credit = coins.statement(connection).credits[-1]
+    gross = world.REWARD * 3 // 4
+    assert (credit.fee_ppm, credit.fee, credit.amount) == (5_000, gross // 200, gross - gross // 200)
+
+
 def test_a_clock_that_was_set_back_parts_no_period_from_the_next(connection: Connection) -> None:
     """Periods are spans of entries: one that carries an earlier instant than the entry before still falls in one."""
     midnight = Period.parse("2026-12").start

@@ -170,6 +170,7 @@ def _credit(credit: PartyCredit, known_at: datetime) -> CreditLine:
         block_hash=credit.block_hash,
         first_round=credit.first_round,
         last_round=credit.last_round,
+        scheme=credit.scheme,
         reward=credit.reward,
         weight=credit.weight,
         total_weight=credit.total_weight,
