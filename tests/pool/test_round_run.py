@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,25 +31,26 @@ def test_a_run_is_verified_from_the_answer_to_the_satoshi(build_house: Callable[
                 share = client.share(login)
                 if client.call("mining.submit", *share)["result"] is True:
                     true.setdefault(login.split(".")[0], set()).add(share[1] + share[4])
-        return bool(house.ledger("SELECT 1 FROM round_proof WHERE round = 3"))
+        return bool(house.ledger("SELECT 1 FROM round_proof WHERE round >= 3"))
 
     wait_until(mined, 150)
+    number, record = house.ledger("SELECT round, record FROM round_proof WHERE round >= 3 ORDER BY round LIMIT 1")[0]
     key = house.command("audit", "key").stdout.strip()
-    ends = json.loads(house.ledger("SELECT record FROM round_proof WHERE round = 3")[0][0])["gateways"]["1"]
+    ends = json.loads(record)["gateways"]["1"]
     shares = ends["until"] - ends["after"]
-    done = house.command("round", "export", "3", "-o", str(tmp_path / "three"), "--json")
+    done = house.command("round", "export", str(number), "-o", str(tmp_path / "x"), "--json")
     assert json.loads(done.stdout)["shares"] == shares
-    checked = run_verifier(tmp_path / "three", key=key)
+    checked = run_verifier(tmp_path / "x", key=key)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert run_command("verify", "round", str(tmp_path / "three"), "--key", key).exit_code == 0
+    assert run_command("verify", "round", str(tmp_path / "x"), "--key", key).exit_code == 0
     assert house.command("round", "export", "9999", "-o", str(tmp_path / "none")).exit_code == 1
     listed: dict[str, set[str]] = {party: set() for party in true}
-    for round_ in (1, 2, 3):
+    for round_ in range(1, number + 1):
         for party in true:
             path = tmp_path / f"{party}-{round_}.json"
             done = house.command("round", "receipt", str(round_), party, "-o", str(path))
             if done.exit_code:
-                assert "credits no work" in done.output
+                assert "credits no work" in done.output or "has no record" in done.output, done.output
                 continue
             checked = run_verifier(path, "--shares", key=key)
             assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -58,8 +60,8 @@ def test_a_run_is_verified_from_the_answer_to_the_satoshi(build_house: Callable[
 
     token = house.command("token", "create", "altyn-1", "--role", "miner", "--party", "altyn").stdout.splitlines()[0]
     credited = wait_until(lambda: ask(house, token, "me/receipts"))
-    (newest,) = [row for row in credited["items"] if row["round"] == 3]
-    told = ask(house, token, "me/receipts/3")
+    newest = credited["items"][0]
+    told = ask(house, token, f"me/receipts/{newest['round']}")
     assert (told["party"], told["credit"], told["weight"]) == ("altyn", newest["amount"], newest["weight"])
     (tmp_path / "asked.json").write_text(json.dumps(told))
     assert run_verifier(tmp_path / "asked.json", key=key).returncode == 0
@@ -72,8 +74,10 @@ def ask(house: House, token: str, name: str) -> Any:
         with urlopen(Request(url, headers={"authorization": f"Bearer {token}"}), timeout=20) as answer:
             return json.load(answer)
     except HTTPError as error:
-        assert error.code == 401
-        return None
+        if error.code == 401:
+            time.sleep(1)
+            return None
+        raise
 
 
 def accepted_until(house: House, sequence: int) -> list[int]:

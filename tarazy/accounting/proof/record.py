@@ -88,7 +88,8 @@ def credited_rounds(connection: Connection, party: str, limit: int, offset: int)
     total = connection.scalar(select(func.count()).select_from(joined).where(own)) or 0
     columns = (proof.c.round, divided.c.block_hash, divided.c.final_at, credit.c.weight, credit.c.amount)
     query = select(*columns).select_from(joined).where(own).order_by(proof.c.round.desc()).limit(limit).offset(offset)
-    return total, [dict(row) for row in connection.execute(query).mappings()]
+    names = [column.name for column in columns]
+    return total, [dict(zip(map(str, names), row, strict=True)) for row in connection.execute(query)]
 
 
 def spans_of(connection: Connection, distribution: int, journals: Path) -> list[Span]:
