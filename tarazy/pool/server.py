@@ -229,6 +229,7 @@ class Server:
             law=self._law,
             reports=settings.data / "reports",
             interval_seconds=settings.energy.interval_seconds,
+            journals=settings.journal_path.parent,
         )
         self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
         return Portal(

@@ -54,7 +54,7 @@ class Portal:
         self.hub = Hub()
         self.access = Access()
         self._database = database
-        registers = RegisterPages(Register(database, self.access, rules, subject.seat))
+        registers = RegisterPages(Register(database, self.access, rules, subject.seat, subject.journals))
         pages = Pages(self.snapshots, self.hub, subject, language, registers)
         self.site = BoundedSite(pages.app.resource(), reactor, self._may_send)
         self._told = ""

@@ -15,7 +15,7 @@ import orjson
 import structlog
 from klein import Klein
 from sqlalchemy import Connection
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -56,6 +56,7 @@ class Register:
     access: Access
     rules: Rules
     seat: Seat
+    journals: Path
 
 
 class RegisterPages:
@@ -68,9 +69,11 @@ class RegisterPages:
         self._access = register.access
         self._rules = register.rules
         self._seat = register.seat
+        self._journals = register.journals
         self._reader = reader(register.database.engine)
         self._failures = Failures()
         self._reading = DeferredSemaphore(_READERS)
+        self._receipts = DeferredSemaphore(1)
 
     @app.route("/me")
     async def me(self, request: Any) -> bytes:
@@ -79,6 +82,23 @@ class RegisterPages:
         told: dict[str, Any] = {"name": holder.name, "role": holder.role, "expires_at": holder.expires_at}
         if holder.party is not None:
             told |= await self._read(desk.own, holder.party, datetime.now(UTC))
+        return _json(request, told)
+
+    @app.route("/me/receipts", methods=["GET"])
+    async def receipts(self, request: Any) -> bytes:
+        """The final rounds that credit a miner, the newest first."""
+        party = self._miner(request)
+        limit, offset = _paging(_parameters(request, ("limit", "offset")))
+        total, items = await self._read(desk.credited, party, limit, offset)
+        return _json(request, {"total": total, "items": items})
+
+    @app.route("/me/receipts/<int:number>", methods=["GET"])
+    async def receipt(self, request: Any, number: int) -> bytes:
+        """What proves a miner's credit in a round. One is made at a time: it costs what the round's shares cost."""
+        party = self._miner(request)
+        told = await self._receipts.run(
+            lambda: Deferred.fromCoroutine(self._read(desk.receipt_of, party, number, self._journals))
+        )
         return _json(request, told)
 
     @app.route(f"/registers/<{_KINDS}:kind>", methods=["GET"])
@@ -220,6 +240,13 @@ class RegisterPages:
         if right is not None and not holder.may(right):
             raise Fault(403, "not_allowed", f"the role {holder.role} may not do that; see /api/v1/me for what it may")
         return holder
+
+    def _miner(self, request: Any) -> str:
+        """The party whose token it is. Raises `Fault` as `_holder`."""
+        holder = self._holder(request, None)
+        if holder.party is None:
+            raise Fault(404, "no_such_entry", "receipts are of miners; this token is of no party")
+        return holder.party
 
     async def _record(
         self, request: Any, holder: Holder, asked: Mapping[str, str], lines: Callable[[], list[Line]]

@@ -80,6 +80,7 @@ class Subject:
     law: LawBook
     reports: Path
     interval_seconds: int
+    journals: Path
 
 
 class _Rested(Generic[T]):

@@ -43,4 +43,4 @@ def make_subject(directory: Path, started: datetime) -> Subject:
             health={"journal": True, "chain": True, "meters": True},
         )
 
-    return Subject(live, Seat("astana-1", "KZ"), LAW, reports, INTERVAL)
+    return Subject(live, Seat("astana-1", "KZ"), LAW, reports, INTERVAL, directory)

@@ -70,6 +70,8 @@ async def ask(own: Running, method: str, path: str, token: str | None, **options
 ADDRESSES = [
     # method, path, right
     ("GET", "/api/v1/me", None),
+    ("GET", "/api/v1/me/receipts", None),
+    ("GET", "/api/v1/me/receipts/1", None),
     ("GET", "/api/v1/registers/party", Right.READ),
     ("GET", "/api/v1/registers/licence/history?key=L-1", Right.READ),
     ("GET", "/api/v1/registers/export", Right.READ),

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.proof import sums
@@ -76,6 +76,20 @@ def proof_before(connection: Connection, round_: int) -> Proof | None:
         select(table).where(table.c.round < round_).order_by(table.c.round.desc()).limit(1)
     ).first()
     return Proof(row.distribution, row.round, row.record, row.audit_row) if row else None
+
+
+def credited_rounds(connection: Connection, party: str, limit: int, offset: int) -> tuple[int, list[dict[str, Any]]]:
+    """How many recorded rounds credit a party, and some of them, the newest first."""
+    proof, credit, divided = tables.round_proof, tables.credit, tables.distribution
+    joined = proof.join(credit, credit.c.distribution == proof.c.distribution).join(
+        divided, divided.c.distribution == proof.c.distribution
+    )
+    own = credit.c.party == party
+    total = connection.scalar(select(func.count()).select_from(joined).where(own)) or 0
+    columns = (proof.c.round, divided.c.block_hash, divided.c.final_at, credit.c.weight, credit.c.amount)
+    query = select(*columns).select_from(joined).where(own).order_by(proof.c.round.desc()).limit(limit).offset(offset)
+    names = [column.name for column in columns]
+    return total, [dict(zip(map(str, names), row, strict=True)) for row in connection.execute(query)]
 
 
 def spans_of(connection: Connection, distribution: int, journals: Path) -> list[Span]:
