@@ -140,9 +140,9 @@ class Pool:
         (self.blocks / f"gateway-{self.gateway}" / f"{shown}.block").write_bytes(raw)
         return shown
 
-    def fold(self, connection: Connection) -> None:
+    def fold(self, connection: Connection, terms: Terms = Terms(FEE_PPM)) -> None:  # noqa: B008 - frozen
         """Fold all and sign the chain's head, as the office does."""
-        fold(connection, self.reader, self.gateway, 900, 1_000_000, Schedule(Terms(FEE_PPM)))
+        fold(connection, self.reader, self.gateway, 900, 1_000_000, Schedule(terms))
         link = unsigned(connection, self.gateway)
         if link is not None:
             head = audit.AuditHead(link.last, link.head.hex())

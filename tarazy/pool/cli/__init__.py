@@ -16,6 +16,7 @@ _COMMANDS = {
     "demo": "demo:demo",
     "finding": "finding:finding",
     "mine": "mine:mine",
+    "payout": "payout:payout",
     "register": "register:register",
     "report": "report:report",
     "round": "round:round_",

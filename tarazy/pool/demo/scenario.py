@@ -122,6 +122,7 @@ def demo_settings(*, peer_port: int) -> dict[str, Any]:
             ],
         },
         "energy": {"poll_seconds": 1.0, "interval_seconds": 10},
+        "payouts": {"wallet": "demo", "signing": "wallet"},
         "law": {"assumptions": ["fee-2026-ladder-continued"]},
     }
 
