@@ -509,6 +509,7 @@ _gateways: dict[int, Gateway] = {}
 
 
 def _prepare(gateways: dict[int, Gateway]) -> None:
+    _gateways.clear()
     _gateways.update(gateways)
 
 
@@ -557,7 +558,9 @@ def work(task: Task) -> Done:
                 head = version.to_bytes(4, "little") + job.previous + root + ntime.to_bytes(4, "little")
                 hash_ = double(head + job.nbits.to_bytes(4, "little") + nonce.to_bytes(4, "little"))
                 if int.from_bytes(hash_, "little") > target_of(exponent):
-                    faults.setdefault(2, f"{where}: {misses(job, name, fields)}")
+                    faults.setdefault(
+                        2, f"{where}: its hash does not meet difficulty 2^{exponent}, at which it is booked"
+                    )
                 elif not job.mintime <= ntime <= job.ntime + NTIME_AHEAD:
                     faults.setdefault(2, f"{where}: its ntime lies outside of its job's bounds")
                 elif (ntime - CLOCK_AHEAD) * MILLION > at_us:
@@ -577,20 +580,6 @@ def work(task: Task) -> Done:
                 )
             total += size
     return Done(faults, [bytes(heap) for heap in heaps], weights, total, accepted)
-
-
-def misses(job: Job, name: Name, fields: tuple[Any, ...]) -> str:
-    """What is wrong with a share whose hash misses its target."""
-    _, _, _, extranonce2, ntime, nonce, version, told, _ = fields
-    for exponent in range(HIGHEST, LOWEST - 1, -1):
-        root = double(job.coinb1(exponent) + name.extranonce1 + extranonce2 + job.end)
-        for element in job.branch:
-            root = double(root + element)
-        head = version.to_bytes(4, "little") + job.previous + root + ntime.to_bytes(4, "little")
-        hash_ = double(head + job.nbits.to_bytes(4, "little") + nonce.to_bytes(4, "little"))
-        if exponent != told and int.from_bytes(hash_, "little") <= target_of(exponent):
-            return f"it was not done at difficulty 2^{told}, but it would be good at 2^{exponent}: another is booked"
-    return f"its hash does not meet difficulty 2^{told}, which the coinbase names"
 
 
 # Verifying.
@@ -619,21 +608,45 @@ def progress(done: int, of: int) -> None:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def proportional(record: Json, weights: Sequence[int]) -> tuple[int, list[int]]:
-    """Fee and credits by PROP: rounded down, the rest is carried."""
-    fee = integer(record, "reward") * integer(record, "fee_ppm", 32) // MILLION
-    total, net = sum(weights), integer(record, "reward") - fee
-    return fee, [net * weight // total for weight in weights]
+PROP, SOLO, PPLNS = "prop", "solo", "pplns"
 
 
-SCHEMES: dict[str, Callable[[Json, Sequence[int]], tuple[int, list[int]]]] = {"PROP": proportional}
-
-
-def scheme_of(record: Json) -> Callable[[Json, Sequence[int]], tuple[int, list[int]]]:
+def scheme_of(record: Json) -> str:
     name = text(record, "scheme")
-    if name not in SCHEMES:
-        raise Fault(f"scheme {name[:40]!r} is none that this verifier knows; it knows {', '.join(SCHEMES)}")
-    return SCHEMES[name]
+    if name not in (PROP, SOLO, PPLNS):
+        raise Fault(f"scheme {name[:40]!r} is none that this verifier knows")
+    return name
+
+
+class Part(NamedTuple):
+    """What a party is credited."""
+
+    commit: bytes
+    alias: bytes
+    weight: int
+    credit: int
+    fee_ppm: int
+
+
+def read_part(row: Json) -> Part:
+    weight, credit, fee_ppm = count(row, "weight"), integer(row, "credit"), integer(row, "fee_ppm", 20)
+    return Part(data(row, "commit", 32), data(row, "alias", 32), weight, credit, fee_ppm)
+
+
+def due(record: Json, weight: int, total: int, fee_ppm: int) -> tuple[int, int]:
+    """Credit and fee of a part, rounded down; the fee is 0 where one is taken from the whole."""
+    reward = integer(record, "reward")
+    if record.get("own_fees") is True:
+        gross = reward * weight // total
+        fee = gross * fee_ppm // MILLION
+        return gross - fee, fee
+    if fee_ppm != integer(record, "fee_ppm", 20):
+        raise Fault(f"a fee of {fee_ppm} ppm, where all pay {record['fee_ppm']}")
+    return (reward - whole_fee(record)) * weight // total, 0
+
+
+def whole_fee(record: Json) -> int:
+    return integer(record, "reward") * integer(record, "fee_ppm", 20) // MILLION
 
 
 def audited(proof: Json, record: str, keys: Sequence[Key]) -> str:
@@ -729,8 +742,15 @@ def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, rep
     accepted = done = 0
     with ExitStack() as stack:
         heaps = [stack.enter_context(TemporaryFile()) for _ in range(HEAPS)]
-        pool = stack.enter_context(multiprocessing.Pool(processes, _prepare, (gateways,)))
-        for result in pool.imap(work, tasks(segments)):
+        todo = list(tasks(segments))
+        processes = min(processes, len(todo))
+        if processes > 1:
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes, _prepare, (gateways,)))
+            results: Iterator[Done] = pool.imap(work, todo)
+        else:
+            _prepare(gateways)
+            results = map(work, todo)
+        for result in results:
             for number, fault_told in result.faults.items():
                 faults.setdefault(number, fault_told)
             for heap, hashes in zip(heaps, result.hashes, strict=True):
@@ -746,7 +766,7 @@ def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, rep
         fault_of_jobs = next(
             filter(None, (job_fault(j, payee) for g in gateways.values() for j in g.jobs.values())), None
         )
-        if 2 not in faults and fault_of_jobs:
+        if fault_of_jobs:
             faults[2] = fault_of_jobs
         first: Fault | None = None
         for number, name, fine in (
@@ -831,45 +851,56 @@ def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, rep
             raise Fault(f"the block is of height {height}, the record says {record['height']}")
         return f"its coinbase pays {paid} sat; ask any node whether {shown} is on the main chain at {height}"
 
-    parties: list[tuple[bytes, bytes, int, int]] = []
+    parts: list[Part] = []
 
     def look_amounts() -> str:
-        divide = scheme_of(record)
-        for row in lines(directory / "parties.jsonl"):
-            parties.append(
-                (data(row, "commit", 32), data(row, "alias", 32), count(row, "weight"), integer(row, "credit"))
-            )
-        for before, after in pairwise(parties):
-            if before[0] >= after[0]:
+        scheme = scheme_of(record)
+        parts.extend(read_part(row) for row in lines(directory / "parties.jsonl"))
+        for before, after in pairwise(parts):
+            if before.commit >= after.commit:
                 raise Fault("the parties are not in the order of their commitments, or one is there twice")
-        if len({alias for _, alias, _, _ in parties}) != len(parties):
+        if len({part.alias for part in parts}) != len(parts):
             raise Fault("a party has two parts")
-        for commit, alias, weight, _ in parties:
-            if weights.get(alias, 0) != weight or not weight:
-                raise Fault(f"party {commit.hex()[:16]}: its shares weigh {weights.get(alias, 0)}, not {weight}")
-        if left := weights.keys() - {alias for _, alias, _, _ in parties}:
-            raise Fault(f"the work of {len(left)} parties is not divided for")
-        total = sum(weights.values())
-        if total != count(record, "total_weight") or len(parties) != integer(record, "parties"):
+        told_weights = {part.alias: part.weight for part in parts}
+        if scheme == PROP:
+            for part in parts:
+                if weights.get(part.alias, 0) != part.weight:
+                    shown = part.commit.hex()[:16]
+                    raise Fault(f"party {shown}: its shares weigh {weights.get(part.alias, 0)}, not {part.weight}")
+            if left := weights.keys() - told_weights.keys():
+                raise Fault(f"the work of {len(left)} parties is not divided for")
+        elif scheme == SOLO and parts:
+            solver = read_coinbase(data(parsed(content(directory / "block.json"), "block.json"), "coinbase")).script[
+                -12:-8
+            ]
+            finders = {name.alias for g in gateways.values() for name in g.names.values() if name.extranonce1 == solver}
+            if len(parts) > 1 or not told_weights.keys() <= finders:
+                raise Fault("the reward is not credited to the one on whose connection the block was found")
+        total = sum(told_weights.values())
+        if total != count(record, "total_weight") or len(parts) != integer(record, "parties"):
             raise Fault(
-                f"{len(parties)} parties did {total}; the record says {record['parties']}, {record['total_weight']}"
+                f"{len(parts)} parties did {total}; the record says {record['parties']}, {record['total_weight']}"
             )
-        fee, credits = divide(record, [weight for _, _, weight, _ in parties])
-        if fee != integer(record, "fee"):
-            raise Fault(f"the fee is {fee} sat, the record says {record['fee']}")
-        for (commit, _, _, credit), due in zip(parties, credits, strict=True):
-            if credit != due:
-                raise Fault(f"party {commit.hex()[:16]}: {due} sat are due, {credit} are credited")
-        rest = integer(record, "reward") - fee - sum(credits)
+        fees = 0 if record.get("own_fees") is True and total else whole_fee(record)
+        for part in parts:
+            credit, fee = due(record, part.weight, total, part.fee_ppm)
+            fees += fee
+            if part.credit != credit:
+                raise Fault(f"party {part.commit.hex()[:16]}: {credit} sat are due, {part.credit} are credited")
+        if fees != integer(record, "fee"):
+            raise Fault(f"the fee is {fees} sat, the record says {record['fee']}")
+        credits = sum(part.credit for part in parts)
+        rest = integer(record, "reward") - fees - credits
         if rest != integer(record, "remainder"):
             raise Fault(f"the remainder is {rest} sat, the record says {record['remainder']}")
-        return f"{len(parties)} parties by {record['scheme']}: {sum(credits)} sat, fee {fee}, remainder {rest}"
+        unseen = "; whose work lies in the window is not in the export" if scheme == PPLNS else ""
+        return f"{len(parts)} parties by {scheme}: {credits} sat, fee {fees}, remainder {rest}{unseen}"
 
     def look_sums() -> str:
-        root = sum_root([sum_leaf(commit, weight, credit) for commit, _, weight, credit in parties])
+        root = sum_root([sum_leaf(part.commit, part.weight, part.credit) for part in parts])
         if root.hash != data(record, "sum_root", 32):
             raise Fault("the parts do not make the root of the record: sums were shifted between parties")
-        return f"the root over {len(parties)} parts is {root.hash.hex()}"
+        return f"the root over {len(parts)} parts is {root.hash.hex()}"
 
     check("5 cut", look_cut)
     check("6 block", look_block)
@@ -915,10 +946,7 @@ def rebuilt(first: int, end: int, own: dict[int, bytes], others: Iterator[bytes]
     """The root over leaves `first` to `end` - 1, of which those in `own` are known, and trees without any of them."""
     wanted = [index for index in own if first <= index < end]
     if not wanted:
-        try:
-            return next(others)
-        except StopIteration:
-            raise Fault("a hash is missing") from None
+        return next(others, b"")
     if end - first == 1:
         return own[first]
     split = first + (1 << (end - first - 1).bit_length() - 1)
@@ -949,12 +977,11 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
     if made.weight != count(record, "total_weight") or made.credit != net - integer(record, "remainder"):
         raise Fault("the sum tree does not add up to what the record says")
     report.say("leaf", True, f"{party} has {weight} of {made.weight} in the sum tree")
-    if text(record, "scheme") != "PROP":
-        raise Fault(f"scheme {record['scheme']!r} is none that this verifier knows")
-    fee = integer(record, "reward") * integer(record, "fee_ppm", 32) // MILLION
-    if fee != record["fee"] or credit != net * weight // made.weight:
-        raise Fault(f"{net * weight // made.weight} sat are due, {credit} are credited")
-    report.say("credit", True, f"{credit} sat of {net}")
+    scheme = scheme_of(record)
+    credited, _ = due(record, weight, made.weight, integer(told, "fee_ppm", 20))
+    if credit != credited:
+        raise Fault(f"{credited} sat are due, {credit} are credited")
+    report.say("credit", True, f"{credit} sat of {integer(record, 'reward')} by {scheme}, fee {told['fee_ppm']} ppm")
     alias = sha256(b"\x11" + hidden).digest()
     shares = total = 0
     parts = mapped(told, "gateways")
@@ -970,9 +997,9 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
                     raise Fault(f"gateway {gateway}: shares {row['first']} to {row['last']}: they weigh {sum(own)}")
                 shares += len(own)
                 total += sum(own)
-    if total != weight:
+    if scheme == PROP and total != weight:
         raise Fault(f"the shares of the receipt weigh {total}, {weight} is credited: compare them with your own log")
-    report.say("shares", True, f"{shares} accepted shares lie in the chain and weigh what is credited")
+    report.say("shares", True, f"{shares} accepted shares lie in the chain and weigh {total}")
 
 
 def receipt_shares(gateway: str, row: Json, names: dict[int, tuple[Name, Json]], show: bool) -> list[int]:

@@ -1,4 +1,4 @@
-"""What moved on the accounts of one party between two instants, and the balances before and after.
+"""What moved on the accounts of one party between two instants, the balances before and after, and its credits.
 
 Accounts are found by name alone, `<what>:<party>`, so whatever accounts a party has are told. The cost is that of the
 span, and of what the party's accounts moved since.
@@ -7,17 +7,20 @@ span, and of what the party's accounts moved since.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
 from tarazy.accounting.ledger import FEE, REMAINDER, REWARD
-from tarazy.accounting.tables import ledger_account, ledger_entry, ledger_posting
+from tarazy.accounting.tables import block, credit, distribution, ledger_account, ledger_entry, ledger_posting
 
 _POOLS = {FEE, REMAINDER, REWARD}
 """First words of the pool's own accounts, which belong to no party."""
+_SET_BACK = timedelta(days=1)
+_AT_ONCE = 400
+"""Distributions looked up in one query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,16 @@ class History:
 
 
 def entries_before(connection: Connection, instant: datetime) -> int:
-    """Number of the last entry before an instant; 0 before the first."""
-    query = select(ledger_entry.c.entry).where(ledger_entry.c.at < instant)
-    return connection.scalar(query.order_by(ledger_entry.c.at.desc(), ledger_entry.c.entry.desc()).limit(1)) or 0
+    """Number of the last entry before an instant; 0 before the first.
+
+    A clock that was set back by up to `_SET_BACK` leaves it growing with the instant.
+    """
+    at = ledger_entry.c.at
+    newest = connection.scalar(select(func.max(at)).where(at < instant))
+    if newest is None:
+        return 0
+    query = select(func.max(ledger_entry.c.entry)).where(at.between(newest - _SET_BACK, newest))
+    return int(connection.execute(query).scalar_one())
 
 
 def history(connection: Connection, party: str, start: datetime, end: datetime) -> History:
@@ -111,3 +121,73 @@ def _movements(connection: Connection, party: str, names: Sequence[str], after: 
         Movement(row.entry, row.at, row.kind, row.reference, row.account.removesuffix(f":{party}"), row.amount)
         for row in connection.execute(query)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PartyCredit:
+    """A party's part of one distribution, with what is needed to recompute it. Money in satoshi."""
+
+    distribution: int
+    block_hash: str
+    height: int
+    first_round: int
+    last_round: int
+    reward: int
+    fee_ppm: int
+    fee: int
+    """The party's part of the pool's fee, by its share of the work, rounded down."""
+    total_weight: int
+    party: str
+    weight: int
+    amount: int
+    booked_at: datetime
+    final_at: datetime | None
+    reversed_at: datetime | None
+
+
+def finalised(connection: Connection, start: datetime, end: datetime, party: str | None = None) -> list[PartyCredit]:
+    """Credits of the distributions that became final in [start, end), in order; of one party if it is named."""
+    entry = ledger_entry
+    query = select(entry.c.reference).where(
+        entry.c.kind == "maturity",
+        entry.c.entry > entries_before(connection, start),
+        entry.c.entry <= entries_before(connection, end),
+    )
+    return credits_of(connection, map(int, connection.scalars(query)), party)
+
+
+def credits_of(connection: Connection, distributions: Iterable[int], party: str | None = None) -> list[PartyCredit]:
+    """Credits of distributions, in order of their numbers and of parties; of one party if it is named."""
+    wanted = sorted(set(distributions))
+    found = []
+    for first in range(0, len(wanted), _AT_ONCE):
+        query = (
+            select(distribution, block.c.height, credit.c.party, credit.c.weight, credit.c.amount)
+            .join(block, block.c.block_hash == distribution.c.block_hash)
+            .join(credit, credit.c.distribution == distribution.c.distribution)
+            .where(distribution.c.distribution.in_(wanted[first : first + _AT_ONCE]))
+            .order_by(distribution.c.distribution, credit.c.party)
+        )
+        if party is not None:
+            query = query.where(credit.c.party == party)
+        found += [
+            PartyCredit(
+                row.distribution,
+                row.block_hash,
+                row.height,
+                row.first_round,
+                row.last_round,
+                row.reward,
+                row.fee_ppm,
+                row.fee * row.weight // row.total_weight if row.total_weight else 0,
+                row.total_weight,
+                row.party,
+                row.weight,
+                row.amount,
+                row.booked_at,
+                row.final_at,
+                row.reversed_at,
+            )
+            for row in connection.execute(query)
+        ]
+    return found

@@ -60,19 +60,18 @@ def window_before_now(connection: Connection, limit: int) -> dict[str, int]:
     Costs what the window costs, not history. Stretches that no window can reach any more are dropped.
     """
     table = tables.stretch
-    weights: Counter[str] = Counter()
-    left = limit
-    kept = limit * WINDOWS_KEPT
+    oldest, total = None, 0
     for number, weight in connection.execute(select(table.c.stretch, table.c.weight).order_by(table.c.stretch.desc())):
-        if kept <= 0:
+        if total >= limit * WINDOWS_KEPT:
             connection.execute(delete(table).where(table.c.stretch <= number))
             break
-        if left > 0:
-            row = connection.execute(select(table).where(table.c.stretch == number)).one()
-            inside = {party: int(text) for party, text in row.weights}
-            weights.update(inside if weight <= left else last_work(_newest_first(row), left))
-        left -= weight
-        kept -= weight
+        oldest = number if total < limit else oldest
+        total += weight
+    weights: Counter[str] = Counter()
+    for row in connection.execute(select(table).where(table.c.stretch >= oldest).order_by(table.c.stretch.desc())):
+        inside = {party: int(text) for party, text in row.weights}
+        weights.update(inside if row.weight <= limit else last_work(_newest_first(row), limit))
+        limit -= row.weight
     return dict(weights)
 
 

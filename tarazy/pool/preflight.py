@@ -30,6 +30,7 @@ from tarazy.pool.chain.bitcoind.credentials import credentials_of
 from tarazy.pool.chain.bitcoind.faults import CURES, NodeError
 from tarazy.pool.chain.bitcoind.probe import probe
 from tarazy.pool.machine import observe
+from tarazy.pool.payouts.wallet import wallet_of
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.pool.terms import terms_text
 
@@ -60,6 +61,7 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield _tls(tls, now)
     yield _descriptors()
     yield from _chain(settings)
+    yield from _payouts(settings)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -268,6 +270,18 @@ def _chain(settings: Settings) -> Iterator[Finding]:
         else:
             text = f"in sync on {status.chain} at block {status.tip.height}, {status.peers} peers"
             yield Finding(f"node {number}", True, text)
+
+
+def _payouts(settings: Settings) -> Iterator[Finding]:
+    """Whether the wallet answers; the embedded chain's is there only while the server runs."""
+    if settings.payouts is None or not isinstance(settings.chain, BitcoindChainSettings):
+        return
+    try:
+        held = wallet_of(settings).balances()
+    except NodeError as error:
+        yield Finding("payouts wallet", False, f"{error.fault}: {error.words}", CURES[error.fault])
+    else:
+        yield Finding("payouts wallet", True, f"{settings.payouts.wallet} answers at block {held.tip}")
 
 
 def _descriptors() -> Finding:

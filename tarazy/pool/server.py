@@ -34,6 +34,7 @@ from tarazy.pool.inspection import Inspection
 from tarazy.pool.launch import Role
 from tarazy.pool.log import set_level
 from tarazy.pool.office import Office
+from tarazy.pool.payouts.desk import PayoutDesk
 from tarazy.pool.proof import DailyProof
 from tarazy.pool.reload import compare
 from tarazy.pool.sockets import open_listeners
@@ -152,6 +153,10 @@ class Server:
             inspection = Inspection(reactor, settings, self._database, self._admissions, lambda: self._law)
             inspection.repeat.start()
             self._keeping.append(inspection.repeat.stop)
+            if settings.payouts is not None:
+                paying = PayoutDesk(reactor, settings, settings.payouts, self._database.engine, self._admissions)
+                paying.repeat.start()
+                self._keeping.append(paying.repeat.stop)
             sources = replace(sources, accounting=told.accounting, energy=told.energy, attention=inspection.facts)
             portal = self._make_portal(told)
             portal_port = portal.start()

@@ -9,23 +9,31 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.assets.issued import Issued, IssuedError, issue
 from tarazy.accounting.durable import sync_directory
 from tarazy.accreditation.audit import AuditEvent, instant_text
 from tarazy.config.law import LawBook
+from tarazy.config.law.calendar import Period
 from tarazy.config.settings import Settings
 from tarazy.reports.canonical import canonical_json, digest
+from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
 from tarazy.reports.content import AccreditationReport, Pool
 from tarazy.reports.gather import gather
+from tarazy.reports.gather.distributed import gather_distributed
+from tarazy.reports.gather.sale import gather_sales
+from tarazy.reports.gather.statement import StatementError, gather_statement
 from tarazy.reports.language import LANGUAGES
-from tarazy.reports.layout import lay_out
+from tarazy.reports.layout import Report, lay_out
 from tarazy.reports.pdf import render_pdf
+from tarazy.reports.workbook import render_workbook
 
-KINDS = ("accreditation",)
+KINDS = ("accreditation", "statement", "sale", "distributed")
 """Kinds of report that can be built."""
 
 SETTLED_SECONDS = 5
@@ -36,6 +44,15 @@ Progress = Callable[[int, int], None]
 
 STEPS = 2 + len(LANGUAGES)
 """Steps of a whole build: gathering, one rendering a language, writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a report is asked of, beside its moment: a party, a period, and why a version corrects another."""
+
+    party: str | None = None
+    period: Period | None = None
+    why: str | None = None
 
 
 class ReportError(Exception):
@@ -55,22 +72,60 @@ def build_report(
     book: LawBook,
     now: datetime,
     progress: Progress = _silent,
+    asked: Asked = Asked(),
 ) -> list[Path]:
     """Gather and write a report in one go; see `gather_report` and `write_report`. Raises `ReportError`."""
-    report = gather_report(connection, kind, as_of, settings, book, now)
+    report = gather_report(connection, kind, as_of, settings, book, now, asked)
     return write_report(report, directory, progress)
 
 
 def gather_report(
-    connection: Connection, kind: str, as_of: datetime, settings: Settings, book: LawBook, now: datetime
-) -> AccreditationReport:
+    connection: Connection,
+    kind: str,
+    as_of: datetime,
+    settings: Settings,
+    book: LawBook,
+    now: datetime,
+    asked: Asked = Asked(),
+) -> Report:
     """The content of the report of `kind` at `as_of`, an aware datetime at least `SETTLED_SECONDS` before `now`.
 
-    Raises `ReportError` for a kind that does not exist, and for a moment without a zone, in the future or too
-    fresh: its report would not stay the same.
+    Raises `ReportError` for a kind that does not exist or is not asked for as it must be, and for a moment without a
+    zone, in the future or too fresh: its report would not stay the same.
     """
     if kind not in KINDS:
         raise ReportError(f"there is no report {kind!r}; choose one of: {', '.join(KINDS)}")
+    _require_moment(as_of, now)
+    accreditation = settings.accreditation
+    pool = Pool(settings.pool.name, accreditation.country, accreditation.server)
+    moment = as_of.astimezone(UTC)
+    if kind == "accreditation":
+        if asked != Asked():
+            raise ReportError(
+                "the accreditation report is of the whole pool and of the quarter in which its moment lies"
+            )
+        return gather(connection, moment, pool, book)
+    period = asked.period
+    if period is None or period.start >= moment:
+        begun = "" if period is None else " that has begun"
+        raise ReportError(f"name a period{begun}, such as --period {as_of:%Y-%m}, or --from and --to")
+    if asked.why is not None and kind != "distributed":
+        raise ReportError("only the record of distributed assets has versions that --why explains")
+    try:
+        if kind == "sale":
+            return gather_sales(connection, asked.party, period, moment, pool, book)
+        if kind == "statement":
+            if asked.party is None:
+                raise ReportError("a statement is of one party; name it with --party")
+            return gather_statement(connection, asked.party, period, moment, pool, book)
+        if asked.party is not None:
+            raise ReportError("the record of distributed assets is of all parties; leave --party out")
+        return gather_distributed(connection, period, moment, pool, book, asked.why)
+    except StatementError as error:
+        raise ReportError(str(error)) from None
+
+
+def _require_moment(as_of: datetime, now: datetime) -> None:
     if as_of.tzinfo is None:
         raise ReportError(f"{as_of.isoformat()} has no time zone; write it like {as_of.isoformat()}+05:00")
     if as_of > now:
@@ -80,26 +135,53 @@ def gather_report(
             f"{as_of.isoformat()} is less than {SETTLED_SECONDS} seconds ago: wait a few seconds, a transaction that "
             "the report must tell of may still be under way"
         )
-    accreditation = settings.accreditation
-    pool = Pool(settings.pool.name, accreditation.country, accreditation.server)
-    return gather(connection, as_of.astimezone(UTC), pool, book)
 
 
-def write_report(report: AccreditationReport, directory: Path, progress: Progress = _silent) -> list[Path]:
+def issue_version(connection: Connection, report: Report, issued_at: datetime, issued_by: str) -> None:
+    """Keep that a version of the record of distributed assets exists, before its files do; other reports have none.
+
+    Raises `ReportError` where the same version was issued with other content: it must not be edited.
+    """
+    if isinstance(report, DistributedRecord):
+        period = Period(report.days.first_day, report.days.last_day)
+        why = report.corrects.why if report.corrects else None
+        version = Issued(report.version, report.as_of, digest(canonical_json(report)), why)
+        try:
+            issue(connection, period.start, period.end, version, issued_at, issued_by)
+        except IssuedError as error:
+            raise ReportError(str(error)) from None
+
+
+def stem_of(report: Report) -> str:
+    """The beginning of the names of a report's files."""
+    about: tuple[str, ...] = ()
+    match report:
+        case Statement():
+            about = report.person.party, report.days.name
+        case SaleReport():
+            about = *(() if report.party is None else (report.party,)), report.days.name
+        case DistributedRecord():
+            about = report.days.name, f"v{report.version}"
+    return "-".join((report.kind, *about, _compact(report.as_of)))
+
+
+def write_report(report: Report, directory: Path, progress: Progress = _silent) -> list[Path]:
     """Write the report's files into `directory`, made where missing; returns them.
 
-    `<kind>-<as_of>.json` is the report, `.kk.pdf`, `.ru.pdf` and `.en.pdf` render it, and `.sha256` lists the
-    digests of these four as `sha256sum -c` reads them. Each file appears whole or not at all, the list last.
-    Writing the same report again gives the same bytes. Raises `ReportError` when the directory cannot be
-    written to.
+    `<stem>.json` is the report, `.kk.pdf`, `.ru.pdf` and `.en.pdf` render it, for all but the accreditation report
+    `.kk.xlsx`, `.ru.xlsx` and `.en.xlsx` too, and `.sha256` lists the digests of these as `sha256sum -c` reads them.
+    Each file appears whole or not at all, the list last. Writing the same report again gives the same bytes. Raises
+    `ReportError` when the directory cannot be written to.
     """
-    stem = f"{report.kind}-{_compact(report.as_of)}"
+    stem = stem_of(report)
     content = canonical_json(report)
     contents = {f"{stem}.json": content}
     progress(1, STEPS)
     for step, lang in enumerate(LANGUAGES, 2):
         document = lay_out(report, digest(content), f"{stem}.json", lang)
         contents[f"{stem}.{lang}.pdf"] = render_pdf(document)
+        if not isinstance(report, AccreditationReport):
+            contents[f"{stem}.{lang}.xlsx"] = render_workbook(document)
         progress(step, STEPS)
     sums = "".join(f"{digest(content)}  {name}\n" for name, content in contents.items())
     contents[f"{stem}.sha256"] = sums.encode()

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Literal
+
+
+class Figure(str):
+    """A figure as it is printed, with the value that it stands for: a spreadsheet can go on computing with it."""
+
+    value: int | Decimal | date
+    places: int
+
+    def __new__(cls, text: str, value: int | Decimal | date, places: int = 0) -> Figure:
+        """`places`: decimals that are shown of a number."""
+        figure = super().__new__(cls, text)
+        figure.value, figure.places = value, places
+        return figure
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,13 +158,13 @@ class _Paper(FPDF):
         self.ln(3)
 
     def _table(self, table: Table) -> None:
-        if self.room < 32:
+        needed = [self._longest_word(table, index) for index in range(len(table.columns))]
+        widths = column_widths([column.width for column in table.columns], needed, self.epw)
+        if self.room < max(32, self._beginning(table, widths)):
             self.add_page()
         self.ln(2)
         self._flow(table.caption, _CAPTION)
         self.ln(0.5)
-        needed = [self._longest_word(table, index) for index in range(len(table.columns))]
-        widths = column_widths([column.width for column in table.columns], needed, self.epw)
         self._heading(table, widths)
         for number, row in enumerate(table.rows):
             self._row(
@@ -184,6 +184,18 @@ class _Paper(FPDF):
                 heading=(table, widths),
             )
         self.ln(4)
+
+    def _beginning(self, table: Table, widths: Sequence[float]) -> float:
+        """Height of the caption, the headings and the first row, which stay together."""
+        rows = [([column.heading for column in table.columns], _HEADING), *((row, _CELL) for row in table.rows[:1])]
+        height = 2.5 + _CAPTION.leading
+        for cells, style in rows:
+            lines = max(
+                len(wrap(cell, style.face, style.points, room - 2 * _PAD_X))
+                for cell, room in zip(cells, widths, strict=True)
+            )
+            height += min(lines * style.leading + 2 * _PAD_Y, float(self.eph) / 2)
+        return height
 
     def _heading(self, table: Table, widths: Sequence[float]) -> None:
         headings = [column.heading for column in table.columns]

@@ -39,6 +39,25 @@ def name_record(party: str, worker: str = "rig", site: str = "site") -> NameReco
     return NameRecord(1, b"\x01\x00\x00\x01", party, worker, party, site, START_US)
 
 
+def job(height: int, difficulty: int) -> Job:
+    """A job of this height and network difficulty, and no more than that."""
+    return Job(
+        number=height << 32 | difficulty,
+        height=height,
+        previous_block_hash=bytes(32),
+        version=0x20000000,
+        nbits=0x1D00FFFF,
+        target=DIFFICULTY_1_TARGET // difficulty,
+        ntime=1_700_000_000,
+        mintime=1_700_000_000,
+        coinbase_head=b"",
+        coinbase_tail=b"",
+        coinbase_end=b"",
+        branch=(),
+        clean=True,
+    )
+
+
 def at(minutes: float) -> datetime:
     """An instant after `START`."""
     return START + timedelta(minutes=minutes)
@@ -82,22 +101,7 @@ class Gateway:
 
     def announce(self, height: int, difficulty: int) -> None:
         """Commit a job whose blocks have this height and network difficulty."""
-        job = Job(
-            number=height << 32 | difficulty,
-            height=height,
-            previous_block_hash=bytes(32),
-            version=0x20000000,
-            nbits=0x1D00FFFF,
-            target=DIFFICULTY_1_TARGET // difficulty,
-            ntime=1_700_000_000,
-            mintime=1_700_000_000,
-            coinbase_head=b"",
-            coinbase_tail=b"",
-            coinbase_end=b"",
-            branch=(),
-            clean=True,
-        )
-        self.file.write(Batch(self.sequence + 1, jobs=[job]))
+        self.file.write(Batch(self.sequence + 1, jobs=[job(height, difficulty)]))
 
     def find(
         self, height: int, *, name: int = 1, reward: int = REWARD, verdict: int = Verdict.ACCEPTED, second: float = 0

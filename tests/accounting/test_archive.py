@@ -43,7 +43,10 @@ def test_a_round_is_archived_when_it_is_final(engine: Engine, gateway: Gateway, 
         connection.execute(insert(tables.round_proof).values(**proof))
         assert archive.archived_before(connection, at(0)) == (1, {1: 3})
         assert archive.archived_before(connection, at(0) - timedelta(days=1)) == (0, {})
-        assert connection.scalars(select(tables.round_.c.archived_at).order_by(tables.round_.c.round)).all() == [at(2), None]
+        assert connection.scalars(select(tables.round_.c.archived_at).order_by(tables.round_.c.round)).all() == [
+            at(2),
+            None,
+        ]
     shares = pq.read_table(stretch.path(tmp_path, "shares"))
     assert shares["sequence"].to_pylist() == [1, 2, 3]
     assert shares["nonce"].to_pylist() == [1, 2, 0]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import ast
-from itertools import pairwise
+import hashlib
+from collections import Counter
+from fractions import Fraction
+from functools import cache
+from itertools import accumulate, pairwise
+from math import floor
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tarazy.accounting
-from tarazy.accounting.schemes import proportional
+import tarazy
+from tarazy.accounting.schemes import last_work, per_share, proportional, window_weight
+from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET, weight_of
 
-# Each worked by hand: reward, fee in ppm, weights, then the fee, the credits, the remainder.
+# Worked apart from the code: reward, fee in ppm, weights, then the fee, the credits, the remainder.
 WORKED = [
     (313_734_567, 10_000, (5, 3, 1), 3_137_345, (172_554_012, 103_532_407, 34_510_802), 1),
     (100, 0, (1, 1, 1), 0, (33, 33, 33), 1),
@@ -60,6 +66,8 @@ def test_worked_examples(
     divided = proportional(reward, fee_ppm, _named(given_weights))
     assert (divided.fee, tuple(divided.credits.values()), divided.remainder) == (fee, credits, remainder)
     assert divided.total_weight == sum(given_weights)
+    assert fee == floor(reward * Fraction(fee_ppm, 1_000_000))
+    assert credits == tuple(floor(Fraction(weight * (reward - fee), sum(given_weights))) for weight in given_weights)
 
 
 @given(rewards, fees, weights)
@@ -125,17 +133,151 @@ def test_nonsense_is_refused(reward: int, fee_ppm: int, weight: int) -> None:
         proportional(reward, fee_ppm, {"a": weight})
 
 
-@pytest.mark.parametrize(
-    "module", ["schemes", "distribution", "ledger", "rounds", "blocks", "upsert", "tables", "journal_file"]
-)
-def test_no_float_reaches_money(module: str) -> None:
-    """R-007: no float, true division, `round` or `Decimal` in any module on the way of a distribution."""
-    path = Path(tarazy.accounting.__file__).with_name(f"{module}.py")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+# Reward, fee in ppm, weights, fees of their own.
+WITH_FEES = [
+    (313_734_567, 10_000, (5, 3, 1), {"p01": 0}),
+    (313_734_567, 10_000, (5, 3, 1), {"p00": 5_000, "p02": 20_000}),
+    (100, 0, (1, 1, 1), {"p00": 1_000_000}),
+    (1, 10_000, (1, 1), {"p00": 0}),
+    (312_500_000, 20_000, (2**96, 1, 2**80), {"p01": 1}),
+    (5_000_000_000, 15_000, (999, 1), {"elsewhere": 0}),
+    (0, 15_000, (999, 1), {"p00": 0}),
+]
+
+
+@pytest.mark.parametrize(("reward", "fee_ppm", "given_weights", "fees"), WITH_FEES)
+def test_fees_of_their_own(reward: int, fee_ppm: int, given_weights: tuple[int, ...], fees: dict[str, int]) -> None:
+    """R-001: with other fees for some, each part pays its own, as fractions computed apart say."""
+    divided = proportional(reward, fee_ppm, _named(given_weights), fees)
+    gross = {p: floor(Fraction(reward * w, sum(given_weights))) for p, w in _named(given_weights).items()}
+    taken = {p: floor(g * Fraction(fees.get(p, fee_ppm), 1_000_000)) for p, g in gross.items()}
+    assert divided.credits == {p: gross[p] - taken[p] for p in gross}
+    assert divided.fee == sum(taken.values())
+    assert divided.remainder == reward - sum(gross.values())
+
+
+@given(rewards, fees, weights, st.dictionaries(st.sampled_from(["p00", "p01", "p02", "p40"]), fees, min_size=1))
+def test_every_satoshi_has_a_place_with_fees(reward: int, fee_ppm: int, values: list[int], own: dict[str, int]) -> None:
+    """R-002, R-003: the identity, the bound of the remainder and the order hold with fees by party."""
+    divided = proportional(reward, fee_ppm, _named(values), own)
+    assert divided.reward == divided.fee + sum(divided.credits.values()) + divided.remainder == reward
+    assert all(amount >= 0 for amount in divided.credits.values())
+    if divided.total_weight:
+        assert 0 <= divided.remainder < len(divided.credits)
+    backwards = dict(reversed(_named(values).items()))
+    assert repr(proportional(reward, fee_ppm, backwards, own)) == repr(divided)
+
+
+@given(rewards, fees, weights, st.integers(2, 2**40))
+def test_only_the_ratio_of_weights_counts(reward: int, fee_ppm: int, values: list[int], scale: int) -> None:
+    """Another unit of weight gives the same amounts."""
+    first = proportional(reward, fee_ppm, _named(values))
+    other = proportional(reward, fee_ppm, _named([value * scale for value in values]))
+    assert (first.fee, first.credits, first.remainder) == (other.fee, other.credits, other.remainder)
+
+
+def test_the_same_bytes_everywhere() -> None:
+    """R-003: a thousand parties, to the byte as on the machine where this was first written."""
+    divided = proportional(313_734_567, 10_000, {f"p{i}": pow(3, i, 2**89) for i in range(1_000)}, {"p7": 0})
+    digest = hashlib.sha256(repr(divided).encode()).hexdigest()
+    assert digest == "7f22e1872202296d55699b0867e3a13f85044db2d5bf5299f4d6544c36c18fae"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 64)), max_size=40), st.integers(0, 2**66))
+def test_the_window_is_exact(shares: list[tuple[str, int]], limit: int) -> None:
+    """R-018: the newest work up to the limit, the oldest share in part; less if there is less."""
+    newest_first = [(party, 1 << exponent) for party, exponent in shares]
+    weights = last_work(newest_first, limit)
+    ends = list(accumulate((weight for _, weight in newest_first), initial=0))
+    expected = Counter[str]()
+    for (party, _), (begin, end) in zip(newest_first, pairwise(ends), strict=True):
+        expected[party] += max(0, min(end, limit) - begin)
+    assert +Counter(weights) == +expected
+    assert sum(weights.values()) == min(limit, ends[-1])
+
+
+@pytest.mark.parametrize(("difficulty", "window"), [(1, 1), (1, 2), (3, 2), (134_000_000_000_000, 8), (2**70, 64)])
+def test_the_window_of_a_difficulty(difficulty: int, window: int) -> None:
+    """R-018: so many network difficulties, by the exact target and not by a rounded quotient."""
+    target = DIFFICULTY_1_TARGET // difficulty
+    exact = Fraction(window * DIFFICULTY_1_TARGET * weight_of(0), target)
+    assert window_weight(window, target) == floor(exact)
+
+
+def test_pay_per_share_over_a_retarget() -> None:
+    """R-019: each period is paid by its own target and rounded once; a block's work of either earns a block's pay."""
+    easy, hard = DIFFICULTY_1_TARGET // 1_000, DIFFICULTY_1_TARGET // 1_300
+    pay = 312_500_000 + 1_234_567
+    work = {
+        easy: {"a": 700 * weight_of(0), "b": 1},
+        hard: {"a": 5 * weight_of(0), "c": window_weight(1, hard), "d": 0},
+    }
+    due: dict[str, int] = {}
+    for target, weights in work.items():
+        for party, weight in weights.items():
+            expected = Fraction(pay * weight * target, DIFFICULTY_1_TARGET * weight_of(0))
+            due[party] = due.get(party, 0) + floor(expected)
+    assert per_share(pay, work) == due
+    assert due["c"] in (pay, pay - 1)
+    assert due["b"] == due["d"] == 0
+
+
+@given(st.integers(0, 2**40), st.lists(st.integers(0, 2**90), max_size=12))
+def test_pay_per_share_is_of_sums(pay: int, values: list[int]) -> None:
+    """R-019: paying the sum of a period never pays less than its shares one by one, and the order is nothing to it."""
+    target = DIFFICULTY_1_TARGET // 10**14
+    whole = per_share(pay, {target: {"a": sum(values)}})["a"]
+    single = sum(per_share(pay, {target: {"a": value}})["a"] for value in values)
+    assert 0 <= whole - single <= len(values)
+
+
+def test_no_float_reaches_money() -> None:
+    """R-007: no float, true division, `round`, `math` or `Decimal` in whatever folding and dividing may call."""
+    reached = _call_graph(("tarazy.accounting.distribution", "reconcile"), ("tarazy.accounting.rounds", "fold"))
+    names = {f"{module.rpartition('.')[2]}.{name}" for module, name in reached}
+    assert {"schemes.proportional", "order.window_before_now", "ledger.post", "difficulty.weight_of"} <= names
+    for place, body in reached.items():
+        for node in ast.walk(body):
+            match node:
+                case ast.Constant(value=float() | complex()) | ast.Div():
+                    pytest.fail(f"{place}: {ast.dump(node)}")
+                case ast.Name(id="float" | "Decimal" | "Fraction" | "math") | ast.Call(func=ast.Name(id="round")):
+                    pytest.fail(f"{place}: {ast.dump(node)}")
+
+
+def _call_graph(*roots: tuple[str, str]) -> dict[tuple[str, str], ast.AST]:
+    """Every function, class and constant of ours that the roots name, directly or through others."""
+    reached: dict[tuple[str, str], ast.AST] = {}
+    waiting = list(roots)
+    while waiting:
+        place = waiting.pop()
+        if place in reached:
+            continue
+        defined, imported = _module(place[0])
+        if place[1] in defined:
+            reached[place] = defined[place[1]]
+            for node in ast.walk(defined[place[1]]):
+                if isinstance(node, ast.Name):
+                    waiting.append(imported.get(node.id, (place[0], node.id)))
+                elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                    waiting.append((".".join(imported.get(node.value.id, ("", ""))), node.attr))
+    return reached
+
+
+@cache
+def _module(name: str) -> tuple[dict[str, ast.AST], dict[str, tuple[str, str]]]:
+    """What a module of ours defines, and whence it has its other names."""
+    path = Path(tarazy.__file__).parent.joinpath(*name.split(".")[1:]).with_suffix(".py")
+    if not name.startswith("tarazy.") or not path.exists():
+        return {}, {}
+    defined: dict[str, ast.AST] = {}
+    imported: dict[str, tuple[str, str]] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         match node:
-            case ast.Constant(value=float() | complex()) | ast.Div():
-                pytest.fail(f"{module}: {ast.dump(node)}")
-            case ast.Name(id="float" | "Decimal") | ast.Call(func=ast.Name(id="round")):
-                pytest.fail(f"{module}: {ast.dump(node)}")
-            case ast.Import(names=[ast.alias(name="math" | "decimal" | "fractions")]):
-                pytest.fail(f"{module}: {ast.dump(node)}")
+            case ast.FunctionDef(name=own) | ast.ClassDef(name=own):
+                defined[own] = node
+            case ast.Assign(targets=[ast.Name(id=own)]) | ast.AnnAssign(target=ast.Name(id=own)):
+                defined[own] = node
+            case ast.ImportFrom(module=str(module), names=names):
+                imported.update((alias.asname or alias.name, (module, alias.name)) for alias in names)
+    return defined, imported

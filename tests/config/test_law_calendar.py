@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tarazy.config.law.calendar import Quarter, day_start, legal_day
+from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
 
 
 def test_the_quarter_of_the_zone_change_is_an_hour_longer() -> None:
@@ -54,3 +54,34 @@ def test_a_quarter_is_read_and_written_the_same_way() -> None:
             Quarter.parse(text)
     with pytest.raises(ValueError, match="1 to 4"):
         Quarter(2025, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("2026", date(2026, 1, 1), date(2026, 12, 31)),
+        ("2026-Q4", date(2026, 10, 1), date(2026, 12, 31)),
+        ("2024-02", date(2024, 2, 1), date(2024, 2, 29)),
+    ],
+)
+def test_a_period_is_named_as_it_is_read(text: str, first: date, last: date) -> None:
+    """A year, quarter or month; other spans by both days."""
+    period = Period.parse(text)
+    assert (period.first_day, period.last_day, str(period)) == (first, last, text)
+    assert str(Period(first, first)) == f"{first}_{first}"
+
+
+def test_a_period_is_of_legal_days() -> None:
+    """It begins and ends at midnight in Almaty, an hour apart from UTC+6 before March 2024."""
+    period = Period.parse("2024-Q1")
+    assert (period.start, period.end) == (
+        datetime(2023, 12, 31, 18, tzinfo=UTC),
+        datetime(2024, 3, 31, 19, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize("text", ["2026-13", "2026-00", "2026-Q5", "26", "2026-1", "9999", "٢٠٢٦", "2026-11-01"])
+def test_what_is_no_period_is_refused(text: str) -> None:
+    """With the forms that are read."""
+    with pytest.raises(ValueError, match="2026-Q4"):
+        Period.parse(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ def _smallest() -> dict[str, Any]:
         "chain": {"kind": "embedded"},
         "accreditation": {"server": "demo-server"},
     }
+
+
+def _terms(year: int, **changes: object) -> dict[str, object]:
+    return {"since": f"{year}-01-01T00:00:00+05:00", "fee_ppm": 10_000, **changes}
 
 
 def _load(path: Path, raw: object) -> Settings:
@@ -54,6 +59,16 @@ def test_the_operators_rules_are_looked_for_beside_the_file(tmp_path: Path) -> N
     """`law.directory` is relative to the settings file, like `data`."""
     settings = _load(tmp_path / "tarazy.yaml", _smallest() | {"law": {"directory": "rules"}})
     assert settings.law.directory == tmp_path / "rules"
+
+
+def test_terms_come_into_force_at_their_instants(tmp_path: Path) -> None:
+    """An instant is written as people write it, with its zone; what is not said has its default."""
+    path = tmp_path / "tarazy.yaml"
+    raw = yaml.safe_dump(_smallest() | {"pool": _smallest()["pool"] | {"terms": [_terms(2027, fees={"a": 5})]}})
+    path.write_text(raw.replace("'2027-01-01T00:00:00+05:00'", "2027-01-01T00:00:00+05:00"), encoding="utf-8")
+    [terms] = load_settings(path).pool.terms
+    assert terms.since == datetime(2026, 12, 31, 19, tzinfo=UTC)
+    assert (terms.scheme, terms.window, terms.fee_ppm, terms.fees) == ("prop", None, 10_000, {"a": 5})
 
 
 def test_certificate_files_are_looked_for_beside_the_file(tmp_path: Path) -> None:
@@ -112,6 +127,14 @@ def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
         ("gateway", 256, "gateway", "255"),
         ("language", "de", "language", "'kk', 'ru' or 'en'"),
         ("pool", "Demo", "pool", "must be a mapping"),
+        ("pool", {"terms": [{"since": "2027-01-01", "fee_ppm": 1}]}, "pool.terms.0.since", "timezone"),
+        ("pool", {"terms": [_terms(2027, scheme="pplns")]}, "pool.terms.0", "pplns needs one"),
+        ("pool", {"terms": [_terms(2027, window=2)]}, "pool.terms.0", "no other scheme has one"),
+        ("pool", {"terms": [_terms(2027, scheme="pplns", window=65)]}, "pool.terms.0.window", "64"),
+        ("pool", {"terms": [_terms(2027, scheme="fpps")]}, "pool.terms.0.scheme", "'prop', 'pplns' or 'solo'"),
+        ("pool", {"terms": [_terms(2027, fees={"a": 1_000_001})]}, "pool.terms.0.fees.a", "1000000"),
+        ("pool", {"terms": [_terms(2028), _terms(2027)]}, "pool", "after the one before it"),
+        ("pool", {"terms": [_terms(2027), _terms(2027)]}, "pool", "after the one before it"),
         ("log", None, "log", "must be a mapping"),
     ],
 )

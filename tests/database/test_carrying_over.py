@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from alembic import command
 from sqlalchemy import Connection, MetaData, Table, insert
+from sqlalchemy.exc import IntegrityError
 
+from tarazy.accounting import ledger
 from tarazy.accreditation.audit import AuditEvent, AuditFault, AuditRow, append, canonical, rows_of, verify_rows
 from tarazy.accreditation.registers import as_of
 from tarazy.database.engine import open_engine
@@ -140,3 +142,23 @@ def test_registers_of_the_first_schema(database_url: str) -> None:
     assert late.wallet_by_party["one"].address == _ADDRESSES[1]
     assert late.equipment["one"].nominal_hash_rate_hs == 200 * 10**12
     assert (late.parties["one"].jurisdiction, late.servers["one"].networks) == ("KZ", ())
+
+
+def test_the_ledger_of_the_first_schema(database_url: str) -> None:
+    """Entries keep their postings, and go on behind the last; rounds closed then were PROP at one fee."""
+    _first_schema(database_url)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO ledger_entry (at, kind, reference, note) VALUES ('2026-01-01', 'distribution', '1', '')"
+        )
+        connection.exec_driver_sql("INSERT INTO ledger_posting VALUES (1, 'reward', -5), (1, 'payable:one', 5)")
+        connection.exec_driver_sql("INSERT INTO ledger_account VALUES ('reward', -5), ('payable:one', 5)")
+    upgrade(engine)
+    with engine.begin() as connection:
+        assert ledger.check(connection) == []
+        assert ledger.balances_at(connection, START) == {"payable:one": 5, "reward": -5}
+        assert ledger.post(connection, START, "test", "2", "", {"reward": -1, "fee": 1}) == 2
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE ledger_posting SET amount = 1 WHERE entry = 1")
+    engine.dispose()

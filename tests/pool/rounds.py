@@ -140,11 +140,11 @@ class Pool:
         (self.blocks / f"gateway-{self.gateway}" / f"{shown}.block").write_bytes(raw)
         return shown
 
-    def fold(self, connection: Connection) -> None:
+    def fold(self, connection: Connection, terms: Terms = Terms(FEE_PPM)) -> None:  # noqa: B008 - frozen
         """Fold all and sign the chain's head, as the office does."""
         now = datetime.now(UTC)
         fold(connection, self.reader, self.gateway, 900, 1_000_000, now)
-        while close_round(connection, {self.gateway: self.reader}, 900, Schedule(Terms(FEE_PPM))).block_hash:
+        while close_round(connection, {self.gateway: self.reader}, 900, Schedule(terms)).block_hash:
             pass
         link = unsigned(connection, self.gateway)
         if link is not None:

@@ -64,6 +64,27 @@ def test_check_finds_all_well_then_wanting(house: House, tmp_path: Path) -> None
     assert "certificate" in run_command("check", "-c", str(other)).stdout
 
 
+def test_check_tells_the_terms(house: House, tmp_path: Path) -> None:
+    """What is in force and what is announced is one line; a fee for nobody is found wanting."""
+    raw = yaml.safe_load(house.prepared.path.read_text()) | {"data": str(house.prepared.path.parent / "data")}
+    later = {"since": "2199-01-01T00:00:00+05:00", "scheme": "pplns", "window": 2, "fee_ppm": 5_000}
+    file = tmp_path / "tarazy.yaml"
+    for fees, fine, words in (
+        (
+            {},
+            True,
+            "PROP, fee 10000 ppm; from 2199-01-01T00:00:00+05:00 PPLNS over 2 network difficulties, fee 5000 ppm",
+        ),
+        ({"nobody": 0}, False, "pool.terms has a fee for nobody"),
+    ):
+        raw["pool"]["terms"] = [later | {"fees": fees}]
+        file.write_text(yaml.safe_dump(raw))
+        [found] = [
+            x for x in json.loads(run_command("check", "--json", "-c", str(file)).stdout) if x["subject"] == "rewards"
+        ]
+        assert (found["fine"], words in found["text"]) == (fine, True)
+
+
 def test_server_refuses_what_check_finds(tmp_path: Path, house: House) -> None:
     """It never upgrades by itself; it says what to run."""
     other = tmp_path / "tarazy.yaml"

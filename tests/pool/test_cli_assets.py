@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from tests.pool.house import House
+from tests.pool.house import House, wait_until
 
 SOURCE = "kgd.gov.kz, 2025"
 
@@ -125,3 +125,37 @@ def test_hostile_sales_are_refused(house: House, tmp_path: Path, row: str, fault
     refused = house.command("sale", "import", str(_file(tmp_path, f"{header}\n{row}\n")))
     assert (refused.exit_code, fault in refused.stderr) == (1, True), refused.stderr
     assert not [each for each in _json(house, "sale", "list") if each["exchange"] == "E"]
+
+
+def test_statements_and_records_are_built(house: House, tmp_path: Path) -> None:
+    """Three languages of each; a record's next version needs a reason, and a period is told in one way."""
+    where = ("-o", str(tmp_path))
+    month = ("--from", "2026-03-01", "--to", "2026-03-31")
+    command = ("report", "build", "statement", "--party", "altyn", *month, *where, "--json")
+    built = wait_until(lambda: house.command(*command).stdout)  # the registers must be five seconds old
+    assert [Path(path).suffix for path in json.loads(built)["paths"]] == [".json", *[".pdf", ".xlsx"] * 3, ".sha256"]
+    first = ("report", "build", "distributed", "--period", "2026-03", *where)
+    again = ("--as-of", _json(house, *first)["as_of"])
+    assert house.command(*first, *again).exit_code == 0
+    refused = house.command(*first)
+    assert (refused.exit_code, "say with --why" in refused.stderr) == (1, True)
+    (second,) = (path for path in _json(house, *first, "--why", "licence corrected")["paths"] if path.endswith(".json"))
+    told = json.loads(Path(second).read_text(encoding="utf-8"))
+    assert (told["version"], told["corrects"]["version"], told["corrects"]["why"]) == (2, 1, "licence corrected")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "fault"),
+    [
+        (("--period", "2026-13"), 2, "write a year, quarter or month"),
+        (("--from", "2026-03-01"), 2, "with both --from and --to"),
+        (("--from", "2026-03-02", "--to", "2026-03-01"), 2, "before it begins"),
+        (("--period", "2026", "--from", "2026-03-02", "--to", "2026-03-03"), 2, "either with --period"),
+        ((), 1, "name a period, such as --period"),
+        (("--period", "2026-03"), 1, "name it with --party"),
+    ],
+)
+def test_a_period_is_told_in_one_way(house: House, options: tuple[str, ...], code: int, fault: str) -> None:
+    """One line says how."""
+    refused = house.command("report", "build", "statement", *options)
+    assert (refused.exit_code, fault in refused.stderr) == (code, True), refused.stderr

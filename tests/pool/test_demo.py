@@ -80,13 +80,17 @@ def test_rewards_mature_and_a_block_is_orphaned(first_run: dict[str, Any]) -> No
 
 
 def test_the_reports_open(first_run: dict[str, Any]) -> None:
-    """JSON that is JSON, PDFs that are PDFs, digests that agree."""
-    paths = {Path(path).suffix: Path(path) for path in first_run["reports"]}
-    assert json.loads(paths[".json"].read_text())["kind"] == "accreditation"
-    assert paths[".pdf"].read_bytes().startswith(b"%PDF-")
-    for line in paths[".sha256"].read_text().splitlines():
+    """JSON that is JSON, PDFs that are PDFs, digests that agree; what was distributed for good is valued in tenge."""
+    paths = [Path(path) for path in first_run["reports"]]
+    told = {each["kind"]: each for each in (json.loads(path.read_text()) for path in paths if path.suffix == ".json")}
+    assert list(told) == ["accreditation", "statement", "distributed"]
+    assert all(path.read_bytes().startswith(b"%PDF-") for path in paths if path.suffix == ".pdf")
+    for line in (line for path in paths if path.suffix == ".sha256" for line in path.read_text().splitlines()):
         digest, name = line.split()
-        assert hashlib.sha256((paths[".sha256"].parent / name).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256((paths[0].parent / name).read_bytes()).hexdigest() == digest
+    assert all(row["amount_kzt"] and row["wallet"] and row["licence"] for row in told["distributed"]["rows"])
+    altyn = [row["quantity"] for row in told["distributed"]["rows"] if row["party"] == "altyn"]
+    assert told["statement"]["totals"]["credited"] == sum(altyn) > 0
 
 
 def test_a_second_run_from_the_wheel_goes_on(first_run: dict[str, Any], directory: Path, tmp_path: Path) -> None:

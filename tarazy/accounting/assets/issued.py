@@ -28,15 +28,24 @@ def versions(connection: Connection, start: datetime, end: datetime) -> list[Iss
     return [Issued(row.version, row.as_of, row.digest, row.why) for row in connection.execute(query)]
 
 
+class IssuedError(ValueError):
+    """The version was issued with other content."""
+
+
 def issue(
     connection: Connection, start: datetime, end: datetime, issued: Issued, issued_at: datetime, issued_by: str
 ) -> None:
     """Keep a version of the record of [start, end); one that is kept already stays as it is.
 
-    Raises sqlalchemy's `IntegrityError` when another version took its number meanwhile.
+    Raises `IssuedError` where its number was issued with other content.
     """
-    if issued in versions(connection, start, end):
-        return
-    values = {"start": start, "end": end, "issued_at": issued_at, "issued_by": issued_by}
-    row = {"version": issued.version, "as_of": issued.as_of, "digest": issued.digest, "why": issued.why}
-    connection.execute(insert(issued_record).values(**values, **row))
+    kept = {each.version: each for each in versions(connection, start, end)}.get(issued.version)
+    if kept is None:
+        values = {"start": start, "end": end, "issued_at": issued_at, "issued_by": issued_by}
+        row = {"version": issued.version, "as_of": issued.as_of, "digest": issued.digest, "why": issued.why}
+        connection.execute(insert(issued_record).values(**values, **row))
+    elif kept != issued:
+        raise IssuedError(
+            f"version {kept.version} was issued as of {kept.as_of.isoformat()} with SHA-256 {kept.digest}, this is "
+            f"{issued.digest}: a version is never changed; build a correction with --why as of now"
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -377,10 +377,10 @@ def _set(connection: Connection, number: int, **values: object) -> None:
     connection.execute(update(tables.batch).where(tables.batch.c.batch == number).values(**values))
 
 
-def is_scheduled(connection: Connection, at: datetime, every: timedelta) -> bool:
-    """Whether it is time for another batch."""
-    last: datetime | None = connection.scalar(select(func.max(tables.batch.c.proposed_at)))
-    return last is None or at - last >= every
+def last_proposed_at(connection: Connection) -> datetime | None:
+    """When the newest batch was proposed."""
+    found: datetime | None = connection.scalar(select(func.max(tables.batch.c.proposed_at)))
+    return found
 
 
 def known_txids(connection: Connection) -> set[str]:

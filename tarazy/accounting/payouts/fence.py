@@ -46,7 +46,7 @@ def require(connection: Connection, token: int) -> None:
     _lock(connection)
     row = connection.execute(select(control)).one()
     if row.token != token:
-        raise FencedError(f"{row.payer} has taken over the payouts")
+        raise FencedError(f"{row.payer} has taken over the payouts; give the command again")
 
 
 def _lock(connection: Connection) -> None:

@@ -75,6 +75,7 @@ def _parties(connection: Connection, proof: Proof) -> Iterator[dict[str, Any]]:
             "alias": part.alias.hex(),
             "weight": str(leaf.weight),
             "credit": leaf.credit,
+            "fee_ppm": part.fee_ppm,
         }
 
 

@@ -37,6 +37,7 @@ def receipt(connection: Connection, proof: Proof, party: str, journals: Path) ->
         "index": index,
         "weight": str(own.leaf.weight),
         "credit": own.leaf.credit,
+        "fee_ppm": own.fee_ppm,
         "path": [
             {"hash": node.hash.hex(), "weight": str(node.weight), "credit": node.credit}
             for node in sums.path_of([part.leaf for part in parts], index)

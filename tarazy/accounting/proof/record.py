@@ -16,8 +16,7 @@ from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import Link, alias_of
 from tarazy.accounting.proof.sealing import last_head, salts, sealed
 from tarazy.accounting.proof.shares import Hashed, ProofError, Span
-
-SCHEME = "PROP"
+from tarazy.accounting.schemes import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class Part:
     salt: bytes
     alias: bytes
     leaf: sums.Leaf
+    fee_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +90,16 @@ def spans_of(connection: Connection, distribution: int, journals: Path) -> list[
 
 def parts_of(connection: Connection, distribution: int) -> list[Part]:
     """Who has a part of a distribution, in the order of the sum tree."""
-    round_ = _distribution(connection, distribution).last_round
+    divided = _distribution(connection, distribution)
     credit = tables.credit
     rows = connection.execute(select(credit).where(credit.c.distribution == distribution)).all()
     hidden = salts(connection, [row.party for row in rows])
     parts = []
     for row in rows:
         salt = hidden[row.party]
-        leaf = sums.Leaf(sums.commit_of(round_, row.party, salt), row.weight, row.amount)
-        parts.append(Part(row.party, salt, alias_of(row.party, salt), leaf))
+        leaf = sums.Leaf(sums.commit_of(divided.last_round, row.party, salt), row.weight, row.amount)
+        fee_ppm = (divided.fees or {}).get(row.party, divided.fee_ppm)
+        parts.append(Part(row.party, salt, alias_of(row.party, salt), leaf, fee_ppm))
     return sorted(parts, key=lambda part: part.leaf.commit)
 
 
@@ -111,7 +112,7 @@ def compose(
     """
     row = _distribution(connection, distribution)
     parts = parts_of(connection, distribution)
-    if {part.party: part.leaf.weight for part in parts} != hashed.weights:
+    if row.scheme == Scheme.PROP and {part.party: part.leaf.weight for part in parts} != hashed.weights:
         raise ProofError(f"round {row.last_round}: the journals hold other work than was divided; compare both")
     links = {span.gateway: sealed(connection, span.gateway, span.after, span.until) for span in spans}
     if sum(link.last - link.first + 1 for each in links.values() for link in each) != hashed.records:
@@ -136,12 +137,13 @@ def compose(
             for span in spans
         },
         "height": connection.execute(select(height).where(tables.block.c.block_hash == row.block_hash)).scalar_one(),
+        "own_fees": bool(row.fees),
         "parties": len(parts),
         "previous": {"round": before.round, "digest": digest(before.text)} if before else None,
         "remainder": row.remainder,
         "reward": row.reward,
         "round": row.last_round,
-        "scheme": SCHEME,
+        "scheme": row.scheme,
         "script": script.hex(),
         "share_root": hashed.root.hex(),
         "shares": hashed.shares,

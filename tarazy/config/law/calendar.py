@@ -82,3 +82,49 @@ class Quarter:
         """Day `day` of the `month`-th month after the quarter (1 is the first month after it)."""
         months = self.year * 12 + 3 * self.number - 1 + month
         return date(months // 12, months % 12 + 1, day)
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """Whole legal days from `first_day` to `last_day`, both included."""
+
+    first_day: date
+    last_day: date
+
+    def __post_init__(self) -> None:
+        if self.last_day < self.first_day:
+            raise ValueError(f"the period ends on {self.last_day}, before it begins on {self.first_day}")
+
+    @classmethod
+    def parse(cls, text: str) -> Period:
+        """Read a year, a quarter or a month: `2026`, `2026-Q4`, `2026-11`; raises `ValueError` with these forms."""
+        match = re.fullmatch(r"(\d{4})(?:-(?:[Qq]([1-4])|(0[1-9]|1[0-2])))?", text, re.ASCII)
+        if match is None or not 1900 <= int(match[1]) < 2200:
+            raise ValueError(f"{text!r} is no period; write a year, quarter or month like 2026, 2026-Q4 or 2026-11")
+        year, first, months = int(match[1]), 1, 12
+        if match[2]:
+            first, months = 3 * int(match[2]) - 2, 3
+        elif match[3]:
+            first, months = int(match[3]), 1
+        after = year * 12 + first - 1 + months
+        return cls(date(year, first, 1), date(after // 12, after % 12 + 1, 1) - timedelta(days=1))
+
+    def __str__(self) -> str:
+        """The year, quarter or month that it is, else both days."""
+        names = f"{self.first_day:%Y}", str(Quarter.of(self.start)), f"{self.first_day:%Y-%m}"
+        return next((name for name in names if Period.parse(name) == self), f"{self.first_day}_{self.last_day}")
+
+    @property
+    def is_year(self) -> bool:
+        """Whether it is a whole calendar year."""
+        return self == Period.parse(f"{self.first_day:%Y}")
+
+    @property
+    def start(self) -> datetime:
+        """UTC instant at which it begins."""
+        return day_start(self.first_day)
+
+    @property
+    def end(self) -> datetime:
+        """UTC instant at which it has ended."""
+        return day_start(self.last_day + timedelta(days=1))

@@ -210,13 +210,36 @@ class MeteringIntervalRule(Rule):
     minutes: Annotated[int, Field(ge=1)]
 
 
+class DistributionColumn(Part):
+    """A column of the form on distributed assets: its heading, and what it is filled in with."""
+
+    heading: str = Field(min_length=1)
+    holds: Literal[
+        "number",
+        "bin",
+        "name",
+        "licence",
+        "licence_issued_on",
+        "wallet",
+        "distributed_on",
+        "asset",
+        "quantity_btc",
+        "quantity_satoshi",
+        "fee_btc",
+        "fee_satoshi",
+        "value_kzt",
+        "amount_kzt",
+        "pool",
+    ]
+
+
 class DistributionReportRule(Rule):
     """The form on distributed assets that a pool sends to the state."""
 
     topic: Literal["distribution_report"]
     sender: Literal["pool"]
     delivery: str | None
-    fields: tuple[str, ...] | None
+    fields: tuple[DistributionColumn, ...] | None
     """The form's fields in order, as far as they are known."""
     fields_complete: bool
     frequency: Literal["month", "quarter", "year"] | None

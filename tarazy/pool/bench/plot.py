@@ -1,4 +1,4 @@
-"""The figures of `tarazy bench vardiff` as one picture, on its own ground so that it is read on any page.
+"""The figures of `tarazy bench vardiff` and `schemes` as pictures, on their own ground so that any page shows them.
 
 Needs pygal: `pip install tarazy[plot]`.
 """
@@ -16,6 +16,8 @@ from pygal.style import Style
 _WIDTH, _HEIGHT = 900, 380
 _SHOWN = (-12, -6, 6, 12)
 _COLOURS = ("#c2410c", "#b45309", "#0e7490", "#4338ca")
+_SCHEME_COLOURS = ("#c2410c", "#0e7490", "#4338ca", "#15803d", "#57606a")
+_WIDE = {"width": 2}
 _BANDS = (("p50", {"width": 2.5}), ("p5", {"width": 1, "dasharray": "3,3"}), ("p95", {"width": 1, "dasharray": "3,3"}))
 _SCRIPTS = re.compile("<script.*?</script>", re.DOTALL)
 _UNITS = ((1e15, "PH/s"), (1e12, "TH/s"), (1e9, "GH/s"))
@@ -23,7 +25,15 @@ _UNITS = ((1e15, "PH/s"), (1e12, "TH/s"), (1e9, "GH/s"))
 
 def vardiff_plot(figures: dict[str, Any]) -> str:
     """An SVG document: the way from a wrong start, what a pause does, and the rate at every size of machine."""
-    charts = (_settling(figures), _pause(figures), _rates(figures))
+    return _below_one_another(_settling(figures), _pause(figures), _rates(figures))
+
+
+def schemes_plot(figures: dict[str, Any]) -> str:
+    """An SVG document: how much pay varies with the length of a shift, and what a hopper earns."""
+    return _below_one_another(_deviations(figures), _hopping(figures))
+
+
+def _below_one_another(*charts: str) -> str:
     parts = [
         f'<svg y="{number * _HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}">{chart}</svg>'
         for number, chart in enumerate(charts)
@@ -63,10 +73,9 @@ def _chart(name: str, title: str, x_title: str, y_title: str, colours: tuple[str
         show_dots=False,
         show_y_guides=True,
         legend_at_bottom=True,
-        legend_at_bottom_columns=4,
         legend_box_size=12,
         margin=12,
-        **options,
+        **{"legend_at_bottom_columns": 4, **options},
     )
     chart.uuid = name
     return chart
@@ -123,6 +132,38 @@ def _rates(figures: dict[str, Any]) -> str:
     chart.x_labels = [{"value": x, "label": _hashrate(10.0**x)} for x in sizes if x == round(x)]
     chart.range = (0, None)
     return _rendered(chart)
+
+
+def _deviations(figures: dict[str, Any]) -> str:
+    title = f"How the pay of one shift varies, for 1/{figures['part']} of the pool: deviation, % of fair pay"
+    x_title = "blocks expected of the pool during the shift"
+    chart = _chart("deviations", title, x_title, "%", _SCHEME_COLOURS, legend_at_bottom_columns=5)
+    shifts = figures["shifts"]
+    for scheme in shifts[0]["deviation"]:
+        if all(each["deviation"][scheme] for each in shifts):
+            points = [(math.log10(each["length"]), 2 + math.log10(each["deviation"][scheme])) for each in shifts]
+            chart.add(_scheme(scheme), points, stroke_style=_WIDE)
+    chart.x_labels = [{"value": math.log10(each["length"]), "label": f"{each['length']:g}"} for each in shifts]
+    chart.y_labels = [{"value": math.log10(each), "label": f"{each:,}"} for each in (10, 30, 100, 300, 1_000, 3_000)]
+    return _rendered(chart)
+
+
+def _hopping(figures: dict[str, Any]) -> str:
+    title = "What hopping earns, % of what staying earns"
+    x_title = "age of the round when the hopper leaves, in network difficulties"
+    chart = _chart("hopping", title, x_title, "%", _SCHEME_COLOURS, legend_at_bottom_columns=5)
+    hopping = figures["hopping"]
+    for scheme in hopping[0]["earns"]:
+        chart.add(
+            _scheme(scheme), [(each["leaves"], 100 * each["earns"][scheme]) for each in hopping], stroke_style=_WIDE
+        )
+    chart.x_labels = [0.1, 0.435, 1, 1.5, 2, 3]
+    return _rendered(chart)
+
+
+def _scheme(name: str) -> str:
+    scheme, _, window = name.partition(" ")
+    return f"{scheme.upper()}, window {window}" if window else scheme.upper()
 
 
 def _hashrate(value: float) -> str:

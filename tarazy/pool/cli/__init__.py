@@ -17,6 +17,7 @@ _COMMANDS = {
     "finding": "finding:finding",
     "gateway": "gateway:gateway",
     "mine": "mine:mine",
+    "payout": "payout:payout",
     "register": "register:register",
     "report": "report:report",
     "round": "round:round_",

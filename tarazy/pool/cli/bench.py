@@ -17,6 +17,23 @@ _json_file_option = click.option(
     help="Write the figures to this file.",
 )
 
+_plot_file_option = click.option(
+    "--plot",
+    "plot_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw them into this SVG file; needs tarazy[plot].",
+)
+
+
+def _draw(plot_file: Path | None, kind: str, figures: dict[str, Any]) -> None:
+    if plot_file is None:
+        return
+    try:
+        from tarazy.pool.bench import plot
+    except ImportError:
+        raise Wanting("--plot needs pygal: pip install 'tarazy[plot]'") from None
+    plot_file.write_text(getattr(plot, kind)(figures), encoding="utf-8")
+
 
 @click.group()
 def bench() -> None:
@@ -112,12 +129,7 @@ def _show(figures: dict[str, Any]) -> None:
 
 @bench.command("vardiff")
 @_json_file_option
-@click.option(
-    "--plot",
-    "plot_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw them into this SVG file; needs tarazy[plot].",
-)
+@_plot_file_option
 @click.option("--runs", default=200, show_default=True, help="Machines for each wrong start.")
 @click.option("--days", default=30.0, show_default=True, help="Length of each steady run.")
 @click.option("--seed", default=1, show_default=True, help="The same seed brings the same figures.")
@@ -132,12 +144,7 @@ def bench_vardiff(json_file: Path | None, plot_file: Path | None, runs: int, day
         figures = run_vardiff_bench(runs=runs, days=days, seed=seed, progress=status.update)
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    if plot_file is not None:
-        try:
-            from tarazy.pool.bench.plot import vardiff_plot
-        except ImportError:
-            raise Wanting("--plot needs pygal: pip install 'tarazy[plot]'") from None
-        plot_file.write_text(vardiff_plot(figures), encoding="utf-8")
+    _draw(plot_file, "vardiff_plot", figures)
     _show_vardiff(figures)
 
 
@@ -169,6 +176,34 @@ def _show_vardiff(figures: dict[str, Any]) -> None:
 
 def _spread(values: list[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
+
+
+@bench.command("schemes")
+@_json_file_option
+@_plot_file_option
+@click.option("--runs", default=2_000, show_default=True, help="Machines for each length of a shift.")
+@click.option("--rounds", default=20_000, show_default=True, help="Blocks that each hopper lives through.")
+@click.option("--seed", default=1, show_default=True, help="The same seed brings the same figures.")
+def bench_schemes(json_file: Path | None, plot_file: Path | None, runs: int, rounds: int, seed: int) -> None:
+    """Simulate how much pay varies under each scheme, and what hopping earns."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tarazy.pool.bench.schemes import run_schemes_bench
+
+    with Console(stderr=True).status("starting") as status:
+        figures = run_schemes_bench(runs=runs, rounds=rounds, seed=seed, progress=status.update)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _draw(plot_file, "schemes_plot", figures)
+    for title, key, of, values in (
+        ("Standard deviation of a shift's pay", "shifts", "length", "deviation"),
+        ("What a hopper earns; 1 is staying", "hopping", "leaves", "earns"),
+    ):
+        table = Table(of, *figures[key][0][values], title=title, title_justify="left")
+        for each in figures[key]:
+            table.add_row(f"{each[of]:g}", *(f"{value:.3f}" for value in each[values].values()))
+        Console().print(table)
 
 
 @bench.command("admission")

@@ -1,14 +1,40 @@
-"""`tarazy report`: documents for the authorities."""
+"""`tarazy report`: documents for miners and the authorities."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
+from tarazy.config.law.calendar import Period
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, progress_bar, settings_option
+from tarazy.pool.cli.common import (
+    InstantParam,
+    Misuse,
+    Wanting,
+    json_option,
+    ledger,
+    print_json,
+    progress_bar,
+    settings_option,
+)
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+class PeriodParam(click.ParamType[Period]):
+    """A year, a quarter or a month."""
+
+    name = "period"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Period:
+        """Parse; the fault names the forms."""
+        try:
+            return Period.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.group()
@@ -17,9 +43,14 @@ def report() -> None:
 
 
 @report.command("build")
-@click.argument("kind", type=click.Choice(["accreditation"]))
+@click.argument("kind", type=click.Choice(["accreditation", "statement", "sale", "distributed"]))
 @settings_option
 @click.option("--as-of", type=InstantParam(), help="The moment the report speaks of; five seconds ago when absent.")
+@click.option("--party", help="Key of the party a statement is of; for sale, of one party alone.")
+@click.option("--period", type=PeriodParam(), help="Year, quarter or month: 2026, 2026-Q4, 2026-11.")
+@click.option("--from", "first_day", type=DAY, help="First day of another period.")
+@click.option("--to", "last_day", type=DAY, help="Its last day.")
+@click.option("--why", help="What another version of the record of distributed assets corrects.")
 @click.option(
     "-o",
     "--output",
@@ -27,24 +58,55 @@ def report() -> None:
     help="Directory; DATA/reports when absent.",
 )
 @json_option
-def build(kind: str, settings: Settings, as_of: datetime | None, output: Path | None, as_json: bool) -> None:
-    """Build a report as JSON and as PDF in Kazakh, Russian and English.
+def build(
+    kind: str,
+    settings: Settings,
+    as_of: datetime | None,
+    party: str | None,
+    period: Period | None,
+    first_day: datetime | None,
+    last_day: datetime | None,
+    why: str | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Build a report as JSON and as PDF, all but accreditation as XLSX too, in Kazakh, Russian and English.
+
+    \b
+    accreditation  the pool, its miners, rewards, energy and fee in a quarter
+    statement      what one party worked, was credited and paid in a period
+    sale           coins sold through AIFC exchanges in a year, and what is missing
+    distributed    the record of distributed assets of a period
 
     The same records and the same moment give the same bytes. That it was built, and its digest, enter the audit log.
     """
     from tarazy.accreditation import audit
     from tarazy.config.law import LawError, load_law
     from tarazy.database.engine import reader
-    from tarazy.reports.build import SETTLED_SECONDS, ReportError, build_report, built_event
+    from tarazy.pool.cli.register.shared import recorder
+    from tarazy.reports.build import (
+        SETTLED_SECONDS,
+        Asked,
+        ReportError,
+        built_event,
+        gather_report,
+        issue_version,
+        write_report,
+    )
 
     directory = output or settings.data / "reports"
     now = datetime.now(UTC)
     as_of = as_of or (now - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
+    asked = Asked(party, _period(period, first_day, last_day), why)
     try:
         law = load_law(settings.law.assumptions, settings.law.directory)
         with ledger(settings) as engine:
-            with progress_bar("Building the report") as tell, reader(engine).begin() as connection:
-                paths = build_report(connection, kind, as_of, directory, settings, law, now, tell)
+            with progress_bar("Building the report") as tell:
+                with reader(engine).begin() as connection:
+                    built = gather_report(connection, kind, as_of, settings, law, now, asked)
+                with engine.begin() as connection:
+                    issue_version(connection, built, datetime.now(UTC), recorder())
+                paths = write_report(built, directory, tell)
             with engine.begin() as connection:
                 audit.append(connection, [built_event(kind, as_of, paths)], datetime.now(UTC))
     except (ReportError, LawError) as error:
@@ -54,3 +116,14 @@ def build(kind: str, settings: Settings, as_of: datetime | None, output: Path | 
         return
     for path in paths:
         click.echo(path)
+
+
+def _period(period: Period | None, first_day: datetime | None, last_day: datetime | None) -> Period | None:
+    if first_day is None and last_day is None:
+        return period
+    if first_day is None or last_day is None or period is not None:
+        raise Misuse("name a period either with --period, or with both --from and --to")
+    try:
+        return Period(first_day.date(), last_day.date())
+    except ValueError as error:
+        raise Misuse(str(error)) from None

@@ -5,26 +5,34 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
+from sqlalchemy import Connection
 
+from tarazy.accounting.assets.values import BITCOIN, import_values
 from tarazy.accreditation.entries import DocumentStatus
 from tarazy.accreditation.importing import import_registers
 from tarazy.accreditation.registers import as_of
 from tarazy.accreditation.sheets import read_table
 from tarazy.config.law import load_law
+from tarazy.config.law.calendar import legal_day
 from tarazy.config.settings import Settings, load_settings
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import upgrade
 from tarazy.pool.demo.scenario import LICENSED_PARTIES, METERS, licence_table, register_tables
+from tarazy.pool.imported import read_values
 
 SETTINGS_HEAD = """\
 # A Tarazy server's settings, written by `tarazy demo`: invented parties, a worthless chain, loopback addresses that are
 # declared to lie in countries (accreditation.demo_addresses), and an assumed fee rule (law.assumptions).
 """
+
+
+_VALUE_KZT = "45000000.00"
+_DAYS_BEFORE = 14
 
 
 def free_ports(count: int) -> list[int]:
@@ -77,6 +85,7 @@ def prepare(directory: Path, settings: Mapping[str, Any], now: datetime) -> Prep
             import_registers(connection, read_table(file), now, "demo", law)
     with engine.begin() as connection:
         registers = as_of(connection, datetime.now(UTC))
+        _import_values(connection, files / "values.csv", now)
     engine.dispose()
     good = {row.party for row in registers.licences.values() if row.status is DocumentStatus.IN_FORCE}
     return Prepared(
@@ -85,6 +94,15 @@ def prepare(directory: Path, settings: Mapping[str, Any], now: datetime) -> Prep
         {key: meter.port for key, meter in registers.meters.items()},
         sorted(LICENSED_PARTIES - good),
     )
+
+
+def _import_values(connection: Connection, file: Path, now: datetime) -> None:
+    """An invented value of Bitcoin for the days of the run and those before that a day off may take it from."""
+    days = (legal_day(now) + timedelta(days=number) for number in range(-_DAYS_BEFORE, 2))
+    rows = (f"{BITCOIN};{day};{_VALUE_KZT}" for day in days)
+    file.write_text("\n".join(("asset;day;value_kzt", *rows, "")), encoding="utf-8")
+    described, _, values = read_values(file, "invented for the demo")
+    import_values(connection, values, described, now, "demo")
 
 
 def _meter_ports() -> dict[str, int]:

@@ -16,11 +16,12 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from tarazy.config.law.calendar import legal_day
 from tarazy.config.settings import EmbeddedChainSettings, Settings, SettingsError
 from tarazy.database.schema import SchemaError
 from tarazy.pool.demo.children import ChildFailed, Children
 from tarazy.pool.demo.prepare import free_ports, prepare
-from tarazy.pool.demo.scenario import METERS, MINERS, demo_settings
+from tarazy.pool.demo.scenario import METERS, MINERS, STATEMENT_OF, demo_settings
 from tarazy.pool.demo.screen import Snapshot, one_line, read_snapshot, render
 from tarazy.pool.demo.summary import summarise
 from tarazy.pool.preflight import port_finding
@@ -160,9 +161,9 @@ class Demo:
         report = self._reports[0] if self._reports else None
         return render(snapshot, self._portal, self._stratum, report, ending)
 
-    def _begin_report(self) -> subprocess.Popen[str]:
+    def _begin_report(self, kind: str = "accreditation", *options: str) -> subprocess.Popen[str]:
         return subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "tarazy", "report", "build", "accreditation", "-c", str(self._path), "--json"],
+            [sys.executable, "-m", "tarazy", "report", "build", kind, *options, "-c", str(self._path), "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -173,7 +174,7 @@ class Demo:
         output, fault = building.communicate()
         if building.returncode:
             raise DemoError(f"the report could not be built: {fault.strip()}")
-        self._reports = json.loads(output)["paths"]
+        self._reports += json.loads(output)["paths"]
 
     def _finish(self, children: Children) -> None:
         self._console.print("Ending: miners, network, server, meters")
@@ -181,7 +182,14 @@ class Demo:
         time.sleep(1)
         metrics = self._read_metrics()
         children.stop()
-        self._end_report(self._begin_report())
+        self._reports.clear()
+        month = ("--period", f"{legal_day(datetime.now(UTC)):%Y-%m}")
+        for building in (
+            self._begin_report(),
+            self._begin_report("statement", "--party", STATEMENT_OF, *month),
+            self._begin_report("distributed", *month, "--why", "more was distributed in another run"),
+        ):
+            self._end_report(building)
         happened = summarise(self._settings, self._started, metrics, self._reports)
         if self._summary is not None:
             self._summary.write_text(json.dumps(happened, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

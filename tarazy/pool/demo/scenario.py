@@ -93,6 +93,8 @@ _PAYOUT_ADDRESSES = {
 }
 _LICENSED = {"altyn": "I", "dala": "II", "samal": "I", "kokshe": "II", "alys": "II"}
 LICENSED_PARTIES = frozenset(_LICENSED)
+STATEMENT_OF = "altyn"
+"""The miner whose statement is built when the demo ends."""
 _HOSTED = {"dala": EKIBASTUZ, "kokshe": KARAGANDA, "alys": KARAGANDA, "belgisiz": EKIBASTUZ}
 _SITE_OF = {"altyn": EKIBASTUZ, "samal": KARAGANDA, **_HOSTED}
 
@@ -120,6 +122,7 @@ def demo_settings(*, peer_port: int) -> dict[str, Any]:
             ],
         },
         "energy": {"poll_seconds": 1.0, "interval_seconds": 10},
+        "payouts": {"wallet": "demo", "signing": "wallet"},
         "law": {"assumptions": ["fee-2026-ladder-continued"]},
     }
 

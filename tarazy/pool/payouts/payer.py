@@ -35,7 +35,7 @@ from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import PayoutSettings
 from tarazy.pool.chain.bitcoind.faults import NodeError
 from tarazy.pool.chain.transactions import Transaction, decode_transaction
-from tarazy.pool.payouts.review import Draft, read_psbt, require_pays, require_replaces, require_same
+from tarazy.pool.payouts.review import Draft, read_psbt, require_pays, require_replaces, require_same, rivals_of
 from tarazy.pool.payouts.wallet import NodeWallet, Seen, address_of
 from tarazy.stratum.job import displayed
 
@@ -255,6 +255,10 @@ class Payer:
                 note(connection, _now(), self._by, "broadcast", batch=number, txid=txid)
         return trouble
 
+    def state_of(self, number: int) -> BatchState:
+        """Where a batch stands."""
+        return self._read(number).state
+
     def _follow(self, batch: Batch) -> None:
         for signed in batch.transactions:
             seen = self._wallet.seen(signed.txid)
@@ -304,10 +308,7 @@ class Payer:
             for seen in self._wallet.spends()
             if seen.txid not in own and seen.confirmations >= CONFIRMATIONS
         }
-        spent = set().union(*found.values())
-        if not all(inputs & spent for inputs in blocked):
-            return []
-        return sorted(txid for txid, inputs in found.items() if any(inputs & names for names in blocked))
+        return rivals_of(blocked, found)
 
     def unknown(self) -> list[Seen]:
         """Transactions that spent coins of the wallet and are in no batch: the books are older than they."""

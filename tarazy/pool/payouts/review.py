@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from embit.base import EmbitError
@@ -10,6 +11,9 @@ from embit.psbt import PSBT
 
 from tarazy.accounting.payouts.machine import PayoutError
 from tarazy.pool.chain.transactions import Output, Transaction, decode_transaction
+
+MAX_PSBT_BYTES = 20_000_000
+"""Text of the largest PSBT that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Draft:
 
 def read_psbt(text: str) -> Draft:
     """A transaction to be signed, base64 (BIP174). Raises `PayoutError`."""
+    if len(text) > MAX_PSBT_BYTES:
+        raise PayoutError("this is too large for a PSBT")
     try:
         psbt = PSBT.from_string(text.strip())
         psbt.verify(ignore_missing=True)
@@ -82,3 +88,15 @@ def require_replaces(old: Transaction, new: Draft, old_fee: int) -> None:
         raise PayoutError(f"the replacement lacks {len(missing)} inputs of the transaction it replaces")
     if new.fee <= old_fee:
         raise PayoutError(f"the replacement's fee of {new.fee} satoshi is not above {old_fee}")
+
+
+def rivals_of(blocked: Iterable[AbstractSet[bytes]], buried: Mapping[str, AbstractSet[bytes]]) -> list[str]:
+    """The buried transactions for which none of some others can confirm; none when one of those still can.
+
+    `blocked`: the inputs of each of those; `buried`: txid → inputs.
+    """
+    blocked = list(blocked)
+    spent = frozenset[bytes]().union(*buried.values())
+    if not blocked or not all(inputs & spent for inputs in blocked):
+        return []
+    return sorted(txid for txid, inputs in buried.items() if any(inputs & names for names in blocked))

@@ -23,7 +23,7 @@ def gather_rules(book: LawBook, day: date, quarter_end: date) -> RulesSection:
     missing: list[MissingRule] = []
     for kind, when in wanted:
         try:
-            rules.append(_rule(book.rule(kind, when)))
+            rules.append(rule_of(book.rule(kind, when)))
         except NoRuleInForceError as error:
             missing.append(missing_rule(error))
     return RulesSection(tuple(rules), tuple(missing))
@@ -35,7 +35,8 @@ def missing_rule(error: NoRuleInForceError) -> MissingRule:
     return MissingRule(error.topic, error.day, before.id if before else None, after.id if after else None)
 
 
-def _rule(rule: law.Rule) -> Rule:
+def rule_of(rule: law.Rule) -> Rule:
+    """The rule as a plain value."""
     return Rule(
         id=rule.id,
         digest=rule.digest,

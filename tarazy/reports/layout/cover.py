@@ -15,8 +15,8 @@ from tarazy.reports.layout.voice import NOTHING, Voice
 
 def lay_out(report: AccreditationReport, digest: str, file: str, lang: str) -> Document:
     """The report as a document in `lang`. `digest` is that of its canonical JSON, `file` that file's name."""
-    voice = Voice(report, lang)
-    sections = (accreditation, miners, admission, rewards, energy, fee, rules)
+    voice = Voice(lang, report.names, {site.site: site.name for site in report.miners.sites})
+    sections = (accreditation, miners, admission, rewards, energy, fee)
     return Document(
         lang=lang,
         title=voice.say("title"),
@@ -27,7 +27,7 @@ def lay_out(report: AccreditationReport, digest: str, file: str, lang: str) -> D
         page=voice.say("page", page="{page}", pages="{pages}"),
         digest=digest,
         cover=_cover(voice, report, digest, file),
-        sections=tuple(section(voice, report) for section in sections),
+        sections=(*(section(voice, report) for section in sections), rules(voice, report.rules)),
     )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tarazy.reports.content import AccreditationReport, MissingRule, Rule
+from tarazy.reports.content import MissingRule, Rule, RulesSection
 from tarazy.reports.document import Block, Column, Notice, Paragraph, Section, Table
 from tarazy.reports.layout.voice import NOTHING, Voice
 
 
-def rules(voice: Voice, report: AccreditationReport) -> Section:
+def rules(voice: Voice, section: RulesSection) -> Section:
     """Every rule applied: act, article, dates, sources, digest, and whether it is confirmed."""
-    blocks: list[Block] = [Notice(missing_rule(voice, missing)) for missing in report.rules.missing]
-    if report.rules.rules:
+    blocks: list[Block] = [Notice(missing_rule(voice, missing)) for missing in section.missing]
+    if section.rules:
         columns = (
             Column(voice.say("rules.id"), 27),
             Column(voice.say("rules.act"), 32),
@@ -18,7 +18,7 @@ def rules(voice: Voice, report: AccreditationReport) -> Section:
             Column(voice.say("rules.sources"), 40),
             Column(voice.say("rules.standing"), 21),
         )
-        rows = tuple(_row(voice, rule) for rule in report.rules.rules)
+        rows = tuple(_row(voice, rule) for rule in section.rules)
         blocks.append(Paragraph(voice.say("rules.language_remark"), small=True))
         blocks.append(Table(voice.say("rules.table"), columns, rows))
     return Section(voice.say("rules.title"), tuple(blocks))

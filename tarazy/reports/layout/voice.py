@@ -1,14 +1,18 @@
-"""How one accreditation report speaks in one language: its messages, figures, names and sources."""
+"""How one report speaks in one language: its messages, figures, names and sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 
-from tarazy.reports.content import AccreditationReport, Records, Rule
-from tarazy.reports.document import Paragraph
-from tarazy.reports.language import bitcoin, day, energy, has, instant, number, text
+from tarazy.reports.content import Records, Rule
+from tarazy.reports.document import Figure, Paragraph
+from tarazy.reports.language import bitcoin, day, energy, has, instant, number, tenge, text
+
+_SHARED = "accreditation"
+"""Catalogue of the messages that every report has."""
 
 NOTHING = "—"
 """Stands in a cell that has no value."""
@@ -20,14 +24,23 @@ _LISTED_RANGES = 40
 class Voice:
     """Says the report's messages and values in `lang`."""
 
-    def __init__(self, report: AccreditationReport, lang: str) -> None:
+    def __init__(
+        self,
+        lang: str,
+        names: Mapping[str, Mapping[str, str]],
+        sites: Mapping[str, str] = MappingProxyType({}),
+        catalogue: str = _SHARED,
+    ) -> None:
+        """`names`: of parties by language; `sites`: names of sites; `catalogue`: of the report's own messages."""
         self.lang = lang
-        self._names = {party: names[lang] for party, names in report.names.items()}
-        self._sites = {site.site: site.name for site in report.miners.sites}
+        self._names = {party: each[lang] for party, each in names.items()}
+        self._sites = sites
+        self._catalogue = catalogue
 
     def say(self, key: str, /, **values: object) -> str:
-        """The message `accreditation.<key>`."""
-        return text(self.lang, f"accreditation.{key}", **values)
+        """The message `key` of the report's own catalogue, or of the accreditation report's, which all share."""
+        own = f"{self._catalogue}.{key}"
+        return text(self.lang, own if has(own) else f"{_SHARED}.{key}", **values)
 
     def word(self, kind: str, code: str) -> str:
         """The word of a code, such as a status; the code itself where the catalogue has no word for it."""
@@ -36,11 +49,12 @@ class Voice:
 
     def number(self, value: int | Decimal) -> str:
         """A number in the language's format."""
-        return number(self.lang, value)
+        places = max(0, -int(value.as_tuple().exponent)) if isinstance(value, Decimal) else 0
+        return Figure(number(self.lang, value), value, places)
 
     def day(self, value: date) -> str:
         """A calendar day."""
-        return day(self.lang, value)
+        return Figure(day(self.lang, value), value)
 
     def instant(self, value: datetime | None) -> str:
         """An instant in Almaty's time with its offset, short enough for a cell; a dash for none."""
@@ -48,7 +62,11 @@ class Voice:
 
     def bitcoin(self, satoshi: int) -> str:
         """An amount in BTC without the unit, which the column's heading names."""
-        return bitcoin(self.lang, satoshi).rpartition("\xa0")[0]
+        return Figure(bitcoin(self.lang, satoshi).rpartition("\xa0")[0], Decimal(satoshi).scaleb(-8), 8)
+
+    def tenge(self, value: Decimal | None) -> str:
+        """An amount in tenge without the unit, which the column's heading names; a dash for none."""
+        return NOTHING if value is None else Figure(tenge(self.lang, value).rpartition("\xa0")[0], value, 2)
 
     def energy(self, wh: int) -> str:
         """An energy in kWh without the unit, which the column's heading names."""

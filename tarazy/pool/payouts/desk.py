@@ -1,0 +1,74 @@
+"""The server's part in payouts: at each turn it sends, follows and goes on, and proposes batches when it is time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine
+from twisted.internet.threads import deferToThread
+
+from tarazy.accounting.payouts import batches, fence
+from tarazy.accounting.payouts.fence import FencedError
+from tarazy.accreditation.fields import LEGAL_ZONE
+from tarazy.config.settings import PayoutSettings, Settings
+from tarazy.pool.admissions import Admissions
+from tarazy.pool.payouts.facts import destinations, licence_holds
+from tarazy.pool.payouts.payer import Payer
+from tarazy.pool.payouts.wallet import NodeWallet, wallet_of
+from tarazy.pool.repeat import Repeat
+
+TURN_SECONDS = 10.0
+
+_log = structlog.get_logger()
+
+
+class PayoutDesk:
+    """Pays while the server runs; a thread of its own waits for the node."""
+
+    def __init__(self, clock: Any, settings: Settings, payouts: PayoutSettings, engine: Engine, known: Admissions):
+        self._payouts = payouts
+        self._chain = settings.chain.address_chain
+        self._wallet: NodeWallet = wallet_of(settings)
+        self._engine = engine
+        self._known = known
+        self._proposed_at: datetime | None = None
+        self.repeat = Repeat(clock, "pay", TURN_SECONDS, self._turn)
+
+    async def _turn(self) -> None:
+        try:
+            await deferToThread(self._pay)
+        except FencedError as error:
+            _log.info("payouts_left_to_another", reason=str(error))
+
+    def _pay(self) -> None:
+        now = datetime.now(UTC)
+        registers = self._known.registers.at(now)
+        payer = Payer(self._engine, self._wallet, self._payouts, self._chain, "tarazy", licence_holds(registers))
+        payer.turn()
+        with self._engine.begin() as connection:
+            standing = fence.standing(connection)
+        if standing.stopped_why is not None:
+            return
+        if standing.checked_at is None or _day(standing.checked_at) != _day(now):
+            payer.check()
+        if self._is_time(now):
+            self._proposed_at = now
+            number, _ = payer.propose(destinations(registers, self._chain))
+            if number is not None:
+                _log.info("payout_proposed", batch=number)
+
+    def _is_time(self, now: datetime) -> bool:
+        """Whether the schedule wants another batch: nothing due is a turn of it too."""
+        if self._payouts.every_hours is None:
+            return False
+        every = timedelta(hours=self._payouts.every_hours)
+        if self._proposed_at is None:
+            with self._engine.begin() as connection:
+                self._proposed_at = batches.last_proposed_at(connection)
+        return self._proposed_at is None or now - self._proposed_at >= every
+
+
+def _day(instant: datetime) -> object:
+    return instant.astimezone(LEGAL_ZONE).date()

@@ -1,0 +1,291 @@
+"""What a statement, the report on sales and the record of distributed assets say, without language or layout.
+
+Plain values, as in `content`; the canonical JSON of each is the document, and every PDF and XLSX a rendering of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from tarazy.reports.content import Pool, Records, RulesSection
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The legal days that a statement or record is of: from `start` (included) to `end` (excluded)."""
+
+    name: str
+    """`2026`, `2026-Q4`, `2026-11`, or both days."""
+    first_day: date
+    last_day: date
+    start: datetime
+    end: datetime
+    """The end of the last day; the report's moment where that is earlier."""
+    complete: bool
+    """Whether the period was over at the report's moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A registered party, with the licence that holds at the report's moment, or held last."""
+
+    party: str
+    bin: str
+    licence: str | None
+    licence_issued_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundWork:
+    """A party's work in a round that closed in the period."""
+
+    round: int
+    closed_at: datetime
+    height: int
+    shares: int
+    stale_shares: int
+    weight: int
+    total_weight: int
+    """Of all parties."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreditLine:
+    """A party's part of a distribution that was booked, became final or was reversed in the period."""
+
+    distribution: int
+    height: int
+    block_hash: str
+    first_round: int
+    last_round: int
+    reward: int
+    weight: int
+    total_weight: int
+    fee_ppm: int
+    fee: int
+    """The party's part of the pool's fee: the fee by its share of the work, rounded down."""
+    amount: int
+    state: str
+    booked_at: datetime
+    final_at: datetime | None
+    reversed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLine:
+    """An account over the period: opening + moved = closing, in satoshi."""
+
+    account: str
+    opening: int
+    moved: Mapping[str, int]
+    """Sums by kind of booking."""
+    closing: int
+
+
+@dataclass(frozen=True, slots=True)
+class MovementLine:
+    """What one booking added to one account of the party."""
+
+    entry: int
+    at: datetime
+    kind: str
+    reference: str
+    account: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValueLine:
+    """Coins of one day in tenge, or why there is no figure."""
+
+    what: str
+    """`credit`: a distribution that became final; `payout`: what was paid out."""
+    reference: str
+    """Number of the distribution or of the ledger entry."""
+    day: date
+    satoshi: int
+    value_day: date
+    value_kzt: Decimal | None
+    """Tenge for one coin, as published for `value_day`."""
+    amount_kzt: Decimal | None
+    """Rounded once, to whole tiyn, half up."""
+    absent: str | None
+    rule: str | None
+    """Id of the rule in the report's list of rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSource:
+    """A published file that values were taken from."""
+
+    name: str
+    digest: str
+    source: str
+    imported_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """Coins in tenge, with the files that the values came from."""
+
+    lines: tuple[ValueLine, ...]
+    credited_kzt: Decimal | None
+    """Sum of the credits' lines; None where one of them has no figure."""
+    paid_kzt: Decimal | None
+    moved_days_unknown: bool
+    """Whether a day lies in a year whose moved days off are not entered."""
+    files: tuple[ValueSource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the period; money in satoshi."""
+
+    shares: int
+    stale_shares: int
+    credited: int
+    """Of the distributions that became final in the period."""
+    fee: int
+    """The party's part of the pool's fee in them."""
+    paid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one party worked, was credited and paid in a period, as it was known at `as_of`."""
+
+    kind: str
+    format: int
+    as_of: datetime
+    days: Days
+    pool: Pool
+    names: Mapping[str, Mapping[str, str]]
+    person: Person
+    totals: Totals
+    rounds: tuple[RoundWork, ...]
+    credits: tuple[CreditLine, ...]
+    accounts: tuple[AccountLine, ...]
+    movements: tuple[MovementLine, ...]
+    valuation: Valuation
+    rules: RulesSection
+    source: tuple[Records, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SaleLine:
+    """A sale as it stood recorded."""
+
+    entry: int
+    exchange: str
+    exchange_licence: str | None
+    deal: str
+    asset: str
+    quantity: int
+    sold_at: datetime
+    document: str | None
+    """SHA-256 of the deal's document; None: it is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObligationLine:
+    """The obligation of a party on one base, in satoshi."""
+
+    base: str
+    amount: int
+    required: int | None
+    """None: no rule says how much."""
+    through_aifc: int
+    missing: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartySales:
+    """One party's sales of the year and what it still has to sell."""
+
+    person: Person
+    obligations: tuple[ObligationLine, ...]
+    sales: tuple[SaleLine, ...]
+    without_document: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaleReport:
+    """The share of coins sold through AIFC exchanges in a year, by party, as it was known at `as_of`."""
+
+    kind: str
+    format: int
+    as_of: datetime
+    days: Days
+    pool: Pool
+    names: Mapping[str, Mapping[str, str]]
+    party: str | None
+    """The party that the report is of; None: of all."""
+    minimum_percent: int | None
+    parties: tuple[PartySales, ...]
+    rules: RulesSection
+    source: tuple[Records, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormColumn:
+    """A column of the authority's form, and what it is filled in with."""
+
+    heading: str
+    holds: str
+
+
+@dataclass(frozen=True, slots=True)
+class DistributedRow:
+    """Coins that became a miner's own on one legal day. What is not known is None."""
+
+    number: int
+    party: str
+    bin: str | None
+    name: Mapping[str, str]
+    licence: str | None
+    licence_issued_on: date | None
+    wallet: str | None
+    distributed_on: date
+    asset: str
+    quantity: int
+    """Satoshi."""
+    fee: int
+    """The party's part of the pool's fee, satoshi."""
+    value_kzt: Decimal | None
+    value_day: date
+    amount_kzt: Decimal | None
+    distributions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """The version that a version stands in place of, and why."""
+
+    version: int
+    as_of: datetime
+    digest: str
+    """SHA-256 of its canonical JSON."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DistributedRecord:
+    """One version of the record of distributed assets of a period."""
+
+    kind: str
+    format: int
+    as_of: datetime
+    version: int
+    corrects: Corrected | None
+    days: Days
+    pool: Pool
+    names: Mapping[str, Mapping[str, str]]
+    columns: tuple[FormColumn, ...]
+    """The form as far as the rule knows it."""
+    columns_complete: bool
+    rows: tuple[DistributedRow, ...]
+    rules: RulesSection
+    source: tuple[Records, ...]

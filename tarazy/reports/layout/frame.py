@@ -1,0 +1,65 @@
+"""What a statement, the report on sales and the record of distributed assets have alike: cover, header and footer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tarazy.reports.canonical import iso
+from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
+from tarazy.reports.document import Block, Document, Facts, Notice, Paragraph, Section
+from tarazy.reports.language import instant
+from tarazy.reports.layout.law import rules
+from tarazy.reports.layout.voice import Voice
+
+
+def frame(
+    voice: Voice,
+    report: Statement | SaleReport | DistributedRecord,
+    digest: str,
+    file: str,
+    facts: Iterable[tuple[str, str]],
+    sections: Iterable[Section],
+) -> Document:
+    """The document of a report: its cover with `facts` of its own, its sections, and the rules at the end."""
+    return Document(
+        lang=voice.lang,
+        title=voice.say("title"),
+        author=report.pool.name,
+        created=report.as_of,
+        header=voice.say("header", pool=report.pool.name, moment=voice.instant(report.as_of)),
+        footer=voice.say("footer", digest=digest),
+        page=voice.say("page", page="{page}", pages="{pages}"),
+        digest=digest,
+        cover=tuple(_cover(voice, report, digest, file, facts)),
+        sections=(*sections, rules(voice, report.rules)),
+    )
+
+
+def _cover(
+    voice: Voice,
+    report: Statement | SaleReport | DistributedRecord,
+    digest: str,
+    file: str,
+    facts: Iterable[tuple[str, str]],
+) -> Iterable[Block]:
+    yield Paragraph(voice.say("cover.what"))
+    yield Notice(voice.say("cover.not_a_form"))
+    if not all(rule.confirmed for rule in report.rules.rules):
+        yield Notice(voice.say("cover.unconfirmed"))
+    if not report.days.complete:
+        yield Notice(voice.say("cover.running"))
+    days = report.days
+    yield Facts(
+        (
+            (voice.say("cover.pool"), report.pool.name),
+            *facts,
+            (voice.say("cover.period"), f"{voice.day(days.first_day)} — {voice.day(days.last_day)}"),
+            (voice.say("cover.moment"), instant(voice.lang, report.as_of)),
+            (voice.say("cover.moment_utc"), iso(report.as_of)),
+            (voice.say("cover.file"), file),
+            (voice.say("cover.digest"), digest),
+        )
+    )
+    yield Paragraph(voice.say("cover.check"))
+    yield Paragraph(voice.say("cover.check_digest", file=file))
+    yield Paragraph(voice.say("cover.check_files", sums=f"{file.removesuffix('.json')}.sha256"))

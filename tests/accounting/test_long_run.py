@@ -1,0 +1,233 @@
+"""Thousands of rounds with reorganisations, crashes, late batches and changes of terms: every satoshi has its place."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event, func, select
+
+from tarazy.accounting import ledger, tables
+from tarazy.accounting.blocks import MATURITY, observe_block, open_blocks, state_of
+from tarazy.accounting.distribution import Reconciled, reconcile
+from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord
+from tarazy.accounting.schemes import Schedule, Scheme, Terms, last_work, proportional
+from tarazy.stratum.difficulty import weight_of
+from tests.accounting.books import START, START_US, Gateway, job, share, standing
+
+ROUNDS = 1_000
+DEEPEST = 40
+PARTIES = tuple(f"party-{number}" for number in range(8))
+SCHEDULE = Schedule(
+    Terms(10_000),
+    (
+        (START + timedelta(seconds=250), Terms(15_000, scheme=Scheme.PPLNS, window=2)),
+        (START + timedelta(seconds=500), Terms(10_000, {"party-3": 0, "party-5": 1_000_000})),
+        (START + timedelta(seconds=750), Terms(7_777, {"party-1": 1}, Scheme.PPLNS, 3)),
+        (START + timedelta(seconds=975), Terms(0, scheme=Scheme.SOLO)),
+    ),
+)
+
+
+class _Crash(Exception):
+    """The power goes out."""
+
+
+class _World:
+    """A chain, three gateways, the books, and beside them a plain list of what was folded."""
+
+    def __init__(self, engine: Engine, directory: Path, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.engine = engine
+        self.gateways = [Gateway(directory / f"{number}.sqlite", PARTIES, number) for number in (1, 2, 3)]
+        self.waiting: list[list[tuple[Any, ...]]] = [[], [], []]
+        self.main: dict[int, str | None] = {0: None}
+        self.known: defaultdict[int, list[str]] = defaultdict(list)
+        self.record: list[tuple[str, int]] = []
+        self.round_begin = 0
+        self.rounds: list[tuple[str, int, Terms, str, dict[str, int], dict[str, int]]] = []
+        self.found = self.crashes = self.reorganisations = 0
+        self.countdown = -1
+        event.listen(engine, "before_cursor_execute", self._count)
+
+    def _count(self, *_: object) -> None:
+        self.countdown -= 1
+        if self.countdown == 0:
+            raise _Crash
+
+    @property
+    def tip(self) -> int:
+        return len(self.main) - 1
+
+    def transact(self, work: Callable[[Connection], object]) -> bool:
+        """Run a transaction that may die at any statement; whether it was committed."""
+        self.countdown = self.rng.randrange(1, 60) if self.rng.random() < 0.1 else -1
+        try:
+            with self.engine.begin() as connection:
+                work(connection)
+                self.countdown = -1
+        except _Crash:
+            self.crashes += 1
+            return False
+        return True
+
+    def mine(self) -> None:
+        """Some shares, and a block that extends the chain, or comes as a rival of its tip."""
+        which = self.rng.choice((0, 0, 1, 1, 2))
+        gateway, waiting = self.gateways[which], self.waiting[which]
+        shares = [(self.rng.randint(1, 8), self.rng.randint(-2, 6)) for _ in range(self.rng.randrange(8))]
+        waiting += [(PARTIES[name - 1], weight_of(exponent)) for name, exponent in shares]
+        finder = self.rng.randint(1, 8)
+        late = self.rng.random() < 0.05
+        records = [share(*each) for each in shares] + [share(finder, 3, 1 if late else 0)]
+        if not late:
+            waiting.append((PARTIES[finder - 1], weight_of(3)))
+        height = self.tip + (self.rng.random() > 0.1)
+        reward = self.rng.choice((312_500_000, 0, 1, 313_734_567 + self.found))
+        second = self.found
+        packed = [SHARE.pack(*record) for record in records]
+        last = gateway.sequence + len(records)
+        block_hash = self.found.to_bytes(32, "big")
+        found = BlockRecord(block_hash[::-1], height, reward, last, finder, START_US + second * 1_000_000)
+        jobs = [job(height, (20, 40, 60)[height % 3])]
+        gateway.file.write(Batch(gateway.sequence + 1, packed, jobs=jobs, blocks=[found]))
+        gateway.sequence = last
+        target = jobs[0].target
+        waiting.append((block_hash.hex(), reward, START + timedelta(seconds=second), PARTIES[finder - 1], target))
+        self.found += 1
+        self.known[height].append(block_hash.hex())
+        if height > self.tip:
+            self.main[height] = block_hash.hex()
+
+    def move(self) -> None:
+        """The rest of the network: blocks of others, and sometimes a branch that wins and may hold ours again."""
+        if self.rng.random() < 0.1 and self.tip:
+            self.reorganisations += 1
+            depth = self.rng.randint(1, min(DEEPEST, self.tip))
+            for height in range(self.tip - depth + 1, self.tip + 1):
+                self.main[height] = self.rng.choice([None, *self.known[height]])
+        for _ in range(self.rng.choice((0, 0, 1, 20))):
+            self.main[self.tip + 1] = None
+
+    def fold(self, which: int) -> None:
+        gateway = self.gateways[which]
+        if self.transact(lambda connection: gateway.fold(connection, schedule=SCHEDULE)):
+            for item in self.waiting[which]:
+                if len(item) == 2:
+                    self.record.append(item)
+                else:
+                    self._close(*item)
+            self.waiting[which] = []
+
+    def _close(self, block_hash: str, reward: int, found_at: datetime, finder: str, target: int) -> None:
+        terms = SCHEDULE.at(found_at)
+        work: Counter[str] = Counter()
+        for party, weight in self.record[self.round_begin :]:
+            work[party] += weight
+        self.round_begin = len(self.record)
+        limit = (terms.window or 0) * (0xFFFF << 208) * weight_of(0) // target
+        self.rounds.append((block_hash, reward, terms, finder, work, last_work(reversed(self.record), limit)))
+
+    def settle(self, at: datetime) -> None:
+        """What the office does after folding: take over the chain's answers, and let the distributions follow."""
+
+        def work(connection: Connection) -> None:
+            for number, block in enumerate(open_blocks(connection)):
+                on_main = self.main.get(block.height) == block.block_hash
+                confirmations = self.tip - block.height + 1 if on_main else -1
+                if not number or state_of(confirmations) is not block.state:
+                    observe_block(connection, block.block_hash, confirmations, at)
+            reconcile(connection, at)
+
+        self.transact(work)
+
+    def expected(self) -> list[tuple[str, int, int, int, int, dict[str, int]]]:
+        """What stands in the end, by the plain list and the final chain alone."""
+        stands = []
+        work: Counter[str] = Counter()
+        first = 1
+        final = set(self.main.values())
+        for number, (block_hash, reward, terms, finder, inside, window) in enumerate(self.rounds, 1):
+            work.update(inside)
+            if block_hash in final:
+                weights = {Scheme.PROP: work, Scheme.PPLNS: window, Scheme.SOLO: {finder: 1}}[terms.scheme]
+                divided = proportional(reward, terms.fee_ppm, weights, terms.fees)
+                stands.append((block_hash, first, number, divided.fee, divided.remainder, divided.credits))
+                work, first = Counter(), number + 1
+        return stands
+
+
+@contextmanager
+def _running(engine: Engine, directory: Path, seed: int) -> Iterator[_World]:
+    world = _World(engine, directory, seed)
+    yield world
+    event.remove(engine, "before_cursor_execute", world._count)
+    for gateway in world.gateways:
+        gateway.close()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_satoshi_after_thousands_of_rounds(sqlite_engine: Engine, tmp_path: Path, seed: int) -> None:
+    """Invariant 2; R-010, R-011, R-012, R-013, R-016, R-020: the end is that of a straight run, to the satoshi.
+
+    Blocks leave the main chain and return, rivals meet, a transaction in ten dies at any of its statements, one
+    gateway comes late, and the scheme and fees change four times.
+    """
+    with _running(sqlite_engine, tmp_path, seed) as world:
+        step = 0
+        while world.found < ROUNDS:
+            step += 1
+            world.mine()
+            world.move()
+            if step % 3 == 0:
+                world.fold(world.rng.randrange(2))
+            if step % 50 == 0:
+                world.fold(2)
+            if step % 4 == 0:
+                world.settle(START + timedelta(minutes=step))
+            if step % 1_000 == 0:
+                with sqlite_engine.begin() as connection:
+                    assert ledger.check(connection) == []
+        while any(world.waiting):
+            for which in range(3):
+                world.fold(which)
+        for _ in range(2 * MATURITY):
+            world.main[world.tip + 1] = None
+        now = START + timedelta(days=30)
+        for _ in range(20):
+            world.settle(now)
+        with sqlite_engine.begin() as connection:
+            assert reconcile(connection, now) == Reconciled()
+            assert open_blocks(connection) == [] or world.rounds[-1][0] not in world.main.values()
+            _accounted_for(connection, world)
+        assert len(world.rounds) == ROUNDS
+        assert world.crashes > 20
+        assert world.reorganisations > 50
+
+
+def _accounted_for(connection: Connection, world: _World) -> None:
+    assert ledger.check(connection) == []
+    stands = standing(connection)
+    assert stands == world.expected()
+    table = tables.distribution
+    query = select(table.c.state, func.count()).group_by(table.c.state)
+    counts = {row.state: row[1] for row in connection.execute(query)}
+    assert counts["final"] == len(stands) > ROUNDS // 2
+    assert counts["reversed"] > 20
+    assert set(counts) == {"final", "reversed"}
+    balances = ledger.balances(connection)
+    rewards = {block_hash: reward for block_hash, reward, *_ in world.rounds}
+    owed = Counter[str]()
+    for *_, credits in stands:
+        owed.update(credits)
+    assert {party: balances.get(ledger.payable(party), 0) for party in PARTIES} == {p: owed[p] for p in PARTIES}
+    assert balances[ledger.FEE] == sum(fee for _, _, _, fee, _, _ in stands)
+    assert balances[ledger.REMAINDER] == sum(remainder for _, _, _, _, remainder, _ in stands)
+    assert balances[ledger.REWARD] == -sum(rewards[block_hash] for block_hash, *_ in stands)
+    assert not any(amount for account, amount in balances.items() if "immature" in account)
