@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import settled_round
@@ -68,9 +68,10 @@ def record_archived(connection: Connection, number: int, at: datetime) -> None:
 
 
 def archived_before(connection: Connection, instant: datetime) -> tuple[int, dict[int, int]]:
-    """The last archived round that closed by `instant`, 0 if none; and the last share inside by gateway."""
+    """The last archived and proven round that closed by `instant`, 0 if none; and the last share inside by gateway."""
     table = tables.round_
-    archived = (table.c.archived_at.is_not(None), table.c.closed_at <= instant)
+    proven = select(func.max(tables.round_proof.c.round)).scalar_subquery()
+    archived = (table.c.archived_at.is_not(None), table.c.closed_at <= instant, table.c.round <= proven)
     query = select(table.c.round, table.c.cut).where(*archived).order_by(table.c.round.desc()).limit(1)
     row = connection.execute(query).first()
     return (row.round, {int(gateway): last for gateway, last in row.cut.items()}) if row else (0, {})

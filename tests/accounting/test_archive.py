@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
 from tarazy.accounting import archive, tables
 from tarazy.accounting.blocks import MATURITY
@@ -38,9 +38,15 @@ def test_a_round_is_archived_when_it_is_final(engine: Engine, gateway: Gateway, 
         assert archive.write_archive(tmp_path, gateway.reader, stretch) == 3
         archive.record_archived(connection, 1, at(2))
         assert archive.due(connection) == []
+        assert archive.archived_before(connection, at(0)) == (0, {})
+        proof = {"distribution": 1, "round": 1, "record": "{}", "audit_row": 1}
+        connection.execute(insert(tables.round_proof).values(**proof))
         assert archive.archived_before(connection, at(0)) == (1, {1: 3})
         assert archive.archived_before(connection, at(0) - timedelta(days=1)) == (0, {})
-        assert connection.scalars(select(tables.round_.c.archived_at)).all() == [at(2), None]
+        assert connection.scalars(select(tables.round_.c.archived_at).order_by(tables.round_.c.round)).all() == [
+            at(2),
+            None,
+        ]
     shares = pq.read_table(stretch.path(tmp_path, "shares"))
     assert shares["sequence"].to_pylist() == [1, 2, 3]
     assert shares["nonce"].to_pylist() == [1, 2, 0]

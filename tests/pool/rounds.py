@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from tarazy.accounting.blocks import observe_block
 from tarazy.accounting.distribution import reconcile
-from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
+from tarazy.accounting.journal_file import FOREVER, SHARE, Batch, BlockRecord, JournalFile, JournalReader
 from tarazy.accounting.proof.export import export
 from tarazy.accounting.proof.record import proof_of, spans_of, unproven
 from tarazy.accounting.proof.sealing import keep_note, unsigned
@@ -140,17 +140,22 @@ class Pool:
         (self.blocks / f"gateway-{self.gateway}" / f"{shown}.block").write_bytes(raw)
         return shown
 
-    def fold(self, connection: Connection, terms: Terms = Terms(FEE_PPM)) -> None:  # noqa: B008 - frozen
-        """Fold all and sign the chain's head, as the office does."""
+    def fold(self, connection: Connection, terms: Terms = Terms(FEE_PPM), *others: Pool) -> None:  # noqa: B008 - frozen
+        """Fold all that this gateway and others have, close rounds, sign the chains' heads, as the office does."""
         now = datetime.now(UTC)
-        fold(connection, self.reader, self.gateway, 900, 1_000_000, now)
-        while close_round(connection, {self.gateway: self.reader}, 900, Schedule(terms)).block_hash:
+        pools = (self, *others)
+        for pool in pools:
+            pool.file.write(Batch(0, mark=FOREVER))
+            fold(connection, pool.reader, pool.gateway, 900, 1_000_000, now)
+        readers = {pool.gateway: pool.reader for pool in pools}
+        while close_round(connection, readers, 900, Schedule(terms)).block_hash:
             pass
-        link = unsigned(connection, self.gateway)
-        if link is not None:
-            head = audit.AuditHead(link.last, link.head.hex())
-            note = sign(KEY.private, f"{KEY.name}/gateway-{self.gateway}", head, now)
-            keep_note(connection, self.gateway, link, note)
+        for pool in pools:
+            link = unsigned(connection, pool.gateway)
+            if link is not None:
+                head = audit.AuditHead(link.last, link.head.hex())
+                note = sign(KEY.private, f"{KEY.name}/gateway-{pool.gateway}", head, now)
+                keep_note(connection, pool.gateway, link, note)
 
     def close(self) -> None:
         """Close the files."""

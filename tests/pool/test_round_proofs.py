@@ -77,7 +77,7 @@ class Run:
 
     def _fold(self, pool: Pool) -> None:
         with self.engine.begin() as connection:
-            pool.fold(connection)
+            pool.fold(connection, Terms(FEE_PPM), *(other for other in self.pools if other is not pool))
 
     def export(self, round_: int, output: Path) -> Path:
         """The export of a round."""
