@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, func, select
@@ -16,10 +15,11 @@ from sqlalchemy import Connection, Engine, event, func, select
 from tarazy.accounting import ledger, tables
 from tarazy.accounting.blocks import MATURITY, observe_block, open_blocks, state_of
 from tarazy.accounting.distribution import Reconciled, reconcile
-from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord
+from tarazy.accounting.journal_file import BlockRecord
 from tarazy.accounting.schemes import Schedule, Scheme, Terms, last_work, proportional
 from tarazy.stratum.difficulty import weight_of
-from tests.accounting.books import START, START_US, Gateway, job, share, standing
+from tarazy.stratum.share import Verdict
+from tests.accounting.books import START, Gateway, close_rounds, job, share, standing
 
 ROUNDS = 1_000
 DEEPEST = 40
@@ -40,17 +40,15 @@ class _Crash(Exception):
 
 
 class _World:
-    """A chain, three gateways, the books, and beside them a plain list of what was folded."""
+    """A chain, three gateways, the books, and beside them a plain list of the work in the order of record."""
 
     def __init__(self, engine: Engine, directory: Path, seed: int) -> None:
         self.rng = random.Random(seed)
         self.engine = engine
         self.gateways = [Gateway(directory / f"{number}.sqlite", PARTIES, number) for number in (1, 2, 3)]
-        self.waiting: list[list[tuple[Any, ...]]] = [[], [], []]
         self.main: dict[int, str | None] = {0: None}
         self.known: defaultdict[int, list[str]] = defaultdict(list)
         self.record: list[tuple[str, int]] = []
-        self.round_begin = 0
         self.rounds: list[tuple[str, int, Terms, str, dict[str, int], dict[str, int]]] = []
         self.found = self.crashes = self.reorganisations = 0
         self.countdown = -1
@@ -79,31 +77,45 @@ class _World:
 
     def mine(self) -> None:
         """Some shares, and a block that extends the chain, or comes as a rival of its tip."""
+        self.found += 1
         which = self.rng.choice((0, 0, 1, 1, 2))
-        gateway, waiting = self.gateways[which], self.waiting[which]
-        shares = [(self.rng.randint(1, 8), self.rng.randint(-2, 6)) for _ in range(self.rng.randrange(8))]
-        waiting += [(PARTIES[name - 1], weight_of(exponent)) for name, exponent in shares]
-        finder = self.rng.randint(1, 8)
+        finder, gateway = self.rng.randint(1, 8), self.gateways[which]
         late = self.rng.random() < 0.05
-        records = [share(*each) for each in shares] + [share(finder, 3, 1 if late else 0)]
-        if not late:
-            waiting.append((PARTIES[finder - 1], weight_of(3)))
+        work: list[tuple[str, int]] = []
+        for other in self.gateways:
+            if other is not gateway:
+                work += self._write(other, self._shares(3), self.found - 0.5)
         height = self.tip + (self.rng.random() > 0.1)
         reward = self.rng.choice((312_500_000, 0, 1, 313_734_567 + self.found))
-        second = self.found
-        packed = [SHARE.pack(*record) for record in records]
-        last = gateway.sequence + len(records)
         block_hash = self.found.to_bytes(32, "big")
-        found = BlockRecord(block_hash[::-1], height, reward, last, finder, START_US + second * 1_000_000)
-        jobs = [job(height, (20, 40, 60)[height % 3])]
-        gateway.file.write(Batch(gateway.sequence + 1, packed, jobs=jobs, blocks=[found]))
-        gateway.sequence = last
-        target = jobs[0].target
-        waiting.append((block_hash.hex(), reward, START + timedelta(seconds=second), PARTIES[finder - 1], target))
-        self.found += 1
+        gateway.announce(height, (20, 40, 60)[height % 3])
+        work += self._write(gateway, self._shares(8), self.found)
+        solving = share(finder, 3, Verdict.STALE if late else Verdict.ACCEPTED, self.found)
+        found = BlockRecord(block_hash[::-1], height, reward, gateway.sequence + 1, finder, solving.at_us)
+        gateway.write(solving, block=found)
+        if not late:
+            work.append((PARTIES[finder - 1], weight_of(3)))
+        for each in self.gateways:
+            each.mark(self.found + 0.25)
+        self.record += work
+        terms = SCHEDULE.at(START + timedelta(seconds=self.found))
+        limit = (terms.window or 0) * (0xFFFF << 208) * weight_of(0) // job(height, (20, 40, 60)[height % 3]).target
+        inside = Counter[str]()
+        for party, weight in work:
+            inside[party] += weight
+        window = last_work(reversed(self.record), limit)
+        self.rounds.append((block_hash.hex(), reward, terms, PARTIES[finder - 1], inside, window))
         self.known[height].append(block_hash.hex())
         if height > self.tip:
             self.main[height] = block_hash.hex()
+
+    def _shares(self, most: int) -> list[tuple[int, int]]:
+        return [(self.rng.randint(1, 8), self.rng.randint(-2, 6)) for _ in range(self.rng.randrange(most))]
+
+    def _write(self, gateway: Gateway, shares: list[tuple[int, int]], second: float) -> list[tuple[str, int]]:
+        if shares:
+            gateway.write(*(share(name, exponent, second=second) for name, exponent in shares))
+        return [(PARTIES[name - 1], weight_of(exponent)) for name, exponent in shares]
 
     def move(self) -> None:
         """The rest of the network: blocks of others, and sometimes a branch that wins and may hold ours again."""
@@ -112,27 +124,12 @@ class _World:
             depth = self.rng.randint(1, min(DEEPEST, self.tip))
             for height in range(self.tip - depth + 1, self.tip + 1):
                 self.main[height] = self.rng.choice([None, *self.known[height]])
-        for _ in range(self.rng.choice((0, 0, 1, 20))):
+        for _ in range(self.rng.choice((0, 0, 1, 12))):
             self.main[self.tip + 1] = None
 
     def fold(self, which: int) -> None:
-        gateway = self.gateways[which]
-        if self.transact(lambda connection: gateway.fold(connection, schedule=SCHEDULE)):
-            for item in self.waiting[which]:
-                if len(item) == 2:
-                    self.record.append(item)
-                else:
-                    self._close(*item)
-            self.waiting[which] = []
-
-    def _close(self, block_hash: str, reward: int, found_at: datetime, finder: str, target: int) -> None:
-        terms = SCHEDULE.at(found_at)
-        work: Counter[str] = Counter()
-        for party, weight in self.record[self.round_begin :]:
-            work[party] += weight
-        self.round_begin = len(self.record)
-        limit = (terms.window or 0) * (0xFFFF << 208) * weight_of(0) // target
-        self.rounds.append((block_hash, reward, terms, finder, work, last_work(reversed(self.record), limit)))
+        self.transact(self.gateways[which].take_in)
+        self.transact(lambda connection: close_rounds(connection, *self.gateways, schedule=SCHEDULE))
 
     def settle(self, at: datetime) -> None:
         """What the office does after folding: take over the chain's answers, and let the distributions follow."""
@@ -186,17 +183,19 @@ def test_every_satoshi_after_thousands_of_rounds(sqlite_engine: Engine, tmp_path
             world.mine()
             world.move()
             if step % 3 == 0:
-                world.fold(world.rng.randrange(2))
-            if step % 50 == 0:
+                world.fold(0)
+                world.fold(1)
+            if step % 7 == 0:
                 world.fold(2)
             if step % 4 == 0:
                 world.settle(START + timedelta(minutes=step))
             if step % 1_000 == 0:
                 with sqlite_engine.begin() as connection:
                     assert ledger.check(connection) == []
-        while any(world.waiting):
-            for which in range(3):
-                world.fold(which)
+        with sqlite_engine.begin() as connection:
+            for gateway in world.gateways:
+                gateway.take_in(connection)
+            close_rounds(connection, *world.gateways, schedule=SCHEDULE)
         for _ in range(2 * MATURITY):
             world.main[world.tip + 1] = None
         now = START + timedelta(days=30)

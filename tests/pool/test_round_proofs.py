@@ -309,6 +309,7 @@ def other_block(lie: Forger) -> None:
 
 
 LIES: list[tuple[Callable[[Forger], None], str, str]] = [
+    # what was done, what is told of it, what when it was signed anew; nothing where nothing can be made to fit
     (altered, "are not those in the chain", "share 44: its hash does not meet difficulty 2^-24"),
     (removed, "does not hold the", ""),
     (added, "does not hold the", ""),
@@ -331,19 +332,19 @@ LIES: list[tuple[Callable[[Forger], None], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("lie", "told", "told_of_signed"), LIES, ids=[each[0].__name__ for each in LIES])
-@pytest.mark.parametrize("signed", [False, True], ids=["by anybody", "by the pool itself"])
+@pytest.mark.parametrize(
+    ("lie", "told", "signed"),
+    [
+        pytest.param(lie, told, signed, id=f"{lie.__name__} by {'the pool itself' if signed else 'anybody'}")
+        for lie, told_of_unsigned, told_of_signed in LIES
+        for signed, told in ((False, told_of_unsigned), (True, told_of_signed))
+        if told
+    ],
+)
 def test_each_lie_is_named(
-    exported: Path,
-    tmp_path: Path,
-    lie: Callable[[Forger], None],
-    told: str,
-    told_of_signed: str,
-    signed: bool,
+    exported: Path, tmp_path: Path, lie: Callable[[Forger], None], told: str, signed: bool
 ) -> None:
     """R-021: what was changed in an export is named; also when who has the pool's key made all the rest fit it."""
-    if signed and not told_of_signed:
-        pytest.skip("nothing can be made to fit")
     forger = Forger(shutil.copytree(exported, tmp_path / "x"))
     lie(forger)
     if signed:
@@ -356,7 +357,7 @@ def test_each_lie_is_named(
         (forger.directory / "round.json").write_text(canonical(forger.record))
     done = run_verifier(forger.directory, "--script", POOL_SCRIPT.hex())
     assert done.returncode == 1, done.stdout
-    assert (told_of_signed if signed else told) in done.stdout, done.stdout + done.stderr
+    assert told in done.stdout, done.stdout + done.stderr
     assert "FAULT" in done.stdout
     assert str(forger.directory) in done.stderr
 
