@@ -91,23 +91,27 @@ def propose(
     destinations: Mapping[str, Destination | str],
     limits: Limits,
     day: tuple[datetime, datetime],
+    unproven: bool = False,
 ) -> tuple[int | None, Selection]:
     """Move what is due into a new batch: its number, None when nothing is due, and who was left out and why.
 
-    `day`: the legal day of `at` in [first, second). Held parties stay where they are.
+    `day`: the legal day of `at` in [first, second). Held parties stay where they are. `unproven` as in `due`.
     """
     table = tables.batch
     today = and_(table.c.proposed_at >= day[0], table.c.proposed_at < day[1], table.c.state != BatchState.ABANDONED)
     spent = int(connection.scalar(select(func.coalesce(func.sum(table.c.amount), 0)).where(today)) or 0)
     held = {party: why for _, party, why in holds(connection)}
-    selection = machine.select(due(connection), destinations, held, limits, spent)
+    selection = machine.select(due(connection, unproven), destinations, held, limits, spent)
     if not selection.payments:
         return None, selection
     return _open(connection, at, by, selection.payments), selection
 
 
-def due(connection: Connection) -> list[Credit]:
-    """The final credits that are in no batch, in order of distribution and party."""
+def due(connection: Connection, unproven: bool) -> list[Credit]:
+    """The final credits that are in no batch, in order of distribution and party.
+
+    Credits of a distribution wait until its record is in the audit log, unless `unproven` ones are wanted too.
+    """
     credit, given, distribution = accounts.credit, tables.payout_credit, accounts.distribution
     live = text("payout_credit.live")  # written as in the partial index, or SQLite would not use it
     settled = exists().where(given.c.distribution == credit.c.distribution, given.c.party == credit.c.party, live)
@@ -117,6 +121,8 @@ def due(connection: Connection) -> list[Credit]:
         .where(distribution.c.state == DistributionState.FINAL, ~settled)
         .order_by(credit.c.distribution, credit.c.party)
     )
+    if not unproven:
+        query = query.join(accounts.round_proof, accounts.round_proof.c.distribution == credit.c.distribution)
     return [Credit(row.distribution, row.party, row.amount) for row in connection.execute(query)]
 
 
@@ -300,7 +306,7 @@ def adopt(
     party's oldest due credits. Raises `PayoutError` when it is not.
     """
     credits: dict[str, list[Credit]] = {}
-    for credit in due(connection):
+    for credit in due(connection, unproven=True):
         credits.setdefault(credit.party, []).append(credit)
     payments = []
     for destination, amount in paid_out.items():

@@ -28,22 +28,30 @@ def payout() -> None:
 
 @payout.command("propose")
 @settings_option
+@click.option("--unproven", is_flag=True, help="Also pay rounds whose record is not in the audit log.")
 @json_option
-def propose(settings: Settings, as_json: bool) -> None:
+def propose(settings: Settings, unproven: bool, as_json: bool) -> None:
     """Move what is due into a new batch, to the addresses in force now."""
+    from tarazy.accounting.proof.record import unproven as without_record
+    from tarazy.database.engine import reader
     from tarazy.pool.payouts.facts import destinations
 
     def act(payer: Payer, registers: Registers) -> dict[str, Any]:
-        number, selection = payer.propose(destinations(registers, settings.chain.address_chain))
+        number, selection = payer.propose(destinations(registers, settings.chain.address_chain), unproven)
         paid = {each.party: each.amount for each in selection.payments}
         return {"batch": number, "amount": sum(paid.values()), "payments": paid, "left_out": selection.left_out}
 
     made = _pay(settings, act)
+    with ledger(settings) as engine, reader(engine).begin() as connection:
+        made["unproven"] = without_record(connection)
     if as_json:
         print_json(made)
         return
     for party, why in made["left_out"].items():
         click.echo(f"{party}: {why}", err=True)
+    if made["unproven"] and not unproven:
+        waiting = "final distributions wait for their record in the audit log; the server's log says why if it lasts"
+        click.echo(f"{len(made['unproven'])} {waiting}", err=True)
     if made["batch"] is None:
         click.echo("nothing is due")
     else:

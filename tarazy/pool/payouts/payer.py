@@ -108,18 +108,23 @@ class Payer:
             fence.require(connection, self._token)
             yield connection
 
-    def propose(self, destinations: Mapping[str, Destination | str]) -> tuple[int | None, Selection]:
-        """Move what is due into a batch; its number, and who was left out and why."""
+    def propose(
+        self, destinations: Mapping[str, Destination | str], unproven: bool = False
+    ) -> tuple[int | None, Selection]:
+        """Move what is due into a batch; its number, and who was left out and why.
+
+        `unproven`: also credits of rounds whose record is not in the audit log.
+        """
         rules, now = self._settings, _now()
         limits = Limits(rules.threshold, rules.maximum_outputs, rules.batch_limit, rules.day_limit)
         day = datetime.combine(now.astimezone(LEGAL_ZONE).date(), time_of_day.min, LEGAL_ZONE)
         with self._write() as connection:
             fence.require_going(connection)
             span = (day, day + timedelta(days=1))
-            number, selection = batches.propose(connection, now, self._by, destinations, limits, span)
+            number, selection = batches.propose(connection, now, self._by, destinations, limits, span, unproven)
             if number is not None:
                 amount = sum(each.amount for each in selection.payments)
-                note(connection, now, self._by, "proposed", batch=number, amount=amount)
+                note(connection, now, self._by, "proposed", batch=number, amount=amount, unproven=unproven)
         return number, selection
 
     def approve(self, number: int) -> None:

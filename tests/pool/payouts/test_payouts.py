@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, insert, update
+from sqlalchemy import Engine, delete, event, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting.ledger import check
 from tarazy.accounting.payouts import batches, fence, tables
 from tarazy.accounting.payouts.machine import BatchState, Destination, PayoutError
+from tarazy.accounting.tables import round_proof
 from tarazy.accreditation.audit import rows_of
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
@@ -402,6 +403,16 @@ def test_a_batch_pays_the_address_it_was_proposed_with(pool: Pool, node: Node) -
     assert paid_by(node.mine(), pool.batch(number)) == 1
 
 
+def test_a_round_without_its_record_is_not_paid(pool: Pool) -> None:
+    """What is paid was in the audit log before; an operator may say otherwise."""
+    with pool.engine.begin() as connection:
+        connection.execute(delete(round_proof).where(round_proof.c.distribution == 1))
+    waiting = pool.payer().propose(pool.destinations)[1]
+    assert {each.distributions for each in waiting.payments} == {(2,)}
+    late = pool.payer().propose(pool.destinations, unproven=True)[1]
+    assert {each.distributions for each in late.payments} == {(1,)}
+
+
 def test_two_parties_with_one_address(pool: Pool, node: Node) -> None:
     """Their payments are one output."""
     pool.destinations = {party: Destination(address("ours"), address_script(address("ours"))) for party in CREDITS}
@@ -605,7 +616,7 @@ def test_settled_credits_are_found_by_their_index(tmp_path: Path) -> None:
     metadata.create_all(engine)
     event.listen(engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
     with engine.begin() as connection:
-        batches.due(connection)
+        batches.due(connection, unproven=False)
         statement, parameters = asked[-1]
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
     engine.dispose()

@@ -185,6 +185,9 @@ class Pool:
             )
             credits = [{"party": party, "weight": 1, "amount": amount} for party, amount in CREDITS.items()]
             connection.execute(insert(tables.credit), [{"distribution": number, **each} for each in credits])
+            connection.execute(
+                insert(tables.round_proof).values(distribution=number, round=number, record="{}", audit_row=1)
+            )
             postings = {payable(party): amount for party, amount in CREDITS.items()}
             postings |= {FEE: FEE_TAKEN, REMAINDER: REMAINDER_LEFT, REWARD: -total}
             post(connection, now, "maturity", str(number), "", postings)
