@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, Text, cast, func, insert, literal, select
+from sqlalchemy import ColumnElement, Connection, Dialect, Select, Table, Text, cast, func, insert, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -53,9 +54,6 @@ def upsert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
     if not rows:
         return
     dialect = connection.dialect
-    statement = (sqlite if dialect.name == "sqlite" else postgresql).insert(table)
-    values = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    complete = statement.on_conflict_do_update(index_elements=table.primary_key, set_=values)
     columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
     for place, column in enumerate(table.columns):
         process = column.type.dialect_impl(dialect).bind_processor(dialect)
@@ -66,4 +64,12 @@ def upsert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
     if not dialect.positional:
         names = [column.name for column in table.columns]
         given = (dict(zip(names, row, strict=True)) for row in given)
-    connection.exec_driver_sql(str(complete.compile(dialect=dialect)), list(given))
+    connection.exec_driver_sql(_upsert_text(table, dialect), list(given))
+
+
+@lru_cache(maxsize=32)
+def _upsert_text(table: Table, dialect: Dialect) -> str:
+    statement = (sqlite if dialect.name == "sqlite" else postgresql).insert(table)
+    values = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    complete = statement.on_conflict_do_update(index_elements=table.primary_key, set_=values)
+    return str(complete.compile(dialect=dialect))

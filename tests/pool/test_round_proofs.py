@@ -355,7 +355,7 @@ def test_each_lie_is_named(
         forger.sign()
     elif told == "not the one in the audit log":
         (forger.directory / "round.json").write_text(canonical(forger.record))
-    done = run_verifier(forger.directory, "--script", POOL_SCRIPT.hex())
+    done = run_verifier(forger.directory, "--processes", "1", "--script", POOL_SCRIPT.hex())
     assert done.returncode == 1, done.stdout
     assert told in done.stdout, done.stdout + done.stderr
     assert "FAULT" in done.stdout
@@ -365,7 +365,7 @@ def test_each_lie_is_named(
 def test_another_key_signs_nothing(exported: Path) -> None:
     """R-021: an export that another key signed is none of the pool's."""
     other = SigningKey(KEY.name, Ed25519PrivateKey.generate())
-    done = run_verifier(exported, key=str(other.verifier))
+    done = run_verifier(exported, "--processes", "1", key=str(other.verifier))
     assert done.returncode == 1
     assert "signed by none of the keys given" in done.stdout
 
@@ -385,7 +385,7 @@ def test_a_party_needs_its_receipt_only(run: Run, tmp_path: Path, party: str, ro
     """R-023, R-024: leaf, path and record give the credit; the shares listed are every one answered true."""
     path = tmp_path / "receipt.json"
     path.write_text(json.dumps(run.receipt(round_, party)))
-    done = run_verifier(path, "--shares")
+    done = run_verifier(path, "--processes", "1", "--shares")
     assert done.returncode == 0, done.stdout + done.stderr
     with run.engine.begin() as connection:
         record = proof_of(connection, round_).record["gateways"]
@@ -437,7 +437,7 @@ def test_a_receipt_that_lies_is_refused(
     change(told)
     path = tmp_path / "receipt.json"
     path.write_text(json.dumps(told))
-    done = run_verifier(path)
+    done = run_verifier(path, "--processes", "1")
     assert done.returncode == 1
     assert any(each in done.stderr for each in words.split("|")), done.stderr
 

@@ -119,7 +119,7 @@ def test_answered_shares_survive_sigkill(build_house: Callable[..., House]) -> N
     house = build_house()
     answered: list[tuple[str, str]] = []
     luck = random.Random(7)
-    for _ in range(8):
+    for _ in range(5):
         house.start()
         threads = [threading.Thread(target=_mine_until_closed, args=(house, answered)) for _ in range(4)]
         for thread in threads:
