@@ -9,10 +9,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.styles import Font
-
 from tarazy.accreditation.entries import Entry, content_of, fields_of
 from tarazy.accreditation.fields import LEGAL_ZONE
 
@@ -88,6 +84,8 @@ def to_csv(kind: str, entries: Iterable[Entry] | None = None, *, history: bool =
 
 def to_xlsx(registers: Mapping[str, Iterable[Entry]], *, history: bool = False) -> bytes:
     """A workbook with a sheet for each register; days and numbers are what they are, and no text is a formula."""
+    from openpyxl import Workbook  # late, as below: a start need not wait for it
+
     book = Workbook(write_only=True)
     for kind, entries in registers.items():
         sheet = book.create_sheet(kind)
@@ -112,6 +110,9 @@ def _without(row: Mapping[str, Any], nothing: Any) -> dict[str, Any]:
 
 
 def _header(sheet: Any, name: str) -> Any:
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+
     cell = WriteOnlyCell(sheet, name)
     cell.font = Font(bold=True)
     return cell
@@ -128,6 +129,8 @@ def _cell(sheet: Any, name: str, value: Any) -> Any:
         return value
     if isinstance(value, int) and value < _LARGEST_NUMBER:
         return value
+    from openpyxl.cell import WriteOnlyCell
+
     cell = WriteOnlyCell(sheet, _shown(name, value))
     cell.data_type = "s"
     cell.number_format = "@"

@@ -12,8 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from openpyxl import load_workbook
-
 from tarazy.accreditation.entries import BY_HAND, fields_of
 from tarazy.accreditation.fields import Cell, Field
 
@@ -187,6 +185,8 @@ def _csv_rows(content: bytes, source: str) -> Iterator[_Row]:
 def _sheets(content: bytes, source: str) -> list[Any]:
     _check_archive(content, source)
     try:
+        from openpyxl import load_workbook  # late: a start need not wait for it
+
         sheets: list[Any] = load_workbook(io.BytesIO(content), read_only=True, keep_links=False).worksheets
     except Exception as error:  # whatever the damage provokes in the parser
         raise _fail(source, f"a damaged XLSX file ({type(error).__name__}); save it anew") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 import tarazy.accounting.assets.tables
@@ -15,7 +16,15 @@ import tarazy.accreditation.procedure.tables
 import tarazy.accreditation.tables
 import tarazy.portal.tables  # noqa: F401 - their tables join the metadata
 from tarazy.database.engine import open_engine
-from tarazy.database.schema import SchemaError, current_revision, expected_revision, require_schema, upgrade
+from tarazy.database.schema import (
+    SchemaError,
+    _config,
+    current_revision,
+    expected_revision,
+    known_revisions,
+    require_schema,
+    upgrade,
+)
 from tarazy.database.types import metadata
 
 
@@ -29,6 +38,12 @@ def test_migrations_and_declared_tables_agree(database_url: str) -> None:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     engine.dispose()
     assert differences == []
+
+
+def test_migrations_are_one_line_in_the_order_of_their_files() -> None:
+    """What the program takes for its revisions without Alembic is what Alembic would run."""
+    chain = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    assert known_revisions() == chain[::-1]
 
 
 def test_migrations_and_declared_tables_guard_the_ledger_alike(database_url: str) -> None:
