@@ -60,6 +60,16 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    """SQLite's, except where `ON_BOTH` asks for what the databases themselves do."""
+    url: str = request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url")
+    return url
+
+
+ON_BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
 def pool(engine: Engine, node: Node, request: pytest.FixtureRequest) -> Pool:
     """Open books."""
     node.mine()
@@ -68,6 +78,7 @@ def pool(engine: Engine, node: Node, request: pytest.FixtureRequest) -> Pool:
     return pool
 
 
+@ON_BOTH
 def test_from_the_proposal_to_the_confirmation(pool: Pool, node: Node) -> None:
     """Due amounts become paid ones by one transaction; the network's fee is the pool's cost."""
     number = pool.approved()
@@ -95,6 +106,7 @@ def test_from_the_proposal_to_the_confirmation(pool: Pool, node: Node) -> None:
     assert told == ["own paid in", "proposed", "approved", "prepared", "signed", "broadcast", "confirmed"]
 
 
+@ON_BOTH
 def test_the_database_refuses_an_obligation_in_two_batches(pool: Pool) -> None:
     """A credit is in at most one batch that is not abandoned, whatever a program tries."""
     number, now = pool.approved(), datetime.now(UTC)
@@ -114,6 +126,7 @@ def test_the_database_refuses_an_obligation_in_two_batches(pool: Pool) -> None:
         connection.execute(live)
 
 
+@ON_BOTH
 def test_the_second_person(pool: Pool) -> None:
     """Who proposed does not approve; nothing goes on before somebody else did."""
     number, _ = pool.payer(ANNA).propose(pool.destinations)
@@ -264,6 +277,7 @@ def test_answers_of_the_node_to_a_sending(pool: Pool, node: Node, way: str, monk
         assert careful.payer().check().difference == 0
 
 
+@ON_BOTH
 def test_two_payers_at_once(pool: Pool, node: Node) -> None:
     """(R-027) Whoever took over last writes; the other is refused in its own transaction; one pays."""
     number = pool.approved()
@@ -279,6 +293,7 @@ def test_two_payers_at_once(pool: Pool, node: Node) -> None:
 
 
 @pytest.mark.parametrize("rewards", [0, 1])
+@ON_BOTH
 def test_a_restored_backup_pays_nobody_until_it_is_reconciled(
     pool: Pool, node: Node, tmp_path: Path, rewards: int
 ) -> None:
@@ -333,6 +348,7 @@ def test_a_backup_of_an_approved_batch_takes_its_transaction_in(pool: Pool, node
     restored.dispose()
 
 
+@ON_BOTH
 def test_a_replacement_pays_once(pool: Pool, node: Node) -> None:
     """(R-029) Both transactions are kept, with the same inputs and payees; one of the two confirms and is booked."""
     number = pool.approved()
@@ -403,6 +419,7 @@ def test_a_batch_pays_the_address_it_was_proposed_with(pool: Pool, node: Node) -
     assert paid_by(node.mine(), pool.batch(number)) == 1
 
 
+@ON_BOTH
 def test_a_round_without_its_record_is_not_paid(pool: Pool) -> None:
     """What is paid was in the audit log before; an operator may say otherwise."""
     with pool.engine.begin() as connection:
@@ -458,6 +475,7 @@ def test_the_switch(pool: Pool, node: Node) -> None:
     assert pool.batch(number).state is BatchState.CONFIRMED
 
 
+@ON_BOTH
 def test_payments_of_a_withdrawn_licence_are_held(pool: Pool, node: Node) -> None:
     """(R-017) What was earned stays due, is shared out to nobody, and is paid after a recorded decision."""
     revoked = {"altyn": "licence 7 is revoked since 2026-11-01"}
@@ -532,6 +550,7 @@ def test_a_transaction_that_is_not_the_batch_is_not_signed(pool: Pool, node: Nod
     assert pool.balances()["in-flight:altyn"] == 2 * CREDITS["altyn"]
 
 
+@ON_BOTH
 def test_given_up_only_when_it_cannot_confirm_any_more(pool: Pool, node: Node) -> None:
     """A signed batch is abandoned by two persons after an input was spent by a buried transaction of others."""
     number = pool.approved()
