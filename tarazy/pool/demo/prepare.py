@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,12 +37,18 @@ _VALUE_KZT = "45000000.00"
 _DAYS_BEFORE = 14
 
 
+_SERVER_PORTS = range(10_000, 32_000)
+"""Below those that Linux gives to outgoing connections."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on at the moment."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
+    """Loopback ports that nobody listens on at the moment, and that no outgoing connection is given by chance."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = secrets.choice(_SERVER_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in ports:
+                ports.append(port)
     return ports
 
 
