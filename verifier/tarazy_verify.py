@@ -93,6 +93,13 @@ def listed(row: Json, name: str) -> list[Any]:
     return value
 
 
+def objects(row: Json, name: str) -> list[Json]:
+    value = listed(row, name)
+    if not all(isinstance(each, dict) for each in value):
+        raise Fault(f"{name} is no list of objects")
+    return value
+
+
 def mapped(row: Json, name: str) -> Json:
     value = row.get(name)
     if not isinstance(value, dict):
@@ -310,8 +317,9 @@ class Sum(NamedTuple):
         return self.hash + self.weight.to_bytes(16, "big") + self.credit.to_bytes(8, "big")
 
 
-def sum_leaf(commit: bytes, weight: int, credit: int) -> Sum:
-    return Sum(sha256(b"\x00" + Sum(commit, weight, credit).packed()).digest(), weight, credit)
+def sum_leaf(commit: bytes, weight: int, credit: int, fee_ppm: int) -> Sum:
+    packed = Sum(commit, weight, credit).packed() + fee_ppm.to_bytes(4, "big")
+    return Sum(sha256(b"\x00" + packed).digest(), weight, credit)
 
 
 def sum_node(left: Sum, right: Sum) -> Sum:
@@ -353,35 +361,80 @@ class Coinbase(NamedTuple):
     outputs: list[tuple[int, bytes]]
 
 
+class Raw:
+    """A transaction, read from its beginning; raises Fault where it ends too early or too late."""
+
+    def __init__(self, raw: bytes, name: str) -> None:
+        self.raw = raw
+        self.name = name
+        self.at = 0
+
+    def take(self, size: int) -> bytes:
+        self.at += size
+        if self.at > len(self.raw):
+            raise Fault(f"{self.name} is cut off")
+        return self.raw[self.at - size : self.at]
+
+    def size(self) -> int:
+        first = self.take(1)[0]
+        return first if first < 0xFD else int.from_bytes(self.take(2 << first - 0xFD), "little")
+
+    def outputs(self) -> list[tuple[int, bytes]]:
+        return [(int.from_bytes(self.take(8), "little"), self.take(self.size())) for _ in range(self.size())]
+
+    def end(self) -> None:
+        if self.at != len(self.raw):
+            raise Fault(f"bytes stand behind {self.name}")
+
+
 def read_coinbase(raw: bytes) -> Coinbase:
     """A coinbase without witness. Raises Fault."""
-    at = 0
-
-    def take(size: int) -> bytes:
-        nonlocal at
-        at += size
-        if at > len(raw):
-            raise Fault("the coinbase is cut off")
-        return raw[at - size : at]
-
-    def size() -> int:
-        first = take(1)[0]
-        return first if first < 0xFD else int.from_bytes(take(2 << first - 0xFD), "little")
-
-    take(4)
-    if size() != 1 or take(36) != bytes(32) + b"\xff" * 4:
+    read = Raw(raw, "the coinbase")
+    read.take(4)
+    if read.size() != 1 or read.take(36) != bytes(32) + b"\xff" * 4:
         raise Fault("the coinbase is none")
-    script = take(size())
-    end = at
-    take(4)
-    outputs = []
-    for _ in range(size()):
-        value = int.from_bytes(take(8), "little")
-        outputs.append((value, take(size())))
-    take(4)
-    if at != len(raw):
-        raise Fault("bytes stand behind the coinbase")
+    script = read.take(read.size())
+    end = read.at
+    read.take(4)
+    outputs = read.outputs()
+    read.take(4)
+    read.end()
     return Coinbase(script, end, outputs)
+
+
+class Transaction(NamedTuple):
+    txid: str
+    outputs: list[tuple[int, bytes]]
+    confirmed: bool
+
+    def pays(self, script: bytes) -> int:
+        return sum(value for value, to in self.outputs if to == script)
+
+
+def read_transaction(row: Json) -> Transaction:
+    """A signed transaction, with witness or without."""
+    told = text(row, "txid")[:64]
+    raw = data(row, "raw")
+    read = Raw(raw, f"transaction {told}")
+    version = read.take(4)
+    witness = raw[4:6] == b"\x00\x01" and bool(read.take(2))
+    begin = read.at
+    inputs = read.size()
+    for _ in range(inputs):
+        read.take(36)
+        read.take(read.size())
+        read.take(4)
+    outputs = read.outputs()
+    body = raw[begin : read.at]
+    for _ in range(inputs if witness else 0):
+        for _ in range(read.size()):
+            read.take(read.size())
+    locktime = read.take(4)
+    read.end()
+    txid = double(version + body + locktime)[::-1].hex()
+    if txid != told:
+        raise Fault(f"transaction {told} is in fact {txid}: it was changed")
+    return Transaction(txid, outputs, row.get("confirmed") is True)
 
 
 # The records of an export.
@@ -646,7 +699,7 @@ def read_part(row: Json) -> Part:
     return Part(data(row, "commit", 32), data(row, "alias", 32), weight, credit, fee_ppm)
 
 
-def due(record: Json, weight: int, total: int, fee_ppm: int) -> tuple[int, int]:
+def due(record: Json, who: str, weight: int, total: int, fee_ppm: int) -> tuple[int, int]:
     """Credit and fee of a part, rounded down; the fee is 0 where one is taken from the whole."""
     reward = integer(record, "reward")
     if record.get("own_fees") is True:
@@ -654,7 +707,7 @@ def due(record: Json, weight: int, total: int, fee_ppm: int) -> tuple[int, int]:
         fee = gross * fee_ppm // MILLION
         return gross - fee, fee
     if fee_ppm != integer(record, "fee_ppm", 20):
-        raise Fault(f"a fee of {fee_ppm} ppm, where all pay {record['fee_ppm']}")
+        raise Fault(f"party {who}: a fee of {fee_ppm} ppm, where all pay {record['fee_ppm']}")
     return (reward - whole_fee(record)) * weight // total, 0
 
 
@@ -908,10 +961,11 @@ def look_amounts(seen: Round) -> str:
         raise Fault(f"{len(parts)} parties did {total}; the record says {record['parties']}, {record['total_weight']}")
     fees = 0 if record.get("own_fees") is True and total else whole_fee(record)
     for part in parts:
-        credit, fee = due(record, part.weight, total, part.fee_ppm)
+        credit, fee = due(record, part.shown, part.weight, total, part.fee_ppm)
         fees += fee
         if part.credit != credit:
-            raise Fault(f"party {part.shown}: {credit} sat are due, {part.credit} are credited")
+            after = f"after a fee of {part.fee_ppm} ppm"
+            raise Fault(f"party {part.shown}: {credit} sat are due {after}, {part.credit} are credited")
     if fees != integer(record, "fee"):
         raise Fault(f"the fee is {fees} sat, the record says {record['fee']}")
     credits = sum(part.credit for part in parts)
@@ -949,10 +1003,67 @@ def look_weights(seen: Round, scheme: str) -> None:
 
 
 def look_sums(seen: Round) -> str:
-    root = sum_root([sum_leaf(part.commit, part.weight, part.credit) for part in seen.parts])
+    root = sum_root([sum_leaf(part.commit, part.weight, part.credit, part.fee_ppm) for part in seen.parts])
     if root.hash != data(seen.record, "sum_root", 32):
-        raise Fault("the parts do not make the root of the record: sums were shifted between parties")
+        raise Fault("the parts do not make the root of the record: sums or fees were shifted between parties")
     return f"the root over {len(seen.parts)} parts is {root.hash.hex()}"
+
+
+def look_payouts(seen: Round) -> str:
+    transactions = {
+        integer(row, "batch"): read_transaction(row) for row in lines(seen.directory / "transactions.jsonl")
+    }
+    if len({each.txid for each in transactions.values()}) != len(transactions):
+        raise Fault("a transaction is said to make the payments of two batches")
+    due = {part.commit: part for part in seen.parts}
+    settled: set[tuple[int, bytes]] = set()
+    outputs: dict[tuple[int, bytes], int] = {}
+    for row in lines(seen.directory / "payments.jsonl"):
+        batch, script = integer(row, "batch"), data(row, "script")
+        if batch not in transactions:
+            raise Fault(f"batch {batch} is said to be paid, but its transaction is not here")
+        for credit in objects(row, "credits"):
+            settle(credit, integer(seen.record, "round"), due, settled)
+        amount = look_sum(row, f"a payment of batch {batch}")
+        outputs[batch, script] = outputs.get((batch, script), 0) + amount
+    for (batch, script), amount in outputs.items():
+        look_output(transactions[batch], script, amount)
+    own = [part for part in seen.parts if (integer(seen.record, "round"), part.commit) in settled]
+    paid, credits = sum(part.credit for part in own), sum(part.credit for part in seen.parts)
+    unsure = sorted(each.txid for each in transactions.values() if not each.confirmed)
+    ask = f"; not confirmed when this was written: {', '.join(unsure)}" if unsure else ""
+    return (
+        f"{paid} sat of {len(own)} parties are paid by {len(transactions)} transactions, "
+        f"{credits - paid} sat of {len(seen.parts) - len(own)} are not paid yet{ask}"
+    )
+
+
+def settle(row: Json, own: int, due: dict[bytes, Part], settled: set[tuple[int, bytes]]) -> None:
+    """Take a credit as paid: none is twice, and those of this round are what was divided."""
+    round_, commit, credit = integer(row, "round"), data(row, "commit", 32), integer(row, "credit")
+    shown = commit.hex()[:16]
+    if (round_, commit) in settled:
+        raise Fault(f"party {shown}: what is due of round {round_} is paid twice")
+    settled.add((round_, commit))
+    if round_ == own and (commit not in due or due[commit].credit != credit):
+        told = f"{due[commit].credit} sat are credited" if commit in due else "nothing is credited"
+        raise Fault(f"party {shown}: {told}, {credit} are paid for it")
+
+
+def look_sum(row: Json, name: str) -> int:
+    """The amount of a payment, which is the sum of the credits that it settles."""
+    amount, credits = integer(row, "amount"), sum(integer(each, "credit") for each in objects(row, "credits"))
+    if amount != credits:
+        raise Fault(f"{name} is of {amount} sat, the credits that it settles add up to {credits}")
+    return amount
+
+
+def look_output(transaction: Transaction, script: bytes, amount: int) -> None:
+    """That a transaction pays exactly an amount to a script."""
+    paid = transaction.pays(script)
+    if paid != amount:
+        why = "" if paid else ": the address was swapped, or nothing was paid"
+        raise Fault(f"transaction {transaction.txid} pays {paid} sat to script {script.hex()}, {amount} are due{why}")
 
 
 CHECKS: tuple[tuple[str, Callable[[Round], str]], ...] = (
@@ -965,6 +1076,7 @@ CHECKS: tuple[tuple[str, Callable[[Round], str]], ...] = (
     ("6 block", look_block),
     ("7 amounts", look_amounts),
     ("8 sum tree", look_sums),
+    ("9 payouts", look_payouts),
 )
 
 
@@ -1019,12 +1131,16 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
     report.say("record", True, f"round {integer(record, 'round')} is {audited(mapped(told, 'audit'), body, keys)}")
     party, salt = text(told, "party"), data(told, "salt", 32)
     hidden = sha256(party.encode()).digest() + salt
-    weight, credit = count(told, "weight"), integer(told, "credit")
+    weight, credit, fee_ppm = count(told, "weight"), integer(told, "credit"), integer(told, "fee_ppm", 20)
     commit = sha256(b"\x10" + integer(record, "round").to_bytes(8, "big") + hidden).digest()
-    made, index, last = sum_leaf(commit, weight, credit), integer(told, "index"), integer(record, "parties") - 1
+    made, index, last = (
+        sum_leaf(commit, weight, credit, fee_ppm),
+        integer(told, "index"),
+        integer(record, "parties") - 1,
+    )
     if not 0 <= index <= last:
         raise Fault("the sum tree has no such leaf")
-    for row in listed(told, "path"):
+    for row in objects(told, "path"):
         beside = Sum(data(row, "hash", 32), count(row, "weight"), integer(row, "credit"))
         while index == last and not index & 1 and last:
             index, last = index >> 1, last >> 1
@@ -1032,23 +1148,24 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
         index, last = index >> 1, last >> 1
     net = integer(record, "reward") - integer(record, "fee")
     if last or made.hash != data(record, "sum_root", 32):
-        raise Fault(f"{party} with {weight} and {credit} sat is no leaf of the sum tree")
+        raise Fault(f"{party} with {weight}, {credit} sat and a fee of {fee_ppm} ppm is no leaf of the sum tree")
     if made.weight != count(record, "total_weight") or made.credit != net - integer(record, "remainder"):
         raise Fault("the sum tree does not add up to what the record says")
     report.say("leaf", True, f"{party} has {weight} of {made.weight} in the sum tree")
     scheme = scheme_of(record)
-    credited, _ = due(record, weight, made.weight, integer(told, "fee_ppm", 20))
+    credited, _ = due(record, party, weight, made.weight, fee_ppm)
     if credit != credited:
         raise Fault(f"{credited} sat are due, {credit} are credited")
-    report.say("credit", True, f"{credit} sat of {integer(record, 'reward')} by {scheme}, fee {told['fee_ppm']} ppm")
+    report.say("credit", True, f"{credit} sat of {integer(record, 'reward')} by {scheme}, fee {fee_ppm} ppm")
+    report.say("payment", True, look_payment(record, told))
     alias = sha256(b"\x11" + hidden).digest()
     shares = total = 0
     parts = mapped(told, "gateways")
     for gateway, ends in mapped(record, "gateways").items():
         part = mapped(parts, gateway)
-        rows = [row for row in listed(part, "segments") if isinstance(row, dict)]
+        rows = objects(part, "segments")
         chain(gateway, ends, [read_segment(row) for row in rows])
-        names = {integer(row, "name", 32): (read_name(int(gateway), row, alias), row) for row in listed(part, "names")}
+        names = {integer(row, "name", 32): (read_name(int(gateway), row, alias), row) for row in objects(part, "names")}
         for row in rows:
             if "shares" in row:
                 own = receipt_shares(gateway, row, names, show)
@@ -1061,12 +1178,30 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
     report.say("shares", True, f"{shares} accepted shares lie in the chain and weigh {total}")
 
 
+def look_payment(record: Json, told: Json) -> str:
+    """That the transaction of a receipt pays the credit, together with others of the party."""
+    if told.get("payment") is None:
+        return "the credit is not paid yet"
+    row = mapped(told, "payment")
+    transaction, script = read_transaction(row), data(row, "script")
+    rounds = [integer(each, "round") for each in objects(row, "credits")]
+    if len(set(rounds)) != len(rounds):
+        raise Fault("a credit is paid twice")
+    own = {"round": integer(record, "round"), "credit": integer(told, "credit")}
+    if own not in listed(row, "credits"):
+        raise Fault(f"the payment does not settle {own['credit']} sat of round {own['round']}")
+    amount = look_sum(row, "the payment")
+    look_output(transaction, script, amount + integer(row, "shared"))
+    state = "confirmed" if transaction.confirmed else "not confirmed yet"
+    return f"{amount} sat of {len(rounds)} rounds to script {script.hex()} by {transaction.txid}, {state}"
+
+
 def receipt_shares(gateway: str, row: Json, names: dict[int, tuple[Name, Json]], show: bool) -> list[int]:
     """The weights of one's own shares of a segment, which lead to its root."""
     segment = read_segment(row)
     own: dict[int, bytes] = {}
     weights = []
-    for each in listed(row, "shares"):
+    for each in objects(row, "shares"):
         sequence, raw = integer(each, "sequence"), data(each, "share", SHARE.size)
         _, number, job, extranonce2, ntime, nonce, version, exponent, verdict = SHARE.unpack(raw)
         if number not in names or verdict != ACCEPTED or not segment.first <= sequence <= segment.last:
