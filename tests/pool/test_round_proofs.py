@@ -573,8 +573,9 @@ def test_a_receipt_that_lies_is_refused(
         Terms(FEE_PPM, fees={"beta": 2_500, "gamma": 0}),
         Terms(FEE_PPM, scheme=Scheme.SOLO),
         Terms(FEE_PPM, scheme=Scheme.PPLNS, window=1),
+        Terms(FEE_PPM, scheme=Scheme.PPLNS, window=2),
     ],
-    ids=["fees of their own", "solo", "pplns"],
+    ids=["fees of their own", "solo", "pplns", "pplns before places were kept"],
 )
 def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     """R-021, R-023: rounds on other terms than one fee and PROP."""
@@ -587,6 +588,8 @@ def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     block = pool.find()
     with engine.begin() as connection:
         pool.fold(connection, terms)
+        if terms.window == 2:
+            connection.execute(text("UPDATE chain_link SET place = NULL"))
     mature(engine, tmp_path, block)
     with engine.begin() as connection:
         export_of(connection, tmp_path, 1, tmp_path / "x")
@@ -595,6 +598,7 @@ def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     (tmp_path / "receipt.json").write_text(json.dumps(told))
     done = run_verifier(tmp_path / "x")
     assert done.returncode == 0, done.stdout
+    assert ("not in the export" in done.stdout) == (terms.window == 2)
     done = run_verifier(tmp_path / "receipt.json")
     assert done.returncode == 0, done.stdout + done.stderr
     forger = Forger(tmp_path / "x")
