@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting.ledger import check
 from tarazy.accounting.payouts import batches, fence, tables
-from tarazy.accounting.payouts.machine import BatchState, Destination, PayoutError
+from tarazy.accounting.payouts.machine import BatchState, Destination, Limits, PayoutError
 from tarazy.accounting.tables import round_proof
 from tarazy.accreditation.audit import rows_of
 from tarazy.database.engine import open_engine
@@ -629,14 +629,26 @@ def test_what_the_pool_takes_of_its_own(pool: Pool, node: Node) -> None:
         pool.payer().take_out(txid, "fee of October")
 
 
-def test_settled_credits_are_found_by_their_index(tmp_path: Path) -> None:
-    """What is due costs a look into the index for each final credit, never a walk through all settled ones."""
+def test_what_is_due_is_found_by_its_index(tmp_path: Path) -> None:
+    """What is due, and what a batch settles, cost by their own credits: no statement walks through history."""
     engine, asked = open_engine(f"sqlite:///{tmp_path / 'plan.db'}"), list[tuple[str, Any]]()
     metadata.create_all(engine)
+    pool = Pool(engine, "")
+    for number in (1, 2):
+        pool.distribute(number)
     event.listen(engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    now = datetime.now(UTC)
+    span, limits = (now - timedelta(days=1), now + timedelta(days=1)), Limits(1, 500, 10**9, 10**9, 0)
     with engine.begin() as connection:
-        batches.due(connection, unproven=False)
-        statement, parameters = asked[-1]
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        number, _ = batches.propose(connection, now, ANNA, pool.destinations, limits, span)
+        assert number is not None
+        batches.abandon(connection, number, now, ANNA, spent_elsewhere=False)
+        steps = [
+            row[3]
+            for statement, parameters in list(asked)
+            if "credit" in statement and not statement.startswith("INSERT")
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        ]
     engine.dispose()
-    assert any("SEARCH payout_credit USING INDEX uq_payout_credit" in row[3] for row in plan), plan
+    assert "SCAN credit USING INDEX ix_credit_due" in steps
+    assert sum(step.startswith("SCAN") for step in steps) == 1, steps

@@ -39,7 +39,7 @@ ANNA, BOLAT = "anna", "bolat"
 CREDITS = {"altyn": 3_000_000, "dala": 2_000_000, "samal": 1_000_000}
 """Satoshi of each party in each of two distributions."""
 FEE_TAKEN, REMAINDER_LEFT = 700_000, 2
-SETTINGS = PayoutSettings(wallet="demo", signing="wallet", threshold=100_000)
+SETTINGS = PayoutSettings(wallet="demo", signing="wallet", threshold=100_000, first_payment=None)
 
 
 def address(name: str) -> str:
@@ -184,7 +184,7 @@ class Pool:
                 )
             )
             credits = [{"party": party, "weight": 1, "amount": amount} for party, amount in CREDITS.items()]
-            connection.execute(insert(tables.credit), [{"distribution": number, **each} for each in credits])
+            connection.execute(insert(tables.credit), [{"distribution": number, "due": True, **each} for each in credits])
             connection.execute(
                 insert(tables.round_proof).values(distribution=number, round=number, record="{}", audit_row=1)
             )
