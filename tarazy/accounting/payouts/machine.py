@@ -82,7 +82,7 @@ class Limits:
     day: int
     """Most that the batches proposed on one legal day pay."""
     first: int | None
-    """Most that the first payment to an address pays, beyond the oldest credits that reach the threshold; None when
+    """The first payment to an address takes credits up to so much, and at least those that reach the threshold; None:
     it is a payment like any other."""
 
 
