@@ -206,9 +206,7 @@ def _killed(pool: Pool, at: int) -> bool:
     return status == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(
-    ("database_url", "stride"), [("sqlite", 1), ("postgresql", 5)], indirect=["database_url"]
-)
+@pytest.mark.parametrize(("database_url", "stride"), [("sqlite", 1), ("postgresql", 5)], indirect=["database_url"])
 def test_killed_between_any_two_steps(pool: Pool, node: Node, stride: int) -> None:
     """(R-025) Whenever the payer dies, each obligation is settled by exactly one confirmed transaction.
 
