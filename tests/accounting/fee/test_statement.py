@@ -14,8 +14,9 @@ from tarazy.accounting.fee.consumption import Consumption, FeeError, consumption
 from tarazy.accounting.fee.due import due_dates
 from tarazy.accounting.fee.rates import Source
 from tarazy.accounting.fee.statement import FeeStatement, compute_fee
-from tarazy.config.law import LadderFeeRule, LawBook, NoRuleInForceError, load_law
+from tarazy.config.law import FeeDueRule, LadderFeeRule, LawBook, NoRuleInForceError, load_law
 from tarazy.config.law.calendar import Quarter
+from tarazy.config.law.working_days import Doubt
 
 LAW = load_law()
 ASSUMED = load_law(["fee-2026-ladder-continued"])
@@ -188,10 +189,37 @@ def test_a_rule_that_ends_inside_the_period_is_not_stretched() -> None:
     ],
 )
 def test_due_dates(quarter: str, declare: date | None, pay: date) -> None:
-    """Law 2.9: the 20th of the next month in 2022; then the 15th and 25th of the second. Never moved."""
+    """Law 2.9: the 20th of the next month in 2022; then the 15th and 25th of the second. Moved by no known rule."""
     due = due_dates(LAW, Quarter.parse(quarter))
-    assert (due.declare, due.pay, due.shift_if_non_working) == (declare, pay, None)
+    assert (due.declare and due.declare.day, due.pay.day, due.shift_if_non_working) == (declare, pay, None)
     assert due.rule.confirmed == quarter.startswith("2023")
+
+
+@pytest.mark.parametrize(
+    ("shift", "days"),
+    [
+        (None, (date(2025, 2, 15), date(2025, 2, 25))),
+        ("none", (date(2025, 2, 15), date(2025, 2, 25))),
+        ("next_working_day", (date(2025, 2, 17), date(2025, 2, 25))),
+    ],
+)
+def test_days_off_move_a_term_only_by_rule(shift: str | None, days: tuple[date, date]) -> None:
+    """15 February 2025 is a Saturday: the next working day is told beside, and counts where the rule says so."""
+    law = LawBook(
+        rule.model_copy(update={"shift_if_non_working": shift}) if isinstance(rule, FeeDueRule) else rule
+        for rule in LAW
+    )
+    due = due_dates(law, Quarter(2024, 4))
+    assert due.declare is not None
+    assert (due.declare.day, due.pay.day) == days
+    assert (due.declare.stated, due.declare.working_day) == (date(2025, 2, 15), date(2025, 2, 17))
+
+
+def test_a_working_day_that_may_be_another_says_so() -> None:
+    """Days off moved in 2026 are not known yet, so what 15 February 2026, a Sunday, would move to is uncertain."""
+    due = due_dates(LAW, Quarter(2025, 4))
+    assert due.declare is not None
+    assert (due.declare.working_day, due.declare.doubts) == (date(2026, 2, 16), frozenset({Doubt.MOVED_DAYS_UNKNOWN}))
 
 
 def test_due_dates_of_2026_are_unknown_even_where_the_rate_is_assumed() -> None:
