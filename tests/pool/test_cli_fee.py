@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from tarazy.accreditation.entries import (
     PartyKind,
     Site,
     SiteStatus,
+    Supply,
 )
 from tarazy.accreditation.registers import append_all
 from tarazy.config.law.calendar import day_start
@@ -33,6 +34,14 @@ def _meter(key: str, source: EnergySource, price: int, since: datetime = SINCE, 
     values: dict[str, Any] = {"status": MeterStatus.OK, **changes}
     where: dict[str, Any] = {"site": "hand-site", "host": "10.0.0.2", "port": 502, "unit": 1, "profile": "tarazy-demo"}
     return Meter(meter=key, source=source, price_tiyn_per_kwh=price, valid_from=since, **where, **values)
+
+
+def _supply(key: str, source: EnergySource, priority: int, last_day: date, **terms: Any) -> Supply:
+    ends = day_start(last_day + timedelta(days=1))
+    begins = day_start(date(2024, 7, 1))
+    return Supply(
+        supply=key, site="hand-site", source=source, priority=priority, valid_from=begins, valid_to=ends, **terms
+    )
 
 
 def _used(connection: Any, start: str, **energy_wh: int) -> None:
@@ -73,6 +82,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
             _meter(GRID, EnergySource.GRID, 2400, day_start(date(2025, 6, 1))),
             _meter(SOLAR, EnergySource.OWN_RENEWABLE, 0),
             _meter(DIESEL, EnergySource.OWN, 0),
+            _supply("import", EnergySource.IMPORT, 1, date(2024, 12, 31), price_tiyn_per_kwh=1200, month_kwh=100),
+            _supply("kegoc", EnergySource.GRID, 2, date(2024, 9, 30), price_tiyn_per_kwh=2000),
             _meter(BROKEN, EnergySource.BILATERAL, 1800, status=MeterStatus.FAULTY),
         ]
         append_all(connection, entries, datetime.now(UTC), "operator")
@@ -80,6 +91,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
             _used(connection, start, grid=1_234_567, solar=50_000, diesel=7_000, broken=400)
         for start in ("2023-12-31T17:00Z", "2023-12-31T18:00Z", "2024-03-31T18:00Z", "2024-03-31T19:00Z"):
             _used(connection, start, grid=100_500)
+        for start, energy in (
+            ("2024-07-10T05:00Z", 80_000),
+            ("2024-07-20T05:00Z", 80_000),
+            ("2024-08-01T05:00Z", 50_000),
+        ):
+            _used(connection, start, grid=energy)
+        _used(connection, "2024-10-01T05:00Z", grid=120_000)
         _used(connection, "2025-05-31T18:00Z", grid=300_000)
         _used(connection, "2025-05-31T19:00Z", grid=100_000)
         _used(connection, "2026-02-01T00:00Z", grid=500, solar=1_000)
@@ -147,6 +165,22 @@ def test_a_quarter_in_which_the_price_changes(house: House) -> None:
     assert told["total_kzt"] == 4_800
 
 
+def test_supplies_of_a_month_in_their_order(house: House) -> None:
+    """2024-Q3: of July's 160 kWh the import gives its 100 at 12.00 and the grid 60 at 20.00; of August's 50 all.
+
+    (150 × 12 + 60 × 20) / 210 = 14.2857… → 25 − 14 = 11; 210 × 11 = 2,310 KZT. In October the grid's contract is over:
+    20 kWh are nobody's and have no price.
+    """
+    told = _explained(house, "2024-Q3")
+    assert list(_lines(told, "source", "supply", "energy_wh", "price_tiyn_per_kwh")) == [
+        (GRID, "grid", "kegoc", 60_000, 2000),
+        (GRID, "import", "import", 150_000, 1200),
+    ]
+    assert told["total_kzt"] == 2_310
+    refused = house.command("fee", "explain", "hand", "2024-Q4")
+    assert (refused.exit_code, "no price for 20000 Wh of metering point grid" in refused.stderr) == (1, True)
+
+
 def test_2026_is_assumed_or_refused(house: House) -> None:
     """0.5 kWh at 24.00 → 1 and 1 kWh own renewable → 1: 1.5 → 2 KZT, marked as assumed; without the file, refused."""
     told = _explained(house, "2026-Q1")
@@ -161,12 +195,12 @@ def test_2026_is_assumed_or_refused(house: House) -> None:
 
 
 def test_the_derivation_in_words(house: House) -> None:
-    """Act, article, mark, readings and last days stand on the screen; 15 February 2025 is a Saturday."""
-    shown = house.command("fee", "explain", "hand", "2024-Q4").stdout
+    """Act, article, mark, readings and last days stand on the screen; 25 February 2024 is a Sunday."""
+    shown = house.command("fee", "explain", "hand", "2023-Q4").stdout
     assert "606-3; unconfirmed" in shown
     assert "rounding: whole_tenge_half_up_once" in shown
-    assert "declare by 2025-02-15 (Saturday 2025-02-15 is no working day, 2025-02-17 is; whether it moves" in shown
-    assert "fee 0 KZT" in shown
+    assert "pay by 2024-02-25 (Sunday 2024-02-25 is no working day, 2024-02-26 is; whether it moves" in shown
+    assert "fee 1,508 KZT" in shown
 
 
 @pytest.mark.parametrize(

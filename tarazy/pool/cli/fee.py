@@ -110,6 +110,7 @@ def _line(line: FeeLine) -> dict[str, Any]:
     return {
         "meter": line.point,
         "source": line.source,
+        "supply": line.supply,
         "energy_wh": line.energy_wh,
         "price_tiyn_per_kwh": line.price_tiyn_per_kwh,
         "ground": line.ground,
@@ -188,10 +189,12 @@ def _print(told: dict[str, Any]) -> None:
         click.echo(
             f"average price of what was bought: {price['exact']} = {price['rounded']} KZT/kWh; the exact one decides"
         )
-    table = folding_table("meter", "source", "Wh", "tiyn/kWh", "because", "own rate", "rate", "KZT", "rule", "mark")
+    table = folding_table(
+        "meter", "source", "supply", "Wh", "tiyn/kWh", "because", "own rate", "rate", "KZT", "rule", "mark"
+    )
     for line in told["lines"]:
         table.add_row(
-            *(line["meter"], line["source"], f"{line['energy_wh']:,}"),
+            *(line["meter"], line["source"], line["supply"] or "", f"{line['energy_wh']:,}"),
             "" if line["price_tiyn_per_kwh"] is None else str(line["price_tiyn_per_kwh"]),
             *(line["ground"], str(line["own_rate_kzt_per_kwh"]), str(line["rate_kzt_per_kwh"]), line["amount_kzt"]),
             *(f"{line['rule']}, article {line['article'] or 'unknown'}", _mark(line)),
