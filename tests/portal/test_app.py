@@ -72,7 +72,7 @@ async def test_figures_are_those_of_the_database(running: Running) -> None:
     overview = await running.json("/api/v1/overview")
     assert overview["hashrate"] == pytest.approx(76e15, rel=0.1)
     assert overview["parties"] == {"registered": 4, "mining": 3}
-    assert overview["blocks"] == {"mature": 1, "orphaned": 1, "connected": 1}
+    assert overview["blocks"] == {"mature": 2, "orphaned": 1, "connected": 1}
     assert overview["power_watts"] == pytest.approx(1_375_000, rel=0.01)
     assert {part["part"]: part["ok"] for part in overview["health"]}["database"] is True
     miners = {row["party"]: row for row in (await running.json("/api/v1/miners"))["items"]}
