@@ -21,7 +21,7 @@ from tarazy.portal.documents import TYPES, document
 from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
-from tarazy.portal.pages import assets, page, page_texts, preferred_language, refusals_page
+from tarazy.portal.pages import HELD, assets, held_page, page, page_texts, preferred_language, refusals_page
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.snapshot import Snapshots, Subject
 from tarazy.reports.language import LANGUAGES
@@ -134,6 +134,12 @@ class Pages:
     def show(self, request: Any, lang: str) -> bytes:
         """The page."""
         return _answer(request, page(lang, self._subject.live()), "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/<any({','.join(HELD)}):name>/")
+    def show_held(self, request: Any, lang: str, name: str) -> bytes:
+        """A page for holders of tokens."""
+        body = held_page(lang, self._subject.live().pool_name, name)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/texts.json")
     def texts(self, request: Any, lang: str) -> bytes:

@@ -12,6 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, update
 
 from tarazy.accounting import tables
+from tarazy.accounting.assets.issued import Issued, issue
+from tarazy.accounting.assets.sales import Sale, record_sales
+from tarazy.accounting.assets.values import BITCOIN
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.intervals import floor_to
@@ -41,6 +44,7 @@ from tarazy.accreditation.entries import (
     SiteStatus,
 )
 from tarazy.accreditation.registers import append_all
+from tarazy.config.law.calendar import Period
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 
@@ -200,6 +204,7 @@ class Pool:
             append_all(connection, findings(self.now), self.now, "tarazy")
             self._rounds(connection)
             self._payouts(connection)
+            self._assets(connection)
             self._work(connection)
             self._energy(connection)
             self._refusals(connection)
@@ -255,6 +260,14 @@ class Pool:
             sent(connection, number, at + timedelta(minutes=11), None)
         confirm(connection, 1, at + timedelta(hours=1), TXIDS[0])
         self._propose(connection, "altyn", self.now - timedelta(hours=1), credits=2)
+
+    def _assets(self, connection: Connection) -> None:
+        """The record of a month without distributions was issued; a sale lacks its document."""
+        month = Period.parse(f"{self.now - timedelta(days=70):%Y-%m}")
+        version = Issued(1, month.end, hashlib.sha256(b"record").hexdigest(), None)
+        issue(connection, month.start, month.end, version, month.end, "aida")
+        sale = Sale("dala", "Exchange", "AFSA-1", "D-17", BITCOIN, 40_000_000, self.now - timedelta(hours=2), None)
+        record_sales(connection, [sale], self.now - timedelta(hours=1), "aida")
 
     def _propose(self, connection: Connection, party: str, at: datetime, credits: int) -> None:
         """A batch of a party's due credits, as many as there are up to `credits`."""

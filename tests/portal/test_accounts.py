@@ -199,4 +199,5 @@ async def test_what_is_missing_of_the_obligation_to_sell(running: Running, token
     assert mined["samal"]["amount"] == account["balance"]["payable"]
     assert (sales["minimum_percent"], mined["samal"]["missing"]) == (None, None), "no rule is entered for the year"
     record = await told(running, "accounting/distributed", tokens["inspector"])
-    assert (record["total"], record["unrecorded"]["distributions"]) == (0, 2)
+    assert ([row["version"] for row in record["items"]], record["unrecorded"]["distributions"]) == ([1], 2)
+    assert [row["without_document"] for row in sales["items"]] == [0, 1, 0]
