@@ -491,7 +491,9 @@ def test_another_key_signs_nothing(exported: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"gateways": 1}', "[" * 100_000, '{"a": 1e999}'])
-@pytest.mark.parametrize("name", ["round.json", "audit.json", "gateway-1.names.jsonl", "parties.jsonl", "block.json"])
+@pytest.mark.parametrize(
+    "name", ["round.json", "audit.json", "gateway-1.names.jsonl", "parties.jsonl", "block.json", "transactions.jsonl"]
+)
 def test_damaged_files_are_told(exported: Path, tmp_path: Path, name: str, content: str) -> None:
     """Whatever a file holds, the answer is one line and exit code 1."""
     damaged = shutil.copytree(exported, tmp_path / "x")
