@@ -674,8 +674,8 @@ def test_what_is_due_is_found_by_its_index(tmp_path: Path) -> None:
     engine, asked = open_engine(f"sqlite:///{tmp_path / 'plan.db'}"), list[tuple[str, Any]]()
     metadata.create_all(engine)
     pool = Pool(engine, "")
-    for number in (1, 2):
-        pool.distribute(number)
+    for each in (1, 2):
+        pool.distribute(each)
     event.listen(engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
     now = datetime.now(UTC)
     span, limits = (now - timedelta(days=1), now + timedelta(days=1)), Limits(1, 500, 10**9, 10**9, 0)
