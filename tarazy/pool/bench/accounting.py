@@ -59,6 +59,7 @@ def run_accounting_bench(
             rates = {"shares_per_s": round(shares / took["seconds"]), "shares_per_cpu_s": round(shares / took["cpu_s"])}
             sealed = _timed(books.record)
             rates["recorded_per_cpu_s"] = round(shares / sealed["cpu_s"])
+            rates["folded_and_sealed_per_cpu_s"] = round(shares / (took["cpu_s"] + sealed["cpu_s"]))
             figures["folding"].append({"workers": count, **rates})
     progress(f"dividing a reward among {parties:,} parties")
     with _Books(directory / "divide", 1) as books:
