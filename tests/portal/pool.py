@@ -272,7 +272,7 @@ class Pool:
     def _propose(self, connection: Connection, party: str, at: datetime, credits: int) -> None:
         """A batch of a party's due credits, as many as there are up to `credits`."""
         due_now = [each.amount for each in due(connection, unproven=True) if each.party == party][:credits]
-        limits = Limits(threshold=1, outputs=9, batch=sum(due_now), day=10**12)
+        limits = Limits(threshold=1, outputs=9, batch=sum(due_now), day=10**12, first=None)
         wanted: dict[str, Destination | str] = {party: Destination(ADDRESS, bytes.fromhex("0014" + "00" * 20))}
         number, _ = propose(connection, at, "aida", wanted, limits, (at, at), unproven=True)
         assert number is not None
