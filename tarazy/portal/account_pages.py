@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from typing import Any
 
 from klein import Klein
@@ -22,6 +24,7 @@ from tarazy.reports.build import SETTLED_SECONDS, ReportError, render, require_m
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.statement import StatementError
 from tarazy.reports.language import LANGUAGES
+from tarazy.reports.layout import Report
 
 _FORMS = ("json", "pdf", "xlsx")
 _PAGED = ("limit", "offset")
@@ -101,7 +104,9 @@ class OwnPages:
         async def make() -> tuple[str, bytes]:
             law, pool = self._subject.law, _pool(self._subject)
             report = await self._gate.read(accounts.statement, party, period, as_of, pool, law)
-            made: tuple[str, bytes] = await deferToThread(render, report, form, lang)
+            made: tuple[str, bytes] = await deferToThread(
+                render if form == "json" else _render_apart, report, form, lang
+            )
             return made
 
         file, body = await self._making.run(lambda: Deferred.fromCoroutine(make()))
@@ -179,6 +184,12 @@ class AccountingPages:
         return json_answer(request, await self._gate.read(accounts.distributed, limit, offset))
 
     answer_faults(app)
+
+
+def _render_apart(report: Report, form: str, lang: str) -> tuple[str, bytes]:
+    """As `render`, in a process of its own: typesetting takes seconds, for which no share should wait."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(render, report, form, lang).result()
 
 
 def _settled() -> datetime:

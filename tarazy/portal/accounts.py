@@ -33,7 +33,7 @@ from tarazy.reports.gather.statement import gather_statement
 
 RECEIPT_SHARES = 1_000_000
 """Shares of a round, up to which its receipts are made while somebody waits."""
-STATEMENT_ROUNDS = 5_000
+STATEMENT_ROUNDS = 2_000
 """Rounds closed in a period, up to which its statement is made while somebody waits."""
 SALE_CREDITS = 200_000
 """Credits of a year, up to which the report on its sales is made while somebody waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,6 +28,9 @@ class Server:
     """The portal's process."""
 
     url: str
+    operator: str
+    """A token, as the next."""
+    miner: str
     orders: IO[str]
     answers: IO[str]
 
@@ -50,7 +54,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
-    yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}", process.stdin, process.stdout)
+    port, operator, miner = process.stdout.readline().split()
+    yield Server(f"http://127.0.0.1:{port}", operator, miner, process.stdin, process.stdout)
     process.stdin.close()
     assert process.wait(20) == 0
     process.stdout.close()
@@ -155,6 +160,58 @@ def test_charts_have_table_twins_and_states_have_words(server: Server, browser: 
     page.locator("#theme").click()
     page.evaluate("document.activeElement.blur()")
     assert complaints == []
+    page.context.close()
+
+
+@pytest.mark.parametrize(("name", "lang", "scheme"), [("me", "kk", "dark"), ("accounting", "ru", "light")])
+@in_browser_thread
+def test_pages_for_holders_fit_and_show_nothing_without_a_token(
+    server: Server, browser: Browser, name: str, lang: str, scheme: Any
+) -> None:
+    """A wrong token shows nothing, the right one everything, nothing scrolls sideways; leaving forgets it."""
+    page = browser.new_context(color_scheme=scheme).new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{server.url}/{lang}/{name}/")
+    for token in ("tarazy_wrong", server.operator if name == "me" else server.miner):
+        page.locator("#token").fill(token)
+        page.locator("#token").press("Enter")
+        expect(page.locator("#problem")).to_be_visible()
+        expect(page.locator("#shown")).to_be_hidden()
+        page.evaluate("document.getElementById('problem').hidden = true")
+    page.locator("#token").fill(server.miner if name == "me" else server.operator)
+    page.locator("#token").press("Enter")
+    expect(page.locator("#shown")).to_be_visible()
+    outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen') && "
+    for width, rows in ((390, [1, 2, 2]), (1050, [2, 3]), (1280, [5])):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+        assert page.evaluate(outside + "e.getBoundingClientRect().right > innerWidth).length") == 0
+        tops = page.evaluate("[...document.querySelectorAll('.tile')].map(e => e.offsetTop)")
+        assert sorted(tops.count(top) for top in set(tops)) == rows, "tiles stand in even rows"
+    text = page.inner_text("body")
+    assert not [key for key in ("undefined", "NaN", "null", "{", "portal.", "held.") if key in text]
+    page.locator("#forget").click()
+    expect(page.locator("#shown")).to_be_hidden()
+    assert page.evaluate("sessionStorage.length") == 0
+    assert page.locator(".listing tbody tr").count() == 0
+    assert errors == []
+    page.context.close()
+
+
+@in_browser_thread
+def test_a_statement_is_saved_from_the_page(server: Server, browser: Browser) -> None:
+    """The button gives the file under its own name; one that cannot be made says why."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(f"{server.url}/en/me/")
+    page.locator("#token").fill(server.miner)
+    page.locator("#token").press("Enter")
+    with page.expect_download() as saved:
+        page.locator("#statements button", has_text="JSON").first.click()
+    assert saved.value.suggested_filename.startswith("statement-altyn-")
+    assert json.loads(Path(saved.value.path()).read_bytes())["person"]["party"] == "altyn"
+    page.locator("#credits tbody button").click()
+    expect(page.locator("#problem")).to_contain_text("tarazy round receipt")
     page.context.close()
 
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 import pytest
 
 from tarazy.accreditation.admission import Reason
-from tarazy.portal.pages import page_texts
+from tarazy.portal.pages import HELD, page_texts
 from tarazy.portal.views import CHART_POINTS, chart_starts, hashrate, iso
 from tarazy.reports.language import LANGUAGES, has, messages, text
 
@@ -43,12 +43,17 @@ def test_every_word_of_the_page_is_in_the_catalogue() -> None:
     """Each key that the page or its scripts name exists, in the three languages, and each language has the same."""
     room = files("tarazy.portal")
     used: set[str] = set()
-    for name in ("format.js", "tables.js", "charts.js", "page.js"):
+    for name in ("format.js", "tables.js", "charts.js", "page.js", "held.js"):
         source = (room / "static" / name).read_text(encoding="utf-8")
         used |= set(re.findall(r"\bt\(\"([a-z_.0-9]+)\"", source))
-    source = (room / "templates" / "page.html").read_text(encoding="utf-8")
-    used |= set(re.findall(r"\bt\([\"']([a-z_.]+)[\"'][,)]", source))
-    assert len(used) > 40
+    for name in ("page.html", "held.html"):
+        source = (room / "templates" / name).read_text(encoding="utf-8")
+        used |= set(re.findall(r"\bt\([\"']([a-z_.]+)[\"'][,)]", source))
+    for name, (tiles, lists) in HELD.items():
+        used |= {f"held.{name}", *(f"{name}.{tile}" for tile in tiles)}
+        for kind, columns, hint in lists:
+            used |= {f"{kind}.{word}" for word in ("title", "empty", *(["hint"] if hint else []), *dict(columns))}
+    assert len(used) > 140
     assert [key for key in sorted(used) if not has(f"portal.{key}")] == []
 
 
@@ -62,9 +67,18 @@ def test_page_has_the_words_of_the_reports() -> None:
     """A code is told in the same words on the page and on paper."""
     texts = json.loads(page_texts("kk"))
     assert texts["words.reason.site-unknown"] == text("kk", "words.reason.site-unknown")
-    source = (files("tarazy.portal") / "static" / "tables.js").read_text(encoding="utf-8")
+    static = files("tarazy.portal") / "static"
+    source = "".join((static / name).read_text(encoding="utf-8") for name in ("tables.js", "held.js"))
     kinds = set(re.findall(r"\bword\(\"([a-z_]+)\"", source))
-    assert kinds == {"reason", "block_state", "distribution_state", "site_status", "meter_status", "severity"}
+    assert kinds == {
+        "reason",
+        "block_state",
+        "distribution_state",
+        "site_status",
+        "meter_status",
+        "severity",
+        "batch_state",
+    }
     assert all(any(key.startswith(f"words.{kind}.") for key in texts) for kind in kinds)
 
 

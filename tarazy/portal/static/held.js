@@ -60,7 +60,7 @@ function percent(ppm) {
   return number(ppm / 10000, 2) + NARROW + "%";
 }
 
-function span2(first, last) {
+function roundSpan(first, last) {
   return first === last ? number(last) : `${number(first)}–${number(last)}`;
 }
 
@@ -80,6 +80,11 @@ function batchState(row) {
   return badge(BATCH_KINDS[row.state] ?? "wait", word("batch_state", row.state));
 }
 
+/* With the year: terms and records are of other years too. */
+function dated(instant) {
+  return element("time", {datetime: instant, title: instant}, `${fullDay.format(new Date(instant))}, ${shortTime.format(new Date(instant))}`);
+}
+
 function by(name, instant) {
   return instant === null ? "–" : [name, small(moment(instant))];
 }
@@ -94,7 +99,7 @@ function roundBlock(row) {
 }
 
 function verification(row) {
-  if (row.distribution === null || row.distribution.state === "reversed") return "–";
+  if (row.distribution === null || row.distribution.state !== "final") return "–";
   if (!row.recorded) return badge("wait", t("rounds.unrecorded"));
   return [badge("good", t("rounds.recorded")), element("span", {class: "detail"}, element("code", {}, `tarazy round export ${row.round}`))];
 }
@@ -113,7 +118,7 @@ Object.assign(LISTS, {
     items: (answer) => answer.terms,
     key: (row) => String(row.since),
     cells: (row) => [
-      row.since === null ? t("terms.begin") : when(row.since),
+      row.since === null ? t("terms.begin") : dated(row.since),
       [row.scheme.toUpperCase(), row.window === null ? null : small(t("terms.window", {count: row.window}))],
       percent(row.fee_ppm), termState(row),
     ],
@@ -121,10 +126,10 @@ Object.assign(LISTS, {
   credits: {
     key: (row) => String(row.distribution),
     cells: (row) => [
-      number(row.height), span2(row.first_round, row.last_round), row.scheme.toUpperCase(), bitcoin(row.reward),
+      number(row.height), roundSpan(row.first_round, row.last_round), row.scheme.toUpperCase(), bitcoin(row.reward),
       [bitcoin(row.fee), small(percent(row.fee_ppm))], element("strong", {}, bitcoin(row.amount)),
       [divided(row), small(moment(row.reversed_at ?? row.final_at ?? row.booked_at))],
-      row.receipt === null ? small(row.state === "reversed" ? "–" : t("credits.later")) : download(`me/receipts/${row.receipt}`, t("credits.download")),
+      row.receipt === null ? (row.state === "reversed" ? "–" : small(t("credits.later"))) : download(`me/receipts/${row.receipt}`, t("credits.download")),
     ],
   },
   payouts: {
@@ -165,7 +170,8 @@ Object.assign(LISTS, {
       ...(row.distribution === null ? ["–", "–", "–", "–"] : [
         [bitcoin(row.distribution.reward), small(row.distribution.scheme.toUpperCase())],
         [bitcoin(row.distribution.fee), small(percent(row.distribution.fee_ppm))],
-        [bitcoin(row.distribution.credited), small(t("rounds.parties", {count: row.distribution.parties}))],
+        [bitcoin(row.distribution.credited), small(t("rounds.parties", {count: row.distribution.parties})),
+          small(`${t("distributions.remainder")}: ${t("distributions.satoshi", {count: row.distribution.remainder})}`)],
         [divided(row.distribution), row.distribution.first_round === row.round ? null : small(t("rounds.from", {number: row.distribution.first_round}))],
       ]),
       verification(row),
@@ -185,7 +191,7 @@ Object.assign(LISTS, {
   },
   distributed: {
     key: (row) => `${row.period} ${row.version}`,
-    cells: (row) => [row.period, [number(row.version), small(row.why)], when(row.as_of), by(row.issued_by, row.issued_at), shortHash(row.digest)],
+    cells: (row) => [row.period, [number(row.version), small(row.why)], dated(row.as_of), by(row.issued_by, row.issued_at), shortHash(row.digest)],
   },
 });
 
