@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+__all__ = ["SafeLoader", "YamlFileError", "read_yaml"]
+
 try:
     from yaml import CSafeLoader as SafeLoader
 except ImportError:  # a PyYAML built without libyaml reads the same, ten times slower
