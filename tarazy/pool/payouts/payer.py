@@ -20,6 +20,7 @@ from tarazy.accounting.ledger import in_wallet
 from tarazy.accounting.payouts import batches, fence
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.machine import (
+    CONFIRMATIONS,
     OUTBOX,
     UNSIGNED,
     BatchState,
@@ -39,8 +40,6 @@ from tarazy.pool.payouts.review import Draft, read_psbt, require_pays, require_r
 from tarazy.pool.payouts.wallet import NodeWallet, Seen, address_of
 from tarazy.stratum.job import displayed
 
-CONFIRMATIONS = 6
-"""A transaction with so many is taken to stay."""
 LOOKS = 5
 """So often a check looks before it says that something is missing: a block that left the chain is soon booked."""
 LOOK_SECONDS = 2.0
@@ -96,6 +95,8 @@ class Payer:
         self._settings = settings
         self._chain = chain
         self._by = by
+        self.depths: dict[str, int] = {}
+        """Confirmations of the sent transactions by txid, as its latest turn saw them."""
         with engine.begin() as connection:
             self._token = fence.take(connection, by)
             for party in batches.keep_held(connection, licence_holds, _now(), by):
@@ -116,7 +117,7 @@ class Payer:
         `unproven`: also credits of rounds whose record is not in the audit log.
         """
         rules, now = self._settings, _now()
-        limits = Limits(rules.threshold, rules.maximum_outputs, rules.batch_limit, rules.day_limit)
+        limits = Limits(rules.threshold, rules.maximum_outputs, rules.batch_limit, rules.day_limit, rules.first_payment)
         day = datetime.combine(now.astimezone(LEGAL_ZONE).date(), time_of_day.min, LEGAL_ZONE)
         with self._write() as connection:
             fence.require_going(connection)
@@ -124,7 +125,9 @@ class Payer:
             number, selection = batches.propose(connection, now, self._by, destinations, limits, span, unproven)
             if number is not None:
                 amount = sum(each.amount for each in selection.payments)
-                note(connection, now, self._by, "proposed", batch=number, amount=amount, unproven=unproven)
+                first = [each.party for each in selection.payments if each.rest is not None]
+                facts = {"batch": number, "amount": amount, "unproven": unproven, "first_payments": first}
+                note(connection, now, self._by, "proposed", **facts)
         return number, selection
 
     def approve(self, number: int) -> None:
@@ -300,7 +303,10 @@ class Payer:
     def _follow(self, batch: Batch) -> None:
         for signed in batch.transactions:
             seen = self._wallet.seen(signed.txid)
-            if seen is not None and seen.confirmations >= CONFIRMATIONS:
+            if seen is None:
+                continue
+            self.depths[signed.txid] = seen.confirmations
+            if seen.confirmations >= CONFIRMATIONS:
                 with self._write() as connection:
                     batches.confirm(connection, batch.number, _now(), signed.txid)
                     note(connection, _now(), self._by, "confirmed", batch=batch.number, txid=signed.txid)
