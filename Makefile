@@ -6,6 +6,9 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_ARGS ?= -max_total_time=60
 
+# Every process of the server would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint bench fuzz wheel clean
 
 demo: .venv/.installed

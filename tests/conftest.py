@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -19,6 +20,10 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 import tarazy
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Otherwise each process that the tests start would compile the whole server anew, and pytest every test."""
 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5_000, print_blob=True)

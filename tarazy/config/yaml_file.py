@@ -7,12 +7,19 @@ from typing import Any
 
 import yaml
 
+__all__ = ["SafeLoader", "YamlFileError", "read_yaml"]
+
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # a PyYAML built without libyaml reads the same, ten times slower
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 
 class YamlFileError(Exception):
     """The file cannot be read as YAML. One line: file, place, what is wrong."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """PyYAML lets a key stand twice and fails without a place on a day that does not exist."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from babel.core import Locale
 
+from tarazy.config.yaml_file import SafeLoader
 from tarazy.reports.language.figures import number
 
 LANGUAGES = ("kk", "ru", "en")
@@ -76,7 +77,7 @@ def messages() -> Mapping[str, Message]:
 def read(file: Traversable) -> Mapping[str, Message]:
     """The messages of one catalogue file, each complete in every language. Raises `CatalogueError`."""
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tree = yaml.load(file.read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - it is
     except yaml.YAMLError as error:
         raise CatalogueError(f"{file.name}: not YAML: {' '.join(str(error).split())}") from None
     try:
