@@ -14,7 +14,7 @@ from tarazy.accounting.blocks import BlockStateError, open_blocks, set_block_sta
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy.allocation import fleet_efficiency
 from tarazy.accounting.energy.balance import settle
-from tarazy.accounting.energy.modbus import Meter, Reading
+from tarazy.accounting.energy.meter import Meter, Reading
 from tarazy.accounting.energy.poller import MeterPoller
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.readings import append_readings
