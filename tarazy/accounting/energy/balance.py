@@ -16,9 +16,9 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from tarazy.accounting.energy.allocation import Part, allocate
 from tarazy.accounting.energy.figures import SiteInterval, site_intervals
-from tarazy.accounting.energy.intervals import Break, Interval, believed, derive_intervals, floor_to
+from tarazy.accounting.energy.intervals import Break, Interval, derive_intervals, floor_to
 from tarazy.accounting.energy.meter import Meter
-from tarazy.accounting.energy.readings import chain_since, last_before
+from tarazy.accounting.energy.readings import last_before, steps_since
 from tarazy.accounting.energy.tables import allocation, due, interval, reading
 
 Work = Callable[[Connection, str, datetime, datetime], Mapping[str, int]]
@@ -95,7 +95,7 @@ def derive_meter(
     if start is None:
         return [], []
     start = floor_to(start, seconds)
-    segments, breaks = believed(*chain_since(connection, meter, start - timedelta(seconds=seconds)))
+    segments, breaks = steps_since(connection, meter, start - timedelta(seconds=seconds))
     remainder = _remainder(connection, meter.meter, start)
     intervals = list(derive_intervals(segments, start, until, seconds, remainder))
     changed = store_intervals(connection, meter, intervals, recorded_at)
@@ -117,7 +117,7 @@ def recomputed(
     stored = {row.interval_start: row.energy_wh for row in rows}
     if not stored:
         return []
-    segments, _ = believed(*chain_since(connection, meter, None, known_at))
+    segments, _ = steps_since(connection, meter, None, known_at)
     derived = derive_intervals(segments, min(stored), max(stored) + timedelta(seconds=seconds), seconds)
     fresh = {item.start: item.energy_wh for item in derived}
     return [(start, energy, fresh[start]) for start, energy in stored.items() if energy != fresh[start]]

@@ -137,6 +137,25 @@ def _believed_of(readings: Readings, device: Device) -> tuple[list[Segment], lis
     return segments, breaks
 
 
+def believed_spans(
+    spans: Sequence[tuple[datetime, datetime, int]], devices: Sequence[Device]
+) -> tuple[list[Segment], list[Break]]:
+    """The same for a meter that gives the counts of spans (start, end, counts; ascending) instead of a register.
+
+    A span that begins before the last believed one has ended is not believed.
+    """
+    segments: list[Segment] = []
+    breaks: list[Break] = []
+    for start, end, counts in spans:
+        device = [device for device in devices if device.since <= start][-1]
+        energy = _step(device, (start, 0), (end, counts))
+        if energy is None or (segments and start < segments[-1].end):
+            breaks.append(Break("too_fast", start, end))
+        else:
+            segments.append(Segment(start, end, energy))
+    return segments, breaks
+
+
 def derive_intervals(
     segments: Sequence[Segment], start: datetime, until: datetime, seconds: int, remainder: Fraction = Fraction(0)
 ) -> Iterator[Interval]:

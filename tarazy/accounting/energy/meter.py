@@ -39,3 +39,5 @@ class Reading:
     status: Status
     quantity: Quantity = "import"
     source: Source = "modbus"
+    seconds: int | None = None
+    """Where a meter gives the counts of spans instead of its register: those of the span that ended at the instant."""

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select
 
-from tarazy.accounting.energy.devices import Device, devices_of
-from tarazy.accounting.energy.intervals import believed
+from tarazy.accounting.energy.devices import devices_of
+from tarazy.accounting.energy.intervals import Break, Segment, believed, believed_spans
 from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.tables import due, reading
@@ -50,6 +50,7 @@ def append_readings(connection: Connection, readings: Iterable[Reading], recorde
         if same is not item:
             _require_same(item, same.register_count)
             repeated += 1
+    _require_one_sort(connection, list(given.values()))
     known = _known(connection, list(given.values()))
     fresh = []
     for key, item in given.items():
@@ -60,6 +61,17 @@ def append_readings(connection: Connection, readings: Iterable[Reading], recorde
             fresh.append(item)
     _insert(connection, [*fresh, *failed], recorded_at)
     return Taken(len(fresh) + len(failed), repeated)
+
+
+def _require_one_sort(connection: Connection, readings: Sequence[Reading]) -> None:
+    """A meter gives its register or counts of spans: both together would count energy twice."""
+    sorts = {item.meter: item.seconds is None for item in readings}
+    mixed = {item.meter for item in readings if sorts[item.meter] != (item.seconds is None)}
+    for meter, register in sorts.items():
+        other = reading.c.seconds.is_not(None) if register else reading.c.seconds.is_(None)
+        query = select(reading.c.reading).where(reading.c.meter == meter, reading.c.status == "ok", other).limit(1)
+        if meter in mixed or connection.scalar(query) is not None:
+            raise ReadingError(f"{meter}: a meter gives either its register or the energy of spans; register another")
 
 
 def _require_same(item: Reading, count: int | None) -> None:
@@ -93,6 +105,7 @@ def _insert(connection: Connection, readings: Sequence[Reading], recorded_at: da
             "quantity": item.quantity,
             "at": item.at,
             "register_count": item.register_count,
+            "seconds": item.seconds,
             "status": item.status,
             "source": item.source,
             "recorded_at": recorded_at,
@@ -104,7 +117,8 @@ def _insert(connection: Connection, readings: Sequence[Reading], recorded_at: da
     since: dict[str, datetime] = {}
     for item in readings:
         if item.status == "ok":
-            since[item.meter] = min(item.at, since.get(item.meter, item.at))
+            begun = item.at - timedelta(seconds=item.seconds or 0)
+            since[item.meter] = min(begun, since.get(item.meter, begun))
     if since:
         connection.execute(insert(due), [{"meter": meter, "since": at} for meter, at in since.items()])
 
@@ -115,7 +129,7 @@ def correct(connection: Connection, wrong: Reading, count: int | None, recorded_
     Raises `ReadingError` when there is no such reading, or it says so already.
     """
     later = reading.alias()
-    query = select(reading.c.reading, reading.c.register_count).where(
+    query = select(reading.c.reading, reading.c.register_count, reading.c.seconds).where(
         reading.c.meter == wrong.meter,
         reading.c.quantity == wrong.quantity,
         reading.c.at == wrong.at,
@@ -132,13 +146,14 @@ def correct(connection: Connection, wrong: Reading, count: int | None, recorded_
         "quantity": wrong.quantity,
         "at": wrong.at,
         "register_count": count,
+        "seconds": old.seconds,
         "status": "withdrawn" if count is None else "ok",
         "source": wrong.source,
         "corrects": old.reading,
         "recorded_at": recorded_at,
     }
     connection.execute(insert(reading), row)
-    connection.execute(insert(due), {"meter": wrong.meter, "since": wrong.at})
+    connection.execute(insert(due), {"meter": wrong.meter, "since": wrong.at - timedelta(seconds=old.seconds or 0)})
 
 
 def _in_force(known_at: datetime | None) -> ColumnElement[bool]:
@@ -160,7 +175,8 @@ def registers_since(
     context: int = 1,
 ) -> list[tuple[datetime, int]]:
     """(instant, count) of the good readings, ascending, from the last `context` at or before `since`."""
-    good = and_(reading.c.meter == meter, reading.c.quantity == quantity, _in_force(known_at))
+    register = reading.c.seconds.is_(None)
+    good = and_(reading.c.meter == meter, reading.c.quantity == quantity, register, _in_force(known_at))
     query = select(reading.c.at, reading.c.register_count).where(good).order_by(reading.c.at, reading.c.reading)
     if since is not None:
         before = select(reading.c.at).where(good, reading.c.at <= since).order_by(reading.c.at.desc()).limit(context)
@@ -170,12 +186,21 @@ def registers_since(
     return [(row.at, row.register_count) for row in connection.execute(query)]
 
 
-def chain_since(
+def steps_since(
     connection: Connection, meter: Meter, since: datetime | None, known_at: datetime | None = None
-) -> tuple[list[tuple[datetime, int]], list[Device]]:
-    """Readings and devices from which what was drawn after `since` is derived as it is from the beginning."""
-    registers = registers_since(connection, meter.meter, since, known_at=known_at, context=_CONTEXT)
-    return registers, devices_of(connection, meter.meter, meter.profile, known_at=known_at)
+) -> tuple[list[Segment], list[Break]]:
+    """Believed steps and breaks of the import register; after `since` they are those found from the beginning."""
+    devices = devices_of(connection, meter.meter, meter.profile, known_at=known_at)
+    segments, breaks = believed(
+        registers_since(connection, meter.meter, since, known_at=known_at, context=_CONTEXT), devices
+    )
+    good = and_(reading.c.meter == meter.meter, reading.c.quantity == "import", _in_force(known_at))
+    query = select(reading).where(good, reading.c.seconds.is_not(None)).order_by(reading.c.at)
+    if since is not None:
+        query = query.where(reading.c.at > since)
+    spans = [(row.at - timedelta(seconds=row.seconds), row.at, row.register_count) for row in connection.execute(query)]
+    segments_of_spans, breaks_of_spans = believed_spans(spans, devices)
+    return [*segments, *segments_of_spans], [*breaks, *breaks_of_spans]
 
 
 def last_before(connection: Connection, meter: str, instant: datetime) -> datetime | None:
@@ -209,8 +234,8 @@ def site_power_w(
     for meter in meters:
         segments = []
         if is_usable(meter.profile):
-            registers, devices = chain_since(connection, meter, since)
-            segments = believed([item for item in registers if item[0] >= since], devices)[0]
+            steps = steps_since(connection, meter, since)[0]
+            segments = [step for step in steps if step.start >= since]
         power, before = None, powers.get(meter.site, 0)
         if segments and before is not None:
             elapsed = sum(((segment.end - segment.start) for segment in segments), timedelta())

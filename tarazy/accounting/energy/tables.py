@@ -14,6 +14,7 @@ reading = Table(
     Column("quantity", String(8), nullable=False, doc="active energy: 'import' or 'export'"),
     Column("at", Instant, nullable=False, doc="when the register was read"),
     Column("register_count", BigInteger, nullable=True, doc="as the meter shows it; null unless status is 'ok'"),
+    Column("seconds", Integer, nullable=True, doc="not the register, but counts of the span that ended then"),
     Column("status", String(16), nullable=False, doc="'ok', 'exception', 'silent', 'refused', 'garbage', 'withdrawn'"),
     Column("source", String(16), nullable=False, doc="'modbus', 'push', 'mqtt', 'file' or 'hand'"),
     Column("corrects", RowNumber, ForeignKey("reading.reading"), nullable=True, doc="the reading that it replaces"),

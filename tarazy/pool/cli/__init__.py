@@ -16,6 +16,7 @@ _COMMANDS = {
     "demo": "demo:demo",
     "finding": "finding:finding",
     "gateway": "gateway:gateway",
+    "meter": "meter:meter",
     "mine": "mine:mine",
     "payout": "payout:payout",
     "register": "register:register",

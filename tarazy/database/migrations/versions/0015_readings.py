@@ -21,6 +21,7 @@ def upgrade() -> None:
         table.alter_column("register_wh", new_column_name="register_count")
         table.add_column(sa.Column("quantity", sa.String(8), nullable=False, server_default="import"))
         table.add_column(sa.Column("source", sa.String(16), nullable=False, server_default="modbus"))
+        table.add_column(sa.Column("seconds", sa.Integer(), nullable=True))
         table.add_column(sa.Column("corrects", types.RowNumber, nullable=True))
         table.create_foreign_key(op.f("fk_reading_corrects_reading"), "reading", ["corrects"], ["reading"])
     op.execute(_OF_HUNDRED_WH)
