@@ -1,4 +1,4 @@
-"""Files of meter readings, and what may be recorded of a registered meter."""
+"""Meters as the registers have them, files of their readings, and what may be recorded of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.energy.devices import devices_of
 from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, parse_80020
-from tarazy.accounting.energy.meter import Quantity, Reading
+from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import ProfileError
 from tarazy.accounting.energy.readings import ReadingError
 from tarazy.accreditation.entries import Meter as Entry
 from tarazy.accreditation.fields import Cell, Count, Field, SiteKey, read_text, read_valid_from
 from tarazy.accreditation.registers import versions_of
 from tarazy.accreditation.sheets import RegisterImportError, TableFault, read_sheet
-from tarazy.accreditation.snapshot import version_at
+from tarazy.accreditation.snapshot import Registers, version_at
 
 _WH_PER_KWH = 1000
 
@@ -74,6 +74,11 @@ def read_file(path: Path, points: Mapping[str, str]) -> ReadingFile:
     except LayoutError as error:
         raise RegisterImportError([TableFault(path.name, str(error))]) from None
     return ReadingFile(told.readings, told.doubtful, told.reactive)
+
+
+def meters_of(registers: Registers) -> list[Meter]:
+    """The meters of the register."""
+    return [Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile) for row in registers.meters.values()]
 
 
 def meter_at(connection: Connection, key: str, instant: datetime) -> Entry | None:

@@ -242,7 +242,7 @@ def check_meter(meter: str, settings: Settings, known_at: datetime | None, as_js
 
 def _meters(connection: Connection) -> list[Meter]:
     from tarazy.accreditation.registers import as_of
-    from tarazy.pool.office import meters_of
+    from tarazy.pool.metered import meters_of
 
     return sorted(meters_of(as_of(connection, datetime.now(UTC))), key=lambda each: each.meter)
 
