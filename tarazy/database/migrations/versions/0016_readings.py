@@ -7,8 +7,8 @@ from alembic import op
 
 from tarazy.database import types
 
-revision = "0015"
-down_revision = "0012"
+revision = "0016"
+down_revision = "0015"
 
 _OF_HUNDRED_WH = """UPDATE reading SET register_count = register_count / 100
     WHERE meter IN (SELECT meter FROM meter WHERE profile = 'generic-uint32-100wh')"""
