@@ -13,7 +13,7 @@ Status = Literal["ok", "exception", "silent", "refused", "garbage", "withdrawn"]
 """ok; an error answer; no answer in time; no connection; an answer that cannot be a register value; a reading that a
 correction takes away."""
 
-Source = Literal["modbus", "push", "mqtt", "file", "hand"]
+Source = Literal["modbus", "file", "hand"]
 """How a reading came in."""
 
 
