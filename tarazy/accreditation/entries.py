@@ -148,6 +148,12 @@ class FindingKind(StrEnum):
     DOCUMENT_EXPIRED = "document-expired"
     EVIDENCE_DISAGREES = "evidence-disagrees"
     """Sources differ on where a registered network lies."""
+    METER_SILENT = "meter-silent"
+    """A meter that is asked and gives no reading."""
+    METER_REGISTER = "meter-register"
+    """A register that went backwards, or faster than its feeder can carry."""
+    METER_STUCK = "meter-stuck"
+    """A register that stands still while the site's machines work."""
 
 
 class Severity(StrEnum):

@@ -10,9 +10,10 @@ import structlog
 from sqlalchemy import Connection
 from twisted.internet.threads import deferToThread
 
+from tarazy.accounting.energy.faults import Fault, meter_faults
 from tarazy.accounting.workload import intervals_before, shared_names, site_totals
 from tarazy.accreditation.consistency import contradictions, disputed_networks
-from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind
+from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind, Severity
 from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.expiry import THRESHOLDS, Ending, Expiry, expiries
 from tarazy.accreditation.expiry_warnings import warn
@@ -31,11 +32,17 @@ from tarazy.database.engine import Database, reader
 from tarazy.metrics.facts import AttentionFacts
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.clock import Clock
+from tarazy.pool.metered import meters_of
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.access import endings
 from tarazy.stratum.difficulty import hashes_of
 
 _SECONDS = 60.0
+_METER_FINDINGS = {
+    "silent": (FindingKind.METER_SILENT, Severity.WARNING),
+    "register": (FindingKind.METER_REGISTER, Severity.SERIOUS),
+    "stuck": (FindingKind.METER_STUCK, Severity.SERIOUS),
+}
 _LATE = timedelta(seconds=30)
 """How long work may take to reach the ledger before its interval is judged."""
 
@@ -104,9 +111,14 @@ class Inspection:
         """
         with self._reader.begin() as connection:
             work, tokens, cases = self._work(connection, now), endings(connection), _case_warnings(connection, law, now)
-        return self._changes(registers, law, work, tokens), cases
+            working = {row.site for row in work.sites if row.hashes}
+            meters = meters_of(registers)
+            faults = meter_faults(connection, meters, work.since, now, self._interval_seconds, working)
+        return self._changes(registers, law, work, tokens, faults), cases
 
-    def _changes(self, registers: Registers, law: LawBook, work: Work, tokens: list[Ending]) -> list[Finding]:
+    def _changes(
+        self, registers: Registers, law: LawBook, work: Work, tokens: list[Ending], faults: list[Fault]
+    ) -> list[Finding]:
         newest = {name: registers.newest(name) for name in ENTRY_TYPES if name != Finding.register}
         known = tuple((name, entry.entry if entry else 0) for name, entry in newest.items())
         basis = (known, registers.constant_from, legal_day(registers.valid_at), id(law), tuple(tokens))
@@ -116,7 +128,8 @@ class Inspection:
             self._basis = basis
         self._expiries = [each for each in self._expiries if each.ending.ends_at > registers.valid_at]
         tolerance = self._findings.hash_rate_tolerance_percent
-        return self._watch.look(registers, [*self._contradictions, *implausibilities(registers, work, tolerance)])
+        implausible = implausibilities(registers, work, tolerance)
+        return self._watch.look(registers, [*self._contradictions, *implausible, *map(_of_meter, faults)])
 
     def _counted(self, registers: Registers, changes: list[Finding], cases: dict[str, int]) -> AttentionFacts:
         current = {**registers.findings, **{row.finding: row for row in changes}}
@@ -144,6 +157,11 @@ def work_between(connection: Connection, since: datetime, until: datetime, inter
         SharedName(row.party, row.worker, row.sites, row.intervals) for row in shared_names(connection, since, until)
     ]
     return Work(since, until, interval, sites, shared)
+
+
+def _of_meter(fault: Fault) -> Condition:
+    kind, severity = _METER_FINDINGS[fault.kind]
+    return Condition(kind, severity, "meter", fault.meter.meter, None, fault.meter.site, fault.evidence)
 
 
 def _record(connection: Connection, changes: list[Finding], registers: Registers) -> list[Finding]:

@@ -14,7 +14,7 @@ from tarazy.accounting.blocks import BlockStateError, open_blocks, set_block_sta
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy.allocation import fleet_efficiency
 from tarazy.accounting.energy.balance import settle
-from tarazy.accounting.energy.modbus import Meter, Reading
+from tarazy.accounting.energy.meter import Meter, Reading
 from tarazy.accounting.energy.poller import MeterPoller
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.readings import append_readings
@@ -33,6 +33,7 @@ from tarazy.pool.blocks import FoundBlock
 from tarazy.pool.clock import Clock
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.journals import Journals
+from tarazy.pool.metered import meters_of
 from tarazy.pool.proving import Proving
 from tarazy.pool.repeat import Repeat
 from tarazy.pool.terms import schedule_of
@@ -217,11 +218,6 @@ class Office:
         settled = settle(connection, self.meters, seconds, now - _LATE, work_by_site_interval, efficiency, now)
         for meter, _ in settled.breaks:
             _log.warning("meter_register_not_believed", meter=meter.meter, site=meter.site)
-
-
-def meters_of(registers: Registers) -> list[Meter]:
-    """The meters of the register."""
-    return [Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile) for row in registers.meters.values()]
 
 
 def _book(connection: Connection, blocks: Iterable[FoundBlock]) -> list[str]:

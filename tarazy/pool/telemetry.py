@@ -8,7 +8,7 @@ from importlib.metadata import version
 from sqlalchemy import Connection
 
 from tarazy.accounting.blocks import BlockState
-from tarazy.accounting.energy.readings import registers_since, site_power_w
+from tarazy.accounting.energy.readings import register_wh, site_power_w
 from tarazy.accounting.queries import block_counts, open_round, present_work
 from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import DocumentStatus
@@ -176,8 +176,7 @@ class OfficeTelemetry:
         meters = self._office.meters
         joules: dict[str, int] = {}
         for meter in meters:
-            register = registers_since(connection, meter.meter, now)
-            joules[meter.site] = joules.get(meter.site, 0) + (register[-1][1] * _JOULES_PER_WH if register else 0)
+            joules[meter.site] = joules.get(meter.site, 0) + register_wh(connection, meter, now) * _JOULES_PER_WH
         window = 2 * self._settings.energy.interval_seconds
         power = site_power_w(connection, meters, now, window)
         watts = {site: float(value) for site, value in power.items() if value is not None}

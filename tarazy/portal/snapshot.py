@@ -20,7 +20,7 @@ from twisted.python.threadpool import ThreadPool
 
 from tarazy.accounting.blocks import recent_blocks
 from tarazy.accounting.energy.figures import energy_by_party
-from tarazy.accounting.energy.modbus import Meter as MeterPoint
+from tarazy.accounting.energy.meter import Meter as MeterPoint
 from tarazy.accounting.energy.readings import site_power_w
 from tarazy.accounting.queries import balances_by_party, block_counts, open_round, present_work
 from tarazy.accounting.schemes import Schedule

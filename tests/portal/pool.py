@@ -318,7 +318,9 @@ class Pool:
                     energy_tables.reading,
                     meter=f"feeder-{number}",
                     at=at,
-                    register_wh=register,
+                    quantity="import",
+                    register_count=register,
+                    source="modbus",
                     status="ok",
                     recorded_at=at,
                 )

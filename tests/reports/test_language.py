@@ -12,7 +12,7 @@ import pytest
 
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.distribution import DistributionState
-from tarazy.accounting.energy import modbus
+from tarazy.accounting.energy.meter import Status
 from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import (
     DocumentStatus,
@@ -63,7 +63,7 @@ def test_every_message_is_in_every_language() -> None:
         ("licence_status", [*DocumentStatus, "expired", "not_begun"]),
         ("certificate_status", list(DocumentStatus)),
         ("site_status", list(SiteStatus)),
-        ("meter_status", [*MeterStatus, *get_args(modbus.Status), "none"]),
+        ("meter_status", [*MeterStatus, *get_args(Status), "none"]),
         ("energy_source", list(EnergySource)),
         ("distribution_state", list(DistributionState)),
         ("block_state", [*BlockState, *DistributionState, UNDISTRIBUTED]),

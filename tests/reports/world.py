@@ -12,11 +12,11 @@ from sqlalchemy import Connection, insert
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import observe_block
 from tarazy.accounting.distribution import reconcile
-from tarazy.accounting.energy import modbus
 from tarazy.accounting.energy.allocation import allocate
 from tarazy.accounting.energy.balance import store_allocation, store_intervals
 from tarazy.accounting.energy.figures import SiteInterval
 from tarazy.accounting.energy.intervals import Interval
+from tarazy.accounting.energy.meter import Meter as MeterPoint
 from tarazy.accreditation import audit
 from tarazy.accreditation.admission import Question, decide
 from tarazy.accreditation.decisions import DecisionLog
@@ -294,7 +294,7 @@ def meter_hour(
     """One hour of a site: what its meters gave, divided by work, recorded when the hour was over."""
     recorded = start + timedelta(hours=1, seconds=30)
     for key, energy in meters.items():
-        meter = modbus.Meter(key, site, "10.0.0.2", 502, 1, "tarazy-demo")
+        meter = MeterPoint(key, site, "10.0.0.2", 502, 1, "tarazy-demo")
         store_intervals(connection, meter, [Interval(start, 3600, energy, "measured")], recorded)
     whole = SiteInterval(site, start, 3600, sum(meters.values()), "measured")
     store_allocation(connection, whole, allocate(whole.energy_wh, work, dict.fromkeys(work, 17_500)), recorded)
@@ -314,7 +314,7 @@ def happen_later(connection: Connection) -> None:
     observe(connection, {f"{1:064x}": 300, f"{2:064x}": -1, f"{3:064x}": 161}, LATER)
     block(connection, 4, LATER, {"altyn": 1 << 50})
     start = datetime(2026, 11, 10, tzinfo=UTC)
-    meter = modbus.Meter("te-feeder-1", "temirtau", "10.0.0.2", 502, 1, "tarazy-demo")
+    meter = MeterPoint("te-feeder-1", "temirtau", "10.0.0.2", 502, 1, "tarazy-demo")
     store_intervals(connection, meter, [Interval(start, 3600, 9_999, "estimated")], LATER)
     whole = SiteInterval("temirtau", start, 3600, 9_999, "estimated")
     store_allocation(connection, whole, allocate(9_999, {"tau": 1}, {"tau": None}), LATER)

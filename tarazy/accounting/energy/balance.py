@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from tarazy.accounting.energy.allocation import Part, allocate
 from tarazy.accounting.energy.figures import SiteInterval, site_intervals
-from tarazy.accounting.energy.intervals import Break, Interval, believed, derive_intervals, floor_to
-from tarazy.accounting.energy.modbus import Meter
-from tarazy.accounting.energy.profiles import load_profile
-from tarazy.accounting.energy.readings import registers_since
-from tarazy.accounting.energy.tables import allocation, interval, reading
+from tarazy.accounting.energy.intervals import Break, Interval, derive_intervals, floor_to
+from tarazy.accounting.energy.meter import Meter
+from tarazy.accounting.energy.readings import last_before, steps_since
+from tarazy.accounting.energy.tables import allocation, due, interval, reading
 
 Work = Callable[[Connection, str, datetime, datetime], Mapping[str, int]]
 """(connection, site, start, end) → accepted work of each party there in that interval, as weight."""
@@ -42,7 +42,10 @@ class Settled:
 def store_intervals(
     connection: Connection, meter: Meter, intervals: Sequence[Interval], recorded_at: datetime
 ) -> list[datetime]:
-    """Store what differs from the latest versions; returns the starts of the intervals that changed."""
+    """Store what differs from the latest versions; returns the starts of the intervals that changed.
+
+    An interval stays with the site that the meter stood at when it was derived first.
+    """
     if not intervals:
         return []
     stored = connection.execute(
@@ -54,21 +57,23 @@ def store_intervals(
     rows: list[dict[str, Any]] = []
     for item in intervals:
         old = latest.get(item.start)
-        if old and (old.site, old.seconds, old.energy_wh, old.quality) == (
-            meter.site,
+        remainder = str(item.remainder) if item.remainder else None
+        if old and (old.seconds, old.energy_wh, old.quality, old.remainder) == (
             item.seconds,
             item.energy_wh,
             item.quality,
+            remainder,
         ):
             continue
         rows.append(
             {
                 "meter": meter.meter,
-                "site": meter.site,
+                "site": old.site if old else meter.site,
                 "interval_start": item.start,
                 "version": old.version + 1 if old else 1,
                 "seconds": item.seconds,
                 "energy_wh": item.energy_wh,
+                "remainder": remainder,
                 "quality": item.quality,
                 "recorded_at": recorded_at,
             }
@@ -79,53 +84,77 @@ def store_intervals(
 
 
 def derive_meter(
-    connection: Connection,
-    meter: Meter,
-    seconds: int,
-    until: datetime,
-    recorded_at: datetime,
-    since: datetime | None = None,
+    connection: Connection, meter: Meter, seconds: int, until: datetime, recorded_at: datetime
 ) -> tuple[list[datetime], list[Break]]:
     """Derive and store the meter's intervals that have ended by `until`.
 
-    Work begins where earlier calls left off, or at `since` when late or corrected readings were
-    appended. Returns the starts of the intervals that changed, and the breaks that lie in them.
+    Work begins where earlier calls left off, or before that where late readings, corrections or devices call for it.
+    Returns the starts of the intervals that changed, and the breaks that lie in them.
     """
-    start = _resume(connection, meter.meter) if since is None else since
+    start = _begin(connection, meter.meter)
     if start is None:
         return [], []
     start = floor_to(start, seconds)
-    registers = registers_since(connection, meter.meter, start - timedelta(seconds=seconds))
-    segments, breaks = believed(registers, load_profile(meter.profile))
-    intervals = list(derive_intervals(segments, start, until, seconds))
+    segments, breaks = steps_since(connection, meter, start - timedelta(seconds=seconds))
+    remainder = _remainder(connection, meter.meter, start)
+    intervals = list(derive_intervals(segments, start, until, seconds, remainder))
     changed = store_intervals(connection, meter, intervals, recorded_at)
     fresh = set(changed)
     return changed, [item for item in breaks if floor_to(item.after, seconds) in fresh]
 
 
-def _resume(connection: Connection, meter: str) -> datetime | None:
-    """Where derivation goes on: after the last interval that is not missing.
+def recomputed(
+    connection: Connection, meter: Meter, seconds: int, known_at: datetime | None = None
+) -> list[tuple[datetime, int, int]]:
+    """Intervals whose energy is not what the readings known at an instant give: (start, stored, recomputed) Wh.
 
-    After the last of all while the meter is silent; at the first reading, failed or not, when nothing is
-    stored.
+    Everything is derived from the first reading on, so what earlier derivations left out or cut wrongly shows.
     """
-    stored = (
-        select(interval.c.interval_start, interval.c.seconds)
-        .where(interval.c.meter == meter)
-        .order_by(interval.c.interval_start.desc())
-        .limit(1)
-    )
-    good = reading.c.status == "ok"
-    newest = connection.scalar(select(func.max(reading.c.at)).where(reading.c.meter == meter, good))
+    query = select(interval.c.interval_start, interval.c.energy_wh).where(interval.c.meter == meter.meter)
+    if known_at is not None:
+        query = query.where(interval.c.recorded_at <= known_at)
+    rows = connection.execute(query.order_by(interval.c.interval_start, interval.c.version)).all()
+    stored = {row.interval_start: row.energy_wh for row in rows}
+    if not stored:
+        return []
+    segments, _ = steps_since(connection, meter, None, known_at)
+    derived = derive_intervals(segments, min(stored), max(stored) + timedelta(seconds=seconds), seconds)
+    fresh = {item.start: item.energy_wh for item in derived}
+    return [(start, energy, fresh[start]) for start, energy in stored.items() if energy != fresh[start]]
+
+
+def _begin(connection: Connection, meter: str) -> datetime | None:
+    """Where derivation goes on: after the last interval, at the first reading of all when there is none.
+
+    Where something is due before that, at the last good reading before it: the step from there on may be another now.
+    """
+    stored = select(interval).where(interval.c.meter == meter).order_by(interval.c.interval_start.desc()).limit(1)
     last = connection.execute(stored).first()
-    if last and newest and newest >= last.interval_start:
-        last = connection.execute(stored.where(interval.c.quality != "missing")).first()
     start: datetime | None
     if last:
         start = last.interval_start + timedelta(seconds=last.seconds)
     else:
         start = connection.scalar(select(func.min(reading.c.at)).where(reading.c.meter == meter))
+    calls = connection.execute(select(due).where(due.c.meter == meter)).all()
+    if calls:
+        since = min(row.since for row in calls)
+        connection.execute(delete(due).where(due.c.due.in_([row.due for row in calls])))
+        since = last_before(connection, meter, since) or since
+        start = since if start is None else min(start, since)
     return start
+
+
+def _remainder(connection: Connection, meter: str, start: datetime) -> Fraction:
+    """What the interval that ends at `start` carried on."""
+    query = (
+        select(interval)
+        .where(interval.c.meter == meter, interval.c.interval_start < start)
+        .order_by(interval.c.interval_start.desc(), interval.c.version.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    ends = row and row.interval_start + timedelta(seconds=row.seconds) == start
+    return Fraction(row.remainder or 0) if row and ends else Fraction(0)
 
 
 def store_allocation(connection: Connection, site: SiteInterval, parts: Iterable[Part], recorded_at: datetime) -> bool:

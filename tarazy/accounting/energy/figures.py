@@ -35,6 +35,17 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class MeterInterval:
+    """Watt-hours of one meter in one interval, in the newest version."""
+
+    start: datetime
+    seconds: int
+    energy_wh: int
+    quality: Quality
+    version: int
+
+
+@dataclass(frozen=True)
 class MeterEnergy:
     """Watt-hours of one meter, and how many intervals of each quality they come from."""
 
@@ -80,6 +91,18 @@ def site_intervals(
         quality = worst((row.quality, before.quality)) if before else row.quality
         found[key] = SiteInterval(row.site, row.interval_start, row.seconds, energy, quality)
     return list(found.values())
+
+
+def meter_intervals(
+    connection: Connection, meter: str, start: datetime, end: datetime, known_at: datetime | None = None
+) -> list[MeterInterval]:
+    """The intervals of one meter in order."""
+    source = _latest(interval, interval.c.meter, start, end, known_at)
+    query = select(interval).select_from(source).where(interval.c.meter == meter).order_by(interval.c.interval_start)
+    return [
+        MeterInterval(row.interval_start, row.seconds, row.energy_wh, row.quality, row.version)
+        for row in connection.execute(query)
+    ]
 
 
 def energy_by_party(

@@ -10,8 +10,9 @@ import structlog
 from twisted.internet.defer import Deferred
 
 from tarazy.accounting.energy.asyncio_bridge import run
-from tarazy.accounting.energy.modbus import Meter, ModbusMeter, Reading
-from tarazy.accounting.energy.profiles import ProfileError, load_profile
+from tarazy.accounting.energy.meter import Meter, Reading
+from tarazy.accounting.energy.modbus import ModbusMeter
+from tarazy.accounting.energy.profiles import ModbusProfile, ProfileError, load_profile
 
 log = structlog.get_logger()
 
@@ -71,19 +72,21 @@ class MeterPoller:
         except ProfileError as error:
             log.error("meter_profile_unusable", meter=meter.meter, fault=str(error))
             return
+        if not isinstance(profile, ModbusProfile):  # its readings come in by another way
+            return
         device = ModbusMeter(meter, profile, self._timeout_seconds)
         failures = 0
         task = asyncio.current_task()
         assert task is not None
         try:
             while True:
-                register_wh, status = await device.read()
+                count, status = await device.read()
                 if task.cancelling():  # in Python 3.11 `asyncio.wait_for` swallows one that meets its result
                     return
                 failures = 0 if status == "ok" else failures + 1
                 if failures == 1:
                     log.warning("meter_not_read", meter=meter.meter, site=meter.site, status=status)
-                self._tell(Reading(meter.meter, self._clock(), register_wh, status))
+                self._tell(Reading(meter.meter, self._clock(), count, status))
                 await asyncio.sleep(pause_seconds(self._poll_seconds, failures))
         finally:
             device.close()

@@ -15,8 +15,8 @@ from tarazy.config.yaml_file import YamlFileError, read_yaml
 DIRECTORY = Path(__file__).parent / "profiles"
 """Where the profiles lie that come with the program."""
 
-_MOST_WH = 2**63 - 1  # what a database column of 64 bits holds; nine million terawatt-hours
-_WORDS = {"uint16": 1, "uint32": 2, "uint64": 4}
+_MOST = 2**63  # counts fit a database column of 64 bits
+_WORDS = {"uint16": 1, "uint32": 2, "uint64": 4, "int32": 2, "int64": 4}
 
 
 class ProfileError(Exception):
@@ -33,23 +33,41 @@ def _exact(value: Any) -> Any:
 
 
 class Profile(BaseModel):
-    """Where a meter keeps its cumulative register and what a count of it means."""
+    """What a count of a meter's energy register means."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    registers: Literal["holding", "input"]
-    address: Annotated[int, Field(ge=0, le=65535)]
-    datatype: Literal["uint16", "uint32", "uint64"]
-    word_order: Literal["big", "little"]
     wh_per_count: Annotated[Fraction, BeforeValidator(_exact), Field(gt=0)]
-    rollover_counts: Annotated[int, Field(gt=1)] | None = None
+    rollover_counts: Annotated[int, Field(gt=1, le=_MOST)] | None = None
     """Count at which the register starts again from 0; the datatype's own range when absent."""
-    maximum_power_w: Annotated[int, Field(gt=0)]
+    maximum_power_w: Annotated[int, Field(gt=0, le=_MOST)]
     """Power that the feeder cannot exceed: a register that grows faster is not believed."""
 
+    @property
+    def counts(self) -> int:
+        """Number of values the register runs through before it starts again."""
+        return self.rollover_counts or _MOST
+
+    def in_wh(self, count: int) -> int:
+        """Whole watt-hours of `count` counts, rounded down."""
+        return count * self.wh_per_count.numerator // self.wh_per_count.denominator
+
+
+class ModbusProfile(Profile):
+    """Where a meter keeps its cumulative register, and how it is asked for it."""
+
+    registers: Literal["holding", "input"]
+    """Read with function code 3 or 4."""
+    address: Annotated[int, Field(ge=0, le=65535)]
+    """Of imported active energy."""
+    export_address: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Of exported active energy, in the same form; None where the meter has none or nobody needs it."""
+    datatype: Literal["uint16", "uint32", "uint64", "int32", "int64"]
+    word_order: Literal["big", "little"]
+
     @model_validator(mode="after")
-    def _fits(self) -> Profile:
-        if self.rollover_counts is not None and self.rollover_counts > 1 << (16 * self.words):
+    def _fits(self) -> ModbusProfile:
+        if self.rollover_counts is not None and self.rollover_counts > self._range:
             raise ValueError(f"rollover_counts is beyond the range of {self.datatype}")
         return self
 
@@ -59,15 +77,18 @@ class Profile(BaseModel):
         return _WORDS[self.datatype]
 
     @property
+    def _range(self) -> int:
+        return 1 << (16 * self.words - self.datatype.startswith("int"))
+
+    @property
     def counts(self) -> int:
         """Number of values the register runs through before it starts again."""
-        return self.rollover_counts or 1 << (16 * self.words)
+        return self.rollover_counts or self._range
 
-    def register_wh(self, words: Sequence[int]) -> int | None:
-        """The register in whole watt-hours (rounded down); None when `words` cannot be a value of it.
+    def count_of(self, words: Sequence[int]) -> int | None:
+        """The register's count; None when `words` cannot be a value of it.
 
-        All ones is how meters say "not available". Because of the rounding a rollover may cost one watt-
-        hour when the register's range is not a whole number of them.
+        All ones is how meters say "not available"; of signed values every negative one is.
         """
         ordered = words if self.word_order == "big" else words[::-1]
         count = 0
@@ -75,12 +96,7 @@ class Profile(BaseModel):
             count = count << 16 | word
         if len(words) != self.words or count >= self.counts or count == (1 << (16 * self.words)) - 1:
             return None
-        register_wh = self.in_wh(count)
-        return register_wh if register_wh <= _MOST_WH else None
-
-    def in_wh(self, count: int) -> int:
-        """Whole watt-hours of `count` counts, rounded down."""
-        return count * self.wh_per_count.numerator // self.wh_per_count.denominator
+        return count if count < _MOST else None
 
     def words_of(self, count: int) -> list[int]:
         """The 16-bit words in which a meter of this kind states `count`, after any rollovers."""
@@ -103,15 +119,28 @@ def is_usable(name: str) -> bool:
     return True
 
 
+def load_modbus_profile(name: str, directory: Path = DIRECTORY) -> ModbusProfile:
+    """The profile of that name, of a meter that is read over Modbus. Raises `ProfileError`."""
+    profile = load_profile(name, directory)
+    if not isinstance(profile, ModbusProfile):
+        raise ProfileError(f"{directory / name}.yaml: no registers: a meter of this kind is not read over Modbus")
+    return profile
+
+
 @cache
 def load_profile(name: str, directory: Path = DIRECTORY) -> Profile:
-    """The profile in `<name>.yaml`. Raises `ProfileError`."""
+    """The profile in `<name>.yaml`; a meter that is not read over Modbus has one without `registers`.
+
+    Raises `ProfileError`.
+    """
     known = sorted(path.stem for path in directory.glob("*.yaml"))
     if name not in known:
         raise ProfileError(f"{directory}: no meter profile {name!r}; known: {', '.join(known) or 'none'}")
     path = directory / f"{name}.yaml"
     try:
-        return Profile.model_validate(read_yaml(path))
+        told = read_yaml(path)
+        kind = ModbusProfile if isinstance(told, dict) and "registers" in told else Profile
+        return kind.model_validate(told)
     except YamlFileError as error:
         raise ProfileError(str(error)) from None
     except ValidationError as error:

@@ -1,44 +1,224 @@
-"""Readings in the database: appended as they come, read back in the order of their instants."""
+"""Readings in the database: appended as they come, corrected by others, read back in the order of their instants."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select
 
-from tarazy.accounting.energy.intervals import believed
-from tarazy.accounting.energy.modbus import Meter, Reading
-from tarazy.accounting.energy.profiles import is_usable, load_profile
-from tarazy.accounting.energy.tables import reading
+from tarazy.accounting.energy.devices import devices_of
+from tarazy.accounting.energy.intervals import Break, Segment, believed, believed_spans
+from tarazy.accounting.energy.meter import Meter, Quantity, Reading
+from tarazy.accounting.energy.profiles import is_usable
+from tarazy.accounting.energy.tables import due, reading
+
+_KEYS_AT_ONCE = 200
+_CONTEXT = 4
+"""Good readings before a moment from which on a chain agrees with the one from the beginning: a wrong one at its start
+is overcome by two that agree."""
 
 
-def append_readings(connection: Connection, readings: Iterable[Reading], recorded_at: datetime) -> None:
-    """Store readings, failed ones too: a silence is evidence as well."""
+class ReadingError(ValueError):
+    """A reading that cannot be taken, and the cure."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How many of some readings were recorded, and how many were there already."""
+
+    recorded: int
+    repeated: int
+
+
+def append_readings(connection: Connection, readings: Iterable[Reading], recorded_at: datetime) -> Taken:
+    """Store readings, failed ones too: a silence is evidence as well.
+
+    One that is there already, by its meter, quantity and instant, changes nothing. Raises `ReadingError`, nothing
+    being stored, when it has another count: that takes a correction.
+    """
+    given: dict[tuple[str, Quantity, datetime], Reading] = {}
+    failed = []
+    repeated = 0
+    for item in readings:
+        if item.status != "ok":
+            failed.append(item)
+            continue
+        same = given.setdefault((item.meter, item.quantity, item.at), item)
+        if same is not item:
+            _require_same(item, same.register_count)
+            repeated += 1
+    _require_one_sort(connection, list(given.values()))
+    known = _known(connection, list(given.values()))
+    fresh = []
+    for key, item in given.items():
+        if key in known:
+            _require_same(item, known[key])
+            repeated += 1
+        else:
+            fresh.append(item)
+    _insert(connection, [*fresh, *failed], recorded_at)
+    return Taken(len(fresh) + len(failed), repeated)
+
+
+def _require_one_sort(connection: Connection, readings: Sequence[Reading]) -> None:
+    """A meter gives its register or counts of spans: both together would count energy twice."""
+    sorts = {item.meter: item.seconds is None for item in readings}
+    mixed = {item.meter for item in readings if sorts[item.meter] != (item.seconds is None)}
+    for meter, register in sorts.items():
+        other = reading.c.seconds.is_not(None) if register else reading.c.seconds.is_(None)
+        query = select(reading.c.reading).where(reading.c.meter == meter, reading.c.status == "ok", other).limit(1)
+        if meter in mixed or connection.scalar(query) is not None:
+            raise ReadingError(f"{meter}: a meter gives either its register or the energy of spans; register another")
+
+
+def _require_same(item: Reading, count: int | None) -> None:
+    if item.register_count != count:
+        raise ReadingError(
+            f"{item.meter}, {item.quantity}, {item.at.isoformat()}: {item.register_count}, but {count} is recorded; "
+            "if that is wrong, correct it: tarazy meter correct"
+        )
+
+
+def _known(connection: Connection, readings: Sequence[Reading]) -> dict[tuple[str, Quantity, datetime], int]:
+    """Counts recorded first for the same keys, whatever corrected them since."""
+    found: dict[tuple[str, Quantity, datetime], int] = {}
+    for first in range(0, len(readings), _KEYS_AT_ONCE):
+        part = readings[first : first + _KEYS_AT_ONCE]
+        query = select(reading).where(
+            reading.c.meter.in_({item.meter for item in part}),
+            reading.c.at.in_({item.at for item in part}),
+            reading.c.status == "ok",
+            reading.c.corrects.is_(None),
+        )
+        for row in connection.execute(query):
+            found[row.meter, row.quantity, row.at] = row.register_count
+    return found
+
+
+def _insert(connection: Connection, readings: Sequence[Reading], recorded_at: datetime) -> None:
     rows = [
         {
             "meter": item.meter,
+            "quantity": item.quantity,
             "at": item.at,
-            "register_wh": item.register_wh,
+            "register_count": item.register_count,
+            "seconds": item.seconds,
             "status": item.status,
+            "source": item.source,
             "recorded_at": recorded_at,
         }
         for item in readings
     ]
     if rows:
         connection.execute(insert(reading), rows)
+    since: dict[str, datetime] = {}
+    for item in readings:
+        if item.status == "ok":
+            begun = item.at - timedelta(seconds=item.seconds or 0)
+            since[item.meter] = min(begun, since.get(item.meter, begun))
+    if since:
+        connection.execute(insert(due), [{"meter": meter, "since": at} for meter, at in since.items()])
 
 
-def registers_since(connection: Connection, meter: str, since: datetime | None) -> list[tuple[datetime, int]]:
-    """(instant, register in Wh) of the good readings, ascending, from the last at or before `since`."""
-    good = and_(reading.c.meter == meter, reading.c.status == "ok")
-    start = None
+def correct(connection: Connection, wrong: Reading, count: int | None, recorded_at: datetime) -> None:
+    """Replace the reading with the key of `wrong` by one of `count`, or take it away (None).
+
+    Raises `ReadingError` when there is no such reading, or it says so already.
+    """
+    later = reading.alias()
+    query = select(reading.c.reading, reading.c.register_count, reading.c.seconds).where(
+        reading.c.meter == wrong.meter,
+        reading.c.quantity == wrong.quantity,
+        reading.c.at == wrong.at,
+        reading.c.status.in_(("ok", "withdrawn")),
+        ~exists(select(later.c.reading).where(later.c.corrects == reading.c.reading)),
+    )
+    old = connection.execute(query).first()
+    if old is None:
+        raise ReadingError(f"{wrong.meter} has no reading of {wrong.quantity} at {wrong.at.isoformat()}")
+    if old.register_count == count:
+        raise ReadingError(f"{wrong.meter}: {count} is what is recorded for {wrong.at.isoformat()}")
+    row = {
+        "meter": wrong.meter,
+        "quantity": wrong.quantity,
+        "at": wrong.at,
+        "register_count": count,
+        "seconds": old.seconds,
+        "status": "withdrawn" if count is None else "ok",
+        "source": wrong.source,
+        "corrects": old.reading,
+        "recorded_at": recorded_at,
+    }
+    connection.execute(insert(reading), row)
+    connection.execute(insert(due), {"meter": wrong.meter, "since": wrong.at - timedelta(seconds=old.seconds or 0)})
+
+
+def _in_force(known_at: datetime | None) -> ColumnElement[bool]:
+    """Good readings that no other corrects, as known at an instant."""
+    later = reading.alias()
+    replaced = select(later.c.reading).where(later.c.corrects == reading.c.reading)
+    good = reading.c.status == "ok"
+    if known_at is None:
+        return and_(good, ~exists(replaced))
+    return and_(good, reading.c.recorded_at <= known_at, ~exists(replaced.where(later.c.recorded_at <= known_at)))
+
+
+def registers_since(
+    connection: Connection,
+    meter: str,
+    since: datetime | None,
+    quantity: Quantity = "import",
+    known_at: datetime | None = None,
+    context: int = 1,
+) -> list[tuple[datetime, int]]:
+    """(instant, count) of the good readings, ascending, from the last `context` at or before `since`."""
+    register = reading.c.seconds.is_(None)
+    good = and_(reading.c.meter == meter, reading.c.quantity == quantity, register, _in_force(known_at))
+    query = select(reading.c.at, reading.c.register_count).where(good).order_by(reading.c.at, reading.c.reading)
     if since is not None:
-        start = connection.scalar(select(func.max(reading.c.at)).where(good, reading.c.at <= since))
-    query = select(reading.c.at, reading.c.register_wh).where(good).order_by(reading.c.at, reading.c.reading)
-    if start is not None:
-        query = query.where(reading.c.at >= start)
-    return [(row.at, row.register_wh) for row in connection.execute(query)]
+        before = select(reading.c.at).where(good, reading.c.at <= since).order_by(reading.c.at.desc()).limit(context)
+        starts = connection.scalars(before).all()
+        if starts:
+            query = query.where(reading.c.at >= starts[-1])
+    return [(row.at, row.register_count) for row in connection.execute(query)]
+
+
+def steps_since(
+    connection: Connection, meter: Meter, since: datetime | None, known_at: datetime | None = None
+) -> tuple[list[Segment], list[Break]]:
+    """Believed steps and breaks of the import register; after `since` they are those found from the beginning."""
+    devices = devices_of(connection, meter.meter, meter.profile, known_at=known_at)
+    segments, breaks = believed(
+        registers_since(connection, meter.meter, since, known_at=known_at, context=_CONTEXT), devices
+    )
+    good = and_(reading.c.meter == meter.meter, reading.c.quantity == "import", _in_force(known_at))
+    query = select(reading).where(good, reading.c.seconds.is_not(None)).order_by(reading.c.at)
+    if since is not None:
+        query = query.where(reading.c.at > since)
+    spans = [(row.at - timedelta(seconds=row.seconds), row.at, row.register_count) for row in connection.execute(query)]
+    segments_of_spans, breaks_of_spans = believed_spans(spans, devices)
+    return [*segments, *segments_of_spans], [*breaks, *breaks_of_spans]
+
+
+def last_before(connection: Connection, meter: str, instant: datetime) -> datetime | None:
+    """When a good reading was taken last before `instant`."""
+    query = select(func.max(reading.c.at)).where(reading.c.meter == meter, reading.c.at < instant, _in_force(None))
+    found: datetime | None = connection.scalar(query)
+    return found
+
+
+def register_wh(connection: Connection, meter: Meter, now: datetime) -> int:
+    """What the import register showed last, in whole watt-hours; 0 when it never did."""
+    registers = registers_since(connection, meter.meter, now)
+    if not registers:
+        return 0
+    at, count = registers[-1]
+    devices = devices_of(connection, meter.meter, meter.profile)
+    scale = [device.wh_per_count for device in devices if device.since <= at][-1]
+    return count * scale.numerator // scale.denominator
 
 
 def site_power_w(
@@ -52,13 +232,15 @@ def site_power_w(
     since = now - timedelta(seconds=window_seconds)
     powers: dict[str, int | None] = {}
     for meter in meters:
-        registers = [item for item in registers_since(connection, meter.meter, since) if item[0] >= since]
-        segments = believed(registers, load_profile(meter.profile))[0] if is_usable(meter.profile) else []
+        segments = []
+        if is_usable(meter.profile):
+            steps = steps_since(connection, meter, since)[0]
+            segments = [step for step in steps if step.start >= since]
         power, before = None, powers.get(meter.site, 0)
         if segments and before is not None:
             elapsed = sum(((segment.end - segment.start) for segment in segments), timedelta())
-            energy = sum(segment.energy_wh for segment in segments)
-            power = before + energy * 3_600_000_000 // (elapsed // timedelta(microseconds=1))
+            energy = sum((segment.energy_wh for segment in segments), Fraction(0))
+            power = before + int(energy * 3_600_000_000 // (elapsed // timedelta(microseconds=1)))
         powers[meter.site] = power
     return powers
 

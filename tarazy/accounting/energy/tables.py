@@ -1,8 +1,8 @@
-"""Tables of the energy room. Rows are only appended: a correction is a row with a higher version."""
+"""Tables of the energy room. Rows are only appended: a correction is another row."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
 from tarazy.database.types import BigCount, Instant, RowNumber, metadata
 
@@ -11,13 +11,59 @@ reading = Table(
     metadata,
     Column("reading", RowNumber, primary_key=True, autoincrement=True),
     Column("meter", String(64), nullable=False),
+    Column("quantity", String(8), nullable=False, doc="active energy: 'import' or 'export'"),
     Column("at", Instant, nullable=False, doc="when the register was read"),
-    Column("register_wh", BigInteger, nullable=True, doc="cumulative watt-hours; null unless status is 'ok'"),
-    Column("status", String(16), nullable=False, doc="'ok', 'exception', 'silent', 'refused' or 'garbage'"),
+    Column("register_count", BigInteger, nullable=True, doc="as the meter shows it; null unless status is 'ok'"),
+    Column("seconds", Integer, nullable=True, doc="not the register, but counts of the span that ended then"),
+    Column("status", String(16), nullable=False, doc="'ok', 'exception', 'silent', 'refused', 'garbage', 'withdrawn'"),
+    Column("source", String(16), nullable=False, doc="'modbus', 'file' or 'hand'"),
+    Column("corrects", RowNumber, ForeignKey("reading.reading"), nullable=True, doc="the reading that it replaces"),
     Column("recorded_at", Instant, nullable=False),
     Index("ix_reading_meter", "meter", "at"),
+    Index("uq_reading_corrects", "corrects", unique=True),
+    Index(
+        "uq_reading_meter",
+        "meter",
+        "quantity",
+        "at",
+        unique=True,
+        sqlite_where=text("status = 'ok' AND corrects IS NULL"),
+        postgresql_where=text("status = 'ok' AND corrects IS NULL"),
+    ),
 )
-"""What a meter answered, or how it failed to."""
+"""What a meter showed, or how it failed to. A correction names the reading that it replaces, at most one each."""
+
+due = Table(
+    "reading_due",
+    metadata,
+    Column("due", RowNumber, primary_key=True, autoincrement=True),
+    Column("meter", String(64), nullable=False),
+    Column("since", Instant, nullable=False),
+    Index("ix_reading_due_meter", "meter"),
+)
+"""From when on a meter's intervals are to be derived again; written with what calls for it, removed when done."""
+
+device = Table(
+    "meter_device",
+    metadata,
+    Column("device", RowNumber, primary_key=True, autoincrement=True),
+    Column("meter", String(64), nullable=False),
+    Column("since", Instant, nullable=False, doc="when it was fitted, or its transformers were"),
+    Column("serial", String(64), nullable=True),
+    Column("profile", String(64), nullable=False),
+    Column("ct_ratio", String(40), nullable=False, doc="of the current transformers, an exact fraction"),
+    Column("vt_ratio", String(40), nullable=False, doc="of the voltage transformers, an exact fraction"),
+    Column("maximum_power_w", BigInteger, nullable=True, doc="what the feeder can carry; null: the profile's"),
+    Column("initial_import", BigInteger, nullable=True, doc="count of the register when it was fitted"),
+    Column("final_import", BigInteger, nullable=True, doc="last count of the device before it"),
+    Column("initial_export", BigInteger, nullable=True),
+    Column("final_export", BigInteger, nullable=True),
+    Column("why", Text, nullable=True),
+    Column("recorded_by", String(64), nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Index("ix_meter_device_meter", "meter", "since"),
+)
+"""The device that stands at a metering point from an instant on; of two for one instant the later recorded holds."""
 
 interval = Table(
     "interval",
@@ -28,11 +74,12 @@ interval = Table(
     Column("site", String(64), nullable=False),
     Column("seconds", Integer, nullable=False),
     Column("energy_wh", BigInteger, nullable=False),
+    Column("remainder", Text, nullable=True, doc="exact fraction of a watt-hour carried on; null: none"),
     Column("quality", String(16), nullable=False, doc="'measured', 'estimated' or 'missing'"),
     Column("recorded_at", Instant, nullable=False),
     Index("ix_interval_interval_start", "interval_start", "site"),
 )
-"""Watt-hours of one meter in one interval, derived from its readings."""
+"""Imported watt-hours of one meter in one interval, derived from its readings."""
 
 allocation = Table(
     "allocation",

@@ -68,6 +68,9 @@ FindingName = Literal[
     "bin-twice",
     "document-expired",
     "evidence-disagrees",
+    "meter-silent",
+    "meter-register",
+    "meter-stuck",
 ]
 
 

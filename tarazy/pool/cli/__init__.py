@@ -17,6 +17,7 @@ _COMMANDS = {
     "fee": "fee:fee",
     "finding": "finding:finding",
     "gateway": "gateway:gateway",
+    "meter": "meter:meter",
     "mine": "mine:mine",
     "payout": "payout:payout",
     "register": "register:register",

@@ -21,7 +21,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from tarazy.accounting.energy.profiles import Profile, load_profile
+from tarazy.accounting.energy.profiles import ModbusProfile, load_modbus_profile
 
 _NANOSECONDS_PER_HOUR = 3_600_000_000_000
 
@@ -67,7 +67,7 @@ async def serve_meter(
     host: str,
     port: int,
     watts_of_now: Callable[[], float],
-    profile: Profile,
+    profile: ModbusProfile,
     start_wh: int = 0,
     on_answer: Callable[[int], None] | None = None,
     unit: int = 1,
@@ -126,7 +126,7 @@ async def _run(host: str, port: int, watts: float, profile: str, state: Path, st
         host,
         port,
         lambda: watts,
-        load_profile(profile),
+        load_modbus_profile(profile),
         _load(state, start_wh),
         on_answer=lambda register_wh: _store(state, register_wh),
     )

@@ -15,8 +15,8 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from tarazy.accounting.energy.asyncio_bridge import run
-from tarazy.accounting.energy.modbus import Meter
-from tarazy.accounting.energy.profiles import load_profile
+from tarazy.accounting.energy.meter import Meter
+from tarazy.accounting.energy.profiles import load_modbus_profile
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROFILE = "tarazy-demo"
@@ -34,7 +34,7 @@ class ScriptedMeter:
         self.asked = 0
         self._ended = asyncio.Event()
         self._name = profile
-        self._profile = load_profile(profile)
+        self._profile = load_modbus_profile(profile)
         words = self._profile.words
         data = SimData(self._profile.address, count=words, values=0, datatype=DataType.REGISTERS)
         self._device = SimDevice(id=1, simdata=[data], action=self._on_access)

@@ -17,7 +17,7 @@ from tarazy.accounting.energy.figures import (
     energy_by_party,
     site_intervals,
 )
-from tarazy.accounting.energy.modbus import Meter, Reading, Status
+from tarazy.accounting.energy.meter import Meter, Reading, Status
 from tarazy.accounting.energy.readings import append_readings, last_seen, site_power_w
 from tarazy.accounting.energy.tables import allocation, interval, reading
 from tests.accounting.energy.support import T0, meter
@@ -158,7 +158,7 @@ def test_late_readings_correct_the_past_by_a_new_version(engine: Engine) -> None
         _read(connection, "m1", (0, 0, "ok"), (45, 450, "ok"))
         _settle(connection, [meter()], 45, {"a": 1}, recorded=46)
         _read(connection, "m1", (15, 20, "ok"), (30, 40, "ok"))
-        changed, _ = derive_meter(connection, meter(), 900, _at(45), _at(50), since=T0)
+        changed, _ = derive_meter(connection, meter(), 900, _at(45), _at(50))
         assert changed == [_at(0), _at(15), _at(30)]
         energies = [item.energy_wh for item in site_intervals(connection, T0, FOREVER)]
         assert energies == [20, 20, 410]
@@ -236,7 +236,7 @@ def test_failed_readings_are_kept(engine: Engine) -> None:
     with engine.begin() as connection:
         append_readings(connection, [], _at(0))
         _read(connection, "m1", (0, None, "exception"), (1, None, "garbage"))
-        rows = connection.execute(select(reading.c.status, reading.c.register_wh).order_by(reading.c.at))
+        rows = connection.execute(select(reading.c.status, reading.c.register_count).order_by(reading.c.at))
         assert [tuple(row) for row in rows] == [("exception", None), ("garbage", None)]
 
 

@@ -8,19 +8,11 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tarazy.accounting.energy.devices import EVER, Device
 from tarazy.accounting.energy.intervals import Break, Interval, believed, derive_intervals, floor_to, worst
-from tarazy.accounting.energy.profiles import Profile
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
-PROFILE = Profile(
-    registers="holding",
-    address=0,
-    datatype="uint32",
-    word_order="big",
-    wh_per_count=Fraction(1),
-    rollover_counts=1_000_000,
-    maximum_power_w=600_000,
-)
+DEVICE = Device(EVER, Fraction(1), 1_000_000, 600_000)
 """Ten kWh a minute at most; the register starts again after 999,999 Wh."""
 
 Readings = list[tuple[datetime, int]]
@@ -31,7 +23,7 @@ def _at(minutes: float, register_wh: int) -> tuple[datetime, int]:
 
 
 def _intervals(readings: Readings, until: float, start: float = 0) -> list[Interval]:
-    segments, _ = believed(readings, PROFILE)
+    segments, _ = believed(readings, [DEVICE])
     return list(derive_intervals(segments, T0 + timedelta(minutes=start), T0 + timedelta(minutes=until), 900))
 
 
@@ -74,7 +66,7 @@ def test_the_first_and_the_last_partial_interval_are_missing_with_what_is_known(
 def test_a_rollover_goes_on_counting() -> None:
     """The register passes its end between two readings: 999,990 → 20 is 30 Wh."""
     readings = [_at(0, 999_900), _at(7, 999_990), _at(8, 20), _at(15, 110)]
-    segments, breaks = believed(readings, PROFILE)
+    segments, breaks = believed(readings, [DEVICE])
     assert breaks == []
     assert [segment.energy_wh for segment in segments] == [90, 30, 90]
     assert _energies(readings, 15) == [(210, "measured")]
@@ -83,7 +75,7 @@ def test_a_rollover_goes_on_counting() -> None:
 def test_a_register_that_goes_backwards_is_not_believed() -> None:
     """Backwards is no rollover when the way through zero is more than the feeder carries."""
     readings = [_at(0, 5000), _at(5, 5050), _at(6, 4000), _at(10, 4040), _at(15, 4090)]
-    segments, breaks = believed(readings, PROFILE)
+    segments, breaks = believed(readings, [DEVICE])
     assert breaks == [Break("backwards", readings[1][0], readings[2][0])]
     assert sum(segment.energy_wh for segment in segments) == 50 + 90
     assert _energies(readings, 15) == [(140, "missing")]
@@ -98,7 +90,7 @@ def test_an_exchanged_meter_starts_a_new_chain() -> None:
 def test_a_single_wrong_reading_is_dropped() -> None:
     """A wrong scale in one answer is named, and the energy beside it is still measured exactly."""
     readings = [_at(0, 1000), _at(5, 1050), _at(6, 106_000), _at(7, 1070), _at(15, 1150)]
-    _, breaks = believed(readings, PROFILE)
+    _, breaks = believed(readings, [DEVICE])
     assert [item.kind for item in breaks] == ["too_fast"]
     assert _energies(readings, 15) == [(150, "measured")]
 
@@ -106,7 +98,7 @@ def test_a_single_wrong_reading_is_dropped() -> None:
 def test_a_lasting_change_of_scale_is_a_break_not_energy() -> None:
     """The register jumps tenfold for good: the jump is counted nowhere."""
     readings = [_at(0, 20_000), _at(1, 20_010), _at(2, 200_200), _at(3, 200_300), _at(15, 201_500)]
-    segments, breaks = believed(readings, PROFILE)
+    segments, breaks = believed(readings, [DEVICE])
     assert [item.kind for item in breaks] == ["too_fast"]
     assert sum(segment.energy_wh for segment in segments) == 10 + 1300
 
@@ -138,7 +130,7 @@ def test_intervals_add_up_to_the_register(steps: list[tuple[int, int]], first: i
         at += timedelta(milliseconds=milliseconds)
         register += min(energy, possible)
         readings.append((at, register % 1_000_000))
-    segments, breaks = believed(readings, PROFILE)
+    segments, breaks = believed(readings, [DEVICE])
     until = floor_to(at, 900) + timedelta(seconds=900)
     intervals = list(derive_intervals(segments, T0, until, 900))
     assert breaks == []
@@ -164,12 +156,13 @@ def test_no_interval_has_more_than_the_feeder_carries(steps: list[tuple[int, int
     for seconds, register in steps:
         at += timedelta(seconds=seconds)
         readings.append((at, register))
-    segments, _ = believed(readings, PROFILE)
+    segments, _ = believed(readings, [DEVICE])
     whole = list(derive_intervals(segments, T0, at, 900))
     limit = 600_000 // 4 + len(readings) * 2
     assert all(0 <= item.energy_wh <= limit for item in whole)
     middle = T0 + timedelta(seconds=900 * cut)
-    parts = [*derive_intervals(segments, T0, middle, 900), *derive_intervals(segments, middle, at, 900)]
+    before = list(derive_intervals(segments, T0, middle, 900))
+    parts = [*before, *derive_intervals(segments, middle, at, 900, before[-1].remainder)]
     assert [item for item in parts if item.start + timedelta(seconds=900) <= at] == whole
 
 

@@ -11,10 +11,10 @@ import pytest
 from pymodbus.constants import ExcCodes
 
 from tarazy.accounting.energy.modbus import ModbusMeter
-from tarazy.accounting.energy.profiles import load_profile
+from tarazy.accounting.energy.profiles import load_modbus_profile
 from tests.accounting.energy.support import PROFILE, SILENCE, Answer, meter, on_asyncio, scripted_meter
 
-MEASURED = load_profile(PROFILE)
+MEASURED = load_modbus_profile(PROFILE)
 
 
 def _free_port() -> int:

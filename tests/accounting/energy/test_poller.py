@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pymodbus.constants import ExcCodes
 
-from tarazy.accounting.energy.modbus import Reading
+from tarazy.accounting.energy.meter import Reading
 from tarazy.accounting.energy.poller import MeterPoller, pause_seconds
 from tests.accounting.energy.support import SILENCE, meter, on_asyncio, scripted_meter
 
@@ -44,16 +44,16 @@ async def test_faults_of_one_meter_become_readings_and_leave_the_other_alone() -
         bad.answer, good.answer = 10, 1000
         poller = listener.poller()
         poller.follow([first, replace(second, meter="m2")])
-        await listener.until(meter="m1", status="ok", register_wh=10)
+        await listener.until(meter="m1", status="ok", register_count=10)
         for answer, status in ((ExcCodes.DEVICE_BUSY, "exception"), ([0xFFFF] * 4, "garbage")):
             bad.answer = answer
-            assert (await listener.until(meter="m1", status=status)).register_wh is None
+            assert (await listener.until(meter="m1", status=status)).register_count is None
             bad.answer = 11
             await listener.until(meter="m1", status="ok")
         bad.answer = SILENCE
         await listener.until(meter="m1", status="silent")
         good.answer = 2000
-        await listener.until(meter="m2", status="ok", register_wh=2000)
+        await listener.until(meter="m2", status="ok", register_count=2000)
         await poller.stop().asFuture(asyncio.get_running_loop())
 
 
@@ -65,18 +65,18 @@ async def test_the_poller_follows_the_register_of_meters() -> None:
         old.answer, new.answer = 1, 2
         poller = listener.poller()
         poller.follow([first])
-        await listener.until(meter="m1", register_wh=1)
+        await listener.until(meter="m1", register_count=1)
         poller.follow([second])
-        await listener.until(meter="m1", register_wh=2)
+        await listener.until(meter="m1", register_count=2)
         asked = old.asked
         for _ in range(3):
-            await listener.until(meter="m1", register_wh=2)
+            await listener.until(meter="m1", register_count=2)
         assert old.asked == asked
         poller.follow([first])
-        await listener.until(meter="m1", register_wh=1)
+        await listener.until(meter="m1", register_count=1)
         asked = new.asked
         for _ in range(3):
-            await listener.until(meter="m1", register_wh=1)
+            await listener.until(meter="m1", register_count=1)
         assert new.asked == asked
         await poller.stop().asFuture(asyncio.get_running_loop())
 
@@ -109,7 +109,7 @@ async def test_an_unusable_profile_stops_only_its_meter() -> None:
         server.answer = 3
         poller = listener.poller()
         poller.follow([replace(meter("m0"), profile="nothing"), where])
-        await listener.until(meter="m1", register_wh=3)
+        await listener.until(meter="m1", register_count=3)
         await poller.stop().asFuture(asyncio.get_running_loop())
 
 

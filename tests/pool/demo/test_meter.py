@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tarazy.accounting.energy.modbus import Meter, ModbusMeter
-from tarazy.accounting.energy.profiles import load_profile
+from tarazy.accounting.energy.meter import Meter
+from tarazy.accounting.energy.modbus import ModbusMeter
+from tarazy.accounting.energy.profiles import load_modbus_profile
 from tarazy.pool.demo.meter import serve_meter
 from tests.accounting.energy.support import on_asyncio
 
@@ -25,7 +26,7 @@ MEGAWATTS = 3_600_000_000.0
 
 
 def _device(port: int, profile: str = PROFILE) -> ModbusMeter:
-    return ModbusMeter(Meter("m1", "site-1", "127.0.0.1", port, 1, profile), load_profile(profile))
+    return ModbusMeter(Meter("m1", "site-1", "127.0.0.1", port, 1, profile), load_modbus_profile(profile))
 
 
 async def _register(port: int) -> int:
@@ -52,7 +53,7 @@ def _process(state: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
 async def test_the_register_grows_with_the_power() -> None:
     """Energy is power times the time between two answers, and stands still without power."""
     power = MEGAWATTS
-    meter = await serve_meter("127.0.0.1", 0, lambda: power, load_profile(PROFILE), start_wh=5_000_000)
+    meter = await serve_meter("127.0.0.1", 0, lambda: power, load_modbus_profile(PROFILE), start_wh=5_000_000)
     began = time.monotonic()
     first = await _register(meter.port)
     second = await _register(meter.port)
@@ -69,10 +70,10 @@ async def test_the_register_grows_with_the_power() -> None:
 async def test_it_speaks_every_profile(profile: str) -> None:
     """Address, kind of registers, word order and scale are the profile's, rollover included."""
     start = 100_000_070_000_000
-    meter = await serve_meter("127.0.0.1", 0, lambda: 0.0, load_profile(profile), start_wh=start)
+    meter = await serve_meter("127.0.0.1", 0, lambda: 0.0, load_modbus_profile(profile), start_wh=start)
     device = _device(meter.port, profile)
-    span = load_profile(profile).in_wh(load_profile(profile).counts)
-    assert await device.read() == (start % span, "ok")
+    kind = load_modbus_profile(profile)
+    assert await device.read() == (start // kind.wh_per_count % kind.counts, "ok")
     device.close()
     await meter.stop()
 
@@ -80,9 +81,9 @@ async def test_it_speaks_every_profile(profile: str) -> None:
 @on_asyncio
 async def test_an_address_in_use_is_told() -> None:
     """A second meter on the same port fails with a cure."""
-    meter = await serve_meter("127.0.0.1", 0, lambda: 0.0, load_profile(PROFILE))
+    meter = await serve_meter("127.0.0.1", 0, lambda: 0.0, load_modbus_profile(PROFILE))
     with pytest.raises(OSError, match="is taken; choose another"):
-        await serve_meter("127.0.0.1", meter.port, lambda: 0.0, load_profile(PROFILE))
+        await serve_meter("127.0.0.1", meter.port, lambda: 0.0, load_modbus_profile(PROFILE))
     await meter.stop()
 
 

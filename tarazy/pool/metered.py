@@ -1,0 +1,111 @@
+"""Meters as the registers have them, files of their readings, and what may be recorded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import get_args
+
+from sqlalchemy import Connection
+
+from tarazy.accounting.energy.devices import devices_of
+from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, parse_80020
+from tarazy.accounting.energy.meter import Meter, Quantity, Reading
+from tarazy.accounting.energy.profiles import ProfileError
+from tarazy.accounting.energy.readings import ReadingError
+from tarazy.accreditation.entries import Meter as Entry
+from tarazy.accreditation.fields import Cell, Count, Field, SiteKey, read_text, read_valid_from
+from tarazy.accreditation.registers import versions_of
+from tarazy.accreditation.sheets import RegisterImportError, TableFault, read_sheet
+from tarazy.accreditation.snapshot import Registers, version_at
+
+_WH_PER_KWH = 1000
+
+
+def _quantity(cell: Cell) -> Quantity:
+    text = read_text(cell)
+    for quantity in get_args(Quantity):
+        if text == quantity:
+            return quantity  # type: ignore[no-any-return]
+    raise ValueError("expected import or export")
+
+
+_SLUG: Field = get_args(SiteKey)[1]
+_COUNT: Field = get_args(Count)[1]
+
+READING_COLUMNS: Mapping[str, Field] = {
+    "meter": Field(_SLUG.read, "key of the meter", "feeder-1"),
+    "quantity": Field(_quantity, "import or export; import if empty", "import", required=False),
+    "at": Field(read_valid_from, "when it was read; Asia/Almaty without a zone", "2026-03-02T15:00:00+05:00"),
+    "count": Field(_COUNT.read, "what the register showed, without its decimal point", "1234567"),
+}
+
+
+@dataclass(frozen=True)
+class ReadingFile:
+    """Readings of a file, and how many of its values are not to be counted."""
+
+    readings: tuple[Reading, ...]
+    doubtful: int = 0
+    reactive: int = 0
+
+
+def read_file(path: Path, points: Mapping[str, str]) -> ReadingFile:
+    """A CSV or XLSX of registers, or an 80020 file, whose measuring points are named as meters by `points`.
+
+    Raises `RegisterImportError` with a line for each fault.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAXIMUM_BYTES + 1)
+        if not content.lstrip().startswith((b"<", b"\xef\xbb\xbf<")):
+            rows = read_sheet(path, "readings", READING_COLUMNS)
+            return ReadingFile(
+                tuple(
+                    Reading(row["meter"], row["at"], row["count"], "ok", row["quantity"] or "import", "file")
+                    for _, row in rows
+                )
+            )
+        told = parse_80020(content.removeprefix(b"\xef\xbb\xbf"), points)
+    except OSError as error:
+        raise RegisterImportError([TableFault(path.name, error.strerror or str(error))]) from None
+    except LayoutError as error:
+        raise RegisterImportError([TableFault(path.name, str(error))]) from None
+    return ReadingFile(told.readings, told.doubtful, told.reactive)
+
+
+def meters_of(registers: Registers) -> list[Meter]:
+    """The meters of the register."""
+    return [Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile) for row in registers.meters.values()]
+
+
+def meter_at(connection: Connection, key: str, instant: datetime) -> Entry | None:
+    """The register's entry of a meter that is in force at an instant."""
+    entry = version_at(versions_of(connection, "meter", key), instant)
+    return entry if isinstance(entry, Entry) else None
+
+
+def require_readable(connection: Connection, readings: Sequence[Reading], now: datetime) -> None:
+    """Raise `ReadingError` unless each reading is of a registered meter, of a possible count, and not of the future.
+
+    Spans are in whole kilowatt-hours, so their meter must count in them.
+    """
+    for meter in sorted({item.meter for item in readings}):
+        own = [item for item in readings if item.meter == meter]
+        entry = meter_at(connection, meter, now)
+        if entry is None:
+            raise ReadingError(f"no meter {meter} is registered; see `tarazy register show meter`")
+        try:
+            devices = devices_of(connection, meter, entry.profile)
+        except ProfileError as error:
+            raise ReadingError(f"{meter}: {error}") from None
+        for item in own:
+            if item.at > now:
+                raise ReadingError(f"{meter}: {item.at.isoformat()} lies in the future; now it is {now.isoformat()}")
+            device = [device for device in devices if device.since <= item.at][-1]
+            if item.register_count is not None and not 0 <= item.register_count < device.counts:
+                raise ReadingError(f"{meter}: {item.register_count}: its register runs to {device.counts - 1}")
+            if item.seconds is not None and device.wh_per_count != _WH_PER_KWH:
+                raise ReadingError(f"{meter}: the file has kilowatt-hours; register the meter as register-kwh")
