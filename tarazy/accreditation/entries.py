@@ -148,6 +148,10 @@ class FindingKind(StrEnum):
     DOCUMENT_EXPIRED = "document-expired"
     EVIDENCE_DISAGREES = "evidence-disagrees"
     """Sources differ on where a registered network lies."""
+    ENERGY_QUOTA = "energy-quota"
+    """A site that nears its quota of energy for the month, or took more."""
+    DRAWN_POWER = "drawn-power"
+    """A site that drew nearly the power it is permitted, or more."""
 
 
 class Severity(StrEnum):

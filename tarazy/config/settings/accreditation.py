@@ -68,6 +68,8 @@ FindingName = Literal[
     "bin-twice",
     "document-expired",
     "evidence-disagrees",
+    "energy-quota",
+    "drawn-power",
 ]
 
 
