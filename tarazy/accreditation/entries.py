@@ -154,6 +154,10 @@ class FindingKind(StrEnum):
     """A register that went backwards, or faster than its feeder can carry."""
     METER_STUCK = "meter-stuck"
     """A register that stands still while the site's machines work."""
+    ENERGY_QUOTA = "energy-quota"
+    """A site that nears its quota of energy for the month, or took more."""
+    DRAWN_POWER = "drawn-power"
+    """A site that drew nearly the power it is permitted, or more."""
 
 
 class Severity(StrEnum):

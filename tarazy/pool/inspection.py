@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from twisted.internet.threads import deferToThread
 
 from tarazy.accounting.energy.faults import Fault, meter_faults
+from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.workload import intervals_before, shared_names, site_totals
 from tarazy.accreditation.consistency import contradictions, disputed_networks
-from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind, Severity
+from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind, Meter, Severity, Supply
 from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.expiry import THRESHOLDS, Ending, Expiry, expiries
 from tarazy.accreditation.expiry_warnings import warn
@@ -22,16 +23,18 @@ from tarazy.accreditation.plausibility import SharedName, SiteWork, Work, implau
 from tarazy.accreditation.procedure.store import all_cases
 from tarazy.accreditation.procedure.warnings import Severity as CaseSeverity
 from tarazy.accreditation.procedure.warnings import open_warnings
+from tarazy.accreditation.quotas import MonthUse, overuse
 from tarazy.accreditation.snapshot import Registers
 from tarazy.accreditation.tables import lock_writers
 from tarazy.config.law import LawBook
-from tarazy.config.law.calendar import legal_day
+from tarazy.config.law.calendar import Period, legal_day
 from tarazy.config.law.working_days import WorkingDays
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database, reader
 from tarazy.metrics.facts import AttentionFacts
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.clock import Clock
+from tarazy.pool.energy_use import month_use
 from tarazy.pool.metered import meters_of
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.access import endings
@@ -70,6 +73,8 @@ class Inspection:
         patience = timedelta(seconds=self._findings.patience_seconds)
         self._watch = Watch(Patience(patience, patience), list(map(FindingKind, self._findings.blocking)))
         self._judged: Work | None = None
+        self._used: tuple[Hashable, MonthUse] | None = None
+        """By what it was found, and it."""
         self._basis: Hashable = None
         """What the two below were found by."""
         self._contradictions: list[Condition] = []
@@ -104,6 +109,15 @@ class Inspection:
             self._judged = work_between(connection, since, until, interval)
         return self._judged
 
+    def _use(self, connection: Connection, registers: Registers, now: datetime) -> MonthUse:
+        """Energy and power of the month that goes on; read once for each interval and what is registered."""
+        newest = [registers.newest(kind.register) for kind in (Meter, Supply)]
+        basis = floor_to(now - _LATE, self._interval_seconds), *(entry.entry if entry else 0 for entry in newest)
+        if self._used is None or self._used[0] != basis:
+            month = Period.parse(f"{legal_day(now):%Y-%m}")
+            self._used = basis, month_use(connection, registers, month, now)
+        return self._used[1]
+
     def _look(self, registers: Registers, law: LawBook, now: datetime) -> tuple[list[Finding], dict[str, int]]:
         """Versions to record, and warnings of cases.
 
@@ -114,10 +128,17 @@ class Inspection:
             working = {row.site for row in work.sites if row.hashes}
             meters = meters_of(registers)
             faults = meter_faults(connection, meters, work.since, now, self._interval_seconds, working)
-        return self._changes(registers, law, work, tokens, faults), cases
+            use = self._use(connection, registers, now)
+        return self._changes(registers, law, work, use, tokens, faults), cases
 
     def _changes(
-        self, registers: Registers, law: LawBook, work: Work, tokens: list[Ending], faults: list[Fault]
+        self,
+        registers: Registers,
+        law: LawBook,
+        work: Work,
+        use: MonthUse,
+        tokens: list[Ending],
+        faults: list[Fault],
     ) -> list[Finding]:
         newest = {name: registers.newest(name) for name in ENTRY_TYPES if name != Finding.register}
         known = tuple((name, entry.entry if entry else 0) for name, entry in newest.items())
@@ -129,7 +150,8 @@ class Inspection:
         self._expiries = [each for each in self._expiries if each.ending.ends_at > registers.valid_at]
         tolerance = self._findings.hash_rate_tolerance_percent
         implausible = implausibilities(registers, work, tolerance)
-        return self._watch.look(registers, [*self._contradictions, *implausible, *map(_of_meter, faults)])
+        overused = overuse(registers, use)
+        return self._watch.look(registers, [*self._contradictions, *implausible, *overused, *map(_of_meter, faults)])
 
     def _counted(self, registers: Registers, changes: list[Finding], cases: dict[str, int]) -> AttentionFacts:
         current = {**registers.findings, **{row.finding: row for row in changes}}

@@ -1,4 +1,4 @@
-"""`tarazy fee explain`: a quarter of each period of the law, from metered intervals to the fee computed by hand."""
+"""`tarazy fee explain` and `tarazy energy quota`: a quarter of each period, from intervals to the fee by hand."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tarazy.accreditation.entries import (
     MeterStatus,
     Party,
     PartyKind,
+    Quota,
     Site,
     SiteStatus,
     Supply,
@@ -34,6 +35,9 @@ def _meter(key: str, source: EnergySource, price: int, since: datetime = SINCE, 
     values: dict[str, Any] = {"status": MeterStatus.OK, **changes}
     where: dict[str, Any] = {"site": "hand-site", "host": "10.0.0.2", "port": 502, "unit": 1, "profile": "tarazy-demo"}
     return Meter(meter=key, source=source, price_tiyn_per_kwh=price, valid_from=since, **where, **values)
+
+
+_FULL = {"percent": 100, "level": 100}
 
 
 def _supply(key: str, source: EnergySource, priority: int, last_day: date, **terms: Any) -> Supply:
@@ -84,6 +88,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
             _meter(DIESEL, EnergySource.OWN, 0),
             _supply("import", EnergySource.IMPORT, 1, date(2024, 12, 31), price_tiyn_per_kwh=1200, month_kwh=100),
             _supply("kegoc", EnergySource.GRID, 2, date(2024, 9, 30), price_tiyn_per_kwh=2000),
+            Quota(quota="july", site="hand-site", month="2024-07", energy_kwh=60, valid_from=datetime.now(UTC)),
             _meter(BROKEN, EnergySource.BILATERAL, 1800, status=MeterStatus.FAULTY),
         ]
         append_all(connection, entries, datetime.now(UTC), "operator")
@@ -179,6 +184,20 @@ def test_supplies_of_a_month_in_their_order(house: House) -> None:
     assert told["total_kzt"] == 2_310
     refused = house.command("fee", "explain", "hand", "2024-Q4")
     assert (refused.exit_code, "no price for 20000 Wh of metering point grid" in refused.stderr) == (1, True)
+
+
+def test_a_quota_is_held_against_its_source(house: House) -> None:
+    """July 2024: 60 of 60 kWh of the grid are 100 %, exit code 1; imports have no quota; 80 kW of 1 MW were drawn."""
+    result = house.command("energy", "quota", "hand-site", "--month", "2024-07", "--json")
+    assert result.exit_code == 1, result.stderr
+    told = json.loads(result.stdout)
+    assert told["energy"] == [
+        {"source": "grid", "energy_wh": 60_000, "quota": {**_FULL, "taken": 60_000, "permitted": 60_000}},
+        {"source": "import", "energy_wh": 100_000, "quota": None},
+    ]
+    assert (told["power_w"]["taken"], told["power_w"]["percent"], told["power_w"]["level"]) == (80_000, 8, None)
+    shown = house.command("energy", "quota", "hand-site", "--month", "2024-08")
+    assert (shown.exit_code, "no quota entered" in shown.stdout) == (0, True)
 
 
 def test_2026_is_assumed_or_refused(house: House) -> None:

@@ -6,13 +6,18 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tarazy.config.law.calendar import Period, legal_day
+from tarazy.database.engine import open_engine
+from tarazy.pool.demo.scenario import EKIBASTUZ
 from tests.pool.house import Client, House, wait_until
+from tests.reports.world import meter_hour
 
 KEY = "machine-twice:party:altyn"
 
@@ -24,6 +29,21 @@ def strict(build_house: Callable[..., House]) -> Iterator[House]:
     raw = yaml.safe_load(house.prepared.path.read_text())
     raw["accreditation"]["findings"] = {"blocking": ["machine-twice"], "patience_seconds": 1}
     house.prepared.path.write_text(yaml.safe_dump(raw))
+    now = datetime.now(UTC)
+    month = Period.parse(f"{legal_day(now):%Y-%m}")
+    quota = ("quota", "q", f"site={EKIBASTUZ}", f"month={month}", "energy_kwh=100")
+    assert house.command("register", "set", *quota).exit_code == 0
+    engine = open_engine(house.settings.database_url)
+    with engine.begin() as connection:
+        meter_hour(
+            connection,
+            EKIBASTUZ,
+            {"demo-meter-1": 96_000},
+            {"altyn": 1},
+            max(month.start, now - timedelta(hours=1)),
+            now,
+        )
+    engine.dispose()
     house.start()
     yield house
     assert house.stop() == 0
@@ -52,6 +72,9 @@ def test_a_blocking_finding_ends_connections_and_its_end_lets_in_again(strict: H
         return [row for row in said(strict, "finding", "list") if row["finding"] == KEY]
 
     (row,) = wait_until(found)
+    (quota,) = wait_until(lambda: said(strict, "finding", "list", "--kind", "energy-quota"))
+    assert (quota["severity"], quota["evidence"]["taken_kwh"]) == ("warning", 96)
+    assert "took 96 % of its quota" in quota["text"]
     recorded = time.monotonic()
     assert (row["blocks"], row["state"], row["evidence"]["count"]) == (True, "open", 2)
     altyn.socket.settimeout(5)

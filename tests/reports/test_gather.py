@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Connection, Engine
 
+from tarazy.accounting.energy.figures import peak_power
 from tarazy.accreditation import audit
 from tarazy.accreditation.entries import Meter, MeterStatus
 from tarazy.accreditation.registers import append_all
@@ -118,6 +119,13 @@ def test_energy_adds_up(report: AccreditationReport) -> None:
         assert site.allocated_wh + site.unallocated_wh == site.metered_wh
     assert ekibastuz.unallocated_wh == 6
     assert all(party.estimate_wh for party in ekibastuz.parties)
+
+
+def test_the_highest_power_of_a_site(connection: Connection) -> None:
+    """All meters of a site together, by interval: 19,997 + 5,001 Wh in an hour; the first of equals."""
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    assert peak_power(connection, begin, world.MOMENT)["ekibastuz-1"][0] == 24_998
+    assert peak_power(connection, begin, begin) == {}
 
 
 def test_fee_is_computed_line_by_line(report: AccreditationReport) -> None:

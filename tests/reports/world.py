@@ -289,10 +289,15 @@ def observe(connection: Connection, confirmations: Mapping[str, int], at: dateti
 
 
 def meter_hour(
-    connection: Connection, site: str, meters: Mapping[str, int], work: Mapping[str, int], start: datetime
+    connection: Connection,
+    site: str,
+    meters: Mapping[str, int],
+    work: Mapping[str, int],
+    start: datetime,
+    recorded: datetime | None = None,
 ) -> None:
-    """One hour of a site: what its meters gave, divided by work, recorded when the hour was over."""
-    recorded = start + timedelta(hours=1, seconds=30)
+    """One hour of a site: what its meters gave, divided by work, recorded when the hour was over if not told."""
+    recorded = recorded or start + timedelta(hours=1, seconds=30)
     for key, energy in meters.items():
         meter = MeterPoint(key, site, "10.0.0.2", 502, 1, "tarazy-demo")
         store_intervals(connection, meter, [Interval(start, 3600, energy, "measured")], recorded)

@@ -159,3 +159,21 @@ def energy_by_meter(
         counts: dict[Quality, int] = {**before.intervals, row.quality: row.rows}
         found[key] = MeterEnergy(before.energy_wh + int(row.energy_wh), counts)
     return found
+
+
+def peak_power(
+    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+) -> dict[str, tuple[int, datetime]]:
+    """Site → the highest mean power of an interval over all its meters, in W rounded down, and when that one began."""
+    source = _latest(interval, interval.c.meter, start, end, known_at)
+    power = func.sum(interval.c.energy_wh) * 3600 // interval.c.seconds
+    each = (
+        select(interval.c.site, interval.c.interval_start, power.label("power_w"))
+        .select_from(source)
+        .group_by(interval.c.site, interval.c.interval_start, interval.c.seconds)
+        .subquery()
+    )
+    order = func.row_number().over(partition_by=each.c.site, order_by=[each.c.power_w.desc(), each.c.interval_start])
+    ranked = select(each, order.label("place")).subquery()
+    highest = select(ranked).where(ranked.c.place == 1).order_by(ranked.c.site)
+    return {row.site: (int(row.power_w), row.interval_start) for row in connection.execute(highest)}

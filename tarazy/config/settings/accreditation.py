@@ -71,6 +71,8 @@ FindingName = Literal[
     "meter-silent",
     "meter-register",
     "meter-stuck",
+    "energy-quota",
+    "drawn-power",
 ]
 
 

@@ -14,6 +14,7 @@ _COMMANDS = {
     "check": "server:check",
     "db": "server:db",
     "demo": "demo:demo",
+    "energy": "energy:energy",
     "fee": "fee:fee",
     "finding": "finding:finding",
     "gateway": "gateway:gateway",

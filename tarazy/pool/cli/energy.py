@@ -1,0 +1,109 @@
+"""`tarazy energy`: what sites took, and what they may take."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tarazy.config.law.calendar import Period, legal_day
+from tarazy.config.settings import Settings
+from tarazy.pool.cli.common import (
+    FOUND_WANTING,
+    Wanting,
+    folding_table,
+    json_option,
+    ledger,
+    print_json,
+    settings_option,
+)
+from tarazy.pool.cli.register.shared import KNOWN_AT
+from tarazy.pool.cli.report import PeriodParam
+
+if TYPE_CHECKING:
+    from tarazy.accreditation.quotas import Held, MonthUse
+    from tarazy.accreditation.snapshot import Registers
+
+
+@click.group()
+def energy() -> None:
+    """Energy of the sites."""
+
+
+@energy.command("quota")
+@click.argument("site")
+@settings_option
+@click.option("--month", type=PeriodParam(), help="Calendar month, such as 2026-11; the present one if absent.")
+@KNOWN_AT
+@json_option
+def quota(site: str, settings: Settings, month: Period | None, known_at: datetime | None, as_json: bool) -> None:
+    """Hold what SITE took in a month against its quotas and its permitted power; exit code 1 at 100 %."""
+    from tarazy.accreditation.registers import as_of
+    from tarazy.database.engine import reader
+    from tarazy.pool.energy_use import month_use
+
+    known_at = known_at or datetime.now(UTC)
+    month = month or Period.parse(f"{legal_day(known_at):%Y-%m}")
+    if (month.first_day.year, month.first_day.month) != (month.last_day.year, month.last_day.month):
+        raise click.BadParameter(f"{month} is no calendar month; write it like 2026-11", param_hint="--month")
+    with ledger(settings) as engine, reader(engine).begin() as connection:
+        registers = as_of(connection, min(known_at, month.end - datetime.resolution), known_at)
+        if not registers.versions_of("site", site):
+            raise Wanting(f"there is no site {site}; see `tarazy register show site`")
+        use = month_use(connection, registers, month, known_at)
+    told, reached = _told(registers, use, site)
+    if as_json:
+        print_json(told)
+    else:
+        _print(told)
+    if 100 in reached:
+        raise SystemExit(FOUND_WANTING)
+
+
+def _told(registers: Registers, use: MonthUse, site: str) -> tuple[dict[str, Any], list[int | None]]:
+    """What is shown, and the levels that are reached."""
+    from tarazy.accreditation.quotas import held_power, held_quotas
+
+    quotas = {source: held for (at, source), held in held_quotas(registers, use).items() if at == site}
+    taken = {source: energy_wh for (at, source), energy_wh in use.energy_wh.items() if at == site}
+    power = held_power(registers, use).get(site)
+    rows = [
+        {
+            "source": source,
+            "energy_wh": taken.get(source, 0),
+            "quota": _held(quotas[source]) if source in quotas else None,
+        }
+        for source in sorted(taken.keys() | quotas.keys())
+    ]
+    peak = None if power is None else {"at": use.peaks[site][1], **_held(power)}
+    levels = [held.level for held in (*quotas.values(), *([power] if power else []))]
+    return {"site": site, "month": use.month, "energy": rows, "power_w": peak}, levels
+
+
+def _held(held: Held) -> dict[str, Any]:
+    return {"taken": held.taken, "permitted": held.permitted, "percent": held.percent, "level": held.level}
+
+
+def _print(told: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    click.echo(f"{told['site']}, {told['month']}")
+    table = folding_table("source", "taken, Wh", "quota, Wh", "%", "left, Wh")
+    for row in told["energy"]:
+        quota = row["quota"]
+        limits = (
+            [f"{quota['permitted']:,}", _percent(quota), f"{quota['permitted'] - quota['taken']:,}"] if quota else []
+        )
+        table.add_row(row["source"], f"{row['energy_wh']:,}", *(limits or ["no quota entered", "", ""]))
+    Console().print(table)
+    peak = told["power_w"]
+    if peak is None:
+        click.echo("no power was measured")
+        return
+    click.echo(f"highest power {peak['taken']:,} W at {peak['at'].isoformat()}")
+    click.echo(f"permitted {peak['permitted']:,} W: {_percent(peak)} %")
+
+
+def _percent(held: dict[str, Any]) -> str:
+    return "" if held["percent"] is None else str(held["percent"])
