@@ -63,6 +63,7 @@ round_ = Table(
     Column("fees", JSON, nullable=True, doc="party → fee of its own, as far as there were any"),
     Column("scheme", String(16), nullable=True, doc="in force then; null for PROP before there was a choice"),
     Column("window", BigCount, nullable=True, doc="PPLNS: the weight that the window may hold"),
+    Column("window_place", BigInteger, nullable=True, doc="PPLNS: where in the order of record its window begins"),
     Column("archived_at", Instant, nullable=True, doc="since when its shares are in archives on disk"),
 )
 """Work between two found blocks. Rounds whose block left the main chain are merged only in distributions."""
@@ -96,7 +97,7 @@ round_weight = Table(
 stretch = Table(
     "stretch",
     metadata,
-    Column("stretch", RowNumber, primary_key=True, autoincrement=True, doc="in the order of record"),
+    Column("stretch", RowNumber, primary_key=True, autoincrement=True, doc="its place in the order of record"),
     Column("weight", BigCount, nullable=False),
     Column("weights", JSON, nullable=False, doc="party → credited work"),
     Column("shares", LargeBinary, nullable=False, doc="the credited shares in order, see rounds.py"),
@@ -203,6 +204,8 @@ chain_link = Table(
     Column("root", String(64), nullable=False),
     Column("head", String(64), nullable=False),
     Column("note", Text, nullable=True, doc="the head as it was signed; null where a later one covers it"),
+    Column("place", BigInteger, nullable=True, doc="in the order of record, with others; null where none was kept"),
+    Index("ix_chain_link_place", "place"),
 )
 """The chain over a gateway's shares, link by link, written in the transaction that folds them."""
 
