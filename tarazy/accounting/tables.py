@@ -10,6 +10,7 @@ from sqlalchemy import (
     DDL,
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    false,
     text,
 )
 
@@ -132,7 +134,7 @@ block = Table(
 )
 """Blocks found here; each closes one round."""
 
-_STANDING = text("state <> 'reversed'")
+_STANDING, _DUE = text("state <> 'reversed'"), text("due")
 
 distribution = Table(
     "distribution",
@@ -184,6 +186,8 @@ credit = Table(
     Column("party", String(64), primary_key=True),
     Column("weight", BigCount, nullable=False),
     Column("amount", BigInteger, nullable=False),
+    Column("due", Boolean, nullable=False, server_default=false(), doc="final, and in no payout batch that stands"),
+    Index("ix_credit_due", "distribution", "party", sqlite_where=_DUE, postgresql_where=_DUE),
 )
 """A party's part of a distribution."""
 

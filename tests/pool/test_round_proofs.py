@@ -93,7 +93,7 @@ class Run:
             party: Destination(party, b"\x00\x14" + sha256(party.encode()).digest()[:20]) for party in parties
         }
         with self.engine.begin() as connection:
-            limits = Limits(1, 500, 10**12, 10**12)
+            limits = Limits(1, 500, 10**12, 10**12, None)
             number, _ = batches.propose(connection, now, "anna", places, limits, (now, now))
             assert number is not None
             batches.approve(connection, number, now, "bolat")
