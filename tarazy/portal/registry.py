@@ -92,7 +92,7 @@ class RegisterPages:
         total, items = await self._read(desk.credited, party, limit, offset)
         return _json(request, {"total": total, "items": items})
 
-    @app.route("/me/receipts/<int:number>", methods=["GET"])
+    @app.route("/me/receipts/<int(max=9223372036854775807):number>", methods=["GET"])
     async def receipt(self, request: Any, number: int) -> bytes:
         """What proves a miner's credit in a round. One is made at a time: it costs what the round's shares cost."""
         party = self._miner(request)
