@@ -39,7 +39,10 @@ TASK_SHARES = 20_000
 HEAPS = 64
 MILLION = 1_000_000
 LINE_MOST = 16 * 2**20
+BRANCH_MOST, COINBASE_MOST = 16, 1_000_000
+"""A block of 4,000,000 weight units has less than 2^16 transactions, and 1,000,000 bytes without witness."""
 NOTHING = bytes(32)
+GATEWAY = "0|[1-9][0-9]{0,2}"
 
 Json = dict[str, Any]
 
@@ -120,14 +123,22 @@ def parsed(source: str | bytes, name: str) -> Json:
 
 def content(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with opened(path) as file:
+            return file.read().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise Fault(f"{path.name} cannot be read ({error})") from None
 
 
+def opened(path: Path) -> IO[bytes]:
+    """A file to read. A pipe or a device in its place could be waited for, or read, for ever."""
+    if path.exists() and not path.is_file():
+        raise Fault(f"{path.name} is no file")
+    return path.open("rb")
+
+
 def lines(path: Path) -> Iterator[Json]:
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             number = 0
             while line := file.readline(LINE_MOST):
                 number += 1
@@ -245,7 +256,10 @@ def read_note(note: str, keys: Sequence[Key], name: str) -> Head:
         raise Fault(f"{name} is no signed head")
     for line in found["signatures"].splitlines():
         _, signer, encoded = line.split(" ")
-        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
+        try:
+            raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
+        except ValueError:
+            raise Fault(f"{name} has a signature that is no Base64") from None
         for key in keys:
             if key.name == signer == found["name"] and raw[:4] == key.id:
                 if not signed_by(key.key, found["text"].encode(), raw[4:]):
@@ -471,6 +485,8 @@ def read_job(row: Json) -> Job:
     version, nbits, ntime, mintime = (integer(row, each, 32) for each in ("version", "nbits", "ntime", "mintime"))
     head, tail, end = (data(row, each) for each in ("coinbase_head", "coinbase_tail", "coinbase_end"))
     branch = tuple(unhex(each, "branch", 32) for each in listed(row, "branch"))
+    if len(branch) > BRANCH_MOST or len(head) + len(tail) + len(end) > COINBASE_MOST:
+        raise Fault(f"job {number:016x} is larger than a block allows")
     raw = JOB.pack(number, height, previous, version, nbits, ntime, mintime)
     for part in (head, tail, end, b"".join(branch)):
         raw += len(part).to_bytes(4, "big") + part
@@ -514,7 +530,11 @@ def next_head(before: bytes, segment: Segment) -> bytes:
 def chain(gateway: str, told: Json, segments: Sequence[Segment]) -> tuple[list[bytes], int]:
     """The heads behind each segment, and how many numbers have no share. Raises Fault."""
     after, until = integer(told, "after"), integer(told, "until")
-    missing = [tuple(each) for each in listed(told, "missing") if isinstance(each, list)]
+    missing = {
+        tuple(each)
+        for each in listed(told, "missing")
+        if isinstance(each, list) and all(type(number) is int for number in each)
+    }
     head, last, heads, gaps = data(told, "before", 32), after, [], []
     for segment in segments:
         if segment.first <= last:
@@ -667,6 +687,7 @@ class Report:
         self.checks: list[Json] = []
 
     def say(self, check: str, fine: bool, told: str) -> None:
+        told = printable(told)
         self.checks.append({"check": check, "fine": fine, "told": told})
         if not self.as_json:
             print(f"{check:<14} {'fine ' if fine else 'FAULT'} {told}", flush=True)
@@ -682,6 +703,11 @@ class Report:
 
     def note(self, told: str) -> None:
         print(f"note: {told}", file=sys.stderr)
+
+
+def printable(told: str) -> str:
+    """What can be shown on any terminal: control characters of an export are told, not carried out."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told)
 
 
 def progress(done: int, of: int) -> None:
@@ -723,6 +749,8 @@ def read_part(row: Json) -> Part:
 def due(record: Json, who: str, weight: int, total: int, fee_ppm: int) -> tuple[int, int]:
     """Credit and fee of a part, rounded down; the fee is 0 where one is taken from the whole."""
     reward = integer(record, "reward")
+    if not total:
+        raise Fault(f"party {who} has a part, though nobody did any work")
     if record.get("own_fees") is True:
         gross = reward * weight // total
         fee = gross * fee_ppm // MILLION
@@ -812,7 +840,7 @@ def look_record(seen: Round) -> str:
     record = seen.record = parsed(told, "round.json")
     where = audited(seen.file("audit.json"), told, seen.keys)
     for name, value in mapped(record, "gateways").items():
-        if not re.fullmatch("[0-9]{1,3}", name) or int(name) > 255 or not isinstance(value, dict):
+        if not re.fullmatch(GATEWAY, name) or int(name) > 255 or not isinstance(value, dict):
             raise Fault("gateways names no gateways")
         seen.told_gateways[int(name)] = value
     return f"round {integer(record, 'round')} is {where}"
@@ -856,7 +884,7 @@ def read_window(seen: Round) -> None:
         raise Fault("window.json is not the window that the record was made with")
     window = seen.window = parsed(told, "window.json")
     for name, ends in mapped(window, "gateways").items():
-        begin = seen.told_gateways.get(int(name)) if re.fullmatch("[0-9]{1,3}", name) else None
+        begin = seen.told_gateways.get(int(name)) if re.fullmatch(GATEWAY, name) else None
         if begin is None or not isinstance(ends, dict):
             raise Fault("the window names no gateways")
         if ends.get("until") != begin.get("after") or ends.get("head") != begin.get("before"):
@@ -877,7 +905,7 @@ def look_note(seen: Round, gateway: int, heads: dict[int, bytes]) -> None:
 def read_gateway(gateway: int, base: Path, size: int) -> Gateway:
     """A gateway's names and jobs, and where its shares are; there are as many as the chain has."""
     file = base.with_suffix(".shares")
-    if not file.exists() or file.stat().st_size != size * SHARE.size:
+    if not file.is_file() or file.stat().st_size != size * SHARE.size:
         raise Fault(f"{file.name} does not hold the {size} shares that the chain has")
     names: dict[int, Name] = {}
     for row in lines(base.with_suffix(".names.jsonl")):
@@ -970,7 +998,7 @@ def look_cut(seen: Round) -> str:
     ended = mapped(before, "gateways")
     for name in {*ended, *mapped(record, "gateways")}:
         end = mapped(ended, name) if name in ended else {"until": 0, "head": NOTHING.hex()}
-        begin = seen.told_gateways.get(int(name))
+        begin = seen.told_gateways.get(int(name)) if re.fullmatch(GATEWAY, name) else None
         if begin is None or begin.get("after") != end.get("until") or begin.get("before") != end.get("head"):
             raise Fault(f"gateway {name}: round {before['round']} ends elsewhere than this one begins")
     return f"round {before['round']} ends where this one begins, on every gateway"
@@ -1340,7 +1368,7 @@ def receipt_shares(gateway: str, row: Json, names: dict[int, tuple[Name, Json]],
         weights.append(1 << exponent - LOWEST)
         if show:
             who = f"{told.get('account')}.{told.get('worker')} {name.extranonce1.hex()}"
-            print(f"{who} {job:016x} {extranonce2.hex()} {ntime:08x} {nonce:08x} {version:08x} 2^{exponent}")
+            print(f"{printable(who)} {job:016x} {extranonce2.hex()} {ntime:08x} {nonce:08x} {version:08x} 2^{exponent}")
     others = iter([unhex(each, "others", 32) for each in listed(row, "others")])
     if rebuilt(0, segment.last - segment.first + 1, own, others) != segment.root or next(others, None) is not None:
         raise Fault(f"gateway {gateway}: shares {segment.first} to {segment.last} do not lead to the root in the chain")
@@ -1411,7 +1439,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             verify_receipt(parsed(content(path), path.name), keys, report, options.shares)
         fault_told = None
     except Fault as fault:
-        fault_told = str(fault)
+        fault_told = printable(str(fault))
+    except Exception as error:  # whatever else a hostile file provokes
+        fault_told = printable(f"cannot be verified ({type(error).__name__}: {error})")
     if options.json:
         print(json.dumps({"checks": report.checks, "fault": fault_told}, indent=2))
     elif fault_told:

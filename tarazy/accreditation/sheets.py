@@ -64,7 +64,8 @@ class TableFault:
     def __str__(self) -> str:
         row = f", row {self.row}" if self.row else ""
         column = f", column {self.column}" if self.column else ""
-        return f"{self.source}{row}{column}: {self.problem}"
+        told = f"{self.source}{row}{column}: {self.problem}"
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told)
 
 
 class RegisterImportError(Exception):

@@ -84,6 +84,8 @@ SALE_COLUMNS: Mapping[str, Field] = {
 
 def read_values(path: Path, source: str) -> tuple[ValueFile, bytes, list[Value]]:
     """A published file: what is kept of it, its content, its values. Raises `RegisterImportError`."""
+    if not path.name.isprintable():
+        raise RegisterImportError([TableFault(path.name, "its name holds control characters; rename it")])
     rows = read_sheet(path, "values", VALUE_COLUMNS)
     content = path.read_bytes()
     file = ValueFile(path.name[-255:], hashlib.sha256(content).hexdigest(), source)
@@ -115,6 +117,8 @@ def sale_of(connection: Connection, values: Mapping[str, Any], folder: Path, at:
 
 
 def _kept(connection: Connection, path: Path, at: datetime) -> str:
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(f"document {path.name}: a link, a folder or a pipe; put the file itself there")
     try:
         with path.open("rb") as file:
             return store(connection, file.read(MAXIMUM_BYTES + 1), at)

@@ -121,7 +121,7 @@ class OwnPages:
         total, items = await self._gate.read(accounts.credited, party, limit, offset)
         return json_answer(request, {"total": total, "items": items})
 
-    @app.route("/receipts/<int:number>", methods=["GET"])
+    @app.route("/receipts/<int(max=9223372036854775807):number>", methods=["GET"])
     async def receipt(self, request: Any, number: int) -> bytes:
         """What proves a miner's credit in a round."""
         party = self._gate.miner(request)

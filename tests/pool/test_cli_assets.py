@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,33 @@ def test_hostile_values_are_refused(house: House, tmp_path: Path, row: str, faul
     file = _file(tmp_path, f"asset;day;value_kzt\n{row}\n")
     refused = house.command("value", "import", str(file), "--source", SOURCE)
     assert (refused.exit_code, fault in refused.stderr) == (1, True), refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "fault"),
+    [
+        ("asset;day;value_kzt;\x1b[2Jx", "table.csv", r"column \x1b[2jx: no such column"),
+        ("asset;day;value_kzt", "\x1b[2J.csv", r"\x1b[2J.csv: its name holds control characters"),
+        ("asset;day;value_kzt", os.fsdecode(b"\xff.csv"), r"\udcff.csv: its name holds control characters"),
+    ],
+)
+def test_nothing_of_a_file_is_carried_out_on_a_terminal(
+    house: House, tmp_path: Path, header: str, name: str, fault: str
+) -> None:
+    """Names of files and columns are shown, and are kept only where every screen and page can show them."""
+    file = _file(tmp_path, f"{header}\nBitcoin;2025-11-07;5\n", name)
+    refused = house.command("value", "import", str(file), "--source", SOURCE)
+    assert (refused.exit_code, fault in refused.stderr, "\x1b" in refused.stderr) == (1, True, False), refused.stderr
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")])
+def test_a_document_is_a_file_of_its_folder(house: House, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A link would take in a file from elsewhere, a pipe would be waited for."""
+    make(tmp_path / "deal.pdf")
+    header = "party;exchange;exchange_licence;deal;asset;quantity;sold_at;document"
+    table = _file(tmp_path, f"{header}\naltyn;E;;9;Bitcoin;5;2025-03-03;deal.pdf\n")
+    refused = house.command("sale", "import", str(table))
+    assert (refused.exit_code, "put the file itself there" in refused.stderr) == (1, True), refused.stderr
 
 
 def test_sales_are_recorded_with_documents(house: House, tmp_path: Path) -> None:

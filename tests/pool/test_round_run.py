@@ -43,7 +43,11 @@ def test_a_run_is_verified_from_the_answer_to_the_satoshi(build_house: Callable[
     checked = run_verifier(tmp_path / "x", key=key)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert run_command("verify", "round", str(tmp_path / "x"), "--key", key).exit_code == 0
-    assert house.command("round", "export", "9999", "-o", str(tmp_path / "none")).exit_code == 1
+    unknown = house.command("round", "export", "9999", "-o", str(tmp_path / "none"))
+    assert (unknown.exit_code, "the newest record is of round" in unknown.stderr) == (1, True), unknown.stderr
+    assert house.command("round", "export", str(2**63), "-o", str(tmp_path / "none")).exit_code == 2
+    nowhere = house.command("round", "receipt", str(number), "altyn", "-o", str(tmp_path / "none" / "receipt.json"))
+    assert (nowhere.exit_code, "name another place" in nowhere.stderr) == (1, True), nowhere.stderr
     listed: dict[str, set[str]] = {party: set() for party in true}
     for round_ in range(1, number + 1):
         for party in true:

@@ -158,6 +158,7 @@ async def test_statements_come_in_every_form_and_agree(running: Running, tokens:
         ("me/account?party=dala", 400, "unknown_parameter"),
         ("me/receipts/1", 404, "no_such_entry"),
         ("me/receipts/99", 404, "no_such_entry"),
+        (f"me/receipts/{2**63}", 404, "not_found"),
         ("me/nothing", 404, "not_found"),
     ],
 )

@@ -261,7 +261,7 @@ def export(connection: Connection, number: int, at: datetime) -> str:
     """The transaction to be signed elsewhere; from now on a signature of it may exist."""
     batch = read(connection, number)
     if batch.psbt is None:
-        raise PayoutError(f"batch {number} is {batch.state} and waits for no signature")
+        raise PayoutError(f"batch {number} is {batch.state} and waits for no signature; only approved ones do")
     require_unheld(connection, batch)
     if batch.exported_at is None:
         _set(connection, number, exported_at=at)

@@ -60,11 +60,13 @@ def unproven(connection: Connection) -> list[int]:
 
 def proof_of(connection: Connection, round_: int) -> Proof:
     """The record of the distribution that ended with a round; raises `LookupError`."""
-    row = connection.execute(select(tables.round_proof).where(tables.round_proof.c.round == round_)).first()
+    table = tables.round_proof
+    row = connection.execute(select(table).where(table.c.round == round_)).first()
     if row is None:
+        newest = connection.scalar(select(func.max(table.c.round)))
         raise LookupError(
             f"round {round_} has no record: it is written when the block that paid it is final; orphaned rounds are "
-            "part of a later one"
+            f"part of a later one; {f'the newest record is of round {newest}' if newest else 'there is none yet'}"
         )
     return Proof(row.distribution, row.round, row.record, row.audit_row)
 

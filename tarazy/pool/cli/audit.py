@@ -13,6 +13,7 @@ import click
 
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import (
+    NUMBER,
     InstantParam,
     Misuse,
     Wanting,
@@ -170,7 +171,7 @@ def own_key(settings: Settings) -> list[VerifierKey]:
 
 
 @audit.command("prove")
-@click.argument("sequence", type=click.IntRange(min=1))
+@click.argument("sequence", type=NUMBER)
 @settings_option
 def prove(sequence: int, settings: Settings) -> None:
     """Print a proof (JSON) that row SEQUENCE lies in the newest signed head; `tarazy verify audit FILE` checks it."""

@@ -23,6 +23,10 @@ FOUND_WANTING = 1
 MISUSE = 2
 
 
+NUMBER = click.IntRange(1, 2**63 - 1)
+"""A number as the database counts."""
+
+
 class Wanting(click.ClickException):
     """What was asked for was looked at and found wanting: exit code 1."""
 

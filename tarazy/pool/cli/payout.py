@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import Misuse, Wanting, folding_table, json_option, ledger, print_json, settings_option
+from tarazy.pool.cli.common import (
+    NUMBER,
+    Misuse,
+    Wanting,
+    folding_table,
+    json_option,
+    ledger,
+    print_json,
+    settings_option,
+)
 from tarazy.pool.cli.register.shared import WHY, recorder
 
 if TYPE_CHECKING:
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
     from tarazy.pool.payouts.payer import Payer
 
 _T = TypeVar("_T")
-_NUMBER = click.argument("number", type=click.IntRange(min=1), metavar="BATCH")
+_NUMBER = click.argument("number", type=NUMBER, metavar="BATCH")
 
 
 @click.group()
@@ -291,7 +300,7 @@ def adopt(txid: str, settings: Settings) -> None:
 
 
 @payout.command("own")
-@click.option("--paid-in", type=click.IntRange(min=1), metavar="SATOSHI", help="What came into the wallet.")
+@click.option("--paid-in", type=NUMBER, metavar="SATOSHI", help="What came into the wallet.")
 @click.option("--taken-out", metavar="TXID", help="The transaction by which the pool took of its own, such as the fee.")
 @WHY
 @settings_option

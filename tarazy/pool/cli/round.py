@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import Wanting, json_option, ledger, print_json, progress_bar, settings_option
+from tarazy.pool.cli.common import NUMBER, Wanting, json_option, ledger, print_json, progress_bar, settings_option
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -31,12 +31,15 @@ def _readable(settings: Settings) -> Iterator[Engine]:
     with ledger(settings) as engine:
         try:
             yield engine
-        except (LookupError, ProofError, JournalError, OSError) as error:
+        except (LookupError, ProofError, JournalError) as error:
             raise Wanting(str(error)) from None
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise Wanting(f"{place}{error.strerror}; free space, or name another place, and begin anew") from None
 
 
 @round_.command("export")
-@click.argument("number", type=click.IntRange(min=1))
+@click.argument("number", type=NUMBER)
 @settings_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory.")
 @json_option
@@ -70,12 +73,13 @@ def export_round(number: int, settings: Settings, output: Path, as_json: bool) -
 
 
 @round_.command("receipt")
-@click.argument("number", type=click.IntRange(min=1))
+@click.argument("number", type=NUMBER)
 @click.argument("party")
 @settings_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File.")
 def write_receipt(number: int, party: str, settings: Settings, output: Path) -> None:
     """Write the receipt of PARTY for the round NUMBER, for that party alone: it tells what hides it elsewhere."""
+    from tarazy.accounting.durable import write_durably
     from tarazy.accounting.proof.receipt import receipt
     from tarazy.accounting.proof.record import proof_of
     from tarazy.accreditation.audit_proof import prove_row
@@ -85,5 +89,5 @@ def write_receipt(number: int, party: str, settings: Settings, output: Path) -> 
         proof = proof_of(connection, number)
         told = receipt(connection, proof, party, settings.journal_path.parent)
         told["audit"] = prove_row(connection, proof.audit_row)
-        output.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+        write_durably(output, json.dumps(told, ensure_ascii=False).encode())
     click.echo(f"{output}: {told['credit']} sat for {party}; verify it with `tarazy verify round {output} --key …`")

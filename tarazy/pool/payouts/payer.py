@@ -233,7 +233,7 @@ class Payer:
     def _sign_by_wallet(self, number: int) -> None:
         batch = self._read(number)
         if batch.psbt is None:
-            raise PayoutError(f"batch {number} is {batch.state} and waits for no signature")
+            raise PayoutError(f"batch {number} is {batch.state} and waits for no signature; only approved ones do")
         self._require_sound()
         self.accept(number, self._wallet.signed(batch.psbt))
 
@@ -252,7 +252,7 @@ class Payer:
         """Put a signed PSBT of a batch into the outbox, after all checks, and send it; the txid."""
         batch = self._read(number)
         if batch.psbt is None:
-            raise PayoutError(f"batch {number} is {batch.state} and waits for no signature")
+            raise PayoutError(f"batch {number} is {batch.state} and waits for no signature; only approved ones do")
         draft = read_psbt(batch.psbt)
         require_same(draft.transaction, read_psbt(signed).transaction)
         raw = self._wallet.finalized(signed.strip())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -70,11 +71,9 @@ class NodeWallet:
     def balances(self) -> Balances:
         """What it holds now."""
         words = self.call("getbalances")
-        try:
+        with _reading("getbalances"):
             mine, tip = words["mine"], words["lastprocessedblock"]["hash"]
             return Balances(satoshi(mine["trusted"]), satoshi(mine["immature"]), str(tip))
-        except (KeyError, TypeError, ArithmeticError) as error:
-            raise NodeError(Fault.NOT_JSON, f"getbalances lacks something: {error!r}") from error
 
     def draft(self, amounts: Mapping[str, int], blocks: int) -> str:
         """A PSBT that pays `amounts` by address, to be confirmed within so many blocks. It locks nothing (`lock`)."""
@@ -88,7 +87,9 @@ class NodeWallet:
 
     def lock(self, outpoints: Iterable[bytes]) -> None:
         """Keep these coins from being chosen; a restarted node has forgotten what was locked."""
-        locked = {(each["txid"], each["vout"]) for each in self.call("listlockunspent")}
+        words = self.call("listlockunspent")
+        with _reading("listlockunspent"):
+            locked = {(each["txid"], each["vout"]) for each in words}
         places = [(displayed(each[:32]), int.from_bytes(each[32:], "little")) for each in outpoints]
         wanted = [{"txid": txid, "vout": vout} for txid, vout in places if (txid, vout) not in locked]
         for place in wanted:
@@ -105,12 +106,14 @@ class NodeWallet:
     def finalized(self, psbt: str) -> str | None:
         """The transaction of a PSBT as it is sent, hex; None while signatures are missing."""
         words = self.call("finalizepsbt", psbt)
-        return _text(words, "hex") if words.get("complete") else None
+        with _reading("finalizepsbt"):
+            return bytes.fromhex(words["hex"]).hex() if words["complete"] else None
 
     def why_refused(self, raw: str) -> str | None:
         """Why a node would not take a transaction; None when it would."""
-        words = self.call("testmempoolaccept", [raw])[0]
-        return None if words.get("allowed") else str(words.get("reject-reason", "no reason given"))
+        words = self.call("testmempoolaccept", [raw])
+        with _reading("testmempoolaccept"):
+            return None if words[0]["allowed"] is True else str(words[0].get("reject-reason", "no reason given"))
 
     def send(self, raw: str) -> None:
         """Give a transaction to the network."""
@@ -124,11 +127,9 @@ class NodeWallet:
             if error.code == _UNKNOWN:
                 return None
             raise
-        try:
+        with _reading("gettransaction"):
             transaction = decode_transaction(bytes.fromhex(words["hex"]))
             return Seen(txid, int(words["confirmations"]), transaction, -satoshi(words.get("fee", 0.0)))
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise NodeError(Fault.NOT_JSON, f"gettransaction lacks something: {error!r}") from error
 
     def waits(self, txid: str) -> bool:
         """Whether a transaction is in the node's mempool."""
@@ -142,17 +143,20 @@ class NodeWallet:
 
     def spent_by(self) -> list[str]:
         """Every transaction that spent coins of this wallet and stands."""
-        try:
-            words = self.call("listsinceblock")["transactions"]
-            standing = (each for each in words if each["category"] == "send" and each["confirmations"] >= 0)
+        words = self.call("listsinceblock")
+        with _reading("listsinceblock"):
+            made = words["transactions"]
+            standing = (each for each in made if each["category"] == "send" and each["confirmations"] >= 0)
             return [*dict.fromkeys(str(each["txid"]) for each in standing)]
-        except (KeyError, TypeError) as error:
-            raise NodeError(Fault.NOT_JSON, f"listsinceblock lacks something: {error!r}") from error
 
     def owns(self, script: bytes) -> bool:
         """Whether an output with this script is the wallet's."""
         address = address_of(script, self._chain)
-        return address is not None and bool(self.call("getaddressinfo", address).get("ismine"))
+        if address is None:
+            return False
+        words = self.call("getaddressinfo", address)
+        with _reading("getaddressinfo"):
+            return words["ismine"] is True
 
 
 def wallet_of(settings: Settings) -> NodeWallet:
@@ -182,6 +186,15 @@ def satoshi(coins: float) -> int:
 
 def _coins(amount: int) -> str:
     return f"{amount // COIN}.{amount % COIN:08d}"
+
+
+@contextmanager
+def _reading(method: str) -> Iterator[None]:
+    """Take an answer apart: whatever is not as it should be is the node's fault."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise NodeError(Fault.NOT_JSON, f"{method} answers otherwise than a node does: {error!r}") from error
 
 
 def _text(words: Any, name: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from tarazy.accounting.payouts.machine import PayoutError, Sending, sending
+from tarazy.accounting.payouts.machine import Credit, Destination, Limits, PayoutError, Sending, select, sending
 from tarazy.pool.chain.bitcoind.faults import CURES, Fault, NodeError
 from tarazy.pool.chain.transactions import Output, decode_transaction
 from tarazy.pool.payouts.review import read_psbt, require_pays, require_replaces, require_same, rivals_of
@@ -28,15 +28,15 @@ FEE = 3_440
 
 
 @contextmanager
-def answering(name: str) -> Iterator[tuple[NodeWallet, list[str]]]:
-    """A wallet at a server that gives one recorded answer, and the paths that were asked."""
+def answering(answer: str | bytes) -> Iterator[tuple[NodeWallet, list[str]]]:
+    """A wallet at a server that gives one answer, recorded under a name or as it is, and the paths that were asked."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             paths.append(self.path)
             self.rfile.read(int(self.headers["content-length"]))
-            status, body = raw_answer(name)
+            status, body = raw_answer(answer) if isinstance(answer, str) else (200, answer)
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -46,7 +46,7 @@ def answering(name: str) -> Iterator[tuple[NodeWallet, list[str]]]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield wallet(f"http://127.0.0.1:{server.server_port}/"), paths
     finally:
@@ -149,3 +149,32 @@ def test_what_can_confirm_no_more() -> None:
     assert rivals_of([{one}, {one, two}], {"x": {one}}) == ["x"]
     assert rivals_of([{one}, {two}], {"y": {two}, "x": {one}}) == ["x", "y"]
     assert rivals_of([], {"x": {one}}) == []
+
+
+@pytest.mark.parametrize("answer", ["[]", "7", "[{}]", '{"complete": true, "hex": "x"}'])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda known: known.balances(),
+        lambda known: known.finalized("psbt"),
+        lambda known: known.why_refused("00"),
+        lambda known: known.seen(TXID),
+        lambda known: known.spent_by(),
+        lambda known: known.owns(next(iter(PAYEES))),
+    ],
+)
+def test_a_node_that_answers_anything(ask: Callable[[NodeWallet], object], answer: str) -> None:
+    """An answer of another shape is the node's fault, told in a line; never a payment, never a traceback."""
+    with (
+        answering(f'{{"result": {answer}, "error": null, "id": 0}}'.encode()) as (known, _),
+        pytest.raises(NodeError, match="answers otherwise than a node does"),
+    ):
+        ask(known)
+
+
+def test_a_credit_that_no_batch_can_pay() -> None:
+    """Whole credits are paid, so one above the limit waits for the operator, and he is told so."""
+    payee = Destination("bcrt1q67f955gf30fgpus9ssfeu879x9pe5pmagphwpr", next(iter(PAYEES)))
+    limits = Limits(threshold=1_000, outputs=10, batch=5_000, day=9_000, first=None)
+    made = select([Credit(1, "altyn", 5_001), Credit(2, "altyn", 10)], {"altyn": payee}, {}, limits, 0, {})
+    assert made.left_out == {"altyn": "a credit of 5001 satoshi exceeds the limit of any batch; raise it"}
