@@ -70,7 +70,7 @@ def _shift(length: float, runs: int, rng: random.Random) -> dict[str, float]:
             ends = (block for block in blocks if 0 < block < end + span)
             paid[f"pplns {window}"].append(sum(_pay(_overlap(b - span, b, end), span, PART) for b in ends))
         paid["solo"].append(sum(REWARD for _ in inside if rng.randrange(PART) == 0))
-        paid["fpps"].append(per_share(REWARD, {DIFFICULTY_1_TARGET: {"machine": end * weight_of(0)}})["machine"])
+        paid["fpps"].append(per_share(0, {_WORTH: {"machine": end * weight_of(0)}})["machine"])
     fair = REWARD * length / PART
     return {scheme: round(pstdev(values) / fair, 4) for scheme, values in paid.items()}
 
