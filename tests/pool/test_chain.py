@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tarazy.pool.chain.assembly import REGTEST_NBITS, build_block, subsidy
+from tarazy.accounting.worth import REGTEST_HALVING_BLOCKS, subsidy
+from tarazy.pool.chain.assembly import REGTEST_NBITS, build_block
 from tarazy.pool.chain.interface import Submission, SubmitVerdict
 from tarazy.pool.chain.regtest import FIRST_BLOCKS, ChainError, RegtestChain
 from tarazy.pool.chain.transactions import (

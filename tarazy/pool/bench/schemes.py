@@ -13,6 +13,7 @@ from statistics import pstdev
 from typing import Any
 
 from tarazy.accounting.schemes import per_share, proportional
+from tarazy.accounting.worth import Worth
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET, weight_of
 
 STEPS = 1_000
@@ -28,6 +29,7 @@ LEAVING = (0.1, 0.2, 0.3, 0.435, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
 _SMALL = 1_000
 """A hopper that changes nothing by itself: one part of so many."""
 _BEFORE = 12
+_WORTH = Worth(DIFFICULTY_1_TARGET, REWARD)
 
 
 def run_schemes_bench(*, runs: int, rounds: int, seed: int, progress: Callable[[str], None]) -> dict[str, Any]:
