@@ -1,0 +1,32 @@
+"""The settings of one Tarazy server: one YAML file, typed; a module for each part of it.
+
+`load_settings` reads it; whatever is wrong with it is one `SettingsError` whose lines each name the path
+inside the file and the cure.
+"""
+
+from tarazy.config.settings.accounting import PayoutSettings
+from tarazy.config.settings.accreditation import AccreditationSettings, DemoAddress, FindingName
+from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSettings, NodeSettings
+from tarazy.config.settings.loading import SettingsError, load_settings
+from tarazy.config.settings.pool import PoolSettings
+from tarazy.config.settings.server import LogSettings, Settings
+from tarazy.config.settings.stratum import LimitSettings, ListenerSettings, StratumSettings, TlsSettings
+
+__all__ = [
+    "AccreditationSettings",
+    "BitcoindChainSettings",
+    "DemoAddress",
+    "EmbeddedChainSettings",
+    "FindingName",
+    "LimitSettings",
+    "ListenerSettings",
+    "LogSettings",
+    "NodeSettings",
+    "PayoutSettings",
+    "PoolSettings",
+    "Settings",
+    "SettingsError",
+    "StratumSettings",
+    "TlsSettings",
+    "load_settings",
+]

@@ -1,0 +1,90 @@
+"""The settings file, read and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tarazy.config.settings.chain import BitcoindChainSettings
+from tarazy.config.settings.server import Settings
+from tarazy.config.settings.stratum import ListenerSettings, TlsSettings
+from tarazy.config.yaml_file import YamlFileError, read_yaml
+
+
+class SettingsError(Exception):
+    """The settings file cannot be used. One line of text for each fault."""
+
+
+_CURES = {
+    "extra_forbidden": "unknown key; remove it or check its spelling",
+    "missing": "required key is missing; add it",
+    "model_type": "must be a mapping of settings",
+    "string_type": "must be text; put it in quotes",
+    "tuple_type": "must be a list",
+    "union_tag_not_found": "name its kind: `kind: bitcoind`, or `kind: embedded` for a demo",
+    "union_tag_invalid": "its kind is bitcoind, or embedded for a demo",
+}
+_KINDS = ("embedded", "bitcoind")
+_SECRET = "password"  # noqa: S105 - the name of the key
+
+
+def _fault(error: dict[str, Any]) -> str:
+    place = error["loc"]
+    if place[:1] == ("chain",) and place[1:2] and place[1] in _KINDS:  # the kind is no key of the file
+        place = place[:1] + place[2:]
+    path = ".".join(str(part) for part in place) or "(top level)"
+    text = _CURES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    given = error.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) and _SECRET not in place else ""
+    return f"{path}: {text}{shown}"
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check the settings file at `path`.
+
+    Raises `SettingsError`, one line a fault: file, path inside it, what is wrong and the cure.
+    """
+    try:
+        raw = read_yaml(path)
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; name one with -c, or run `tarazy demo`") from None
+    except YamlFileError as error:
+        raise SettingsError(str(error)) from None
+    if not isinstance(raw, dict):
+        raise SettingsError(f"{path}: (top level): must be a mapping of settings")
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        faults = [_fault(dict(fault)) for fault in error.errors()]
+        raise SettingsError("\n".join(f"{path}: {fault}" for fault in faults)) from None
+    return _with_absolute_paths(settings, path.parent)
+
+
+def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
+    """Whatever file or directory is named is relative to `directory`, that of the settings file."""
+
+    def absolute(path: Path | None) -> Path | None:
+        return None if path is None else (directory / path).resolve()
+
+    def of_listener(listener: ListenerSettings) -> ListenerSettings:
+        if listener.tls is None:
+            return listener
+        files = {name: absolute(getattr(listener.tls, name)) for name in TlsSettings.model_fields}
+        return listener.model_copy(update={"tls": listener.tls.model_copy(update=files)})
+
+    law = settings.law.model_copy(update={"directory": absolute(settings.law.directory)})
+    audit = settings.audit.model_copy(update={"key": absolute(settings.audit.key)})
+    listeners = tuple(of_listener(listener) for listener in settings.stratum.listeners)
+    stratum = settings.stratum.model_copy(update={"listeners": listeners})
+    chain = settings.chain
+    if isinstance(chain, BitcoindChainSettings):
+        nodes = tuple(node.model_copy(update={"cookie": absolute(node.cookie)}) for node in chain.nodes)
+        chain = chain.model_copy(update={"nodes": nodes})
+    payouts = settings.payouts
+    if payouts is not None and payouts.node is not None:
+        node = payouts.node.model_copy(update={"cookie": absolute(payouts.node.cookie)})
+        payouts = payouts.model_copy(update={"node": node})
+    parts = {"law": law, "audit": audit, "stratum": stratum, "chain": chain, "payouts": payouts}
+    return settings.model_copy(update={"data": absolute(settings.data), **parts})
