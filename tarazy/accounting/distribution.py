@@ -151,7 +151,7 @@ def _book(connection: Connection, span: Span, at: datetime) -> int:
     scheme = Scheme(terms.scheme or Scheme.PROP)
     if scheme is Scheme.FPPS:
         work = work_by_worth(connection, span.first_round, span.last_round)
-        weights = total_work(work)
+        weights: Mapping[str, int] = total_work(work)
         divided = from_reserve(span.reward, terms.fee_ppm, terms.average_fee, work, terms.fees)
     else:
         weights = _weights(connection, span, scheme)

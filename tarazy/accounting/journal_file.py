@@ -294,7 +294,9 @@ class JournalReader:
 
     def job_at(self, height: int) -> Job | None:
         """The newest job of a block of `height`; None without one."""
-        row = self._connection.execute("SELECT * FROM job WHERE height = ? ORDER BY job DESC LIMIT 1", (height,)).fetchone()
+        row = self._connection.execute(
+            "SELECT * FROM job WHERE height = ? ORDER BY job DESC LIMIT 1", (height,)
+        ).fetchone()
         return _job(row) if row else None
 
     def close(self) -> None:

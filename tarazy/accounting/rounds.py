@@ -368,7 +368,7 @@ def _close(
 
 
 def _worths(reader: JournalReader) -> Callable[[int], Worth]:
-    """What shares of a job are worth, asked of the journal once a job. Raises `JournalError` for one it does not have."""
+    """What shares of a job are worth, asked of the journal once a job. Raises `JournalError` where it has none."""
     return cache(lambda number: worth_of(required_job(reader, number)))
 
 

@@ -30,9 +30,11 @@ from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.blocks import FoundBlock
+from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.journals import Journals
+from tarazy.pool.pricing import Pricing
 from tarazy.pool.proving import Proving
 from tarazy.pool.repeat import Repeat
 from tarazy.pool.terms import schedule_of
@@ -46,6 +48,7 @@ _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
 _HEAD_SECONDS = 60.0
 _PROOF_SECONDS = 10.0
+_PRICE_SECONDS = 5.0
 _READINGS_HELD = 100_000
 """Readings that wait while the database is away; the oldest go first, the cumulative register makes up for them."""
 
@@ -62,6 +65,7 @@ class Office:
         database: Database,
         admissions: Admissions,
         blocks: FollowedBlocks,
+        chain: Chain,
     ) -> None:
         self._clock = clock
         self._settings = settings
@@ -84,6 +88,8 @@ class Office:
         self._signing: SigningKey | None = None
         self.heads = Repeat(clock, "sign_heads", _HEAD_SECONDS, self.sign_heads)
         self._proving = Proving(settings, database, self._signing_key)
+        self._pricing = Pricing(database, chain, settings.blocks_path.parent)
+        self.prices = Repeat(clock, "price_rounds", _PRICE_SECONDS, self._pricing.price)
         self.proofs = Repeat(clock, "prove_rounds", _PROOF_SECONDS, self._proving.prove)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
@@ -96,12 +102,15 @@ class Office:
         self.books.start()
         self.energy.start()
         self.heads.start()
+        self.prices.start()
         self.proofs.start()
 
     async def stop(self) -> None:
         """Fold everything that is in the journals, store what was read, and end."""
         self._proving.stop()
+        self._pricing.stop()
         await self.proofs.stop()
+        await self.prices.stop()
         await self.heads.stop()
         await self.energy.stop()
         await self._poller.stop()

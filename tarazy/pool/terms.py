@@ -10,7 +10,10 @@ from tarazy.config.settings import PoolSettings
 
 def schedule_of(pool: PoolSettings) -> Schedule:
     """PROP at `fee_ppm` until the first entry of `terms`, then each from its instant on."""
-    later = ((each.since, Terms(each.fee_ppm, each.fees, Scheme(each.scheme), each.window)) for each in pool.terms)
+    later = (
+        (each.since, Terms(each.fee_ppm, each.fees, Scheme(each.scheme), each.window, each.fee_blocks))
+        for each in pool.terms
+    )
     return Schedule(Terms(pool.fee_ppm), tuple(later))
 
 
@@ -23,5 +26,6 @@ def terms_text(pool: PoolSettings, now: datetime) -> str:
 
 def _text(terms: Terms) -> str:
     window = f" over {terms.window} network difficulties" if terms.window else ""
+    average = f" with the fees of {terms.fee_blocks} blocks" if terms.fee_blocks else ""
     others = f", {len(terms.fees)} with a fee of their own" if terms.fees else ""
-    return f"{terms.scheme.upper()}{window}, fee {terms.fee_ppm} ppm{others}"
+    return f"{terms.scheme.upper()}{window}{average}, fee {terms.fee_ppm} ppm{others}"
