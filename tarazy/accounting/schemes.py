@@ -59,6 +59,10 @@ class Schedule:
         """The terms in force at an instant."""
         return next((terms for since, terms in reversed(self.later) if since <= instant), self.first)
 
+    def from_(self, instant: datetime) -> list[Terms]:
+        """The terms in force at an instant, and those announced."""
+        return [self.at(instant), *(terms for since, terms in self.later if since > instant)]
+
     def windowed(self) -> bool:
         """Whether any of them wants the order of record kept."""
         return any(terms.scheme is Scheme.PPLNS for terms in (self.first, *(terms for _, terms in self.later)))

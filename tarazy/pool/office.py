@@ -21,6 +21,7 @@ from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.queries import work_by_site_interval
+from tarazy.accounting.reserve import reserve
 from tarazy.accounting.rounds import FoldError
 from tarazy.accreditation.audit import AuditHead
 from tarazy.accreditation.checkpoint import sign
@@ -245,6 +246,10 @@ def _book(connection: Connection, blocks: Iterable[FoundBlock]) -> list[str]:
             set_block_state(connection, found.block_hash, found.state, found.confirmations, now)
         except BlockStateError as error:
             _log.error("block_state_refused", reason=str(error))
+    short = reserve(connection).final < 0
     reconcile(connection, now)
+    if not short and (stands := reserve(connection)).final < 0:
+        cure = "fund it with `tarazy reserve fund`: no payout is proposed until then"
+        _log.error("reserve_short", satoshi=-stands.final, cure=cure)
     after = {block.block_hash for block in open_blocks(connection)}
     return [name for name in before if name not in after]

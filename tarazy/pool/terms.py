@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
-from tarazy.accounting.schemes import Schedule, Scheme, Terms
+from tarazy.accounting.schemes import PPM, Schedule, Scheme, Terms
 from tarazy.config.settings import PoolSettings
 
 
@@ -15,6 +16,11 @@ def schedule_of(pool: PoolSettings) -> Schedule:
         for each in pool.terms
     )
     return Schedule(Terms(pool.fee_ppm), tuple(later))
+
+
+def advised_blocks(fee_ppm: int) -> int:
+    """Block rewards that a reserve of FPPS wants for a risk of ruin of 0.1 %, ln(1000) / 2f (arXiv 1112.4980, C)."""
+    return math.ceil(math.log(1000) * PPM / (2 * fee_ppm))
 
 
 def terms_text(pool: PoolSettings, now: datetime) -> str:
