@@ -25,7 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 from tempfile import TemporaryFile
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 SHARE = Struct(">QIQ8sIIIbB")
 """Instant in microseconds, name, job, extranonce2, ntime, nonce, version, difficulty exponent, verdict."""
@@ -90,6 +90,13 @@ def listed(row: Json, name: str) -> list[Any]:
     value = row.get(name)
     if not isinstance(value, list):
         raise Fault(f"{name} is no list")
+    return value
+
+
+def objects(row: Json, name: str) -> list[Json]:
+    value = listed(row, name)
+    if not all(isinstance(each, dict) for each in value):
+        raise Fault(f"{name} is no list of objects")
     return value
 
 
@@ -310,8 +317,9 @@ class Sum(NamedTuple):
         return self.hash + self.weight.to_bytes(16, "big") + self.credit.to_bytes(8, "big")
 
 
-def sum_leaf(commit: bytes, weight: int, credit: int) -> Sum:
-    return Sum(sha256(b"\x00" + Sum(commit, weight, credit).packed()).digest(), weight, credit)
+def sum_leaf(commit: bytes, weight: int, credit: int, fee_ppm: int) -> Sum:
+    packed = Sum(commit, weight, credit).packed() + fee_ppm.to_bytes(4, "big")
+    return Sum(sha256(b"\x00" + packed).digest(), weight, credit)
 
 
 def sum_node(left: Sum, right: Sum) -> Sum:
@@ -353,35 +361,80 @@ class Coinbase(NamedTuple):
     outputs: list[tuple[int, bytes]]
 
 
+class Raw:
+    """A transaction, read from its beginning; raises Fault where it ends too early or too late."""
+
+    def __init__(self, raw: bytes, name: str) -> None:
+        self.raw = raw
+        self.name = name
+        self.at = 0
+
+    def take(self, size: int) -> bytes:
+        self.at += size
+        if self.at > len(self.raw):
+            raise Fault(f"{self.name} is cut off")
+        return self.raw[self.at - size : self.at]
+
+    def size(self) -> int:
+        first = self.take(1)[0]
+        return first if first < 0xFD else int.from_bytes(self.take(2 << first - 0xFD), "little")
+
+    def outputs(self) -> list[tuple[int, bytes]]:
+        return [(int.from_bytes(self.take(8), "little"), self.take(self.size())) for _ in range(self.size())]
+
+    def end(self) -> None:
+        if self.at != len(self.raw):
+            raise Fault(f"bytes stand behind {self.name}")
+
+
 def read_coinbase(raw: bytes) -> Coinbase:
     """A coinbase without witness. Raises Fault."""
-    at = 0
-
-    def take(size: int) -> bytes:
-        nonlocal at
-        at += size
-        if at > len(raw):
-            raise Fault("the coinbase is cut off")
-        return raw[at - size : at]
-
-    def size() -> int:
-        first = take(1)[0]
-        return first if first < 0xFD else int.from_bytes(take(2 << first - 0xFD), "little")
-
-    take(4)
-    if size() != 1 or take(36) != bytes(32) + b"\xff" * 4:
+    read = Raw(raw, "the coinbase")
+    read.take(4)
+    if read.size() != 1 or read.take(36) != bytes(32) + b"\xff" * 4:
         raise Fault("the coinbase is none")
-    script = take(size())
-    end = at
-    take(4)
-    outputs = []
-    for _ in range(size()):
-        value = int.from_bytes(take(8), "little")
-        outputs.append((value, take(size())))
-    take(4)
-    if at != len(raw):
-        raise Fault("bytes stand behind the coinbase")
+    script = read.take(read.size())
+    end = read.at
+    read.take(4)
+    outputs = read.outputs()
+    read.take(4)
+    read.end()
     return Coinbase(script, end, outputs)
+
+
+class Transaction(NamedTuple):
+    txid: str
+    outputs: list[tuple[int, bytes]]
+    confirmed: bool
+
+    def pays(self, script: bytes) -> int:
+        return sum(value for value, to in self.outputs if to == script)
+
+
+def read_transaction(row: Json) -> Transaction:
+    """A signed transaction, with witness or without."""
+    told = text(row, "txid")[:64]
+    raw = data(row, "raw")
+    read = Raw(raw, f"transaction {told}")
+    version = read.take(4)
+    witness = raw[4:6] == b"\x00\x01" and bool(read.take(2))
+    begin = read.at
+    inputs = read.size()
+    for _ in range(inputs):
+        read.take(36)
+        read.take(read.size())
+        read.take(4)
+    outputs = read.outputs()
+    body = raw[begin : read.at]
+    for _ in range(inputs if witness else 0):
+        for _ in range(read.size()):
+            read.take(read.size())
+    locktime = read.take(4)
+    read.end()
+    txid = double(version + body + locktime)[::-1].hex()
+    if txid != told:
+        raise Fault(f"transaction {told} is in fact {txid}: it was changed")
+    return Transaction(txid, outputs, row.get("confirmed") is True)
 
 
 # The records of an export.
@@ -597,6 +650,15 @@ class Report:
         if not self.as_json:
             print(f"{check:<14} {'fine ' if fine else 'FAULT'} {told}", flush=True)
 
+    def look(self, check: str, look: Callable[[Round], str], seen: Round) -> None:
+        """Do one check. Raises its Fault."""
+        try:
+            told = look(seen)
+        except Fault as fault:
+            self.say(check, False, str(fault))
+            raise
+        self.say(check, True, told)
+
     def note(self, told: str) -> None:
         print(f"note: {told}", file=sys.stderr)
 
@@ -627,13 +689,17 @@ class Part(NamedTuple):
     credit: int
     fee_ppm: int
 
+    @property
+    def shown(self) -> str:
+        return self.commit.hex()[:16]
+
 
 def read_part(row: Json) -> Part:
     weight, credit, fee_ppm = count(row, "weight"), integer(row, "credit"), integer(row, "fee_ppm", 20)
     return Part(data(row, "commit", 32), data(row, "alias", 32), weight, credit, fee_ppm)
 
 
-def due(record: Json, weight: int, total: int, fee_ppm: int) -> tuple[int, int]:
+def due(record: Json, who: str, weight: int, total: int, fee_ppm: int) -> tuple[int, int]:
     """Credit and fee of a part, rounded down; the fee is 0 where one is taken from the whole."""
     reward = integer(record, "reward")
     if record.get("own_fees") is True:
@@ -641,7 +707,7 @@ def due(record: Json, weight: int, total: int, fee_ppm: int) -> tuple[int, int]:
         fee = gross * fee_ppm // MILLION
         return gross - fee, fee
     if fee_ppm != integer(record, "fee_ppm", 20):
-        raise Fault(f"a fee of {fee_ppm} ppm, where all pay {record['fee_ppm']}")
+        raise Fault(f"party {who}: a fee of {fee_ppm} ppm, where all pay {record['fee_ppm']}")
     return (reward - whole_fee(record)) * weight // total, 0
 
 
@@ -671,241 +737,347 @@ def audit_leaf(row: Json) -> bytes:
     return sha256(b"\x00" + f'{ahead[:-1]},"body":{text(row, "body")},{behind[1:]}'.encode()).digest()
 
 
+# A round. Each `look_…` is one check: what it found in words, or a Fault.
+
+
+class Round:
+    """An export, and what the checks so far have read of it."""
+
+    def __init__(
+        self, directory: Path, keys: Sequence[Key], script: bytes | None, processes: int, heaps: Sequence[IO[bytes]]
+    ) -> None:
+        self.directory = directory
+        self.keys = keys
+        self.script = script
+        """The pool's, from who asks."""
+        self.processes = processes
+        self.heaps = heaps
+        """The hashes of the accepted shares, by their first byte."""
+        self.record: Json = {}
+        self.told_gateways: dict[int, Json] = {}
+        self.gateways: dict[int, Gateway] = {}
+        self.segments: dict[int, list[Segment]] = {}
+        self.chained = 0
+        self.missing = 0
+        self.faults: dict[int, str] = {}
+        """Of the shares, by check, the first of each."""
+        self.weights: dict[bytes, int] = {}
+        """By alias."""
+        self.accepted = 0
+        self.parts: list[Part] = []
+
+    @property
+    def payee(self) -> bytes:
+        return self.script or data(self.record, "script")
+
+    def file(self, name: str) -> Json:
+        return parsed(content(self.directory / name), name)
+
+
 def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, report: Report, processes: int) -> None:
     """All checks of a round, one line each. Raises Fault behind the line of the first that fails."""
-
-    def check(name: str, look: Callable[[], str]) -> None:
-        try:
-            told = look()
-        except Fault as fault:
-            report.say(name, False, str(fault))
-            raise
-        report.say(name, True, told)
-
-    record: Json = {}
-    told_gateways: dict[int, Json] = {}
-    gateways: dict[int, Gateway] = {}
-    segments: dict[int, list[Segment]] = {}
-    chained = 0
-
-    def look_record() -> str:
-        told = content(directory / "round.json")
-        record.update(parsed(told, "round.json"))
-        where = audited(parsed(content(directory / "audit.json"), "audit.json"), told, keys)
-        for name, value in mapped(record, "gateways").items():
-            if not re.fullmatch("[0-9]{1,3}", name) or int(name) > 255 or not isinstance(value, dict):
-                raise Fault("gateways names no gateways")
-            told_gateways[int(name)] = value
-        return f"round {integer(record, 'round')} is {where}"
-
-    def look_chain() -> str:
-        nonlocal chained
-        missing = 0
-        for gateway, told in told_gateways.items():
-            base = directory / f"gateway-{gateway}"
-            segments[gateway] = [read_segment(row) for row in lines(base.with_suffix(".segments.jsonl"))]
-            heads, gaps = chain(str(gateway), told, segments[gateway])
-            missing += gaps
-            note = base.with_suffix(".note")
-            if note.exists():
-                of_gateway = [key.of(f"gateway-{gateway}") for key in keys]
-                head = read_note(content(note), of_gateway, f"the head of gateway {gateway}")
-                if (head.size, head.root) not in zip((s.last for s in segments[gateway]), heads, strict=True):
-                    raise Fault(f"gateway {gateway}: the chain does not have the head that was signed at {head.at}")
-            size = sum(each.last - each.first + 1 for each in segments[gateway])
-            file = base.with_suffix(".shares")
-            if not file.exists() or file.stat().st_size != size * SHARE.size:
-                raise Fault(f"{file.name} does not hold the {size} shares that the chain has")
-            chained += size
-            names: dict[int, Name] = {}
-            for row in lines(base.with_suffix(".names.jsonl")):
-                if (
-                    names.setdefault(integer(row, "name", 32), made := read_name(gateway, row, data(row, "alias", 32)))
-                    != made
-                ):
-                    raise Fault(f"gateway {gateway}: two records of name {row['name']}")
-            jobs = {job.number: job for job in map(read_job, lines(base.with_suffix(".jobs.jsonl")))}
-            gateways[gateway] = Gateway(str(file), names, jobs)
-        gaps_told = f", {missing} numbers without a share, as the record says" if missing else ""
-        count_ = sum(map(len, segments.values()))
-        return f"{chained} shares in {count_} segments of {len(gateways)} gateways lead from head to head{gaps_told}"
-
-    check("record", look_record)
-    try:
-        told = look_chain()
-    except Fault as fault:
-        report.say("1 chain", False, str(fault))
-        raise
-
-    weights: dict[bytes, int] = {}
-    faults: dict[int, str] = {}
-    accepted = done = 0
     with ExitStack() as stack:
         heaps = [stack.enter_context(TemporaryFile()) for _ in range(HEAPS)]
-        todo = list(tasks(segments))
-        processes = min(processes, len(todo))
-        if processes > 1:
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes, _prepare, (gateways,)))
-            results: Iterator[Done] = pool.imap(work, todo)
-        else:
-            _prepare(gateways)
-            results = map(work, todo)
-        for result in results:
-            for number, fault_told in result.faults.items():
-                faults.setdefault(number, fault_told)
-            for heap, hashes in zip(heaps, result.hashes, strict=True):
+        seen = Round(directory, keys, script, processes, heaps)
+        for name, look in CHECKS:
+            report.look(name, look, seen)
+
+
+def look_record(seen: Round) -> str:
+    told = content(seen.directory / "round.json")
+    record = seen.record = parsed(told, "round.json")
+    where = audited(seen.file("audit.json"), told, seen.keys)
+    for name, value in mapped(record, "gateways").items():
+        if not re.fullmatch("[0-9]{1,3}", name) or int(name) > 255 or not isinstance(value, dict):
+            raise Fault("gateways names no gateways")
+        seen.told_gateways[int(name)] = value
+    return f"round {integer(record, 'round')} is {where}"
+
+
+def look_chain(seen: Round) -> str:
+    read_gateways(seen)
+    hash_shares(seen)
+    gaps = f", {seen.missing} numbers without a share, as the record says" if seen.missing else ""
+    count_ = sum(map(len, seen.segments.values()))
+    held = f"{seen.chained} shares in {count_} segments of {len(seen.gateways)} gateways"
+    return fine(seen, 1, f"{held} lead from head to head{gaps}")
+
+
+def read_gateways(seen: Round) -> None:
+    """Their chains, names and jobs, all but the shares."""
+    for gateway, told in seen.told_gateways.items():
+        base = seen.directory / f"gateway-{gateway}"
+        segments = [read_segment(row) for row in lines(base.with_suffix(".segments.jsonl"))]
+        heads, gaps = chain(str(gateway), told, segments)
+        signed = dict(zip((segment.last for segment in segments), heads, strict=True))
+        look_note(seen, gateway, base.with_suffix(".note"), signed)
+        size = sum(each.last - each.first + 1 for each in segments)
+        seen.segments[gateway] = segments
+        seen.gateways[gateway] = read_gateway(gateway, base, size)
+        seen.missing += gaps
+        seen.chained += size
+
+
+def look_note(seen: Round, gateway: int, note: Path, heads: dict[int, bytes]) -> None:
+    """That the head that a gateway signed is one of the chain."""
+    if note.exists():
+        of_gateway = [key.of(f"gateway-{gateway}") for key in seen.keys]
+        head = read_note(content(note), of_gateway, f"the head of gateway {gateway}")
+        if heads.get(head.size) != head.root:
+            raise Fault(f"gateway {gateway}: the chain does not have the head that was signed at {head.at}")
+
+
+def read_gateway(gateway: int, base: Path, size: int) -> Gateway:
+    """A gateway's names and jobs, and where its shares are; there are as many as the chain has."""
+    file = base.with_suffix(".shares")
+    if not file.exists() or file.stat().st_size != size * SHARE.size:
+        raise Fault(f"{file.name} does not hold the {size} shares that the chain has")
+    names: dict[int, Name] = {}
+    for row in lines(base.with_suffix(".names.jsonl")):
+        made = read_name(gateway, row, data(row, "alias", 32))
+        if names.setdefault(integer(row, "name", 32), made) != made:
+            raise Fault(f"gateway {gateway}: two records of name {row['name']}")
+    jobs = {job.number: job for job in map(read_job, lines(base.with_suffix(".jobs.jsonl")))}
+    return Gateway(str(file), names, jobs)
+
+
+def hash_shares(seen: Round) -> None:
+    """Hash all shares again; their hashes go into the heaps, what is wrong with them into the faults."""
+    todo = list(tasks(seen.segments))
+    done = 0
+    with ExitStack() as stack:
+        for result in results(seen.gateways, todo, min(seen.processes, len(todo)), stack):
+            for number, fault in result.faults.items():
+                seen.faults.setdefault(number, fault)
+            for heap, hashes in zip(seen.heaps, result.hashes, strict=True):
                 heap.write(hashes)
             for alias, weight in result.weights.items():
-                weights[alias] = weights.get(alias, 0) + weight
-            accepted += result.accepted
+                seen.weights[alias] = seen.weights.get(alias, 0) + weight
+            seen.accepted += result.accepted
             done += result.shares
-            progress(done, chained)
+            progress(done, seen.chained)
 
-        payee = script or data(record, "script")
-        found = {job.number for gateway in gateways.values() for job in gateway.jobs.values()}
-        fault_of_jobs = next(
-            filter(None, (job_fault(j, payee) for g in gateways.values() for j in g.jobs.values())), None
-        )
-        if fault_of_jobs:
-            faults[2] = fault_of_jobs
-        first: Fault | None = None
-        for number, name, fine in (
-            (1, "1 chain", told),
-            (
-                2,
-                "2 shares",
-                f"{accepted} accepted shares of {len(found)} jobs meet the difficulty inside their coinbase",
-            ),
-            (
-                3,
-                "3 connections",
-                f"{sum(len(g.names) for g in gateways.values())} names were admitted before their work",
-            ),
-        ):
-            report.say(name, number not in faults, faults.get(number, fine))
-            if number in faults and first is None:
-                first = Fault(faults[number])
-        if first:
-            raise first
 
-        def look_unique() -> str:
-            tree = Tree()
-            for heap in heaps:
-                heap.seek(0)
-                held = heap.read()
-                before = b""
-                for hash_ in sorted(held[i : i + 32] for i in range(0, len(held), 32)):
-                    if hash_ == before:
-                        raise Fault(f"the share with the hash {hash_[::-1].hex()} is there twice")
-                    tree.add(sha256(b"\x00" + hash_).digest())
-                    before = hash_
-            if tree.size != integer(record, "shares"):
-                raise Fault(f"{tree.size} accepted shares are there, the record says {record['shares']}")
-            if tree.root() != data(record, "share_root", 32):
-                raise Fault("the accepted shares are not those that the record was made of")
-            return f"{tree.size} different hashes make the root of the shares"
+def results(gateways: dict[int, Gateway], todo: list[Task], processes: int, stack: ExitStack) -> Iterator[Done]:
+    """What the tasks come to, in their order."""
+    if processes > 1:
+        pool = multiprocessing.get_context("spawn").Pool(processes, _prepare, (gateways,))
+        return stack.enter_context(pool).imap(work, todo)
+    _prepare(gateways)
+    return map(work, todo)
 
-        check("4 uniqueness", look_unique)
 
-    def look_cut() -> str:
-        previous = record.get("previous")
-        if previous is None:
-            if integer(record, "first_round") == 1 and not any(g["after"] for g in told_gateways.values()):
-                return "the first round; nothing came before"
-            return "no earlier round has a record, so nothing is said of shares before this one"
-        told = content(directory / "previous.json")
-        if sha256(told.encode()).hexdigest() != text(mapped(record, "previous"), "digest"):
-            raise Fault("previous.json is not the record that this one follows")
-        before = parsed(told, "previous.json")
-        if integer(before, "round") + 1 != integer(record, "first_round"):
-            raise Fault(f"round {before['round']} ends, and round {record['first_round']} begins")
-        ended = mapped(before, "gateways")
-        for name in {*ended, *mapped(record, "gateways")}:
-            end = mapped(ended, name) if name in ended else {"until": 0, "head": NOTHING.hex()}
-            begin = told_gateways.get(int(name))
-            if begin is None or begin.get("after") != end.get("until") or begin.get("before") != end.get("head"):
-                raise Fault(f"gateway {name}: round {before['round']} ends elsewhere than this one begins")
-        return f"round {before['round']} ends where this one begins, on every gateway"
+def fine(seen: Round, check: int, told: str) -> str:
+    """What is told where the shares have no fault of that check. Raises it."""
+    if check in seen.faults:
+        raise Fault(seen.faults[check])
+    return told
 
-    def look_block() -> str:
-        row = parsed(content(directory / "block.json"), "block.json")
-        header, raw = data(row, "header", 80), data(row, "coinbase")
-        shown = double(header)[::-1].hex()
-        if shown != text(record, "block_hash"):
-            raise Fault(f"block.json is block {shown}, not {str(record['block_hash'])[:64]}")
-        if int(shown, 16) > block_target(int.from_bytes(header[72:76], "little")):
-            raise Fault(f"block {shown} does not meet its own target")
-        root = double(raw)
-        for element in listed(row, "branch"):
-            root = double(root + unhex(element, "branch", 32))
-        if root != header[36:68]:
-            raise Fault("the coinbase of block.json does not lie in the block")
-        coinbase = read_coinbase(raw)
-        paid = sum(value for value, to in coinbase.outputs if to == payee)
-        if script is not None and script != data(record, "script"):
-            raise Fault(f"the record names script {record['script']}, not the pool's: the address was swapped")
-        if paid != integer(record, "reward"):
-            raise Fault(f"the block pays {paid} sat to the pool's script, the record divides {record['reward']}")
-        height = script_height(coinbase.script)
-        if height != integer(record, "height"):
-            raise Fault(f"the block is of height {height}, the record says {record['height']}")
-        return f"its coinbase pays {paid} sat; ask any node whether {shown} is on the main chain at {height}"
 
-    parts: list[Part] = []
+def look_shares(seen: Round) -> str:
+    jobs = [job for gateway in seen.gateways.values() for job in gateway.jobs.values()]
+    for job in jobs:
+        look_job(job, seen.payee)
+    done = f"{seen.accepted} accepted shares of {len(jobs)} jobs"
+    return fine(seen, 2, f"{done} meet the difficulty inside their coinbase")
 
-    def look_amounts() -> str:
-        scheme = scheme_of(record)
-        parts.extend(read_part(row) for row in lines(directory / "parties.jsonl"))
-        for before, after in pairwise(parts):
-            if before.commit >= after.commit:
-                raise Fault("the parties are not in the order of their commitments, or one is there twice")
-        if len({part.alias for part in parts}) != len(parts):
-            raise Fault("a party has two parts")
-        told_weights = {part.alias: part.weight for part in parts}
-        if scheme == PROP:
-            for part in parts:
-                if weights.get(part.alias, 0) != part.weight:
-                    shown = part.commit.hex()[:16]
-                    raise Fault(f"party {shown}: its shares weigh {weights.get(part.alias, 0)}, not {part.weight}")
-            if left := weights.keys() - told_weights.keys():
-                raise Fault(f"the work of {len(left)} parties is not divided for")
-        elif scheme == SOLO and parts:
-            solver = read_coinbase(data(parsed(content(directory / "block.json"), "block.json"), "coinbase")).script[
-                -12:-8
-            ]
-            finders = {name.alias for g in gateways.values() for name in g.names.values() if name.extranonce1 == solver}
-            if len(parts) > 1 or not told_weights.keys() <= finders:
-                raise Fault("the reward is not credited to the one on whose connection the block was found")
-        total = sum(told_weights.values())
-        if total != count(record, "total_weight") or len(parts) != integer(record, "parties"):
-            raise Fault(
-                f"{len(parts)} parties did {total}; the record says {record['parties']}, {record['total_weight']}"
-            )
-        fees = 0 if record.get("own_fees") is True and total else whole_fee(record)
-        for part in parts:
-            credit, fee = due(record, part.weight, total, part.fee_ppm)
-            fees += fee
-            if part.credit != credit:
-                raise Fault(f"party {part.commit.hex()[:16]}: {credit} sat are due, {part.credit} are credited")
-        if fees != integer(record, "fee"):
-            raise Fault(f"the fee is {fees} sat, the record says {record['fee']}")
-        credits = sum(part.credit for part in parts)
-        rest = integer(record, "reward") - fees - credits
-        if rest != integer(record, "remainder"):
-            raise Fault(f"the remainder is {rest} sat, the record says {record['remainder']}")
-        unseen = "; whose work lies in the window is not in the export" if scheme == PPLNS else ""
-        return f"{len(parts)} parties by {scheme}: {credits} sat, fee {fees}, remainder {rest}{unseen}"
 
-    def look_sums() -> str:
-        root = sum_root([sum_leaf(part.commit, part.weight, part.credit) for part in parts])
-        if root.hash != data(record, "sum_root", 32):
-            raise Fault("the parts do not make the root of the record: sums were shifted between parties")
-        return f"the root over {len(parts)} parts is {root.hash.hex()}"
+def look_connections(seen: Round) -> str:
+    names = sum(len(gateway.names) for gateway in seen.gateways.values())
+    return fine(seen, 3, f"{names} names were admitted before their work")
 
-    check("5 cut", look_cut)
-    check("6 block", look_block)
-    check("7 amounts", look_amounts)
-    check("8 sum tree", look_sums)
+
+def look_unique(seen: Round) -> str:
+    record, tree = seen.record, Tree()
+    for heap in seen.heaps:
+        heap.seek(0)
+        held = heap.read()
+        before = b""
+        for hash_ in sorted(held[i : i + 32] for i in range(0, len(held), 32)):
+            if hash_ == before:
+                raise Fault(f"the share with the hash {hash_[::-1].hex()} is there twice")
+            tree.add(sha256(b"\x00" + hash_).digest())
+            before = hash_
+    if tree.size != integer(record, "shares"):
+        raise Fault(f"{tree.size} accepted shares are there, the record says {record['shares']}")
+    if tree.root() != data(record, "share_root", 32):
+        raise Fault("the accepted shares are not those that the record was made of")
+    return f"{tree.size} different hashes make the root of the shares"
+
+
+def look_cut(seen: Round) -> str:
+    record = seen.record
+    if record.get("previous") is None:
+        if integer(record, "first_round") == 1 and not any(g["after"] for g in seen.told_gateways.values()):
+            return "the first round; nothing came before"
+        return "no earlier round has a record, so nothing is said of shares before this one"
+    told = content(seen.directory / "previous.json")
+    if sha256(told.encode()).hexdigest() != text(mapped(record, "previous"), "digest"):
+        raise Fault("previous.json is not the record that this one follows")
+    before = parsed(told, "previous.json")
+    if integer(before, "round") + 1 != integer(record, "first_round"):
+        raise Fault(f"round {before['round']} ends, and round {record['first_round']} begins")
+    ended = mapped(before, "gateways")
+    for name in {*ended, *mapped(record, "gateways")}:
+        end = mapped(ended, name) if name in ended else {"until": 0, "head": NOTHING.hex()}
+        begin = seen.told_gateways.get(int(name))
+        if begin is None or begin.get("after") != end.get("until") or begin.get("before") != end.get("head"):
+            raise Fault(f"gateway {name}: round {before['round']} ends elsewhere than this one begins")
+    return f"round {before['round']} ends where this one begins, on every gateway"
+
+
+def look_block(seen: Round) -> str:
+    record, row = seen.record, seen.file("block.json")
+    header, raw = data(row, "header", 80), data(row, "coinbase")
+    shown = double(header)[::-1].hex()
+    if shown != text(record, "block_hash"):
+        raise Fault(f"block.json is block {shown}, not {str(record['block_hash'])[:64]}")
+    if int(shown, 16) > block_target(int.from_bytes(header[72:76], "little")):
+        raise Fault(f"block {shown} does not meet its own target")
+    root = double(raw)
+    for element in listed(row, "branch"):
+        root = double(root + unhex(element, "branch", 32))
+    if root != header[36:68]:
+        raise Fault("the coinbase of block.json does not lie in the block")
+    coinbase = read_coinbase(raw)
+    if seen.payee != data(record, "script"):
+        raise Fault(f"the record names script {record['script']}, not the pool's: the address was swapped")
+    paid = sum(value for value, to in coinbase.outputs if to == seen.payee)
+    if paid != integer(record, "reward"):
+        raise Fault(f"the block pays {paid} sat to the pool's script, the record divides {record['reward']}")
+    height = script_height(coinbase.script)
+    if height != integer(record, "height"):
+        raise Fault(f"the block is of height {height}, the record says {record['height']}")
+    return f"its coinbase pays {paid} sat; ask any node whether {shown} is on the main chain at {height}"
+
+
+def look_amounts(seen: Round) -> str:
+    record = seen.record
+    scheme = scheme_of(record)
+    parts = seen.parts = read_parts(seen.directory / "parties.jsonl")
+    look_weights(seen, scheme)
+    total = sum(part.weight for part in parts)
+    if total != count(record, "total_weight") or len(parts) != integer(record, "parties"):
+        raise Fault(f"{len(parts)} parties did {total}; the record says {record['parties']}, {record['total_weight']}")
+    fees = 0 if record.get("own_fees") is True and total else whole_fee(record)
+    for part in parts:
+        credit, fee = due(record, part.shown, part.weight, total, part.fee_ppm)
+        fees += fee
+        if part.credit != credit:
+            after = f"after a fee of {part.fee_ppm} ppm"
+            raise Fault(f"party {part.shown}: {credit} sat are due {after}, {part.credit} are credited")
+    if fees != integer(record, "fee"):
+        raise Fault(f"the fee is {fees} sat, the record says {record['fee']}")
+    credits = sum(part.credit for part in parts)
+    rest = integer(record, "reward") - fees - credits
+    if rest != integer(record, "remainder"):
+        raise Fault(f"the remainder is {rest} sat, the record says {record['remainder']}")
+    unseen = "; whose work lies in the window is not in the export" if scheme == PPLNS else ""
+    return f"{len(parts)} parties by {scheme}: {credits} sat, fee {fees}, remainder {rest}{unseen}"
+
+
+def read_parts(path: Path) -> list[Part]:
+    parts = [read_part(row) for row in lines(path)]
+    for before, after in pairwise(parts):
+        if before.commit >= after.commit:
+            raise Fault("the parties are not in the order of their commitments, or one is there twice")
+    if len({part.alias for part in parts}) != len(parts):
+        raise Fault("a party has two parts")
+    return parts
+
+
+def look_weights(seen: Round, scheme: str) -> None:
+    """That the parts have the work of the shares that the scheme counts."""
+    if scheme == PROP:
+        for part in seen.parts:
+            if (done := seen.weights.get(part.alias, 0)) != part.weight:
+                raise Fault(f"party {part.shown}: its shares weigh {done}, not {part.weight}")
+        if left := seen.weights.keys() - {part.alias for part in seen.parts}:
+            raise Fault(f"the work of {len(left)} parties is not divided for")
+    elif scheme == SOLO and seen.parts:
+        solver = read_coinbase(data(seen.file("block.json"), "coinbase")).script[-12:-8]
+        names = (name for gateway in seen.gateways.values() for name in gateway.names.values())
+        finders = {name.alias for name in names if name.extranonce1 == solver}
+        if len(seen.parts) > 1 or seen.parts[0].alias not in finders:
+            raise Fault("the reward is not credited to the one on whose connection the block was found")
+
+
+def look_sums(seen: Round) -> str:
+    root = sum_root([sum_leaf(part.commit, part.weight, part.credit, part.fee_ppm) for part in seen.parts])
+    if root.hash != data(seen.record, "sum_root", 32):
+        raise Fault("the parts do not make the root of the record: sums or fees were shifted between parties")
+    return f"the root over {len(seen.parts)} parts is {root.hash.hex()}"
+
+
+def look_payouts(seen: Round) -> str:
+    transactions = {
+        integer(row, "batch"): read_transaction(row) for row in lines(seen.directory / "transactions.jsonl")
+    }
+    if len({each.txid for each in transactions.values()}) != len(transactions):
+        raise Fault("a transaction is said to make the payments of two batches")
+    due = {part.commit: part for part in seen.parts}
+    settled: set[tuple[int, bytes]] = set()
+    outputs: dict[tuple[int, bytes], int] = {}
+    for row in lines(seen.directory / "payments.jsonl"):
+        batch, script = integer(row, "batch"), data(row, "script")
+        if batch not in transactions:
+            raise Fault(f"batch {batch} is said to be paid, but its transaction is not here")
+        for credit in objects(row, "credits"):
+            settle(credit, integer(seen.record, "round"), due, settled)
+        amount = look_sum(row, f"a payment of batch {batch}")
+        outputs[batch, script] = outputs.get((batch, script), 0) + amount
+    for (batch, script), amount in outputs.items():
+        look_output(transactions[batch], script, amount)
+    own = [part for part in seen.parts if (integer(seen.record, "round"), part.commit) in settled]
+    paid, credits = sum(part.credit for part in own), sum(part.credit for part in seen.parts)
+    unsure = sorted(each.txid for each in transactions.values() if not each.confirmed)
+    ask = f"; not confirmed when this was written: {', '.join(unsure)}" if unsure else ""
+    return (
+        f"{paid} sat of {len(own)} parties are paid by {len(transactions)} transactions, "
+        f"{credits - paid} sat of {len(seen.parts) - len(own)} are not paid yet{ask}"
+    )
+
+
+def settle(row: Json, own: int, due: dict[bytes, Part], settled: set[tuple[int, bytes]]) -> None:
+    """Take a credit as paid: none is twice, and those of this round are what was divided."""
+    round_, commit, credit = integer(row, "round"), data(row, "commit", 32), integer(row, "credit")
+    shown = commit.hex()[:16]
+    if (round_, commit) in settled:
+        raise Fault(f"party {shown}: what is due of round {round_} is paid twice")
+    settled.add((round_, commit))
+    if round_ == own and (commit not in due or due[commit].credit != credit):
+        told = f"{due[commit].credit} sat are credited" if commit in due else "nothing is credited"
+        raise Fault(f"party {shown}: {told}, {credit} are paid for it")
+
+
+def look_sum(row: Json, name: str) -> int:
+    """The amount of a payment, which is the sum of the credits that it settles."""
+    amount, credits = integer(row, "amount"), sum(integer(each, "credit") for each in objects(row, "credits"))
+    if amount != credits:
+        raise Fault(f"{name} is of {amount} sat, the credits that it settles add up to {credits}")
+    return amount
+
+
+def look_output(transaction: Transaction, script: bytes, amount: int) -> None:
+    """That a transaction pays exactly an amount to a script."""
+    paid = transaction.pays(script)
+    if paid != amount:
+        why = "" if paid else ": the address was swapped, or nothing was paid"
+        raise Fault(f"transaction {transaction.txid} pays {paid} sat to script {script.hex()}, {amount} are due{why}")
+
+
+CHECKS: tuple[tuple[str, Callable[[Round], str]], ...] = (
+    ("record", look_record),
+    ("1 chain", look_chain),
+    ("2 shares", look_shares),
+    ("3 connections", look_connections),
+    ("4 uniqueness", look_unique),
+    ("5 cut", look_cut),
+    ("6 block", look_block),
+    ("7 amounts", look_amounts),
+    ("8 sum tree", look_sums),
+    ("9 payouts", look_payouts),
+)
 
 
 def tasks(segments: dict[int, list[Segment]]) -> Iterator[Task]:
@@ -921,18 +1093,17 @@ def tasks(segments: dict[int, list[Segment]]) -> Iterator[Task]:
             yield Task(gateway, held, offset)
 
 
-def job_fault(job: Job, script: bytes) -> str | None:
-    """What is wrong with the coinbase of a job."""
+def look_job(job: Job, script: bytes) -> None:
+    """That the coinbase of a job is sound and pays the pool; raises Fault."""
     coinb1 = job.coinb1(0)
     try:
         coinbase = read_coinbase(coinb1 + bytes(12) + job.end)
     except Fault as fault:
-        return f"job {job.number:016x}: {fault}"
+        raise Fault(f"job {job.number:016x}: {fault}") from None
     if len(coinb1) + 12 > coinbase.script_end or len(job.head) < coinbase.script_end - len(coinbase.script):
-        return f"job {job.number:016x}: difficulty and extranonces do not lie in the coinbase's script"
+        raise Fault(f"job {job.number:016x}: difficulty and extranonces do not lie in the coinbase's script")
     if any(value and to != script for value, to in coinbase.outputs) or not any(v for v, _ in coinbase.outputs):
-        return f"job {job.number:016x}: its coinbase pays another than the pool's script: the address was swapped"
-    return None
+        raise Fault(f"job {job.number:016x}: its coinbase pays another than the pool's script: the address was swapped")
 
 
 def script_height(script: bytes) -> int:
@@ -960,12 +1131,16 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
     report.say("record", True, f"round {integer(record, 'round')} is {audited(mapped(told, 'audit'), body, keys)}")
     party, salt = text(told, "party"), data(told, "salt", 32)
     hidden = sha256(party.encode()).digest() + salt
-    weight, credit = count(told, "weight"), integer(told, "credit")
+    weight, credit, fee_ppm = count(told, "weight"), integer(told, "credit"), integer(told, "fee_ppm", 20)
     commit = sha256(b"\x10" + integer(record, "round").to_bytes(8, "big") + hidden).digest()
-    made, index, last = sum_leaf(commit, weight, credit), integer(told, "index"), integer(record, "parties") - 1
+    made, index, last = (
+        sum_leaf(commit, weight, credit, fee_ppm),
+        integer(told, "index"),
+        integer(record, "parties") - 1,
+    )
     if not 0 <= index <= last:
         raise Fault("the sum tree has no such leaf")
-    for row in listed(told, "path"):
+    for row in objects(told, "path"):
         beside = Sum(data(row, "hash", 32), count(row, "weight"), integer(row, "credit"))
         while index == last and not index & 1 and last:
             index, last = index >> 1, last >> 1
@@ -973,23 +1148,24 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
         index, last = index >> 1, last >> 1
     net = integer(record, "reward") - integer(record, "fee")
     if last or made.hash != data(record, "sum_root", 32):
-        raise Fault(f"{party} with {weight} and {credit} sat is no leaf of the sum tree")
+        raise Fault(f"{party} with {weight}, {credit} sat and a fee of {fee_ppm} ppm is no leaf of the sum tree")
     if made.weight != count(record, "total_weight") or made.credit != net - integer(record, "remainder"):
         raise Fault("the sum tree does not add up to what the record says")
     report.say("leaf", True, f"{party} has {weight} of {made.weight} in the sum tree")
     scheme = scheme_of(record)
-    credited, _ = due(record, weight, made.weight, integer(told, "fee_ppm", 20))
+    credited, _ = due(record, party, weight, made.weight, fee_ppm)
     if credit != credited:
         raise Fault(f"{credited} sat are due, {credit} are credited")
-    report.say("credit", True, f"{credit} sat of {integer(record, 'reward')} by {scheme}, fee {told['fee_ppm']} ppm")
+    report.say("credit", True, f"{credit} sat of {integer(record, 'reward')} by {scheme}, fee {fee_ppm} ppm")
+    report.say("payment", True, look_payment(record, told))
     alias = sha256(b"\x11" + hidden).digest()
     shares = total = 0
     parts = mapped(told, "gateways")
     for gateway, ends in mapped(record, "gateways").items():
         part = mapped(parts, gateway)
-        rows = [row for row in listed(part, "segments") if isinstance(row, dict)]
+        rows = objects(part, "segments")
         chain(gateway, ends, [read_segment(row) for row in rows])
-        names = {integer(row, "name", 32): (read_name(int(gateway), row, alias), row) for row in listed(part, "names")}
+        names = {integer(row, "name", 32): (read_name(int(gateway), row, alias), row) for row in objects(part, "names")}
         for row in rows:
             if "shares" in row:
                 own = receipt_shares(gateway, row, names, show)
@@ -1002,12 +1178,30 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
     report.say("shares", True, f"{shares} accepted shares lie in the chain and weigh {total}")
 
 
+def look_payment(record: Json, told: Json) -> str:
+    """That the transaction of a receipt pays the credit, together with others of the party."""
+    if told.get("payment") is None:
+        return "the credit is not paid yet"
+    row = mapped(told, "payment")
+    transaction, script = read_transaction(row), data(row, "script")
+    rounds = [integer(each, "round") for each in objects(row, "credits")]
+    if len(set(rounds)) != len(rounds):
+        raise Fault("a credit is paid twice")
+    own = {"round": integer(record, "round"), "credit": integer(told, "credit")}
+    if own not in listed(row, "credits"):
+        raise Fault(f"the payment does not settle {own['credit']} sat of round {own['round']}")
+    amount = look_sum(row, "the payment")
+    look_output(transaction, script, amount + integer(row, "shared"))
+    state = "confirmed" if transaction.confirmed else "not confirmed yet"
+    return f"{amount} sat of {len(rounds)} rounds to script {script.hex()} by {transaction.txid}, {state}"
+
+
 def receipt_shares(gateway: str, row: Json, names: dict[int, tuple[Name, Json]], show: bool) -> list[int]:
     """The weights of one's own shares of a segment, which lead to its root."""
     segment = read_segment(row)
     own: dict[int, bytes] = {}
     weights = []
-    for each in listed(row, "shares"):
+    for each in objects(row, "shares"):
         sequence, raw = integer(each, "sequence"), data(each, "share", SHARE.size)
         _, number, job, extranonce2, ntime, nonce, version, exponent, verdict = SHARE.unpack(raw)
         if number not in names or verdict != ACCEPTED or not segment.first <= sequence <= segment.last:

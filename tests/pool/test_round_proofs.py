@@ -17,9 +17,13 @@ from typing import Any
 import pytest
 import tarazy_verify as verifier
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from embit.script import Script, Witness
+from embit.transaction import Transaction, TransactionInput, TransactionOutput
 from sqlalchemy import text
 
 from tarazy.accounting.journal_file import SHARE
+from tarazy.accounting.payouts import batches
+from tarazy.accounting.payouts.machine import Destination, Limits
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import next_head
 from tarazy.accounting.proof.receipt import receipt
@@ -44,6 +48,12 @@ def run_verifier(path: Path, *arguments: str, key: str = str(KEY.verifier)) -> s
     """The verifier as a stranger runs it: no packages, not even the environment's own."""
     command = [sys.executable, "-I", "-S", str(VERIFIER), str(path), "--key", key, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=os.sep)
+
+
+def transaction_of(paid: dict[bytes, int]) -> Transaction:
+    """A signed transaction, as a wallet makes it."""
+    spent = TransactionInput(bytes(range(32)), 1, witness=Witness([bytes(71), bytes(33)]))
+    return Transaction(2, [spent], [TransactionOutput(value, Script(script)) for script, value in paid.items()])
 
 
 class Run:
@@ -74,6 +84,23 @@ class Run:
         self._fold(second)
         self._fold(first)
         mature(self.engine, directory, *blocks)
+        self._pay("alpha", "beta")
+
+    def _pay(self, *parties: str) -> None:
+        """What is due to some parties of both rounds, by one transaction."""
+        now = datetime.now(UTC)
+        places: dict[str, Destination | str] = {
+            party: Destination(party, b"\x00\x14" + sha256(party.encode()).digest()[:20]) for party in parties
+        }
+        with self.engine.begin() as connection:
+            limits = Limits(1, 500, 10**12, 10**12)
+            number, _ = batches.propose(connection, now, "anna", places, limits, (now, now))
+            assert number is not None
+            batches.approve(connection, number, now, "bolat")
+            paid = batches.read(connection, number).by_script
+            made = transaction_of({**paid, POOL_SCRIPT: 777})
+            batches.prepare(connection, number, now, "psbt")
+            batches.sign(connection, number, now, made.txid().hex(), made.serialize().hex(), 1_000)
 
     def _fold(self, pool: Pool) -> None:
         with self.engine.begin() as connection:
@@ -116,7 +143,7 @@ def test_a_true_round_is_verified(run: Run, tmp_path: Path, round_: int) -> None
     done = run_verifier(run.export(round_, tmp_path / "x"), "--script", POOL_SCRIPT.hex())
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["record", *"12345678"]
+    assert [line.split()[0] for line in lines] == ["record", *"123456789"]
     assert all("fine" in line for line in lines)
 
 
@@ -191,7 +218,9 @@ class Forger:
     def sums(self) -> None:
         """Make the sum tree fit the parts."""
         rows = self.rows("parties.jsonl")
-        leaves = [sums.Leaf(bytes.fromhex(row["commit"]), int(row["weight"]), row["credit"]) for row in rows]
+        leaves = [
+            sums.Leaf(bytes.fromhex(row["commit"]), int(row["weight"]), row["credit"], row["fee_ppm"]) for row in rows
+        ]
         self.record["sum_root"] = sums.root_of(leaves).hash.hex()
 
     def sign(self, key: SigningKey = KEY) -> None:
@@ -308,6 +337,52 @@ def other_block(lie: Forger) -> None:
     (lie.directory / "block.json").write_text(json.dumps(row | {"header": "ff" + row["header"][2:]}))
 
 
+def paid(lie: Forger, change: Callable[[dict[bytes, int], bytes], None]) -> None:
+    """Another transaction than the one that pays; `change` gets its outputs and the first party's script."""
+    row, payment = lie.rows("transactions.jsonl")[0], lie.rows("payments.jsonl")[0]
+    outputs = {each.script_pubkey.data: each.value for each in Transaction.from_string(row["raw"]).vout}
+    change(outputs, bytes.fromhex(payment["script"]))
+    made = transaction_of(outputs)
+    lie.put("transactions.jsonl", [row | {"txid": made.txid().hex(), "raw": made.serialize().hex()}])
+
+
+def payout_swapped(lie: Forger) -> None:
+    def swap(outputs: dict[bytes, int], script: bytes) -> None:
+        outputs[b"\x00\x14" + b"\x99" * 20] = outputs.pop(script)
+
+    paid(lie, swap)
+
+
+def payout_lowered(lie: Forger) -> None:
+    def lower(outputs: dict[bytes, int], script: bytes) -> None:
+        outputs[script] -= 1
+
+    paid(lie, lower)
+
+
+def payout_changed(lie: Forger) -> None:
+    row = lie.rows("transactions.jsonl")[0]
+    lie.put("transactions.jsonl", [row | {"raw": row["raw"].replace("00" * 71, "00" * 70 + "01").replace("09", "0a")}])
+
+
+def payout_twice(lie: Forger) -> None:
+    rows = lie.rows("payments.jsonl")
+    lie.put("payments.jsonl", [*rows, rows[0]])
+
+
+def payout_invented(lie: Forger) -> None:
+    lie.put("transactions.jsonl", [])
+
+
+def payout_of_less(lie: Forger) -> None:
+    rows = lie.rows("payments.jsonl")
+    for row in rows:
+        for credit in row["credits"]:
+            credit["credit"] -= 1
+        row["amount"] -= 2
+    lie.put("payments.jsonl", rows)
+
+
 LIES: list[tuple[Callable[[Forger], None], str, str]] = [
     # what was done, what is told of it, what when it was signed anew; nothing where nothing can be made to fit
     (altered, "are not those in the chain", "share 44: its hash does not meet difficulty 2^-24"),
@@ -318,8 +393,8 @@ LIES: list[tuple[Callable[[Forger], None], str, str]] = [
     (inflated, "are not those in the chain", "share 44: its hash does not meet difficulty 2^-20"),
     (booked_to_another, "are not those in the chain", "its shares weigh"),
     (shifted, "its shares weigh", "its shares weigh"),
-    (satoshi_moved, "sat are due", "sat are due"),
-    (root_forged, "not the one in the audit log", "sums were shifted between parties"),
+    (satoshi_moved, "sat are due after", "sat are due after"),
+    (root_forged, "not the one in the audit log", "sums or fees were shifted between parties"),
     (other_round, "not the one in the audit log", "round 1 ends elsewhere than this one begins"),
     (address_swapped, "not the one in the audit log", "the address was swapped"),
     (job_pays_another, "are not those in the chain", "the address was swapped"),
@@ -329,6 +404,12 @@ LIES: list[tuple[Callable[[Forger], None], str, str]] = [
     (undeclared, "not the one in the audit log", "a gap: shares"),
     (head_forged, "the head was forged or changed", ""),
     (other_block, "block.json is block", "block.json is block"),
+    (payout_swapped, "the address was swapped", ""),
+    (payout_lowered, "sat to script 0014", ""),
+    (payout_changed, "it was changed", ""),
+    (payout_twice, "is paid twice", ""),
+    (payout_invented, "is said to be paid, but its transaction is not here", ""),
+    (payout_of_less, "are paid for it", ""),
 ]
 
 
@@ -396,6 +477,7 @@ def test_a_party_needs_its_receipt_only(run: Run, tmp_path: Path, party: str, ro
             {"r": round_, "p": party},
         ).scalar_one()
     assert f"{due} sat of 312500123 by prop" in done.stdout
+    assert ("the credit is not paid yet" in done.stdout) == (party == "gamma")
     listed = {line.split()[3] + line.split()[5] for line in done.stdout.splitlines() if "2^" in line}
     true = {
         f"{share.extranonce2.hex()}{share.nonce:08x}"
@@ -420,10 +502,14 @@ def dropped(told: dict[str, Any]) -> None:
     [
         (lambda told: told.update(credit=told["credit"] + 1), "is no leaf of the sum tree"),
         (lambda told: told.update(weight=str(int(told["weight"]) + 1)), "is no leaf of the sum tree"),
+        (lambda told: told.update(fee_ppm=FEE_PPM - 1), "a fee of 9999 ppm is no leaf of the sum tree"),
         (lambda told: told.update(party="beta"), "is no leaf of the sum tree"),
         (lambda told: told.update(salt="00" * 32), "is no leaf of the sum tree"),
         (lambda told: told.update(index=told["index"] ^ 1), "no leaf of the sum tree|has no such leaf"),
         (lambda told: told["path"][0].update(weight="1"), "is no leaf of the sum tree"),
+        (lambda told: told["payment"].update(script="0014" + "99" * 20), "the address was swapped"),
+        (lambda told: told["payment"].update(amount=told["payment"]["amount"] - 1), "that it settles add up to"),
+        (lambda told: told["payment"]["credits"].pop(), "does not settle"),
         (dropped, "do not lead to the root"),
         (lambda told: told["gateways"]["1"]["segments"].pop(), "a gap|do not lead to the head"),
         (lambda told: told.update(record=told["record"].replace('"prop"', '"solo"')), "not the one in the audit log"),
@@ -476,7 +562,9 @@ def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     forger = Forger(tmp_path / "x")
     parts = forger.rows("parties.jsonl")
     forger.put("parties.jsonl", [parts[0] | {"fee_ppm": 0 if parts[0]["fee_ppm"] else 100_000}, *parts[1:]])
-    assert run_verifier(forger.directory).returncode == 1
+    done = run_verifier(forger.directory)
+    assert f"party {parts[0]['commit'][:16]}: " in done.stdout
+    assert "a fee of" in done.stdout
     pool.close()
     engine.dispose()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.journal_file import JournalReader
 from tarazy.accounting.proof.chain import alias_of, references
+from tarazy.accounting.proof.payments import payments_of, transactions_of
 from tarazy.accounting.proof.record import Proof, parts_of, proof_before, spans_of
 from tarazy.accounting.proof.sealing import last_note, required_job, salts, sealed
 from tarazy.accounting.proof.shares import ProofError, Span
@@ -50,6 +51,10 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
         finally:
             reader.close()
     _write(directory / "parties.jsonl", _parties(connection, proof))
+    transactions = transactions_of(connection, proof.distribution)
+    _write(directory / "transactions.jsonl", transactions)
+    paid = (payment for each in transactions for payment in payments_of(connection, each["batch"]))
+    _write(directory / "payments.jsonl", paid)
     before = proof_before(connection, proof.round)
     if before is not None:
         (directory / "previous.json").write_text(before.text)
@@ -57,7 +62,7 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
     return written
 
 
-def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
 
@@ -75,7 +80,7 @@ def _parties(connection: Connection, proof: Proof) -> Iterator[dict[str, Any]]:
             "alias": part.alias.hex(),
             "weight": str(leaf.weight),
             "credit": leaf.credit,
-            "fee_ppm": part.fee_ppm,
+            "fee_ppm": leaf.fee_ppm,
         }
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from tarazy.accounting.journal_file import SHARE, JournalReader
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import Digests, Link, leaf_hashes, others_of
+from tarazy.accounting.proof.payments import payment_to
 from tarazy.accounting.proof.record import Part, Proof, parts_of, spans_of
 from tarazy.accounting.proof.sealing import digests_of, salts, sealed
 from tarazy.accounting.proof.shares import Span
@@ -37,11 +38,12 @@ def receipt(connection: Connection, proof: Proof, party: str, journals: Path) ->
         "index": index,
         "weight": str(own.leaf.weight),
         "credit": own.leaf.credit,
-        "fee_ppm": own.fee_ppm,
+        "fee_ppm": own.leaf.fee_ppm,
         "path": [
             {"hash": node.hash.hex(), "weight": str(node.weight), "credit": node.credit}
             for node in sums.path_of([part.leaf for part in parts], index)
         ],
+        "payment": payment_to(connection, proof.distribution, party),
         "gateways": {str(span.gateway): _of_gateway(connection, span, own) for span in spans},
     }
 

@@ -27,7 +27,6 @@ class Part:
     salt: bytes
     alias: bytes
     leaf: sums.Leaf
-    fee_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +110,9 @@ def parts_of(connection: Connection, distribution: int) -> list[Part]:
     parts = []
     for row in rows:
         salt = hidden[row.party]
-        leaf = sums.Leaf(sums.commit_of(divided.last_round, row.party, salt), row.weight, row.amount)
         fee_ppm = (divided.fees or {}).get(row.party, divided.fee_ppm)
-        parts.append(Part(row.party, salt, alias_of(row.party, salt), leaf, fee_ppm))
+        leaf = sums.Leaf(sums.commit_of(divided.last_round, row.party, salt), row.weight, row.amount, fee_ppm)
+        parts.append(Part(row.party, salt, alias_of(row.party, salt), leaf))
     return sorted(parts, key=lambda part: part.leaf.commit)
 
 

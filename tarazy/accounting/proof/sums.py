@@ -1,9 +1,14 @@
 """The sum tree of a distribution: one root from which each party checks its own weight and credit.
 
-H is SHA-256, numbers are big-endian and of fixed width, leaves are sorted by commitment:
-commit = H(0x10 ‖ round u64 ‖ H(party) ‖ salt), leaf = H(0x00 ‖ commit ‖ weight u128 ‖ credit u64), node = H(0x01 ‖ both
-children, each with hash, weight and credit). The sums of the children are hashed apart: hashed only as a total they
-could hide amounts (Hu, Zhang, Guo, ePrint 2018/1139). An odd node moves up unchanged.
+H is SHA-256, numbers are big-endian and of fixed width, leaves are sorted by commitment, and an odd node moves
+up unchanged.
+
+    commit = H(0x10 ‖ round u64 ‖ H(party) ‖ salt)
+    leaf = H(0x00 ‖ commit ‖ weight u128 ‖ credit u64 ‖ fee in ppm u32)
+    node = H(0x01 ‖ both children, each with hash, weight and credit)
+
+The sums of the children are hashed apart: hashed only as a total they could hide amounts (Hu, Zhang, Guo, ePrint
+2018/1139).
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-_U64, _U128 = 8, 16
+_U32, _U64, _U128 = 4, 8, 16
 
 
 class Leaf(NamedTuple):
@@ -21,6 +26,7 @@ class Leaf(NamedTuple):
     commit: bytes
     weight: int
     credit: int
+    fee_ppm: int
 
 
 class Node(NamedTuple):
@@ -42,7 +48,8 @@ def commit_of(round_: int, party: str, salt: bytes) -> bytes:
 
 def leaf_node(leaf: Leaf) -> Node:
     """The lowest node of a party. Raises OverflowError for sums that do not fit their width."""
-    return Node(sha256(b"\x00" + _packed(Node(*leaf))).digest(), leaf.weight, leaf.credit)
+    packed = _packed(Node(leaf.commit, leaf.weight, leaf.credit)) + leaf.fee_ppm.to_bytes(_U32, "big")
+    return Node(sha256(b"\x00" + packed).digest(), leaf.weight, leaf.credit)
 
 
 def above(left: Node, right: Node) -> Node:
