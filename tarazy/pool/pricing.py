@@ -13,7 +13,7 @@ from tarazy.accounting.worth import halving_blocks, subsidy
 from tarazy.database.engine import Database
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.chain.transactions import block_coinbase, block_hash, coinbase_height
-from tarazy.pool.proving import block_row, read_block
+from tarazy.pool.proving import block_row, previous_of, read_block
 from tarazy.stratum.job import displayed
 
 _log = structlog.get_logger()
@@ -32,7 +32,7 @@ class Pricing:
     async def price(self) -> None:
         """Once. What the chain does not answer is asked again the next time."""
         for each in await self._database.run(unpriced):
-            parent = displayed(read_block(self._blocks, each.block_hash)[4:36])
+            parent = previous_of(read_block(self._blocks, each.block_hash))
             while (missing := await self._database.run(_price, each, parent)) is not None:
                 if self._stopped or not await self._fetch(*missing):
                     return
@@ -71,4 +71,4 @@ def paid(block: bytes) -> PaidBlock:
     coinbase = block_coinbase(block)
     height, nbits = coinbase_height(coinbase), int.from_bytes(block[72:76], "little")
     fees = sum(output.value for output in coinbase.outputs) - subsidy(height, halving_blocks(nbits))
-    return PaidBlock(displayed(block_hash(block)), displayed(block[4:36]), height, max(0, fees), block_row(block))
+    return PaidBlock(displayed(block_hash(block)), previous_of(block), height, max(0, fees), block_row(block))
