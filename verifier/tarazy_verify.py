@@ -552,13 +552,17 @@ def chain(gateway: str, told: Json, segments: Sequence[Segment]) -> tuple[list[b
 
 
 class Gateway(NamedTuple):
+    """What shares of a gateway are looked at with."""
+
+    number: int
     path: str
     names: dict[int, Name]
     jobs: dict[int, Job]
 
 
 class Task(NamedTuple):
-    gateway: int
+    base: str
+    """Of the files: gateway-1, window-1."""
     segments: list[Segment]
     offset: int
 
@@ -574,17 +578,17 @@ class Done(NamedTuple):
     accepted: int
 
 
-_gateways: dict[int, Gateway] = {}
+_gateways: dict[str, Gateway] = {}
 
 
-def _prepare(gateways: dict[int, Gateway]) -> None:
+def _prepare(gateways: dict[str, Gateway]) -> None:
     _gateways.clear()
     _gateways.update(gateways)
 
 
 def work(task: Task) -> Done:
     """Hash the shares of some segments again."""
-    gateway = _gateways[task.gateway]
+    gateway = _gateways[task.base]
     faults: dict[int, str] = {}
     heaps = [bytearray() for _ in range(HEAPS)]
     done: dict[tuple[bytes, Worth], int] = {}
@@ -596,14 +600,14 @@ def work(task: Task) -> Done:
             size = segment.last - segment.first + 1
             packed = file.read(size * SHARE.size)
             if len(packed) != size * SHARE.size:
-                faults.setdefault(1, f"gateway {task.gateway}: shares are missing at the end of the file")
+                faults.setdefault(1, f"gateway {gateway.number}: shares are missing at the end of the file")
                 break
             leaves = []
             for index, fields in enumerate(SHARE.iter_unpack(packed)):
                 at_us, number, job_number, extranonce2, ntime, nonce, version, exponent, verdict = fields
                 sequence = segment.first + index
                 name, job = gateway.names.get(number), gateway.jobs.get(job_number)
-                where = f"gateway {task.gateway}, share {sequence}"
+                where = f"gateway {gateway.number}, share {sequence}"
                 if name is None or job is None:
                     faults.setdefault(3, f"{where}: there is no record of its {'job' if name else 'connection'}")
                     leaves.append(NOTHING)
@@ -645,8 +649,8 @@ def work(task: Task) -> Done:
             if root_of(leaves) != segment.root:
                 faults.setdefault(
                     1,
-                    f"gateway {task.gateway}: shares {segment.first} to {segment.last} are not those in the chain: one "
-                    "was altered, removed, added, moved or booked to another",
+                    f"gateway {gateway.number}: shares {segment.first} to {segment.last} are not those in the chain: "
+                    "one was altered, removed, added, moved or booked to another",
                 )
             total += size
     return Done(faults, [bytes(heap) for heap in heaps], done, total, accepted)
@@ -789,8 +793,11 @@ class Round:
         """The hashes of the accepted shares, by their first byte."""
         self.record: Json = {}
         self.told_gateways: dict[int, Json] = {}
-        self.gateways: dict[int, Gateway] = {}
-        self.segments: dict[int, list[Segment]] = {}
+        self.gateways: dict[str, Gateway] = {}
+        """Of the round and of its window, by the base of their files."""
+        self.segments: dict[str, list[Segment]] = {}
+        self.window: Json | None = None
+        """Of PPLNS, where the record has one."""
         self.chained = 0
         self.missing = 0
         self.faults: dict[int, str] = {}
@@ -833,27 +840,50 @@ def look_chain(seen: Round) -> str:
     hash_shares(seen)
     gaps = f", {seen.missing} numbers without a share, as the record says" if seen.missing else ""
     count_ = sum(map(len, seen.segments.values()))
-    held = f"{seen.chained} shares in {count_} segments of {len(seen.gateways)} gateways"
+    held = f"{seen.chained} shares in {count_} segments of {len(seen.told_gateways)} gateways"
     return fine(seen, 1, f"{held} lead from head to head{gaps}")
 
 
 def read_gateways(seen: Round) -> None:
     """Their chains, names and jobs, all but the shares."""
     for gateway, told in seen.told_gateways.items():
-        base = seen.directory / f"gateway-{gateway}"
-        segments = [read_segment(row) for row in lines(base.with_suffix(".segments.jsonl"))]
-        heads, gaps = chain(str(gateway), told, segments)
-        signed = dict(zip((segment.last for segment in segments), heads, strict=True))
-        look_note(seen, gateway, base.with_suffix(".note"), signed)
-        size = sum(each.last - each.first + 1 for each in segments)
-        seen.segments[gateway] = segments
-        seen.gateways[gateway] = read_gateway(gateway, base, size)
-        seen.missing += gaps
-        seen.chained += size
+        heads = read_span(seen, gateway, f"gateway-{gateway}", told)
+        look_note(seen, gateway, heads)
+    if seen.record.get("window") is not None:
+        read_window(seen)
 
 
-def look_note(seen: Round, gateway: int, note: Path, heads: dict[int, bytes]) -> None:
+def read_span(seen: Round, gateway: int, name: str, told: Json) -> dict[int, bytes]:
+    """Some shares of a gateway: their chain, names and jobs; the heads by the last share before each."""
+    base = seen.directory / name
+    segments = [read_segment(row) for row in lines(base.with_suffix(".segments.jsonl"))]
+    heads, gaps = chain(str(gateway), told, segments)
+    size = sum(each.last - each.first + 1 for each in segments)
+    seen.segments[name] = segments
+    seen.gateways[name] = read_gateway(gateway, base, size)
+    seen.missing += gaps
+    seen.chained += size
+    return dict(zip((segment.last for segment in segments), heads, strict=True))
+
+
+def read_window(seen: Round) -> None:
+    """The work before the round that its window reaches; it leads to where the round begins."""
+    told = content(seen.directory / "window.json")
+    if sha256(told.encode()).hexdigest() != text(mapped(seen.record, "window"), "digest"):
+        raise Fault("window.json is not the window that the record was made with")
+    window = seen.window = parsed(told, "window.json")
+    for name, ends in mapped(window, "gateways").items():
+        begin = seen.told_gateways.get(int(name)) if re.fullmatch("[0-9]{1,3}", name) else None
+        if begin is None or not isinstance(ends, dict):
+            raise Fault("the window names no gateways")
+        if ends.get("until") != begin.get("after") or ends.get("head") != begin.get("before"):
+            raise Fault(f"gateway {name}: the window does not lead to where the round begins")
+        read_span(seen, int(name), f"window-{name}", ends)
+
+
+def look_note(seen: Round, gateway: int, heads: dict[int, bytes]) -> None:
     """That the head that a gateway signed is one of the chain."""
+    note = seen.directory / f"gateway-{gateway}.note"
     if note.exists():
         of_gateway = [key.of(f"gateway-{gateway}") for key in seen.keys]
         head = read_note(content(note), of_gateway, f"the head of gateway {gateway}")
@@ -872,7 +902,7 @@ def read_gateway(gateway: int, base: Path, size: int) -> Gateway:
         if names.setdefault(integer(row, "name", 32), made) != made:
             raise Fault(f"gateway {gateway}: two records of name {row['name']}")
     jobs = {job.number: job for job in map(read_job, lines(base.with_suffix(".jobs.jsonl")))}
-    return Gateway(str(file), names, jobs)
+    return Gateway(gateway, str(file), names, jobs)
 
 
 def hash_shares(seen: Round) -> None:
@@ -880,20 +910,23 @@ def hash_shares(seen: Round) -> None:
     todo = list(tasks(seen.segments))
     done = 0
     with ExitStack() as stack:
-        for result in results(seen.gateways, todo, min(seen.processes, len(todo)), stack):
+        hashed = results(seen.gateways, todo, min(seen.processes, len(todo)), stack)
+        for task, result in zip(todo, hashed, strict=True):
+            done += result.shares
+            progress(done, seen.chained)
             for number, fault in result.faults.items():
                 seen.faults.setdefault(number, fault)
+            if task.base.startswith("window"):
+                continue
             for heap, hashes in zip(seen.heaps, result.hashes, strict=True):
                 heap.write(hashes)
             for (alias, worth), weight in result.work.items():
                 own = seen.work.setdefault(alias, {})
                 own[worth] = own.get(worth, 0) + weight
             seen.accepted += result.accepted
-            done += result.shares
-            progress(done, seen.chained)
 
 
-def results(gateways: dict[int, Gateway], todo: list[Task], processes: int, stack: ExitStack) -> Iterator[Done]:
+def results(gateways: dict[str, Gateway], todo: list[Task], processes: int, stack: ExitStack) -> Iterator[Done]:
     """What the tasks come to, in their order."""
     if processes > 1:
         pool = multiprocessing.get_context("spawn").Pool(processes, _prepare, (gateways,))
@@ -995,7 +1028,7 @@ def look_amounts(seen: Round) -> str:
     fees = 0 if scheme == FPPS or (record.get("own_fees") is True and total) else whole_fee(record)
     for part in parts:
         if scheme == FPPS:
-            credit, fee = paid_by_share(record, part.shown, seen.work[part.alias], part.fee_ppm)
+            credit, fee = paid_by_share(record, part.shown, seen.work.get(part.alias, {}), part.fee_ppm)
         else:
             credit, fee = due(record, part.shown, part.weight, total, part.fee_ppm)
         fees += fee
@@ -1008,7 +1041,7 @@ def look_amounts(seen: Round) -> str:
     rest = brought(record) - fees - credits
     if rest != integer(record, "remainder"):
         raise Fault(f"the remainder is {rest} sat, the record says {record['remainder']}")
-    unseen = "; whose work lies in the window is not in the export" if scheme == PPLNS else ""
+    unseen = "; whose work lies in the window is not in the export" if scheme == PPLNS and not seen.window else ""
     return f"{len(parts)} parties by {scheme}: {credits} sat, fee {fees}, remainder {rest}{unseen}{average}"
 
 
@@ -1087,17 +1120,93 @@ def read_parts(path: Path) -> list[Part]:
 def look_weights(seen: Round, scheme: str) -> None:
     """That the parts have the work of the shares that the scheme counts."""
     if scheme in (PROP, FPPS):
-        for part in seen.parts:
-            if (done := sum(seen.work.get(part.alias, {}).values())) != part.weight:
-                raise Fault(f"party {part.shown}: its shares weigh {done}, not {part.weight}")
-        if left := seen.work.keys() - {part.alias for part in seen.parts}:
-            raise Fault(f"the work of {len(left)} parties is not divided for")
+        look_work(seen.parts, {alias: sum(work.values()) for alias, work in seen.work.items()})
+    elif scheme == PPLNS and seen.window:
+        look_work(seen.parts, window_work(seen, seen.window))
     elif scheme == SOLO and seen.parts:
         solver = read_coinbase(data(seen.file("block.json"), "coinbase")).script[-12:-8]
         names = (name for gateway in seen.gateways.values() for name in gateway.names.values())
         finders = {name.alias for name in names if name.extranonce1 == solver}
         if len(seen.parts) > 1 or seen.parts[0].alias not in finders:
             raise Fault("the reward is not credited to the one on whose connection the block was found")
+
+
+def look_work(parts: Sequence[Part], weights: dict[bytes, int]) -> None:
+    """That the parts have the work that was done."""
+    for part in parts:
+        if (done := weights.get(part.alias, 0)) != part.weight:
+            raise Fault(f"party {part.shown}: its shares weigh {done}, not {part.weight}")
+    if left := weights.keys() - {part.alias for part in parts}:
+        raise Fault(f"the work of {len(left)} parties is not divided for")
+
+
+class Run(NamedTuple):
+    """Shares that follow each other in the order of record: their places in a file."""
+
+    base: str
+    begin: int
+    end: int
+
+
+def window_work(seen: Round, window: Json) -> dict[bytes, int]:
+    """The work in a window by alias, from the newest share back until the window is full, the oldest in part."""
+    left = count(mapped(seen.record, "window"), "weight")
+    weights: dict[bytes, int] = {}
+    for run in reversed(read_order(seen, window)):
+        for alias, weight in newest_first(seen.gateways[run.base], run):
+            if left <= 0:
+                return weights
+            weights[alias] = weights.get(alias, 0) + min(weight, left)
+            left -= weight
+    return weights
+
+
+def read_order(seen: Round, window: Json) -> list[Run]:
+    """The runs of a window: those before the round come first, and none of their shares is left out."""
+    order: list[Run] = []
+    begins, ends = places_of(seen.segments)
+    for row in listed(window, "order"):
+        if not isinstance(row, list) or len(row) != 3 or any(type(each) is not int for each in row):
+            raise Fault("the order of the window holds no runs of shares")
+        gateway, first, last = row
+        before = last <= integer(seen.told_gateways.get(gateway, {}), "after")
+        base = f"{'window' if before else 'gateway'}-{gateway}"
+        if (base, first) not in begins or (base, last) not in ends or first > last:
+            raise Fault(f"gateway {gateway}: no segments of the window are shares {first} to {last}")
+        order.append(Run(base, begins[base, first], ends[base, last]))
+    earlier = [run.base.startswith("window") for run in order]
+    if earlier != sorted(earlier, reverse=True):
+        raise Fault("shares of the round stand before those of earlier rounds in the window")
+    for base, segments in seen.segments.items():
+        runs = [run for run in order if run.base == base]
+        size = sum(segment.last - segment.first + 1 for segment in segments)
+        begin = 0 if any(earlier) else runs[0].begin if runs else size
+        if [begin, *(run.end for run in runs)] != [*(run.begin for run in runs), size]:
+            raise Fault(f"{base}: the order of the window leaves shares out, or has some twice")
+    return order
+
+
+def places_of(segments: dict[str, list[Segment]]) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
+    """Where in its file each segment begins, by its first share, and where it ends, by its last."""
+    begins, ends = {}, {}
+    for base, each in segments.items():
+        at = 0
+        for segment in each:
+            begins[base, segment.first] = at
+            at += segment.last - segment.first + 1
+            ends[base, segment.last] = at
+    return begins, ends
+
+
+def newest_first(gateway: Gateway, run: Run) -> Iterator[tuple[bytes, int]]:
+    """Alias and weight of the accepted shares of a run, which were hashed before."""
+    with open(gateway.path, "rb") as file:
+        for end in range(run.end, run.begin, -TASK_SHARES):
+            begin = max(run.begin, end - TASK_SHARES)
+            file.seek(begin * SHARE.size)
+            for fields in reversed(list(SHARE.iter_unpack(file.read((end - begin) * SHARE.size)))):
+                if fields[8] == ACCEPTED:
+                    yield gateway.names[fields[1]].alias, 1 << fields[7] - LOWEST
 
 
 def look_sums(seen: Round) -> str:
@@ -1178,17 +1287,17 @@ CHECKS: tuple[tuple[str, Callable[[Round], str]], ...] = (
 )
 
 
-def tasks(segments: dict[int, list[Segment]]) -> Iterator[Task]:
-    for gateway, each in segments.items():
+def tasks(segments: dict[str, list[Segment]]) -> Iterator[Task]:
+    for base, each in segments.items():
         offset, held, size = 0, [], 0
         for segment in each:
             held.append(segment)
             size += segment.last - segment.first + 1
             if size >= TASK_SHARES:
-                yield Task(gateway, held, offset)
+                yield Task(base, held, offset)
                 offset, held, size = offset + size * SHARE.size, [], 0
         if held:
-            yield Task(gateway, held, offset)
+            yield Task(base, held, offset)
 
 
 def look_job(job: Job, script: bytes) -> None:

@@ -192,6 +192,8 @@ def _reverse(connection: Connection, number: int, at: datetime) -> None:
 def _finalise(connection: Connection, number: int, at: datetime) -> None:
     _move(connection, at, "maturity", number, _IMMATURE, _PAYABLE)
     _settle(connection, number, state=DistributionState.FINAL, final_at=at)
+    credit = tables.credit
+    connection.execute(update(credit).where(credit.c.distribution == number).values(due=True))
 
 
 def _weights(connection: Connection, span: Span, scheme: Scheme) -> Mapping[str, int]:

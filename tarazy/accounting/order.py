@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.journal_file import Segment
@@ -23,8 +23,16 @@ _COUNTED = struct.Struct(">8xI28xbB")
 """Of `SHARE`: name, exponent and verdict."""
 
 
-def keep_order(connection: Connection, segments: Sequence[Segment], names: Mapping[int, NameRecord]) -> None:
-    """Append the credited shares as one stretch.
+def next_place(connection: Connection) -> int:
+    """The place behind all that are taken; none is taken twice."""
+    ends = (tables.chain_link.c.place, tables.stretch.c.stretch)
+    return max(connection.scalar(select(func.max(end))) or 0 for end in ends) + 1
+
+
+def keep_order(
+    connection: Connection, place: int, segments: Sequence[Segment], names: Mapping[int, NameRecord]
+) -> None:
+    """Append the credited shares as one stretch, at the next place.
 
     Its shares are compressed: the places of their parties in `weights` (u32 each), then their exponents (i8 each).
     """
@@ -42,6 +50,7 @@ def keep_order(connection: Connection, segments: Sequence[Segment], names: Mappi
     exponents = struct.pack(f">{count}b", *(exponent for _, exponent in credited))
     connection.execute(
         insert(tables.stretch).values(
+            stretch=place,
             weight=sum(weights.values()),
             weights=[[party, str(weight)] for party, weight in weights.items()],
             shares=zlib.compress(parties + exponents, 1),
@@ -54,10 +63,11 @@ def forget_order(connection: Connection) -> None:
     connection.execute(delete(tables.stretch))
 
 
-def window_before_now(connection: Connection, limit: int) -> dict[str, int]:
-    """Weight by party of the newest work: exactly `limit`, the oldest share in part; less only when no more is kept.
+def window_before_now(connection: Connection, limit: int) -> tuple[dict[str, int], int | None]:
+    """Weight by party of the newest work, and the place where it begins.
 
-    Costs what the window costs, not history. Stretches that no window can reach any more are dropped.
+    Exactly `limit`, the oldest share in part; less only when no more is kept. Costs what the window costs, not
+    history. Stretches that no window can reach any more are dropped.
     """
     table = tables.stretch
     oldest, total = None, 0
@@ -68,11 +78,13 @@ def window_before_now(connection: Connection, limit: int) -> dict[str, int]:
         oldest = number if total < limit else oldest
         total += weight
     weights: Counter[str] = Counter()
-    for row in connection.execute(select(table).where(table.c.stretch >= oldest).order_by(table.c.stretch.desc())):
+    for row in connection.execute(
+        select(table).where(table.c.stretch >= (oldest or 0)).order_by(table.c.stretch.desc())
+    ):
         inside = {party: int(text) for party, text in row.weights}
         weights.update(inside if row.weight <= limit else last_work(_newest_first(row), limit))
         limit -= row.weight
-    return dict(weights)
+    return dict(weights), oldest
 
 
 def _newest_first(row: Row[tuple[object, ...]]) -> Iterator[tuple[str, int]]:

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, insert, select, update
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
-from tarazy.accounting.order import forget_order, keep_order, window_before_now
+from tarazy.accounting.order import forget_order, keep_order, next_place, window_before_now
 from tarazy.accounting.proof.sealing import digests_of, required_job, salts, seal
 from tarazy.accounting.schemes import Schedule, Scheme, window_weight
 from tarazy.accounting.tallies import Counts, add, by_worth, count, work_of
@@ -240,9 +240,10 @@ def _record(
             packed = b"".join(segment.shares for segment in segments)
             names = _names(reader, {number for (number,) in _NAME.iter_unpack(packed)})
             hidden = salts(connection, {name.party for name in names.values()})
-            seal(connection, gateway, segments, digests_of(gateway, reader, names, hidden))
-            if windowed:
-                keep_order(connection, segments, names)
+            place = next_place(connection) if windowed else None
+            seal(connection, gateway, segments, digests_of(gateway, reader, names, hidden), place)
+            if place is not None:
+                keep_order(connection, place, segments, names)
         after = end
 
 
@@ -383,7 +384,9 @@ def _job_of(reader: JournalReader, block: BlockRecord) -> Job:
 def _close_window(connection: Connection, number: int, job: Job, window: int) -> None:
     """Keep what PPLNS divides by, as long as the order of record is at hand."""
     limit = window_weight(window, job.target)
-    rows = [{"round": number, "party": p, "weight": w} for p, w in window_before_now(connection, limit).items()]
-    connection.execute(update(tables.round_).where(tables.round_.c.round == number).values(window=limit))
+    weights, place = window_before_now(connection, limit)
+    rows = [{"round": number, "party": party, "weight": weight} for party, weight in weights.items()]
+    values = {"window": limit, "window_place": place}
+    connection.execute(update(tables.round_).where(tables.round_.c.round == number).values(**values))
     if rows:
         connection.execute(insert(tables.window_weight), rows)

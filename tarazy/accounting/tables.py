@@ -10,6 +10,7 @@ from sqlalchemy import (
     DDL,
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    false,
     text,
 )
 
@@ -67,6 +69,7 @@ round_ = Table(
     Column("subsidy", BigInteger, nullable=True, doc="FPPS: of its block"),
     Column("fee_blocks", Integer, nullable=True, doc="FPPS: blocks before its block whose fees are averaged"),
     Column("average_fee", BigInteger, nullable=True, doc="FPPS: that average; null until the chain has told it"),
+    Column("window_place", BigInteger, nullable=True, doc="PPLNS: where in the order of record its window begins"),
     Column("archived_at", Instant, nullable=True, doc="since when its shares are in archives on disk"),
 )
 """Work between two found blocks. Rounds whose block left the main chain are merged only in distributions."""
@@ -105,7 +108,7 @@ A round has work of several worths when the network's difficulty or the subsidy 
 stretch = Table(
     "stretch",
     metadata,
-    Column("stretch", RowNumber, primary_key=True, autoincrement=True, doc="in the order of record"),
+    Column("stretch", RowNumber, primary_key=True, autoincrement=True, doc="its place in the order of record"),
     Column("weight", BigCount, nullable=False),
     Column("weights", JSON, nullable=False, doc="party → credited work"),
     Column("shares", LargeBinary, nullable=False, doc="the credited shares in order, see rounds.py"),
@@ -140,7 +143,7 @@ block = Table(
 )
 """Blocks found here; each closes one round."""
 
-_STANDING = text("state <> 'reversed'")
+_STANDING, _DUE = text("state <> 'reversed'"), text("due")
 
 distribution = Table(
     "distribution",
@@ -195,6 +198,8 @@ credit = Table(
     Column("weight", BigCount, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("fee", BigInteger, nullable=True, doc="FPPS: its part of the fee; else it follows from the reward"),
+    Column("due", Boolean, nullable=False, server_default=false(), doc="final, and in no payout batch that stands"),
+    Index("ix_credit_due", "distribution", "party", sqlite_where=_DUE, postgresql_where=_DUE),
 )
 """A party's part of a distribution."""
 
@@ -226,6 +231,8 @@ chain_link = Table(
     Column("root", String(64), nullable=False),
     Column("head", String(64), nullable=False),
     Column("note", Text, nullable=True, doc="the head as it was signed; null where a later one covers it"),
+    Column("place", BigInteger, nullable=True, doc="in the order of record, with others; null where none was kept"),
+    Index("ix_chain_link_place", "place"),
 )
 """The chain over a gateway's shares, link by link, written in the transaction that folds them."""
 

@@ -31,13 +31,16 @@ from tarazy.accreditation.fields import (
     Field,
     HashRate,
     Host,
+    KilowattHours,
     LicenceNumber,
     ModbusUnit,
+    Month,
     Number,
     PartyKey,
     Phone,
     Port,
     Price,
+    Rank,
     RegisterName,
     SiteKey,
     Slug,
@@ -353,6 +356,44 @@ class Meter(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Supply(Entry):
+    """A source of a site's electricity: a contract, or generation of its own behind the meters of what is bought."""
+
+    register: ClassVar[str] = "supply"
+
+    supply: Slug
+    site: SiteKey
+    source: Annotated[EnergySource, one_of(EnergySource)]
+    priority: Rank
+    """Of the supplies of a site the one with the lowest counts first."""
+    price_tiyn_per_kwh: Price | None = None
+    """Of what is bought; unknown while it is empty."""
+    month_kwh: KilowattHours | None = None
+    """The most it gives in a calendar month; empty is without a limit."""
+    supplier: Text | None = None
+    contract: Text | None = None
+    contract_on: Day | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota(Entry):
+    """How much energy a site may take in a calendar month, as the authority granted it. Several add up."""
+
+    register: ClassVar[str] = "quota"
+
+    quota: Slug
+    site: SiteKey
+    month: Month
+    energy_kwh: KilowattHours
+    source: Annotated[EnergySource, one_of(EnergySource)] = EnergySource.GRID
+    """The energy that it limits."""
+    granted_by: Text | None = None
+    number: Text | None = None
+    """Of the authority's decision."""
+    granted_on: Day | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Permit(Entry):
     """A permit to issue secured digital assets (order 130/НҚ of 01.06.2023), known by its number."""
 
@@ -451,6 +492,8 @@ ENTRY_TYPES: dict[str, type[Entry]] = {
         Server,
         Equipment,
         Meter,
+        Supply,
+        Quota,
         Permit,
         Document,
         Finding,

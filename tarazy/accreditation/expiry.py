@@ -33,6 +33,7 @@ EXPIRING = (
     "server",
     "equipment",
     "meter",
+    "supply",
     "permit",
     "document",
 )

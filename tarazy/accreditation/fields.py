@@ -184,6 +184,16 @@ def read_valid_to(cell: Cell) -> datetime:
     return _instant(cell, day_shift=1)
 
 
+def read_month(cell: Cell) -> str:
+    """A calendar month, 2026-11; of a cell that a spreadsheet took for a day, the day's month."""
+    if isinstance(cell, date):
+        return f"{cell:%Y-%m}"
+    text = _text(cell)
+    if not re.fullmatch(r"(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])", text, re.ASCII):
+        raise ValueError("expected a month such as 2026-11")
+    return text
+
+
 def read_networks(cell: Cell) -> tuple[str, ...]:
     """CIDR blocks separated by spaces, commas or semicolons."""
     parts = cell if isinstance(cell, list | tuple) else re.split(r"[\s,;]+", _text(cell))
@@ -325,4 +335,7 @@ HashRate = Annotated[int, Field(read_hash_rate, "hashes per second, or with a un
 Count = Annotated[int, Field(integer(0, 2**63 - 1), "how many, whole number", "644")]
 Bytes = Annotated[int, Field(integer(1, 2**31), "bytes, whole number", "1024")]
 EntryNumber = Annotated[int, Field(integer(1, 2**63 - 1), "number of the entry that this row corrects", "17")]
+Month = Annotated[str, Field(read_month, "calendar month", "2026-11")]
+KilowattHours = Annotated[int, Field(integer(0, 10**12), "kWh, whole number", "7200000")]
+Rank = Annotated[int, Field(integer(1, 1000), "place in an order, the first is 1", "1")]
 Price = Annotated[int, Field(integer(0, 10**9), "tiyn per kWh: 1840 is 18.40 KZT", "1840")]

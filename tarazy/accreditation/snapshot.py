@@ -22,8 +22,10 @@ from tarazy.accreditation.entries import (
     Party,
     Permit,
     Placement,
+    Quota,
     Server,
     Site,
+    Supply,
     Wallet,
     WalletStatus,
 )
@@ -161,6 +163,8 @@ class Registers:
         self.servers = self.in_force(Server)
         self.equipment = self.in_force(Equipment)
         self.meters = self.in_force(Meter)
+        self.supplies = self.in_force(Supply)
+        self.quotas = self.in_force(Quota)
         self.permits = self.in_force(Permit)
         self.findings = self.in_force(Finding)
         self.geo = self.in_force(Geo)

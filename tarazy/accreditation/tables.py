@@ -140,6 +140,29 @@ meter = _register(
     _text("status"),
 )
 
+supply = _register(
+    "supply",
+    _text("site"),
+    _text("source"),
+    Column("priority", Integer, nullable=False),
+    Column("price_tiyn_per_kwh", Integer),
+    Column("month_kwh", BigInteger),
+    Column("supplier", String),
+    Column("contract", String),
+    Column("contract_on", Date),
+)
+
+quota = _register(
+    "quota",
+    _text("site"),
+    _text("month", 7),
+    Column("energy_kwh", BigInteger, nullable=False),
+    _text("source"),
+    Column("granted_by", String),
+    Column("number", String),
+    Column("granted_on", Date),
+)
+
 permit = _register(
     "permit",
     _text("party"),
@@ -203,6 +226,8 @@ REGISTERS: dict[str, Table] = {
         server,
         equipment,
         meter,
+        supply,
+        quota,
         permit,
         document,
         finding,

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from tarazy.accounting.ledger import check as check_ledger
+from tarazy.accounting.payouts.batches import check as check_payouts
 from tarazy.accounting.reserve import reserve
 from tarazy.accounting.schemes import Scheme
 from tarazy.accreditation.entries import DocumentStatus
@@ -179,7 +180,7 @@ def _database(settings: Settings, now: datetime) -> Iterator[Finding]:
     try:
         with reader(engine).begin() as connection:
             require_schema(connection)
-            if faults := check_ledger(connection):
+            if faults := check_ledger(connection) + check_payouts(connection):
                 yield Finding("ledger", False, faults[0], "stop the pool and find out who wrote to the database")
             yield Finding("database", True, "reachable, schema up to date")
             yield from _registers(connection, settings, now)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from sqlalchemy import Connection
 
 from tarazy.accounting.energy.allocation import REST
 from tarazy.accounting.energy.figures import energy_by_meter, energy_by_party
-from tarazy.accounting.fee.consumption import BOUGHT, Consumption, FeeError, consumption_of
+from tarazy.accounting.energy.supply import UNCOVERED, Limit, draw, spread
+from tarazy.accounting.fee.consumption import BOUGHT, Consumption
 from tarazy.accounting.fee.rates import Source
-from tarazy.accreditation.entries import EnergySource, Meter, MeterStatus
+from tarazy.accreditation.entries import EnergySource, Entry, Meter, MeterStatus, Supply
 from tarazy.accreditation.snapshot import Registers
+from tarazy.config.law.calendar import Period as LegalPeriod
+from tarazy.config.law.calendar import day_start, legal_day
 
 _SOURCES: dict[EnergySource, Source] = {
     EnergySource.GRID: "grid",
@@ -24,11 +27,12 @@ _SOURCES: dict[EnergySource, Source] = {
     EnergySource.OWN: "own",
     EnergySource.OWN_RENEWABLE: "own_renewable",
 }
+_OUTGROWN = "more energy was allocated at {site} than its meters gave: derive its intervals again"
 
 
 @dataclass(frozen=True, slots=True)
 class Consumed:
-    """A party's consumption, one item for each metering point, source, price and state of the meter."""
+    """A party's consumption, one item for each metering point, source, supply, price and state of the meter."""
 
     items: tuple[Consumption, ...]
     energy_wh: int
@@ -41,36 +45,117 @@ def consumption_by_party(
 ) -> dict[str, Consumed]:
     """The consumption of every party that was allocated energy in [start, end), as known at `known_at`.
 
-    The period is cut where an entry of the register of meters begins or ends, so that each interval counts
-    with the price, source and status that its meter had when it began. A meter without an entry in force then
-    counts as no control meter, with the source and price of its latest entry.
+    In each part of the period that `site_consumption` tells, a party has of everything in proportion to its energy;
+    the parts of all parties and the rest add up to the site's, watt-hour for watt-hour.
     """
     items: defaultdict[str, defaultdict[Consumption, int]] = defaultdict(lambda: defaultdict(int))
     energy: defaultdict[str, int] = defaultdict(int)
     faults: dict[str, str] = {}
-    for since, until in pairwise(_cuts(registers, start, end)):
-        meters = _metered(connection, registers.at(since), since, until, known_at)
-        for (site, party), part in energy_by_party(connection, since, until, known_at).items():
-            if party == REST or not part.energy_wh:
-                continue
-            energy[party] += part.energy_wh
+    for part in site_consumption(connection, registers, start, end, known_at):
+        by_site: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for (site, party), allocated in energy_by_party(connection, part.start, part.end, known_at).items():
+            if party != REST and allocated.energy_wh:
+                by_site[site][party] = allocated.energy_wh
+                energy[party] += allocated.energy_wh
+        for site, parties in by_site.items():
+            whole = part.sites.get(site, [])
             try:
-                for item in consumption_of(part.energy_wh, meters[site]):
-                    items[party][replace(item, energy_wh=0)] += item.energy_wh
-            except FeeError as error:
-                faults[party] = str(error)
+                table = spread(list(parties.values()), [item.energy_wh for item in whole])
+            except ValueError:
+                faults |= dict.fromkeys(parties, _OUTGROWN.format(site=site))
+                continue
+            for party, row in zip(parties, table, strict=True):
+                for item, energy_wh in zip(whole, row, strict=True):
+                    items[party][replace(item, energy_wh=0)] += energy_wh
     return {party: Consumed(_listed(items[party]), energy[party], faults.get(party)) for party in sorted(energy)}
+
+
+def energy_by_source(
+    connection: Connection, registers: Registers, start: datetime, end: datetime, known_at: datetime
+) -> dict[str, dict[Source, int]]:
+    """Site → watt-hours of each source in [start, end)."""
+    found: defaultdict[str, defaultdict[Source, int]] = defaultdict(lambda: defaultdict(int))
+    for part in site_consumption(connection, registers, start, end, known_at):
+        for site, items in part.sites.items():
+            for item in items:
+                found[site][item.source] += item.energy_wh
+    return {site: dict(sources) for site, sources in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the sites used in [start, end), in which no register says anything else."""
+
+    start: datetime
+    end: datetime
+    sites: Mapping[str, Sequence[Consumption]]
+
+
+def site_consumption(
+    connection: Connection, registers: Registers, start: datetime, end: datetime, known_at: datetime
+) -> Iterator[Part]:
+    """What each site used in the parts of [start, end), by metering point, source, supply and price.
+
+    The period is cut where a month, or an entry of the register of meters or supplies, begins or ends, so that each
+    interval counts with what held when it began. A meter without an entry in force then counts as no control meter,
+    with the source and price of its latest entry.
+    What the meters of a site bought is what its supplies gave, as `draw` says, if it has any; each meter has of each
+    supply in proportion. Energy that none of them covers has no price.
+    """
+    supplies = registers.histories(Supply.register)
+    month = LegalPeriod.parse(f"{legal_day(start):%Y-%m}").start
+    drawn: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for since, until in pairwise(_cuts(registers, {month, start, end} if supplies else {start, end})):
+        if legal_day(since).day == 1 and since == day_start(legal_day(since)):
+            drawn.clear()
+        then = registers.at(since)
+        sites = _metered(connection, then, since, until, known_at)
+        if supplies:
+            sites = {site: _supplied(then, site, items, drawn) for site, items in sites.items()}
+        if since >= start:
+            yield Part(since, until, sites)
+
+
+def _supplied(
+    registers: Registers, site: str, items: Sequence[Consumption], drawn: defaultdict[tuple[str, str], int]
+) -> list[Consumption]:
+    """`items` with what was bought as the site's supplies gave it, which is added to `drawn`."""
+    supplies = {row.supply: row for row in registers.supplies.values() if row.site == site}
+    bought = [item for item in items if item.source in BOUGHT]
+    if not supplies or not bought:
+        return list(items)
+    limits = [
+        Limit(row.supply, row.priority, None if row.month_kwh is None else row.month_kwh * 1000)
+        for row in supplies.values()
+    ]
+    before = {key: drawn[site, key] for key in supplies}
+    given = draw(sum(item.energy_wh for item in bought), limits, before)
+    for key, energy_wh in given.items():
+        drawn[site, key] += energy_wh
+    found = [item for item in items if item.source not in BOUGHT]
+    for item, row in zip(bought, spread([item.energy_wh for item in bought], list(given.values())), strict=True):
+        for key, energy_wh in zip(given, row, strict=True):
+            if key == UNCOVERED:
+                found.append(replace(item, energy_wh=energy_wh, price_tiyn_per_kwh=None))
+                continue
+            source = _SOURCES[supplies[key].source]
+            price = supplies[key].price_tiyn_per_kwh if source in BOUGHT else None
+            found.append(replace(item, source=source, energy_wh=energy_wh, price_tiyn_per_kwh=price, supply=key))
+    return found
 
 
 def _listed(items: Mapping[Consumption, int]) -> tuple[Consumption, ...]:
     used = (replace(item, energy_wh=energy) for item, energy in items.items() if energy)
-    order = sorted(used, key=lambda item: (item.point, item.source, item.price_tiyn_per_kwh or 0, item.metered))
-    return tuple(order)
+    return tuple(sorted(used, key=_order))
+
+
+def _order(item: Consumption) -> tuple[str, str, int, str, bool]:
+    return item.point, item.source, item.price_tiyn_per_kwh or 0, item.supply or "", item.metered
 
 
 def _metered(
     connection: Connection, registers: Registers, start: datetime, end: datetime, known_at: datetime
-) -> defaultdict[str, list[Consumption]]:
+) -> dict[str, list[Consumption]]:
     """What the meters of each site gave, in the order of their keys."""
     found: defaultdict[str, list[Consumption]] = defaultdict(list)
     for (site, key), energy in sorted(energy_by_meter(connection, start, end, known_at).items()):
@@ -84,12 +169,24 @@ def _metered(
     return found
 
 
-def _cuts(registers: Registers, start: datetime, end: datetime) -> list[datetime]:
-    inside = {
-        instant
-        for meter in registers.latest(Meter)
-        for entry in registers.versions_of(Meter.register, meter.meter)
-        for instant in (entry.valid_from, entry.valid_to)
-        if instant is not None and start < instant < end
-    }
-    return [start, *sorted(inside), end]
+def _cuts(registers: Registers, limits: set[datetime]) -> list[datetime]:
+    """`limits` and every instant between at which an entry begins or ends; with supplies, also where a month does."""
+    first, end = min(limits), max(limits)
+    entries: list[Entry] = [
+        entry
+        for register in (Meter.register, Supply.register)
+        for versions in registers.histories(register).values()
+        for entry in versions
+    ]
+    told = {instant for entry in entries for instant in (entry.valid_from, entry.valid_to) if instant is not None}
+    if registers.histories(Supply.register):
+        told |= set(_months(first, end))
+    return sorted(limits | {instant for instant in told if first < instant < end})
+
+
+def _months(first: datetime, end: datetime) -> Iterator[datetime]:
+    """The instants at which a calendar month begins, after `first` and before `end`."""
+    month = LegalPeriod.parse(f"{legal_day(first):%Y-%m}")
+    while month.end < end:
+        yield month.end
+        month = LegalPeriod.parse(f"{month.last_day + timedelta(days=1):%Y-%m}")

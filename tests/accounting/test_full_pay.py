@@ -214,7 +214,7 @@ def test_the_reserve_is_funded_drawn_and_never_hidden(engine: Engine, gateway: G
     _fold(engine, gateway)
     settle(engine, at(1), **{one: 100})
     _, credits, gives = _paid(1, 1)
-    limits, day = Limits(1, 500, 10**12, 10**12), (at(0), at(60))
+    limits, day = Limits(1, 500, 10**12, 10**12, 10**12), (at(0), at(60))
     with engine.begin() as connection:
         assert reserve(connection) == Reserve(-gives, 0)
         with pytest.raises(PayoutError, match=f"short of {gives} satoshi"):

@@ -15,7 +15,7 @@ from openpyxl import Workbook, load_workbook
 from sqlalchemy import Engine
 
 from tarazy.accreditation import sheets
-from tarazy.accreditation.entries import BY_HAND, Party, Wallet, WalletStatus, fields_of
+from tarazy.accreditation.entries import BY_HAND, EnergySource, Party, Quota, Supply, Wallet, WalletStatus, fields_of
 from tarazy.accreditation.exporting import columns_of, to_csv, to_xlsx
 from tarazy.accreditation.fields import read_coordinates, read_day, read_hash_rate
 from tarazy.accreditation.importing import (
@@ -392,6 +392,8 @@ def test_a_workbook_of_every_register_imports_as_nothing_new(tmp_path: Path, eng
     entries = [
         *(replace(entry, valid_to=at + timedelta(days=365)) for entry in [*world(), meter()]),
         replace(machine("0012", "guest", "site-host"), nominal_hash_rate_hs=10**18 - 1, valid_from=at, note="1e5"),
+        Supply(supply="wind", site="site-host", source=EnergySource.OWN_RENEWABLE, priority=1, valid_from=at),
+        Quota(quota="q", site="site-host", month="2026-03", energy_kwh=7_200_000, valid_from=at),
         Wallet(wallet="w", party="guest", address="1" * 34, status=WalletStatus.APPROVED, valid_from=at),
     ]
     with engine.begin() as connection:

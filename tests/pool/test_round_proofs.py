@@ -93,7 +93,7 @@ class Run:
             party: Destination(party, b"\x00\x14" + sha256(party.encode()).digest()[:20]) for party in parties
         }
         with self.engine.begin() as connection:
-            limits = Limits(1, 500, 10**12, 10**12)
+            limits = Limits(1, 500, 10**12, 10**12, None)
             number, _ = batches.propose(connection, now, "anna", places, limits, (now, now))
             assert number is not None
             batches.approve(connection, number, now, "bolat")
@@ -538,7 +538,7 @@ def test_a_receipt_that_lies_is_refused(
     ids=["fees of their own", "solo", "pplns"],
 )
 def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
-    """R-021, R-023: rounds on other terms than one fee and PROP; of PPLNS it is said what is not looked at."""
+    """R-021, R-023: rounds on other terms than one fee and PROP."""
     engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
     metadata.create_all(engine)
     pool = Pool(tmp_path, engine)
@@ -556,7 +556,6 @@ def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     (tmp_path / "receipt.json").write_text(json.dumps(told))
     done = run_verifier(tmp_path / "x")
     assert done.returncode == 0, done.stdout
-    assert ("not in the export" in done.stdout) == (terms.scheme is Scheme.PPLNS)
     done = run_verifier(tmp_path / "receipt.json")
     assert done.returncode == 0, done.stdout + done.stderr
     forger = Forger(tmp_path / "x")
@@ -567,6 +566,98 @@ def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     assert "a fee of" in done.stdout
     pool.close()
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def windowed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of a round by PPLNS, whose window reaches half of the round before, over two gateways."""
+    directory = tmp_path_factory.mktemp("windowed")
+    engine = open_engine(f"sqlite:///{directory}/ledger.db")
+    metadata.create_all(engine)
+    first, second = pools = [Pool(directory, engine, gateway) for gateway in (1, 2)]
+    terms = Terms(FEE_PPM, scheme=Scheme.PPLNS, window=100)
+    blocks = []
+    for shares in (20, 3):
+        for _ in range(2):
+            for pool in pools:
+                for party, exponent in (("alpha", -30), ("beta", -31), ("gamma", -30))[3 * bool(pool.miners) :]:
+                    pool.join(party, exponent)
+                pool.mine(shares)
+                with engine.begin() as connection:
+                    first.fold(connection, terms, second)
+        blocks.append(first.find())
+        with engine.begin() as connection:
+            first.fold(connection, terms, second)
+        for pool in pools:
+            pool.jobs.append(job_of(new_template(840_000), number=(pool.gateway << 40) + 1))
+    mature(engine, directory, *blocks)
+    with engine.begin() as connection:
+        export_of(connection, directory, 2, directory / "x")
+    for pool in pools:
+        pool.close()
+    engine.dispose()
+    return directory / "x"
+
+
+def window_cut_short(told: dict[str, Any]) -> None:
+    told["order"].pop(0)
+
+
+def window_turned(told: dict[str, Any]) -> None:
+    told["order"].reverse()
+
+
+def window_counts_twice(told: dict[str, Any]) -> None:
+    told["order"].append(told["order"][-1])
+
+
+def window_elsewhere(told: dict[str, Any]) -> None:
+    told["gateways"]["1"]["until"] -= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (None, ""),
+        (window_cut_short, "leaves shares out, or has some twice"),
+        (window_turned, "stand before those of earlier rounds"),
+        (window_counts_twice, "leaves shares out, or has some twice"),
+        (window_elsewhere, "does not lead to where the round begins"),
+    ],
+)
+def test_a_window_is_verified_from_shares(
+    windowed: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None] | None, told: str
+) -> None:
+    """R-018, R-021: the work of PPLNS is recomputed over the round's beginning; another window is named."""
+    forger = Forger(shutil.copytree(windowed, tmp_path / "x"))
+    window = json.loads((forger.directory / "window.json").read_text())
+    assert {row[0] for row in window["order"]} == {1, 2}
+    assert len(window["order"]) > 4
+    if change is None:
+        done = run_verifier(forger.directory)
+        assert (done.returncode, done.stdout.count("fine")) == (0, 10), done.stdout
+        assert "not in the export" not in done.stdout
+        return
+    change(window)
+    (forger.directory / "window.json").write_text(canonical(window))
+    done = run_verifier(forger.directory, "--processes", "1")
+    assert "window.json is not the window that the record was made with" in done.stdout
+    forger.record["window"]["digest"] = sha256(canonical(window).encode()).hexdigest()
+    forger.sign()
+    done = run_verifier(forger.directory, "--processes", "1")
+    assert done.returncode == 1
+    assert told in done.stdout, done.stdout
+
+
+def test_other_work_in_the_window_is_named(windowed: Path, tmp_path: Path) -> None:
+    """R-018, R-021: work that was moved between parties, and a share of an earlier round that was altered."""
+    forger = Forger(shutil.copytree(windowed, tmp_path / "x"))
+    shifted(forger)
+    assert "its shares weigh" in run_verifier(forger.directory, "--processes", "1").stdout
+    path = forger.directory / "window-2.shares"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    done = run_verifier(forger.directory, "--processes", "1")
+    assert "are not those in the chain" in done.stdout
 
 
 def test_the_pool_does_not_record_what_is_not_true(tmp_path: Path) -> None:

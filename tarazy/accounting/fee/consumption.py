@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 
 from tarazy.accounting.fee.rates import Source
@@ -27,6 +27,8 @@ class Consumption:
     """None for own generation, which is not bought."""
     metered: bool = True
     """False for intervals without a control meter or with a faulty one."""
+    supply: str | None = None
+    """Who gave it, where the site's supplies are registered."""
 
 
 def average_price_kzt(consumption: Iterable[Consumption]) -> Fraction | None:
@@ -38,28 +40,11 @@ def average_price_kzt(consumption: Iterable[Consumption]) -> Fraction | None:
     for item in consumption:
         if item.source in BOUGHT and item.energy_wh:
             if item.price_tiyn_per_kwh is None:
+                who = f" from supply {item.supply}" if item.supply else ""
                 raise FeeError(
-                    f"no price for metering point {item.point}: enter price_tiyn_per_kwh in the register of meters"
+                    f"no price for {item.energy_wh} Wh of metering point {item.point}{who}: enter "
+                    "price_tiyn_per_kwh in the register of supplies, or a supply that covers the energy"
                 )
             energy += item.energy_wh
             cost += item.energy_wh * item.price_tiyn_per_kwh
     return Fraction(cost, energy * 100) if energy else None
-
-
-def consumption_of(energy_wh: int, meters: Sequence[Consumption]) -> list[Consumption]:
-    """The part of a payer that was allocated `energy_wh` at a site whose meters gave `meters`.
-
-    In proportion to them, rounded so that the parts add up to `energy_wh` exactly. Raises `FeeError`
-    when there is energy to divide and the meters gave none.
-    """
-    total = sum(item.energy_wh for item in meters)
-    if energy_wh and not total:
-        raise FeeError("energy was allocated at a site whose meters gave none: derive its intervals again")
-    parts: list[Consumption] = []
-    before, passed = 0, 0
-    for item in meters:
-        passed += item.energy_wh
-        share = energy_wh * passed // total if total else 0
-        parts.append(replace(item, energy_wh=share - before))
-        before = share
-    return parts

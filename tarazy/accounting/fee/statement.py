@@ -27,6 +27,7 @@ class FeeLine:
 
     point: str
     source: Source
+    supply: str | None
     energy_wh: int
     price_tiyn_per_kwh: int | None
     ground: Ground
@@ -142,6 +143,7 @@ def _lines(used: Sequence[Consumption], rates: Sequence[tuple[int, Ground]], rul
         yield FeeLine(
             point=item.point,
             source=item.source,
+            supply=item.supply,
             energy_wh=item.energy_wh,
             price_tiyn_per_kwh=item.price_tiyn_per_kwh,
             ground=ground,

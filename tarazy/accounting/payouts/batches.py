@@ -6,16 +6,28 @@ read from there.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Row, and_, func, insert, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting import tables as accounts
-from tarazy.accounting.distribution import DistributionState
-from tarazy.accounting.ledger import FEE, NETWORK_FEE, OUTSIDE, OWN, RESERVE, balance, in_flight, paid, payable, post
+from tarazy.accounting.ledger import (
+    FEE,
+    NETWORK_FEE,
+    OUTSIDE,
+    OWN,
+    PAYABLE,
+    RESERVE,
+    balance,
+    in_flight,
+    paid,
+    payable,
+    post,
+)
 from tarazy.accounting.payouts import machine, tables
 from tarazy.accounting.payouts.machine import (
     OUTBOX,
@@ -106,10 +118,28 @@ def propose(
     today = and_(table.c.proposed_at >= day[0], table.c.proposed_at < day[1], table.c.state != BatchState.ABANDONED)
     spent = int(connection.scalar(select(func.coalesce(func.sum(table.c.amount), 0)).where(today)) or 0)
     held = {party: why for _, party, why in holds(connection)}
-    selection = machine.select(due(connection, unproven), destinations, held, limits, spent)
+    credits = due(connection, unproven)
+    tried = _tried(connection, {credit.party for credit in credits}, destinations)
+    selection = machine.select(credits, destinations, held, limits, spent, tried)
     if not selection.payments:
         return None, selection
     return _open(connection, at, by, selection.payments), selection
+
+
+def _tried(
+    connection: Connection, parties: Iterable[str], destinations: Mapping[str, Destination | str]
+) -> dict[str, bool]:
+    """Party → whether the first payment to its address is confirmed, for those to whose address one was made."""
+    batch, payout = tables.batch, tables.payout
+    found: dict[str, bool] = {}
+    for party in parties:
+        if isinstance(place := destinations.get(party), Destination):
+            to_it = and_(payout.c.party == party, payout.c.address == place.address)
+            query = select(batch.c.state).join_from(payout, batch).where(to_it, batch.c.state != BatchState.ABANDONED)
+            state = connection.scalar(query.order_by(payout.c.batch).limit(1))
+            if state is not None:
+                found[party] = state == BatchState.CONFIRMED
+    return found
 
 
 def due(connection: Connection, unproven: bool) -> list[Credit]:
@@ -117,15 +147,10 @@ def due(connection: Connection, unproven: bool) -> list[Credit]:
 
     Credits of a distribution wait until its record is in the audit log, unless `unproven` ones are wanted too.
     """
-    credit, given, distribution = accounts.credit, tables.payout_credit, accounts.distribution
-    live = text("payout_credit.live")  # written as in the partial index, or SQLite would not use it
-    settled = exists().where(given.c.distribution == credit.c.distribution, given.c.party == credit.c.party, live)
-    query = (
-        select(credit.c.distribution, credit.c.party, credit.c.amount)
-        .join(distribution)
-        .where(distribution.c.state == DistributionState.FINAL, ~settled)
-        .order_by(credit.c.distribution, credit.c.party)
-    )
+    credit = accounts.credit
+    is_due = text("credit.due")  # written as in the partial index, or SQLite would not use it
+    columns = (credit.c.distribution, credit.c.party, credit.c.amount)
+    query = select(*columns).where(is_due).order_by(credit.c.distribution, credit.c.party)
     if not unproven:
         query = query.join(accounts.round_proof, accounts.round_proof.c.distribution == credit.c.distribution)
     return [Credit(row.distribution, row.party, row.amount) for row in connection.execute(query)]
@@ -156,10 +181,34 @@ def _open(connection: Connection, at: datetime, by: str, payments: Iterable[Paym
         for distribution in each.distributions
     ]
     connection.execute(insert(tables.payout_credit), settled)
+    _mark(connection, number, due=False)
     postings = {payable(each.party): -each.amount for each in payments}
     postings |= {in_flight(each.party): each.amount for each in payments}
     post(connection, at, "payout-batch", str(number), "due amounts into a batch", postings)
     return number
+
+
+def _mark(connection: Connection, number: int, due: bool) -> None:
+    """Say of a batch's credits whether they are due, for `due` to find them without reading history."""
+    credit, given = accounts.credit, tables.payout_credit
+    own = select(given.c.distribution, given.c.party).where(given.c.batch == number)
+    marked = update(credit).where(tuple_(credit.c.distribution, credit.c.party).in_(own)).values(due=due)
+    connection.execute(marked)
+
+
+def check(connection: Connection) -> list[str]:
+    """Faults between what parties are owed and their due credits, one line each; none in sound books."""
+    owed: Counter[str] = Counter()
+    for credit in due(connection, unproven=True):
+        owed[credit.party] += credit.amount
+    table = accounts.ledger_account
+    accounted = select(table).where(table.c.account.startswith(PAYABLE, autoescape=True), table.c.balance != 0)
+    kept = {row.account.removeprefix(PAYABLE): row.balance for row in connection.execute(accounted)}
+    return [
+        f"{party} is owed {kept.get(party, 0)} satoshi, its due credits add up to {owed[party]}"
+        for party in sorted(owed.keys() | kept.keys())
+        if owed[party] != kept.get(party, 0)
+    ]
 
 
 def read(connection: Connection, number: int) -> Batch:
@@ -296,6 +345,7 @@ def abandon(connection: Connection, number: int, at: datetime, by: str, *, spent
     _become(connection, batch, BatchState.ABANDONED, at)
     given = tables.payout_credit
     connection.execute(update(given).where(given.c.batch == number).values(live=False))
+    _mark(connection, number, due=True)
     postings = {in_flight(each.party): -each.amount for each in batch.payouts}
     postings |= {payable(each.party): each.amount for each in batch.payouts}
     post(connection, at, "payout-abandoned", str(number), f"by {by}", postings)

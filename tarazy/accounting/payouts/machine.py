@@ -81,6 +81,9 @@ class Limits:
     """Most that one batch pays."""
     day: int
     """Most that the batches proposed on one legal day pay."""
+    first: int | None
+    """The first payment to an address takes credits up to so much, and at least those that reach the threshold; None:
+    it is a payment like any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ class Payment:
     destination: Destination
     amount: int
     distributions: tuple[int, ...]
+    rest: int | None = None
+    """Of a first payment to an address: what else is due, which follows when it is confirmed. None: it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +121,13 @@ def select(
     held: Mapping[str, str],
     limits: Limits,
     spent_today: int,
+    tried: Mapping[str, bool],
 ) -> Selection:
     """Choose what to pay now. Credits come in order of distribution; whole ones are paid, the oldest first.
 
-    `destinations`: an address, or why a party's cannot be paid to. `held`: party → why it is not paid. The longest
-    waiting party comes first.
+    `destinations`: an address, or why a party's cannot be paid to. `held`: party → why it is not paid. `tried`: party
+    → whether a payment to its address was confirmed, for those to whose address one was made. The longest waiting
+    party comes first.
     """
     due: dict[str, list[Credit]] = {}
     for credit in credits:
@@ -136,18 +143,34 @@ def select(
             left_out[party] = destination
         elif len(payments) >= limits.outputs:
             left_out[party] = f"the batch is full: {limits.outputs} outputs"
+        elif limits.first is not None and tried.get(party) is False:
+            left_out[party] = f"the first payment to {destination.address} is not confirmed yet"
         else:
-            paid = _within(owed, room)
-            amount = sum(each.amount for each in paid)
             least = max(limits.threshold, dust_limit(destination.script))
-            if sum(each.amount for each in owed) < least:
+            total = sum(each.amount for each in owed)
+            is_new = limits.first is not None and party not in tried
+            paid = _within(_first(owed, least, limits.first or 0) if is_new else owed, room)
+            amount = sum(each.amount for each in paid)
+            if total < least:
                 left_out[party] = f"below the threshold of {least} satoshi"
             elif amount < least:
                 left_out[party] = "the limit of the batch or of the day is reached"
             else:
                 room -= amount
-                payments.append(Payment(party, destination, amount, tuple(each.distribution for each in paid)))
+                numbers = tuple(each.distribution for each in paid)
+                payments.append(Payment(party, destination, amount, numbers, total - amount if is_new else None))
     return Selection(tuple(payments), left_out)
+
+
+def _first(owed: Iterable[Credit], least: int, limit: int) -> list[Credit]:
+    """The oldest credits that fit, or reach `least`."""
+    taken, total = [], 0
+    for credit in owed:
+        total += credit.amount
+        if total > limit and total - credit.amount >= least:
+            break
+        taken.append(credit)
+    return taken
 
 
 def _within(owed: Iterable[Credit], room: int) -> list[Credit]:

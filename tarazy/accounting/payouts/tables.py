@@ -50,6 +50,7 @@ payout = Table(
     Column("script", String(256), nullable=False, doc="of the address, hex"),
     Column("amount", BigInteger, nullable=False),
     CheckConstraint("amount > 0", name="amount"),
+    Index("ix_payout_party_address", "party", "address", "batch"),
 )
 """What a batch pays to a party: frozen when it was proposed."""
 

@@ -11,11 +11,12 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.journal_file import JournalReader
 from tarazy.accounting.paid_blocks import before as blocks_before
-from tarazy.accounting.proof.chain import alias_of, references
+from tarazy.accounting.proof.chain import Link, alias_of, references
 from tarazy.accounting.proof.payments import payments_of, transactions_of
 from tarazy.accounting.proof.record import Proof, parts_of, proof_before, spans_of
 from tarazy.accounting.proof.sealing import last_note, required_job, salts, sealed
 from tarazy.accounting.proof.shares import ProofError, Span
+from tarazy.accounting.proof.window import window_of
 from tarazy.accounting.schemes import Scheme
 from tarazy.stratum.job import Job
 
@@ -32,27 +33,21 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
     if any(directory.iterdir()):
         raise ProofError(f"{directory} is not empty; name another directory")
     spans = spans_of(connection, proof.distribution, journals)
-    written, of = 0, sum(span.until - span.after for span in spans)
+    window = window_of(connection, proof.round, spans)
+    of_window = window.spans if window else ()
+    written, of = 0, sum(span.until - span.after for span in (*spans, *of_window))
+    for name, each in (("gateway", spans), ("window", of_window)):
+        for span in each:
+            base = directory / f"{name}-{span.gateway}"
+            for shares in _write_span(connection, span, base):
+                written += shares
+                tell(written, of)
     for span in spans:
-        reader = JournalReader(span.journal, span.gateway)
-        try:
-            names, jobs = set[int](), set[int]()
-            with (directory / f"gateway-{span.gateway}.shares").open("wb") as file:
-                for segment in reader.segments(span.after, span.until):
-                    file.write(segment.shares)
-                    for name, job in references(segment.shares):
-                        names.add(name)
-                        jobs.add(job)
-                    written += segment.count
-                    tell(written, of)
-            _write(directory / f"gateway-{span.gateway}.names.jsonl", _names(connection, reader, names))
-            _write(directory / f"gateway-{span.gateway}.jobs.jsonl", _jobs(reader, jobs))
-            _write(directory / f"gateway-{span.gateway}.segments.jsonl", _segments(connection, span))
-            note = last_note(connection, span.gateway, span.after, span.until)
-            if note is not None:
-                (directory / f"gateway-{span.gateway}.note").write_text(note, encoding="utf-8")
-        finally:
-            reader.close()
+        note = last_note(connection, span.gateway, span.after, span.until)
+        if note is not None:
+            (directory / f"gateway-{span.gateway}.note").write_text(note, encoding="utf-8")
+    if window:
+        (directory / "window.json").write_text(window.text)
     _write(directory / "parties.jsonl", _parties(connection, proof))
     transactions = transactions_of(connection, proof.distribution)
     _write(directory / "transactions.jsonl", transactions)
@@ -68,14 +63,38 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
     return written
 
 
+def _write_span(connection: Connection, span: Span, base: Path) -> Iterator[int]:
+    """The shares of a span and all that they name; how many, as they are written."""
+    links = sealed(connection, span.gateway, span.after, span.until)
+    reader = JournalReader(span.journal, span.gateway)
+    names, jobs = set[int](), set[int]()
+    written = 0
+    try:
+        with base.with_suffix(".shares").open("wb") as file:
+            for segment in reader.segments(span.after, span.until):
+                file.write(segment.shares)
+                for name, job in references(segment.shares):
+                    names.add(name)
+                    jobs.add(job)
+                written += segment.count
+                yield segment.count
+        if written != sum(link.last - link.first + 1 for link in links):
+            where = f"shares {span.after + 1} to {span.until}"
+            raise ProofError(f"{span.journal}: {where} are no longer all there; bring a copy of the journal back")
+        _write(base.with_suffix(".names.jsonl"), _names(connection, reader, names))
+        _write(base.with_suffix(".jobs.jsonl"), _jobs(reader, jobs))
+        _write(base.with_suffix(".segments.jsonl"), map(_segment, links))
+    finally:
+        reader.close()
+
+
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
 
 
-def _segments(connection: Connection, span: Span) -> Iterator[dict[str, Any]]:
-    for link in sealed(connection, span.gateway, span.after, span.until):
-        yield {"first": link.first, "last": link.last, "root": link.root.hex()}
+def _segment(link: Link) -> dict[str, Any]:
+    return {"first": link.first, "last": link.last, "root": link.root.hex()}
 
 
 def _parties(connection: Connection, proof: Proof) -> Iterator[dict[str, Any]]:

@@ -15,9 +15,10 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import ON_CHAIN
 from tarazy.accounting.distribution import work_by_worth
 from tarazy.accounting.proof import sums
-from tarazy.accounting.proof.chain import Link, alias_of
-from tarazy.accounting.proof.sealing import last_head, salts, sealed
+from tarazy.accounting.proof.chain import alias_of
+from tarazy.accounting.proof.sealing import salts, sealed
 from tarazy.accounting.proof.shares import Hashed, ProofError, Span
+from tarazy.accounting.proof.window import ends_of, window_of
 from tarazy.accounting.schemes import Scheme
 
 
@@ -129,11 +130,12 @@ def compose(
     parts = parts_of(connection, distribution)
     if row.scheme in (Scheme.PROP, Scheme.FPPS) and {part.party: part.leaf.weight for part in parts} != hashed.weights:
         raise ProofError(f"round {row.last_round}: the journals hold other work than was divided; compare both")
-    links = {span.gateway: sealed(connection, span.gateway, span.after, span.until) for span in spans}
-    if sum(link.last - link.first + 1 for each in links.values() for link in each) != hashed.records:
+    links = (link for span in spans for link in sealed(connection, span.gateway, span.after, span.until))
+    if sum(link.last - link.first + 1 for link in links) != hashed.records:
         raise ProofError(f"round {row.last_round}: shares of it were folded before there was a chain over them")
     root = sums.root_of([part.leaf for part in parts])
     before = proof_before(connection, row.last_round)
+    window = window_of(connection, row.last_round, spans)
     height = tables.block.c.height
     return {
         "block_hash": row.block_hash,
@@ -141,16 +143,7 @@ def compose(
         "fee": row.fee,
         "fee_ppm": row.fee_ppm,
         "first_round": row.first_round,
-        "gateways": {
-            str(span.gateway): {
-                "after": span.after,
-                "until": span.until,
-                "before": last_head(connection, span.gateway, span.after).hex(),
-                "head": last_head(connection, span.gateway, span.until).hex(),
-                "missing": _missing(span, links[span.gateway]),
-            }
-            for span in spans
-        },
+        "gateways": {str(span.gateway): ends_of(connection, span) for span in spans},
         "height": connection.execute(select(height).where(tables.block.c.block_hash == row.block_hash)).scalar_one(),
         "own_fees": bool(row.fees),
         "parties": len(parts),
@@ -164,6 +157,7 @@ def compose(
         "shares": hashed.shares,
         "sum_root": root.hash.hex(),
         "total_weight": str(row.total_weight),
+        "window": {"weight": str(window.weight), "digest": digest(window.text)} if window else None,
         **(_by_share(connection, row) if row.scheme == Scheme.FPPS else {}),
     }
 
@@ -204,13 +198,6 @@ def keep(connection: Connection, record: Mapping[str, Any], audit_row: int) -> N
 def digest(text: str) -> str:
     """By which the next record names one."""
     return sha256(text.encode()).hexdigest()
-
-
-def _missing(span: Span, links: list[Link]) -> list[list[int]]:
-    """The numbers that no share has: first and last of each run."""
-    ends = [span.after, *(link.last for link in links)]
-    begins = [*(link.first for link in links), span.until + 1]
-    return [[end + 1, begin - 1] for end, begin in zip(ends, begins, strict=True) if begin > end + 1]
 
 
 def _cut(connection: Connection, round_: int) -> dict[int, int]:

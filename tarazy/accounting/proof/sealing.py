@@ -78,10 +78,19 @@ def last_head(connection: Connection, gateway: int, until: int | None = None) ->
     return NO_HEAD if found is None else bytes.fromhex(found)
 
 
-def seal(connection: Connection, gateway: int, segments: Iterable[Segment], digests: Digests) -> None:
-    """Go on with the chain of a gateway over shares in their order."""
+def seal(
+    connection: Connection, gateway: int, segments: Iterable[Segment], digests: Digests, place: int | None = None
+) -> None:
+    """Go on with the chain of a gateway over shares in their order, at a place in the order of record."""
     rows = [
-        {"gateway": gateway, "first": link.first, "last": link.last, "root": link.root.hex(), "head": link.head.hex()}
+        {
+            "gateway": gateway,
+            "first": link.first,
+            "last": link.last,
+            "root": link.root.hex(),
+            "head": link.head.hex(),
+            "place": place,
+        }
         for link in links(last_head(connection, gateway), segments, digests)
     ]
     if rows:
@@ -97,6 +106,14 @@ def sealed(connection: Connection, gateway: int, after: int, until: int) -> list
         Link(first, last, bytes.fromhex(root), bytes.fromhex(head))
         for first, last, root, head in connection.execute(query)
     ]
+
+
+def missing(after: int, until: int, links: Iterable[Link]) -> list[list[int]]:
+    """The numbers between two that no share has: first and last of each run."""
+    known = list(links)
+    ends = [after, *(link.last for link in known)]
+    begins = [*(link.first for link in known), until + 1]
+    return [[end + 1, begin - 1] for end, begin in zip(ends, begins, strict=True) if begin > end + 1]
 
 
 def unsigned(connection: Connection, gateway: int) -> Link | None:

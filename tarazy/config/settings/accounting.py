@@ -50,6 +50,9 @@ class PayoutSettings(Section):
     """Whether batches are exported and signed elsewhere, or signed by the node's wallet: for small balances only."""
     threshold: int = Field(default=100_000, ge=1)
     """Least payment; what is less stays due."""
+    first_payment: int | None = Field(default=0, ge=0)
+    """The first payment to an address takes credits up to so much, and at least the oldest that reach the threshold;
+    the rest follows when it is confirmed. null: a first payment is like any other."""
     maximum_outputs: int = Field(default=500, ge=1, le=500)
     """Most payments in a batch."""
     batch_limit: int = Field(default=1_000_000_000, ge=1)

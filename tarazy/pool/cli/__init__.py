@@ -14,6 +14,7 @@ _COMMANDS = {
     "check": "server:check",
     "db": "server:db",
     "demo": "demo:demo",
+    "fee": "fee:fee",
     "finding": "finding:finding",
     "gateway": "gateway:gateway",
     "mine": "mine:mine",

@@ -39,7 +39,9 @@ def propose(settings: Settings, unproven: bool, as_json: bool) -> None:
     def act(payer: Payer, registers: Registers) -> dict[str, Any]:
         number, selection = payer.propose(destinations(registers, settings.chain.address_chain), unproven)
         paid = {each.party: each.amount for each in selection.payments}
-        return {"batch": number, "amount": sum(paid.values()), "payments": paid, "left_out": selection.left_out}
+        first = {each.party: each.rest for each in selection.payments if each.rest is not None}
+        made = {"batch": number, "amount": sum(paid.values()), "payments": paid, "left_out": selection.left_out}
+        return {**made, "first_payments": first}
 
     made = _pay(settings, act)
     with ledger(settings) as engine, reader(engine).begin() as connection:
@@ -56,6 +58,8 @@ def propose(settings: Settings, unproven: bool, as_json: bool) -> None:
         click.echo("nothing is due")
     else:
         click.echo(f"batch {made['batch']} pays {made['amount']} satoshi to {len(made['payments'])} parties")
+        for party, rest in made["first_payments"].items():
+            click.echo(f"{party}: the first payment to this address; {rest} satoshi follow when it is confirmed")
         click.echo("somebody else must approve it")
 
 

@@ -116,7 +116,7 @@ class Payer:
         `unproven`: also credits of rounds whose record is not in the audit log.
         """
         rules, now = self._settings, _now()
-        limits = Limits(rules.threshold, rules.maximum_outputs, rules.batch_limit, rules.day_limit)
+        limits = Limits(rules.threshold, rules.maximum_outputs, rules.batch_limit, rules.day_limit, rules.first_payment)
         day = datetime.combine(now.astimezone(LEGAL_ZONE).date(), time_of_day.min, LEGAL_ZONE)
         with self._write() as connection:
             fence.require_going(connection)
@@ -124,7 +124,9 @@ class Payer:
             number, selection = batches.propose(connection, now, self._by, destinations, limits, span, unproven)
             if number is not None:
                 amount = sum(each.amount for each in selection.payments)
-                note(connection, now, self._by, "proposed", batch=number, amount=amount, unproven=unproven)
+                first = [each.party for each in selection.payments if each.rest is not None]
+                facts = {"batch": number, "amount": amount, "unproven": unproven, "first_payments": first}
+                note(connection, now, self._by, "proposed", **facts)
         return number, selection
 
     def approve(self, number: int) -> None:

@@ -41,7 +41,7 @@ def _due(book: LawBook, quarter: Quarter) -> Due | None:
         dates = due_dates(book, quarter)
     except NoRuleInForceError:
         return None
-    return Due(dates.declare, dates.pay, dates.rule.id)
+    return Due(dates.declare.day if dates.declare else None, dates.pay.day, dates.rule.id)
 
 
 def _fee(book: LawBook, quarter: Quarter, period: Period, party: str, used: Consumed, sites: Mapping[str, str]) -> Fee:
@@ -61,7 +61,7 @@ def _computed(party: str, statement: FeeStatement, sites: Mapping[str, str]) -> 
     return Fee(
         party=party,
         energy_wh=statement.energy_wh,
-        average_price_kzt=_six_places(statement.average_price_kzt),
+        average_price_kzt=six_places(statement.average_price_kzt),
         exact_kzt=statement.exact_kzt,
         amount_kzt=statement.total_kzt,
         lines=tuple(
@@ -84,7 +84,8 @@ def _computed(party: str, statement: FeeStatement, sites: Mapping[str, str]) -> 
     )
 
 
-def _six_places(price: Fraction | None) -> Decimal | None:
+def six_places(price: Fraction | None) -> Decimal | None:
+    """A price for people: rounded half up to six places. The exact one decides the band."""
     if price is None:
         return None
     with localcontext(prec=60):

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarazy.accounting.fee.consumption import Consumption, FeeError, consumption_of
+from tarazy.accounting.fee.consumption import Consumption, FeeError
 from tarazy.accounting.fee.due import due_dates
 from tarazy.accounting.fee.rates import Source
 from tarazy.accounting.fee.statement import FeeStatement, compute_fee
-from tarazy.config.law import LadderFeeRule, LawBook, NoRuleInForceError, load_law
+from tarazy.config.law import FeeDueRule, LadderFeeRule, LawBook, NoRuleInForceError, load_law
 from tarazy.config.law.calendar import Quarter
+from tarazy.config.law.working_days import Doubt
 
 LAW = load_law()
 ASSUMED = load_law(["fee-2026-ladder-continued"])
@@ -131,7 +132,7 @@ def test_2026_is_refused_and_assumed_only_when_asked() -> None:
 
 def test_a_missing_price_is_refused() -> None:
     """Bought energy without a price cannot be placed on the ladder; the refusal names point and cure."""
-    with pytest.raises(FeeError, match="metering point m9: enter price_tiyn_per_kwh"):
+    with pytest.raises(FeeError, match="no price for 1 Wh of metering point m9: enter"):
         compute_fee(LAW, Q2_2023, [Consumption("m9", "grid", 1, None)])
     with pytest.raises(FeeError, match="negative energy"):
         compute_fee(LAW, Q2_2023, [Consumption("m9", "own", -1, None)])
@@ -188,10 +189,37 @@ def test_a_rule_that_ends_inside_the_period_is_not_stretched() -> None:
     ],
 )
 def test_due_dates(quarter: str, declare: date | None, pay: date) -> None:
-    """Law 2.9: the 20th of the next month in 2022; then the 15th and 25th of the second. Never moved."""
+    """Law 2.9: the 20th of the next month in 2022; then the 15th and 25th of the second. Moved by no known rule."""
     due = due_dates(LAW, Quarter.parse(quarter))
-    assert (due.declare, due.pay, due.shift_if_non_working) == (declare, pay, None)
+    assert (due.declare and due.declare.day, due.pay.day, due.shift_if_non_working) == (declare, pay, None)
     assert due.rule.confirmed == quarter.startswith("2023")
+
+
+@pytest.mark.parametrize(
+    ("shift", "days"),
+    [
+        (None, (date(2025, 2, 15), date(2025, 2, 25))),
+        ("none", (date(2025, 2, 15), date(2025, 2, 25))),
+        ("next_working_day", (date(2025, 2, 17), date(2025, 2, 25))),
+    ],
+)
+def test_days_off_move_a_term_only_by_rule(shift: str | None, days: tuple[date, date]) -> None:
+    """15 February 2025 is a Saturday: the next working day is told beside, and counts where the rule says so."""
+    law = LawBook(
+        rule.model_copy(update={"shift_if_non_working": shift}) if isinstance(rule, FeeDueRule) else rule
+        for rule in LAW
+    )
+    due = due_dates(law, Quarter(2024, 4))
+    assert due.declare is not None
+    assert (due.declare.day, due.pay.day) == days
+    assert (due.declare.stated, due.declare.working_day) == (date(2025, 2, 15), date(2025, 2, 17))
+
+
+def test_a_working_day_that_may_be_another_says_so() -> None:
+    """Days off moved in 2026 are not known yet, so what 15 February 2026, a Sunday, would move to is uncertain."""
+    due = due_dates(LAW, Quarter(2025, 4))
+    assert due.declare is not None
+    assert (due.declare.working_day, due.declare.doubts) == (date(2026, 2, 16), frozenset({Doubt.MOVED_DAYS_UNKNOWN}))
 
 
 def test_due_dates_of_2026_are_unknown_even_where_the_rate_is_assumed() -> None:
@@ -223,19 +251,3 @@ def test_total_is_the_exact_sum_of_the_lines(used: list[Consumption]) -> None:
     assert abs(Fraction(statement.exact_kzt) - statement.total_kzt) <= Fraction(1, 2)
     assert statement.split_total_kzt <= statement.total_kzt
     assert statement.energy_wh == sum(item.energy_wh for item in used)
-
-
-@given(st.integers(0, 10**12), _CONSUMPTION.filter(lambda items: any(item.energy_wh for item in items)))
-def test_a_payers_part_of_a_site_adds_up(energy_wh: int, meters: list[Consumption]) -> None:
-    """A party's watt-hours are spread over the site's meters without gaining or losing one."""
-    parts = consumption_of(energy_wh, meters)
-    assert sum(part.energy_wh for part in parts) == energy_wh
-    assert all(part.energy_wh >= 0 for part in parts)
-    assert [part.point for part in parts] == [meter.point for meter in meters]
-
-
-def test_energy_of_a_site_without_metered_energy_is_refused() -> None:
-    """Allocated energy that no meter gave is a contradiction, not a zero."""
-    assert consumption_of(0, [_grid(0, 1)])[0].energy_wh == 0
-    with pytest.raises(FeeError, match="derive"):
-        consumption_of(1, [_grid(0, 1)])

@@ -73,6 +73,7 @@ def test_a_batch_by_command(house: House, tmp_path: Path) -> None:
     assert "no register of parties" in say(house, "anna", "hold", "nobody", "--why", "x", code=2)
     made = told(house, "propose")
     assert made["left_out"]["altyn"] == "held: address in dispute"
+    assert made["first_payments"] == {"dala": CREDITS["dala"], "samal": CREDITS["samal"]}
     number, unsigned, signed = str(made["batch"]), tmp_path / "unsigned.psbt", tmp_path / "signed.psbt"
     assert "somebody else must approve" in say(house, "anna", "approve", number, code=1)
     assert "there is no batch 99" in say(house, "anna", "show", "99", code=1)
@@ -120,7 +121,8 @@ def test_signed_by_the_wallet_and_replaced(house: House) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace("offline", "wallet"), encoding="utf-8")
     made = told(house, "propose")
     number = str(made["batch"])
-    assert made["payments"] == {"altyn": 2 * CREDITS["altyn"]}
+    assert made["payments"] == CREDITS
+    assert made["first_payments"] == {"altyn": CREDITS["altyn"]}
     say(house, "bolat", "approve", number)
     assert "on its way" in say(house, "anna", "broadcast", number)
     say(house, "anna", "bump", number, "--rate", "10")

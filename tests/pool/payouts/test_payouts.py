@@ -7,7 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting.ledger import check
 from tarazy.accounting.payouts import batches, fence, tables
-from tarazy.accounting.payouts.machine import BatchState, Destination, PayoutError
+from tarazy.accounting.payouts.machine import BatchState, Destination, Limits, PayoutError
 from tarazy.accounting.tables import round_proof
 from tarazy.accreditation.audit import rows_of
 from tarazy.database.engine import open_engine
@@ -181,11 +182,8 @@ class _Killer:
             self.step()
 
 
-def _pay(url: str, node_url: str, of: str, kill_at: int) -> None:
+def _pay(pool: Pool) -> None:
     """Everything two persons and the server do, from where the books stand."""
-    engine = open_engine(url)
-    _Killer(engine, kill_at)
-    pool = Pool(engine, node_url, of=of)
     known = pool.open()
     if not known:
         pool.payer(ANNA).propose(pool.destinations)
@@ -195,37 +193,50 @@ def _pay(url: str, node_url: str, of: str, kill_at: int) -> None:
     pool.payer("server").turn()
 
 
-def test_killed_between_any_two_steps(node: Node, tmp_path: Path) -> None:
-    """(R-025) Whenever the payer dies, each obligation is settled by exactly one confirmed transaction."""
-    kill_at, deaths = 0, 0
-    while True:
-        kill_at += 1
-        url, of = f"sqlite:///{tmp_path / f'{kill_at}.db'}", f"kill {kill_at}"
-        engine = open_engine(url)
-        metadata.create_all(engine)
-        pool = Pool(engine, node.url, of=of)
-        pool.open_books()
-        engine.dispose()
+def _killed(pool: Pool, at: int) -> bool:
+    """Pay in a process of its own that is killed at its n-th step; whether it came so far."""
+
+    def pay() -> None:
+        _Killer(pool.engine, at)
+        _pay(pool)
+
+    pool.engine.dispose()  # a child must not inherit an open database
+    status = in_child(pay)
+    assert status in (0, -signal.SIGKILL)
+    return status == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("database_url", "stride"), [("sqlite", 1), ("postgresql", 5)], indirect=["database_url"])
+def test_killed_between_any_two_steps(pool: Pool, node: Node, stride: int) -> None:
+    """(R-025) Whenever the payer dies, each obligation is settled by exactly one confirmed transaction.
+
+    At every step of its way on SQLite, at every fifth on PostgreSQL.
+    """
+    deaths = 0
+    for turn, kill_at in enumerate(count(1, stride), 1):
         mined: list[dict[bytes, int]] = []
-        killed = [in_child(lambda: _pay(url, node.url, of, kill_at)) == -signal.SIGKILL]  # noqa: B023
+        killed = [_killed(pool, kill_at)]
         mined += node.mine(1)
-        assert in_child(lambda: _pay(url, node.url, of, 0)) == 0  # noqa: B023
+        _pay(pool)
         mined += node.mine()
-        killed.append(in_child(lambda: _pay(url, node.url, of, kill_at)) == -signal.SIGKILL)  # noqa: B023
+        killed.append(_killed(pool, kill_at))
         mined += node.mine(1)
-        assert in_child(lambda: _pay(url, node.url, of, 0)) == 0  # noqa: B023
-        with engine.begin() as connection:
-            (batch,) = batches.batches(connection, list(BatchState))
-            assert check(connection) == []
-        assert batch.state is BatchState.CONFIRMED, kill_at
-        assert paid_by(mined, batch) == 1, kill_at
-        assert sum(each.confirmed_at is not None for each in batch.transactions) == 1
+        _pay(pool)
+        with pool.engine.begin() as connection:
+            made = batches.batches(connection, list(BatchState))
+            assert check(connection) + batches.check(connection) == []
+        assert len(made) == turn
+        assert made[-1].state is BatchState.CONFIRMED, kill_at
+        assert paid_by(mined, made[-1]) == 1, kill_at
+        assert sum(each.confirmed_at is not None for each in made[-1].transactions) == 1
         assert pool.payer().check().difference == 0
-        engine.dispose()
         deaths += sum(killed)
         if not any(killed):
             break
-    assert deaths > 40, "it was killed all along the way"
+        for number in (2 * turn + 1, 2 * turn + 2):
+            pool.distribute(number)
+        pool.level()
+    assert deaths > 40 / stride, "it was killed all along the way"
 
 
 @pytest.mark.parametrize("way", ["lost", "never sent", "twice", "late", "refused for a while", "mined meanwhile"])
@@ -382,6 +393,35 @@ def test_the_first_may_confirm_although_it_was_replaced(pool: Pool, node: Node) 
     assert first.confirmed_at is not None
     assert second.confirmed_at is None
     assert pool.balances()["network-fee"] == first.fee
+
+
+def test_the_first_payment_to_an_address_is_small(pool: Pool, node: Node) -> None:
+    """One credit to an address that was never paid; the rest when that is confirmed, and so at every new address."""
+    pool.settings = SETTINGS.model_copy(update={"first_payment": 0})
+    given_up, _ = pool.payer().propose(pool.destinations)
+    assert given_up is not None
+    pool.payer().abandon(given_up, "not wanted")
+    number = pool.approved()
+    assert {each.party: each.amount for each in pool.batch(number).payouts} == CREDITS
+    pool.payer().turn()
+    node.mine(5)
+    pool.payer().turn()
+    told = {party: place for party, place in pool.destinations.items() if isinstance(place, Destination)}
+    none, selection = pool.payer().propose(pool.destinations)
+    assert none is None
+    assert selection.left_out == {
+        party: f"the first payment to {place.address} is not confirmed yet" for party, place in told.items()
+    }
+    node.mine(1)
+    pool.payer().turn()
+    pool.destinations["dala"] = Destination(address("elsewhere"), address_script(address("elsewhere")))
+    pool.distribute(3)
+    selection = pool.payer().propose(pool.destinations)[1]
+    assert {each.party: (each.distributions, each.rest) for each in selection.payments} == {
+        "altyn": ((2, 3), None),
+        "dala": ((2,), CREDITS["dala"]),
+        "samal": ((2, 3), None),
+    }
 
 
 def test_who_is_left_out(pool: Pool) -> None:
@@ -629,14 +669,26 @@ def test_what_the_pool_takes_of_its_own(pool: Pool, node: Node) -> None:
         pool.payer().take_out(txid, "fee of October")
 
 
-def test_settled_credits_are_found_by_their_index(tmp_path: Path) -> None:
-    """What is due costs a look into the index for each final credit, never a walk through all settled ones."""
+def test_what_is_due_is_found_by_its_index(tmp_path: Path) -> None:
+    """What is due, and what a batch settles, cost by their own credits: no statement walks through history."""
     engine, asked = open_engine(f"sqlite:///{tmp_path / 'plan.db'}"), list[tuple[str, Any]]()
     metadata.create_all(engine)
+    pool = Pool(engine, "")
+    for each in (1, 2):
+        pool.distribute(each)
     event.listen(engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    now = datetime.now(UTC)
+    span, limits = (now - timedelta(days=1), now + timedelta(days=1)), Limits(1, 500, 10**9, 10**9, 0)
     with engine.begin() as connection:
-        batches.due(connection, unproven=False)
-        statement, parameters = asked[-1]
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        number, _ = batches.propose(connection, now, ANNA, pool.destinations, limits, span)
+        assert number is not None
+        batches.abandon(connection, number, now, ANNA, spent_elsewhere=False)
+        steps = [
+            row[3]
+            for statement, parameters in list(asked)
+            if "credit" in statement and not statement.startswith("INSERT")
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        ]
     engine.dispose()
-    assert any("SEARCH payout_credit USING INDEX uq_payout_credit" in row[3] for row in plan), plan
+    assert "SCAN credit USING INDEX ix_credit_due" in steps
+    assert sum(step.startswith("SCAN") for step in steps) == 1, steps

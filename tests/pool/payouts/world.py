@@ -39,7 +39,7 @@ ANNA, BOLAT = "anna", "bolat"
 CREDITS = {"altyn": 3_000_000, "dala": 2_000_000, "samal": 1_000_000}
 """Satoshi of each party in each of two distributions."""
 FEE_TAKEN, REMAINDER_LEFT = 700_000, 2
-SETTINGS = PayoutSettings(wallet="demo", signing="wallet", threshold=100_000)
+SETTINGS = PayoutSettings(wallet="demo", signing="wallet", threshold=100_000, first_payment=None)
 
 
 def address(name: str) -> str:
@@ -158,8 +158,11 @@ class Pool:
         with self.engine.begin() as connection:
             for txid in self.wallet.spent_by():
                 batches.book_own(connection, -1, txid, "of an earlier test", datetime.now(UTC))
-        surplus = self.wallet.balances().total - self.expected()
-        self.payer().pay_in(surplus, "in the wallet from the start")
+        self.level()
+
+    def level(self) -> None:
+        """Book what the wallet has over the books, or lacks, as the pool's own."""
+        self.payer().pay_in(self.wallet.balances().total - self.expected(), "in the wallet from the start")
 
     def distribute(self, number: int) -> None:
         """A final distribution of a block's reward."""
@@ -183,8 +186,9 @@ class Pool:
                     final_at=now,
                 )
             )
-            credits = [{"party": party, "weight": 1, "amount": amount} for party, amount in CREDITS.items()]
-            connection.execute(insert(tables.credit), [{"distribution": number, **each} for each in credits])
+            every = {"distribution": number, "weight": 1, "due": True}
+            credits = [{**every, "party": party, "amount": amount} for party, amount in CREDITS.items()]
+            connection.execute(insert(tables.credit), credits)
             connection.execute(
                 insert(tables.round_proof).values(distribution=number, round=number, record="{}", audit_row=1)
             )
