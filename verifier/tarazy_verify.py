@@ -29,6 +29,7 @@ from typing import IO, Any, NamedTuple
 
 SHARE = Struct(">QIQ8sIIIbB")
 """Instant in microseconds, name, job, extranonce2, ntime, nonce, version, difficulty exponent, verdict."""
+HEADER_END = Struct("<III")
 ACCEPTED = 0
 LOWEST, HIGHEST = -32, 64
 VERSION_BITS = 0x1FFFE000
@@ -358,6 +359,9 @@ def block_target(nbits: int) -> int:
     return mantissa << 8 * (size - 3) if size > 3 else mantissa >> 8 * (3 - size)
 
 
+TARGETS = [target_of(exponent) for exponent in range(LOWEST, HIGHEST + 1)]
+
+
 def subsidy(height: int, nbits: int) -> int:
     """What a block may create; regtest is known by its difficulty, which no other network has."""
     halvings = height // (150 if nbits == REGTEST else 210_000)
@@ -589,71 +593,85 @@ def _prepare(gateways: dict[str, Gateway]) -> None:
 def work(task: Task) -> Done:
     """Hash the shares of some segments again."""
     gateway = _gateways[task.base]
-    faults: dict[int, str] = {}
-    heaps = [bytearray() for _ in range(HEAPS)]
-    done: dict[tuple[bytes, Worth], int] = {}
-    started: dict[tuple[int, int, int], Any] = {}
-    total = accepted = 0
+    looked = Looked(gateway)
+    total = 0
     with open(gateway.path, "rb") as file:
         file.seek(task.offset)
         for segment in task.segments:
             size = segment.last - segment.first + 1
             packed = file.read(size * SHARE.size)
             if len(packed) != size * SHARE.size:
-                faults.setdefault(1, f"gateway {gateway.number}: shares are missing at the end of the file")
+                looked.faults.setdefault(1, f"gateway {gateway.number}: shares are missing at the end of the file")
                 break
-            leaves = []
-            for index, fields in enumerate(SHARE.iter_unpack(packed)):
-                at_us, number, job_number, extranonce2, ntime, nonce, version, exponent, verdict = fields
-                sequence = segment.first + index
-                name, job = gateway.names.get(number), gateway.jobs.get(job_number)
-                where = f"gateway {gateway.number}, share {sequence}"
-                if name is None or job is None:
-                    faults.setdefault(3, f"{where}: there is no record of its {'job' if name else 'connection'}")
-                    leaves.append(NOTHING)
-                    continue
-                raw = packed[index * SHARE.size : (index + 1) * SHARE.size]
-                leaves.append(sha256(b"\x00" + sequence.to_bytes(8, "big") + raw + name.digest + job.digest).digest())
-                if verdict != ACCEPTED:
-                    continue
-                if not LOWEST <= exponent <= HIGHEST:
-                    faults.setdefault(2, f"{where}: no difficulty is 2^{exponent}")
-                    continue
-                start = started.get((job_number, exponent, number))
-                if start is None:
-                    start = sha256(job.coinb1(exponent) + name.extranonce1)
-                    started[job_number, exponent, number] = start
-                coinbase = start.copy()
-                coinbase.update(extranonce2 + job.end)
-                root = sha256(coinbase.digest()).digest()
-                for element in job.branch:
-                    root = sha256(sha256(root + element).digest()).digest()
-                head = version.to_bytes(4, "little") + job.previous + root + ntime.to_bytes(4, "little")
-                hash_ = double(head + job.nbits.to_bytes(4, "little") + nonce.to_bytes(4, "little"))
-                if int.from_bytes(hash_, "little") > target_of(exponent):
-                    faults.setdefault(
-                        2, f"{where}: its hash does not meet difficulty 2^{exponent}, at which it is booked"
-                    )
-                elif not job.mintime <= ntime <= job.ntime + NTIME_AHEAD:
-                    faults.setdefault(2, f"{where}: its ntime lies outside of its job's bounds")
-                elif (ntime - CLOCK_AHEAD) * MILLION > at_us:
-                    faults.setdefault(2, f"{where}: its ntime lies too far in the future")
-                elif (version ^ job.version) & ~VERSION_BITS:
-                    faults.setdefault(2, f"{where}: its version differs outside of the bits that miners may roll")
-                if name.at_us > at_us:
-                    faults.setdefault(3, f"{where}: its name was admitted after it")
-                accepted += 1
-                heaps[hash_[0] * HEAPS >> 8] += hash_
-                of = name.alias, job.worth
-                done[of] = done.get(of, 0) + (1 << exponent - LOWEST)
-            if root_of(leaves) != segment.root:
-                faults.setdefault(
-                    1,
-                    f"gateway {gateway.number}: shares {segment.first} to {segment.last} are not those in the chain: "
-                    "one was altered, removed, added, moved or booked to another",
-                )
+            looked.segment(segment, packed)
             total += size
-    return Done(faults, [bytes(heap) for heap in heaps], done, total, accepted)
+    heaps = [b"".join(heap) for heap in looked.heaps]
+    return Done(looked.faults, heaps, looked.work, total, sum(map(len, looked.heaps)))
+
+
+class Looked:
+    """What some shares of a gateway come to."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.faults: dict[int, str] = {}
+        self.heaps: list[list[bytes]] = [[] for _ in range(HEAPS)]
+        self.work: dict[tuple[bytes, Worth], int] = {}
+        """By alias and worth."""
+        self._started: dict[tuple[int, int, int], Any] = {}
+        """By job, exponent and name: the hash of a coinbase's beginning."""
+
+    def segment(self, segment: Segment, packed: bytes) -> None:
+        leaves = []
+        names, jobs = self.gateway.names, self.gateway.jobs
+        for sequence, fields in enumerate(SHARE.iter_unpack(packed), segment.first):
+            name, job = names.get(fields[1]), jobs.get(fields[2])
+            if name is None or job is None:
+                self.fault(3, sequence, f"there is no record of its {'job' if name else 'connection'}")
+                leaves.append(NOTHING)
+                continue
+            at = (sequence - segment.first) * SHARE.size
+            numbered = b"\x00" + sequence.to_bytes(8, "big") + packed[at : at + SHARE.size]
+            leaves.append(sha256(numbered + name.digest + job.digest).digest())
+            if fields[8] == ACCEPTED:
+                self.accepted(sequence, fields, name, job)
+        if root_of(leaves) != segment.root:
+            told = f"shares {segment.first} to {segment.last} are not those in the chain"
+            why = "one was altered, removed, added, moved or booked to another"
+            self.faults.setdefault(1, f"gateway {self.gateway.number}: {told}: {why}")
+
+    def accepted(self, sequence: int, fields: tuple[Any, ...], name: Name, job: Job) -> None:
+        at_us, number, job_number, extranonce2, ntime, nonce, version, exponent, _ = fields
+        if not LOWEST <= exponent <= HIGHEST:
+            self.fault(2, sequence, f"no difficulty is 2^{exponent}")
+            return
+        start = self._started.get((job_number, exponent, number))
+        if start is None:
+            start = sha256(job.coinb1(exponent) + name.extranonce1)
+            self._started[job_number, exponent, number] = start
+        coinbase = start.copy()
+        coinbase.update(extranonce2 + job.end)
+        root = sha256(coinbase.digest()).digest()
+        for element in job.branch:
+            root = sha256(sha256(root + element).digest()).digest()
+        numbers = HEADER_END.pack(ntime, job.nbits, nonce)
+        hash_ = double(version.to_bytes(4, "little") + job.previous + root + numbers)
+        if int.from_bytes(hash_, "little") > TARGETS[exponent - LOWEST]:
+            self.fault(2, sequence, f"its hash does not meet difficulty 2^{exponent}, at which it is booked")
+        elif not job.mintime <= ntime <= job.ntime + NTIME_AHEAD:
+            self.fault(2, sequence, "its ntime lies outside of its job's bounds")
+        elif (ntime - CLOCK_AHEAD) * MILLION > at_us:
+            self.fault(2, sequence, "its ntime lies too far in the future")
+        elif (version ^ job.version) & ~VERSION_BITS:
+            self.fault(2, sequence, "its version differs outside of the bits that miners may roll")
+        if name.at_us > at_us:
+            self.fault(3, sequence, "its name was admitted after it")
+        self.heaps[hash_[0] * HEAPS >> 8].append(hash_)
+        of = name.alias, job.worth
+        self.work[of] = self.work.get(of, 0) + (1 << exponent - LOWEST)
+
+    def fault(self, check: int, sequence: int, told: str) -> None:
+        self.faults.setdefault(check, f"gateway {self.gateway.number}, share {sequence}: {told}")
 
 
 # Verifying.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Float, Row, Select, cast, func, select
+from sqlalchemy import Connection, Float, Select, cast, func, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.ledger import IMMATURE, PAYABLE
+from tarazy.accounting.ledger import IMMATURE, IN_FLIGHT, PAID, PAYABLE
+from tarazy.accounting.payouts.batches import holds
 
+_OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
 SHORTEST_WINDOW = timedelta(seconds=60)
 
 rough_weight = func.sum(cast(tables.tally.c.weight, Float))
@@ -27,6 +30,17 @@ class Balance:
     immature: int = 0
     """Credited, but the blocks may still be lost."""
     payable: int = 0
+    """Owed, and in no batch."""
+    held: int = 0
+    """Of what is payable, kept back until somebody decides."""
+    in_flight: int = 0
+    """In batches that are not confirmed yet."""
+    paid: int = 0
+
+    @property
+    def earned(self) -> int:
+        """All that was credited and not reversed."""
+        return self.immature + self.payable + self.in_flight + self.paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +76,27 @@ class BookedDistribution:
 
 def balances_by_party(connection: Connection) -> dict[str, Balance]:
     """Balances of every party that ever had one."""
-    table = tables.ledger_account
-    amounts = {row.account: row.balance for row in connection.execute(select(table))}
-    parties = {account.partition(":")[2] for account in amounts if account.startswith((IMMATURE, PAYABLE))}
+    rows = connection.execute(select(tables.ledger_account))
+    amounts = {(kind + ":", party): row.balance for row in rows for kind, _, party in [row.account.partition(":")]}
+    held = {party for _, party, _ in holds(connection)}
     return {
-        party: Balance(amounts.get(IMMATURE + party, 0), amounts.get(PAYABLE + party, 0)) for party in sorted(parties)
+        party: _balance(amounts, party, party in held)
+        for party in sorted({party for kind, party in amounts if kind in _OF_PARTIES})
     }
+
+
+def balance_of(connection: Connection, party: str) -> Balance:
+    """What one party has with the pool."""
+    table = tables.ledger_account
+    names = {kind + party: (kind, party) for kind in _OF_PARTIES}
+    rows = connection.execute(select(table).where(table.c.account.in_(names)))
+    held = any(each == party for _, each, _ in holds(connection))
+    return _balance({names[row.account]: row.balance for row in rows}, party, held)
+
+
+def _balance(amounts: Mapping[tuple[str, str], int], party: str, held: bool) -> Balance:
+    immature, payable, in_flight, paid = (amounts.get((kind, party), 0) for kind in _OF_PARTIES)
+    return Balance(immature, payable, payable if held else 0, in_flight, paid)
 
 
 def distributions(connection: Connection, booked_since: datetime, known_at: datetime) -> list[BookedDistribution]:
@@ -92,7 +121,7 @@ def distributions(connection: Connection, booked_since: datetime, known_at: date
             row.fee,
             row.remainder,
             row.total_weight,
-            _state_at(row, known_at),
+            distribution_state(row.final_at, row.reversed_at, known_at),
             row.booked_at,
             credits[row.distribution],
             weights[row.distribution],
@@ -101,10 +130,13 @@ def distributions(connection: Connection, booked_since: datetime, known_at: date
     ]
 
 
-def _state_at(row: Row[tuple[object, ...]], instant: datetime) -> DistributionState:
-    if row.reversed_at is not None and row.reversed_at <= instant:
+def distribution_state(
+    final_at: datetime | None, reversed_at: datetime | None, known_at: datetime | None = None
+) -> DistributionState:
+    """A distribution's state by the instants of its changes, as it was known at `known_at`; None: as known now."""
+    if reversed_at is not None and (known_at is None or reversed_at <= known_at):
         return DistributionState.REVERSED
-    if row.final_at is not None and row.final_at <= instant:
+    if final_at is not None and (known_at is None or final_at <= known_at):
         return DistributionState.FINAL
     return DistributionState.IMMATURE
 

@@ -28,7 +28,7 @@ from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, J
 from tarazy.accounting.order import forget_order, keep_order, next_place, window_before_now
 from tarazy.accounting.proof.sealing import digests_of, required_job, salts, seal
 from tarazy.accounting.schemes import Schedule, Scheme, window_weight
-from tarazy.accounting.tallies import Counts, add, by_worth, count, work_of
+from tarazy.accounting.tallies import Counts, add, by_worth, count, names_in, work_of
 from tarazy.accounting.upsert import upsert
 from tarazy.accounting.worth import Worth, worth_of
 from tarazy.stratum.job import Job, displayed
@@ -103,8 +103,8 @@ def fold(
         number = _open_round(connection, _instant(SHARE.unpack_from(segments[0].shares)[0]))
         for worth, some in by_worth(segments, _worths(reader)).items():
             counts = count(some, interval_seconds)
-            names = _names(reader, {key[0] for key in counts})
-            add(connection, number, worth, work_of(counts, names, interval_seconds))
+            work = work_of(counts, _names(reader, names_in(counts)), interval_seconds)
+            add(connection, number, worth, work)
     if segments or lost_at != cursor.lost_at:
         _move(connection, gateway, cursor, sequence=end, lost_at=lost_at)
     return Folded(sum(segment.count for segment in segments), complete, end)
@@ -235,13 +235,17 @@ def _record(
         forget_order(connection)
     ends = sorted({max(cursor.certain, cursor.recorded), max(last, cursor.recorded)})
     after = cursor.recorded
+    names: dict[int, NameRecord] = {}
+    hidden: dict[str, bytes] = {}
+    digests = digests_of(gateway, reader, names, hidden)
     for end in ends:
         for segments in _batches(reader.segments(after, end)):
             packed = b"".join(segment.shares for segment in segments)
-            names = _names(reader, {number for (number,) in _NAME.iter_unpack(packed)})
-            hidden = salts(connection, {name.party for name in names.values()})
+            new = _names(reader, {number for (number,) in _NAME.iter_unpack(packed)} - names.keys())
+            names |= new
+            hidden |= salts(connection, {name.party for name in new.values()} - hidden.keys())
             place = next_place(connection) if windowed else None
-            seal(connection, gateway, segments, digests_of(gateway, reader, names, hidden), place)
+            seal(connection, gateway, segments, digests, place)
             if place is not None:
                 keep_order(connection, place, segments, names)
         after = end
@@ -353,8 +357,11 @@ def _close(
             reader = readers[gateway]
             for worth, some in by_worth(reader.segments(cut[gateway], cursor.sequence), _worths(reader)).items():
                 behind = count(some, interval_seconds)
-                known = _names(reader, {key[0] for key in behind})
-                taken: Counts = Counter({key: -shares for key, shares in behind.items()})
+                known = _names(reader, names_in(behind))
+                taken: Counts = {
+                    interval: Counter({key: -shares for key, shares in counted.items()})
+                    for interval, counted in behind.items()
+                }
                 add(connection, round_, worth, work_of(taken, known, interval_seconds))
                 add(connection, round_ + 1, worth, work_of(behind, known, interval_seconds))
         moved = {"block": number} if gateway == finder else {}

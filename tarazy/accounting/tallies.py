@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Table, bindparam, delete, select
@@ -31,8 +32,8 @@ _COUNTED = struct.Struct(">8xI28xbB")
 _PLACE = ("party", "account", "worker", "site")
 _COUNTS = ("weight", "shares", "stale_weight", "stale_shares")
 
-Counts: TypeAlias = Counter[tuple[int, int, int, int]]
-"""Number of shares by name, interval since 1970, exponent and verdict."""
+Counts: TypeAlias = dict[int, Counter[tuple[int, int, int]]]
+"""By interval since 1970: number of shares by name, exponent and verdict."""
 
 Place: TypeAlias = tuple[str, str, str, str]
 """Party, account, worker and site of a tally."""
@@ -78,40 +79,45 @@ def by_worth(segments: Iterable[Segment], worth_of: Callable[[int], Worth]) -> d
 def count(segments: Iterable[Segment], interval_seconds: int) -> Counts:
     """The shares of `segments`."""
     length = interval_seconds * 1_000_000
-    counts: Counts = Counter()
+    counts: defaultdict[int, Counter[tuple[int, int, int]]] = defaultdict(Counter)
     for segment in segments:
         instants = [at_us for (at_us,) in _AT.iter_unpack(segment.shares)]
         if instants and min(instants) // length == max(instants) // length:
-            interval = instants[0] // length
-            for (name, exponent, verdict), shares in Counter(_COUNTED.iter_unpack(segment.shares)).items():
-                counts[name, interval, exponent, verdict] += shares
+            counts[instants[0] // length].update(_COUNTED.iter_unpack(segment.shares))
         else:
-            for at_us, (name, exponent, verdict) in zip(instants, _COUNTED.iter_unpack(segment.shares), strict=True):
-                counts[name, at_us // length, exponent, verdict] += 1
+            for at_us, counted in zip(instants, _COUNTED.iter_unpack(segment.shares), strict=True):
+                counts[at_us // length][counted] += 1
     return counts
+
+
+def names_in(counts: Counts) -> set[int]:
+    """The names that shares were counted of."""
+    return {name for counted in counts.values() for name, _, _ in counted}
 
 
 def work_of(counts: Counts, names: Mapping[int, NameRecord], interval_seconds: int) -> Work:
     """The work of each tally. Shares rejected for other reasons than being stale count for nothing."""
-    places = {number: (name.party, name.account, name.worker, name.site) for number, name in names.items()}
-    by_interval: dict[int, dict[Place, Done]] = {}
-    for (number, interval, exponent, verdict), shares in counts.items():
-        if verdict != _ACCEPTED and verdict != _STALE:
-            continue
-        tallies = by_interval.setdefault(interval, {})
-        place = places[number]
-        tally = tallies.get(place)
-        if tally is None:
-            tally = tallies[place] = Done()
-        if verdict == _ACCEPTED:
-            tally.weight += shares * weight_of(exponent)
-            tally.shares += shares
-        else:
-            tally.stale_weight += shares * weight_of(exponent)
-            tally.stale_shares += shares
-    return {
-        _EPOCH + timedelta(seconds=interval * interval_seconds): tallies for interval, tallies in by_interval.items()
-    }
+    work: Work = {}
+    for interval, counted in counts.items():
+        tallies: dict[Place, Done] = {}
+        of_name: dict[int, Done] = {}
+        for (number, exponent, verdict), shares in counted.items():
+            if verdict != _ACCEPTED and verdict != _STALE:
+                continue
+            done = of_name.get(number)
+            if done is None:
+                name = names[number]
+                place = (name.party, name.account, name.worker, name.site)
+                done = of_name[number] = tallies.setdefault(place, Done())
+            if verdict == _ACCEPTED:
+                done.weight += shares * weight_of(exponent)
+                done.shares += shares
+            else:
+                done.stale_weight += shares * weight_of(exponent)
+                done.stale_shares += shares
+        if tallies:
+            work[_EPOCH + timedelta(seconds=interval * interval_seconds)] = tallies
+    return work
 
 
 def add(connection: Connection, number: int, worth: Worth, work: Work) -> None:
@@ -126,7 +132,7 @@ def add(connection: Connection, number: int, worth: Worth, work: Work) -> None:
         _add_present(connection, number, start, tallies)
         rows = [
             (number, start, *place, done.weight, done.shares, done.stale_weight, done.stale_shares)
-            for place, done in tallies.items()
+            for place, done in sorted(tallies.items(), key=itemgetter(0))  # neighbours share a page of the database
         ]
         _store(connection, tables.tally, rows, len(_COUNTS))
     table = tables.round_work

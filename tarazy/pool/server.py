@@ -40,6 +40,7 @@ from tarazy.pool.reload import compare
 from tarazy.pool.sockets import open_listeners
 from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
 from tarazy.pool.templates import address_script
+from tarazy.pool.terms import schedule_of
 from tarazy.pool.usable import require_usable
 from tarazy.portal.app import Portal
 from tarazy.portal.desk import Rules
@@ -153,12 +154,13 @@ class Server:
             inspection = Inspection(reactor, settings, self._database, self._admissions, lambda: self._law)
             inspection.repeat.start()
             self._keeping.append(inspection.repeat.stop)
+            paying = None
             if settings.payouts is not None:
                 paying = PayoutDesk(reactor, settings, settings.payouts, self._database.engine, self._admissions)
                 paying.repeat.start()
                 self._keeping.append(paying.repeat.stop)
             sources = replace(sources, accounting=told.accounting, energy=told.energy, attention=inspection.facts)
-            portal = self._make_portal(told)
+            portal = self._make_portal(told, paying)
             portal_port = portal.start()
             self._keeping.append(portal.stop)
         exporter = Exporter(reactor, sources, VERSION, settings.metrics.host, settings.metrics.port)
@@ -221,7 +223,7 @@ class Server:
             endings.append(PeerEntrance(embedded, reactor, settings.peer_port).stop)
         return embedded
 
-    def _make_portal(self, told: OfficeTelemetry) -> Portal:
+    def _make_portal(self, told: OfficeTelemetry, paying: PayoutDesk | None) -> Portal:
         settings = self.settings
         self._subject = Subject(
             live=told.live,
@@ -230,6 +232,8 @@ class Server:
             reports=settings.data / "reports",
             interval_seconds=settings.energy.interval_seconds,
             journals=settings.journal_path.parent,
+            terms=schedule_of(settings.pool),
+            depths=lambda: paying.depths if paying else {},
         )
         self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
         return Portal(

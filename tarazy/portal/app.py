@@ -45,7 +45,7 @@ class Portal:
         language: str = "ru",
     ) -> None:
         # klein imports the global reactor, which must be installed first
-        from tarazy.portal.registry import Register, RegisterPages
+        from tarazy.portal.gate import Gate
         from tarazy.portal.routes import Pages
 
         self._reactor = reactor
@@ -54,8 +54,7 @@ class Portal:
         self.hub = Hub()
         self.access = Access()
         self._database = database
-        registers = RegisterPages(Register(database, self.access, rules, subject.seat, subject.journals))
-        pages = Pages(self.snapshots, self.hub, subject, language, registers)
+        pages = Pages(self.snapshots, self.hub, subject, language, Gate(database, self.access), rules)
         self.site = BoundedSite(pages.app.resource(), reactor, self._may_send)
         self._told = ""
         self._pulse = LoopingCall(self._publish)

@@ -6,15 +6,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from tarazy.accounting.proof.receipt import receipt
-from tarazy.accounting.proof.record import credited_rounds, proof_of
 from tarazy.accreditation import audit
-from tarazy.accreditation.audit_proof import prove_row
 from tarazy.accreditation.decisions import decisions_during
 from tarazy.accreditation.documents import load, media_type_of, store
 from tarazy.accreditation.entries import (
@@ -42,10 +38,6 @@ from tarazy.portal.standing import Seat
 
 MAXIMUM_ENTRIES = 10_000
 """Entries in one JSON body; a spreadsheet may hold more."""
-
-
-RECEIPT_SHARES = 1_000_000
-"""Shares of a round, up to which its receipts are made while somebody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,21 +214,6 @@ def own(connection: Connection, party: str, now: datetime) -> dict[str, Any]:
         **{f"{kind.register}s": _of_party(registers, kind, party) for kind in kinds},
         "admissions": _admissions(connection, party),
     }
-
-
-def credited(connection: Connection, party: str, limit: int, offset: int) -> tuple[int, list[dict[str, Any]]]:
-    """How many recorded rounds credit a party, and some of them, the newest first."""
-    total, rows = credited_rounds(connection, party, limit, offset)
-    return total, [row | {"weight": str(row["weight"])} for row in rows]
-
-
-def receipt_of(connection: Connection, party: str, number: int, journals: Path) -> dict[str, Any]:
-    """A party's receipt for a round, with the proof from the audit log; raises `LookupError`."""
-    proof = proof_of(connection, number)
-    if proof.record["shares"] > RECEIPT_SHARES:
-        raise LookupError(f"round {number} is too large to be proven here; ask the pool for `tarazy round receipt`")
-    told = receipt(connection, proof, party, journals)
-    return told | {"audit": prove_row(connection, proof.audit_row)}
 
 
 def _of_party(registers: Registers, kind: type[Entry], party: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import orjson
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tarazy.accreditation.admission import Reason
 from tarazy.portal.facts import Live
@@ -78,11 +78,101 @@ def page_texts(lang: str) -> bytes:
     return orjson.dumps(found)
 
 
+HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool], ...], bool], ...]]] = {
+    "me": (
+        ("immature", "payable", "held", "in_flight", "paid"),
+        (
+            ("terms", (("since", False), ("scheme", False), ("fee", True), ("state", False)), True),
+            (
+                "credits",
+                (
+                    ("block", True),
+                    ("rounds", False),
+                    ("scheme", False),
+                    ("reward", True),
+                    ("fee", True),
+                    ("amount", True),
+                    ("state", False),
+                    ("receipt", False),
+                ),
+                True,
+            ),
+            (
+                "payouts",
+                (
+                    ("batch", True),
+                    ("amount", True),
+                    ("state", False),
+                    ("txid", False),
+                    ("address", False),
+                    ("at", False),
+                ),
+                False,
+            ),
+            ("statements", (("period", False), ("state", False), ("files", False)), True),
+        ),
+    ),
+    "accounting": (
+        ("waiting", "in_flight", "payable", "immature", "wallet"),
+        (
+            ("warnings", (("severity", False), ("text", False), ("at", False)), False),
+            (
+                "batches",
+                (
+                    ("batch", True),
+                    ("state", False),
+                    ("amount", True),
+                    ("proposed", False),
+                    ("approved", False),
+                    ("txid", False),
+                ),
+                True,
+            ),
+            ("holds", (("party", False), ("why", False), ("since", False), ("payable", True)), False),
+            (
+                "rounds",
+                (
+                    ("round", True),
+                    ("closed", False),
+                    ("block", False),
+                    ("reward", True),
+                    ("fee", True),
+                    ("credited", True),
+                    ("state", False),
+                    ("verify", False),
+                ),
+                True,
+            ),
+            (
+                "sales",
+                (
+                    ("party", False),
+                    ("base", False),
+                    ("amount", True),
+                    ("through", True),
+                    ("missing", True),
+                    ("documents", False),
+                ),
+                True,
+            ),
+            (
+                "distributed",
+                (("period", False), ("version", True), ("as_of", False), ("issued", False), ("digest", False)),
+                True,
+            ),
+        ),
+    ),
+}
+"""The pages that take a token: their tiles, and their lists with columns, which of them hold numbers, and hints."""
+
+
 @cache
 def _template(name: str) -> Any:
-    source = (files("tarazy.portal") / "templates" / name).read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source)
+    loader = PackageLoader("tarazy.portal")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(name)
 
 
 def page(lang: str, live: Live) -> bytes:
@@ -96,6 +186,22 @@ def page(lang: str, live: Live) -> bytes:
         test_chain=live.test_chain,
         demo=live.demo,
         stratum_url=live.stratum_url,
+    )
+    return html.encode()
+
+
+def held_page(lang: str, pool: str, name: str) -> bytes:
+    """A page of `HELD` in `lang`. It asks for a token; figures come by the API to who has one."""
+    tiles, lists = HELD[name]
+    html: str = _template("held.html").render(
+        lang=lang,
+        t=_said(lang),
+        asset=assets().__getitem__,
+        version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
+        pool=pool,
+        name=name,
+        tiles=tiles,
+        lists=lists,
     )
     return html.encode()
 

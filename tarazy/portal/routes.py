@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import structlog
 import yaml
 from klein import Klein
-from twisted.python.failure import Failure
 from twisted.web.http import CACHED
 from twisted.web.static import File
-from werkzeug.exceptions import HTTPException
 
 from tarazy.accreditation.admission import Reason
+from tarazy.portal.account_pages import AccountingPages, OwnPages
+from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.events import Hub
-from tarazy.portal.guard import Fault, refuse
-from tarazy.portal.pages import assets, page, page_texts, preferred_language, refusals_page
+from tarazy.portal.gate import Gate, answer_faults
+from tarazy.portal.guard import Fault
+from tarazy.portal.pages import HELD, assets, held_page, page, page_texts, preferred_language, refusals_page
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.snapshot import Snapshots, Subject
 from tarazy.reports.language import LANGUAGES
@@ -78,13 +79,16 @@ class Pages:
     app = Klein()
 
     def __init__(
-        self, snapshots: Snapshots, hub: Hub, subject: Subject, language: str, registers: RegisterPages
+        self, snapshots: Snapshots, hub: Hub, subject: Subject, language: str, gate: Gate, rules: Rules
     ) -> None:
         self._snapshots = snapshots
         self._hub = hub
         self._subject = subject
         self._language = language
-        self._registers = registers.app.resource()
+        self._registers = RegisterPages(gate, rules, subject.seat).app.resource()
+        self._holders = OwnPages(gate, subject)
+        self._own = self._holders.app.resource()
+        self._accounting = AccountingPages(gate, subject).app.resource()
 
     @app.route("/")
     def home(self, request: Any) -> bytes:
@@ -131,6 +135,12 @@ class Pages:
         """The page."""
         return _answer(request, page(lang, self._subject.live()), "text/html; charset=utf-8", "no-cache")
 
+    @app.route(f"/<{_LANG}:lang>/<any({','.join(HELD)}):name>/")
+    def show_held(self, request: Any, lang: str, name: str) -> bytes:
+        """A page for holders of tokens."""
+        body = held_page(lang, self._subject.live().pool_name, name)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
     @app.route(f"/<{_LANG}:lang>/texts.json")
     def texts(self, request: Any, lang: str) -> bytes:
         """What the page's script says."""
@@ -146,8 +156,23 @@ class Pages:
 
     @app.route("/api/v1/", branch=True)
     def held(self, request: Any) -> Any:
-        """What takes a token."""
+        """What takes a token and has no address of its own below."""
         return self._registers
+
+    @app.route("/api/v1/me")
+    async def me(self, request: Any) -> bytes:
+        """Whose token it is."""
+        return await self._holders.me(request)
+
+    @app.route("/api/v1/me/", branch=True)
+    def own(self, request: Any) -> Any:
+        """A miner's own accounts."""
+        return self._own
+
+    @app.route("/api/v1/accounting/", branch=True)
+    def accounting(self, request: Any) -> Any:
+        """All accounts."""
+        return self._accounting
 
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:
@@ -197,22 +222,7 @@ class Pages:
         served.isLeaf = True
         return served
 
-    @app.handle_errors(Fault)
-    def fault(self, request: Any, failure: Failure) -> bytes:
-        """Say what was wrong."""
-        return refuse(request, cast(Fault, failure.value))
-
-    @app.handle_errors(HTTPException)
-    def unknown(self, request: Any, failure: Failure) -> bytes:
-        """Nothing is at this address."""
-        text = "there is nothing at this address; the API is described at /api/v1/openapi.json"
-        return refuse(request, Fault(404, "not_found", text))
-
-    @app.handle_errors(Exception)
-    def broken(self, request: Any, failure: Failure) -> bytes:
-        """Ours to mend: the log has the cause, the reader a plain word."""
-        log.error("portal_request_failed", path=request.path.decode("ascii", "replace"), error=repr(failure.value))
-        return refuse(request, Fault(500, "internal", "the server failed to answer; its log says why"))
+    answer_faults(app)
 
 
 def _moved(request: Any, address: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from tarazy.accounting.energy.figures import energy_by_party
 from tarazy.accounting.energy.modbus import Meter as MeterPoint
 from tarazy.accounting.energy.readings import site_power_w
 from tarazy.accounting.queries import balances_by_party, block_counts, open_round, present_work
+from tarazy.accounting.schemes import Schedule
 from tarazy.accreditation.entries import MeterStatus
 from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers
@@ -81,6 +82,10 @@ class Subject:
     reports: Path
     interval_seconds: int
     journals: Path
+    terms: Schedule
+    """Scheme and fees by date."""
+    depths: Callable[[], Mapping[str, int]] = dict
+    """Confirmations of the sent transactions by txid, as the wallet last told."""
 
 
 class _Rested(Generic[T]):

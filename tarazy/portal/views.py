@@ -122,6 +122,7 @@ def _miner(facts: Facts, party: str) -> dict[str, Any]:
         "stale_shares": day.stale_shares,
         "immature": balance.immature if balance else 0,
         "payable": balance.payable if balance else 0,
+        "earned": balance.earned if balance else 0,
         "energy_wh": energy.energy_wh if energy else None,
         "estimate_wh": energy.estimate_wh if energy else None,
         "fee": _fee(facts.quarter.fees.get(party), facts.quarter.quarter),

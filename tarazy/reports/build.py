@@ -95,7 +95,7 @@ def gather_report(
     """
     if kind not in KINDS:
         raise ReportError(f"there is no report {kind!r}; choose one of: {', '.join(KINDS)}")
-    _require_moment(as_of, now)
+    require_moment(as_of, now)
     accreditation = settings.accreditation
     pool = Pool(settings.pool.name, accreditation.country, accreditation.server)
     moment = as_of.astimezone(UTC)
@@ -125,7 +125,8 @@ def gather_report(
         raise ReportError(str(error)) from None
 
 
-def _require_moment(as_of: datetime, now: datetime) -> None:
+def require_moment(as_of: datetime, now: datetime) -> None:
+    """Raise `ReportError` unless a report at `as_of` would stay the same."""
     if as_of.tzinfo is None:
         raise ReportError(f"{as_of.isoformat()} has no time zone; write it like {as_of.isoformat()}+05:00")
     if as_of > now:
@@ -163,6 +164,15 @@ def stem_of(report: Report) -> str:
         case DistributedRecord():
             about = report.days.name, f"v{report.version}"
     return "-".join((report.kind, *about, _compact(report.as_of)))
+
+
+def render(report: Report, form: str, lang: str) -> tuple[str, bytes]:
+    """One file of those that `write_report` writes, `json`, `pdf` or `xlsx`: its name and its content."""
+    stem, content = stem_of(report), canonical_json(report)
+    if form == "json":
+        return f"{stem}.json", content
+    document = lay_out(report, digest(content), f"{stem}.json", lang)
+    return f"{stem}.{lang}.{form}", render_pdf(document) if form == "pdf" else render_workbook(document)
 
 
 def write_report(report: Report, directory: Path, progress: Progress = _silent) -> list[Path]:

@@ -8,7 +8,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from tarazy.config.settings import Settings
 from tarazy.pool.cli import main
 from tarazy.pool.demo.prepare import free_ports, prepare
 from tarazy.pool.demo.scenario import demo_settings
+from tests.forked import Forked
 
 LOWEST = 2.0**-32
 """At this difficulty practically every hash is a share: tests need not search."""
@@ -57,7 +57,7 @@ class House:
         self.prepared = prepare(directory, settings, datetime.now(UTC))
         self.directory = directory
         self.log = directory / "server.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | subprocess.Popen[bytes] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -78,11 +78,7 @@ class House:
     def start(self) -> None:
         """Start the server and wait until miners and browsers can connect."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tarazy", "serve", "-c", str(self.prepared.path)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            self.process = Forked("tarazy", "serve", "-c", str(self.prepared.path), stdout=log, stderr=log)
         wait_until(self._listens, 60)
 
     def _listens(self) -> bool:
@@ -129,11 +125,6 @@ class House:
         with urlopen(f"http://127.0.0.1:{self.settings.metrics.port}/metrics", timeout=10) as response:
             body: bytes = response.read()
         return body.decode()
-
-
-def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `tarazy` as a user would."""
-    return subprocess.run([sys.executable, "-m", "tarazy", *arguments], capture_output=True, text=True, timeout=120)
 
 
 def run_command(*arguments: str) -> Result:

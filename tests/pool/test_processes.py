@@ -8,8 +8,6 @@ import re
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ import yaml
 from tarazy.config.settings import load_settings
 from tarazy.pool.bench.transactions import new_block
 from tarazy.pool.demo.prepare import free_ports
+from tests.forked import Forked, run_forked
 from tests.pool.house import Client, House, wait_until
 from tests.pool.load import Load, journalled
 
@@ -105,10 +104,8 @@ def running_node(directory: Path, *arguments: str) -> Iterator[int]:
     """A development node, a process of its own; its port."""
     (port,) = free_ports(1)
     with (directory / "node.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tarazy.pool.chain.peer", str(directory / "node"), str(port), *arguments],
-            stdout=log,
-            stderr=subprocess.STDOUT,
+        process = Forked(
+            "tarazy.pool.chain.peer", str(directory / "node"), str(port), *arguments, stdout=log, stderr=log
         )
     wait_until(lambda: _answers(port), 60)
     yield port
@@ -225,8 +222,7 @@ def test_sigterm_while_processes_prepare_themselves_ends_all(build_house: Callab
     """The order to end comes before there is anything to end."""
     house = several(build_house(), free_ports(1)[0])
     with house.log.open("ab") as log:
-        command = [sys.executable, "-m", "tarazy", "serve", "-c", str(house.prepared.path)]
-        house.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        house.process = Forked("tarazy", "serve", "-c", str(house.prepared.path), stdout=log, stderr=log)
     children = wait_until(lambda: _children_of(house.pid), 60)
     assert house.stop() == 0
     wait_until(lambda: not any(_lives(pid) for pid in children))
@@ -299,11 +295,6 @@ def test_start_that_cannot_be_is_told(build_house: Callable[..., House], node: i
     """A child's reason becomes the server's: exit code 1 and one line, nothing left running."""
     house = several(build_house(), node)
     Path(house.settings.database_url.removeprefix("sqlite:///")).unlink()
-    done = subprocess.run(
-        [sys.executable, "-m", "tarazy", "serve", "-c", str(house.prepared.path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_forked("tarazy", "serve", "-c", str(house.prepared.path))
     assert done.returncode == 1
     assert "tarazy db upgrade" in done.stderr.splitlines()[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
@@ -11,27 +10,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.forked import adopt_orphans
 from tests.pool.house import Client, House, wait_until
 from tests.pool.load import Load, journalled
 
 MAIN_ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _orphans_are_ours() -> Iterator[None]:
-    """A successor outlives the server that started it: let it become our child then, to wait for."""
-    prctl = ctypes.CDLL(None).prctl
-    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    yield
-    prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+def _orphans_are_ours() -> None:
+    """A successor outlives the server that started it."""
+    adopt_orphans()
 
 
 def successor_of(house: House) -> int:

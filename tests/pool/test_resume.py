@@ -22,7 +22,8 @@ from tarazy.pool.demo import network
 from tarazy.stratum.difficulty import target_of
 from tarazy.stratum.miner import MinerJob, search
 from tarazy.stratum.share import Verdict, header_of
-from tests.pool.house import Client, House, run_process, wait_until
+from tests.forked import run_forked
+from tests.pool.house import Client, House, wait_until
 from tests.pool.mining import spend
 from tests.pool.test_server import accounted
 
@@ -169,7 +170,7 @@ def test_a_start_that_fails_keeps_what_was_left(build_house: Callable[..., House
     assert house.stop() == 0
     miner.close()
     with socket.create_server(("127.0.0.1", house.stratum_port)):
-        failed = run_process("serve", "-c", str(house.prepared.path))
+        failed = run_forked("tarazy", "serve", "-c", str(house.prepared.path))
     assert failed.returncode == 1
     house.start()
     assert Miner(house, miner.session_id).send_share(late) is True

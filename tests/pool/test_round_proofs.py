@@ -39,7 +39,7 @@ from tarazy.database.types import metadata
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import ShareRecord, Verdict
 from tests.pool.mining import POOL_SCRIPT, job_of
-from tests.pool.rounds import FEE_PPM, KEY, Pool, export_of, mature, new_template
+from tests.pool.rounds import FEE_PPM, KEY, TEMPLATE, Pool, export_of, mature, new_template
 
 VERIFIER = Path(__file__).parents[2] / "verifier" / "tarazy_verify.py"
 
@@ -337,6 +337,38 @@ def other_block(lie: Forger) -> None:
     (lie.directory / "block.json").write_text(json.dumps(row | {"header": "ff" + row["header"][2:]}))
 
 
+def rate_changed(lie: Forger) -> None:
+    rows = lie.rows("parties.jsonl")
+    rows[1]["fee_ppm"] += 1
+    lie.put("parties.jsonl", rows)
+
+
+def time_moved(lie: Forger) -> None:
+    lie.share(3, ntime=TEMPLATE.curtime + 7_001)
+
+
+def version_changed(lie: Forger) -> None:
+    lie.share(3, version=TEMPLATE.version ^ 1)
+
+
+def admitted_later(lie: Forger) -> None:
+    rows = lie.rows("gateway-1.names.jsonl")
+    lie.put("gateway-1.names.jsonl", [row | {"at_us": row["at_us"] + 10**12} for row in rows])
+
+
+def other_past(lie: Forger) -> None:
+    path = lie.directory / "previous.json"
+    path.write_text(path.read_text().replace('"round":1', '"round":0'))
+
+
+def other_shares(lie: Forger) -> None:
+    lie.record["share_root"] = "00" * 32
+
+
+def satoshi_kept(lie: Forger) -> None:
+    lie.record["remainder"] -= 1
+
+
 def paid(lie: Forger, change: Callable[[dict[bytes, int], bytes], None]) -> None:
     """Another transaction than the one that pays; `change` gets its outputs and the first party's script."""
     row, payment = lie.rows("transactions.jsonl")[0], lie.rows("payments.jsonl")[0]
@@ -404,6 +436,13 @@ LIES: list[tuple[Callable[[Forger], None], str, str]] = [
     (undeclared, "not the one in the audit log", "a gap: shares"),
     (head_forged, "the head was forged or changed", ""),
     (other_block, "block.json is block", "block.json is block"),
+    (rate_changed, "ppm, where all pay 10000", "ppm, where all pay 10000"),
+    (time_moved, "are not those in the chain", "its ntime lies outside of its job's bounds"),
+    (version_changed, "are not those in the chain", "its version differs outside of the bits"),
+    (admitted_later, "are not those in the chain", "its name was admitted after it"),
+    (other_past, "previous.json is not the record", ""),
+    (other_shares, "not the one in the audit log", "are not those that the record was made of"),
+    (satoshi_kept, "not the one in the audit log", "the remainder is"),
     (payout_swapped, "the address was swapped", ""),
     (payout_lowered, "sat to script 0014", ""),
     (payout_changed, "it was changed", ""),
@@ -431,7 +470,7 @@ def test_each_lie_is_named(
     if signed:
         if lie is not gap:
             forger.chain()
-        if lie in (shifted, satoshi_moved):
+        if lie in (shifted, satoshi_moved, rate_changed):
             forger.sums()
         forger.sign()
     elif told == "not the one in the audit log":
@@ -534,8 +573,9 @@ def test_a_receipt_that_lies_is_refused(
         Terms(FEE_PPM, fees={"beta": 2_500, "gamma": 0}),
         Terms(FEE_PPM, scheme=Scheme.SOLO),
         Terms(FEE_PPM, scheme=Scheme.PPLNS, window=1),
+        Terms(FEE_PPM, scheme=Scheme.PPLNS, window=2),
     ],
-    ids=["fees of their own", "solo", "pplns"],
+    ids=["fees of their own", "solo", "pplns", "pplns before places were kept"],
 )
 def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     """R-021, R-023: rounds on other terms than one fee and PROP."""
@@ -548,6 +588,8 @@ def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     block = pool.find()
     with engine.begin() as connection:
         pool.fold(connection, terms)
+        if terms.window == 2:
+            connection.execute(text("UPDATE chain_link SET place = NULL"))
     mature(engine, tmp_path, block)
     with engine.begin() as connection:
         export_of(connection, tmp_path, 1, tmp_path / "x")
@@ -556,6 +598,7 @@ def test_other_terms_are_verified(tmp_path: Path, terms: Terms) -> None:
     (tmp_path / "receipt.json").write_text(json.dumps(told))
     done = run_verifier(tmp_path / "x")
     assert done.returncode == 0, done.stdout
+    assert ("not in the export" in done.stdout) == (terms.window == 2)
     done = run_verifier(tmp_path / "receipt.json")
     assert done.returncode == 0, done.stdout + done.stderr
     forger = Forger(tmp_path / "x")

@@ -12,8 +12,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, update
 
 from tarazy.accounting import tables
+from tarazy.accounting.assets.issued import Issued, issue
+from tarazy.accounting.assets.sales import Sale, record_sales
+from tarazy.accounting.assets.values import BITCOIN
+from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.intervals import floor_to
+from tarazy.accounting.payouts.batches import approve, confirm, due, hold, propose, sent, sign
+from tarazy.accounting.payouts.machine import Destination, Limits
+from tarazy.accounting.proof.record import keep
 from tarazy.accreditation.audit import AuditEvent, append, instant_text
 from tarazy.accreditation.entries import (
     Certificate,
@@ -37,6 +44,7 @@ from tarazy.accreditation.entries import (
     SiteStatus,
 )
 from tarazy.accreditation.registers import append_all
+from tarazy.config.law.calendar import Period
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 
@@ -52,6 +60,8 @@ NAMES = {
 SITE_OF = {"altyn": EKIBASTUZ, "dala": EKIBASTUZ, "samal": KARAGANDA, "kokshe": KARAGANDA}
 RATE = {"altyn": 42e15, "dala": 21e15, "samal": 13e15}
 """Hashes per second."""
+TXIDS = (hashlib.sha256(b"1").hexdigest(), hashlib.sha256(b"2").hexdigest())
+"""Of the transaction that confirmed, and of the one that is under way."""
 ADDRESS = "bcrt1qqz7xhvxhgz9mkazdn6dz0rrv9plhvq8evdcmyy"
 
 
@@ -193,6 +203,8 @@ class Pool:
             append_all(connection, list(entries(self.now)), SINCE, "test")
             append_all(connection, findings(self.now), self.now, "tarazy")
             self._rounds(connection)
+            self._payouts(connection)
+            self._assets(connection)
             self._work(connection)
             self._energy(connection)
             self._refusals(connection)
@@ -200,15 +212,18 @@ class Pool:
     def _rounds(self, connection: Connection) -> None:
         opened = self.now - timedelta(hours=23)
         _insert(connection, tables.round_, round=1, opened_at=opened)
-        for confirmations, state in ((130, "mature"), (0, "orphaned"), (47, "connected")):
-            opened += timedelta(hours=6)
+        for confirmations, state in ((150, "mature"), (130, "mature"), (0, "orphaned"), (47, "connected")):
+            opened += timedelta(hours=5)
             self._find_block(connection, opened, state, confirmations)
 
     def _find_block(self, connection: Connection, at: datetime, state: str, confirmations: int) -> None:
+        """Found, taken to stay, and then what `state` says."""
         self.height += 1
         name, number = block_hash(self.height), self.rounds
-        closed = {"closed_at": at, "block_hash": name, "gateway": 1, "fee_ppm": 10_000}
+        closed = {"closed_at": at, "block_hash": name, "gateway": 1, "fee_ppm": 10_000, "cut": {"1": number * 1000}}
         connection.execute(update(tables.round_).where(tables.round_.c.round == number).values(**closed))
+        for party, rate in RATE.items():
+            _insert(connection, tables.round_work, round=number, target="", subsidy=0, party=party, weight=int(rate))
         reward = 312_500_000 + self.random.randrange(20_000_000)
         _insert(
             connection,
@@ -221,50 +236,46 @@ class Pool:
             party="altyn",
             worker="rig1",
             found_at=at,
-            state=state,
-            confirmations=confirmations,
+            state="connected",
+            confirmations=1,
             reward=reward,
             state_at=at,
         )
         self.rounds += 1
         _insert(connection, tables.round_, round=self.rounds, opened_at=at)
-        self._divide(connection, name, number, reward, state, at)
+        reconcile(connection, at)
+        told = {"state": state, "confirmations": confirmations}
+        connection.execute(update(tables.block).where(tables.block.c.block_hash == name).values(**told))
+        reconcile(connection, at + timedelta(minutes=30))
 
-    def _divide(self, connection: Connection, name: str, number: int, reward: int, state: str, at: datetime) -> None:
-        fee = reward // 100
-        total = int(sum(RATE.values()))
-        amounts = {party: (reward - fee) * int(rate) // total for party, rate in RATE.items()}
-        fate = {"mature": "final", "orphaned": "reversed"}.get(state, "immature")
-        inserted = connection.execute(
-            insert(tables.distribution).values(
-                block_hash=name,
-                first_round=number,
-                last_round=number,
-                reward=reward,
-                fee_ppm=10_000,
-                fee=fee,
-                remainder=reward - fee - sum(amounts.values()),
-                total_weight=total,
-                state=fate,
-                booked_at=at,
-                final_at=at if fate == "final" else None,
-                reversed_at=at if fate == "reversed" else None,
-            )
-        )
-        key = inserted.inserted_primary_key
-        assert key is not None
-        for party, amount in amounts.items():
-            _insert(
-                connection,
-                tables.credit,
-                distribution=key[0],
-                party=party,
-                weight=int(RATE[party]),
-                amount=amount,
-            )
-            if fate != "reversed":
-                account = f"{'payable' if fate == 'final' else 'immature'}:{party}"
-                _insert(connection, tables.ledger_account, account=account, balance=amount)
+    def _payouts(self, connection: Connection) -> None:
+        """One payout confirmed, one sent, one that waits for approval, one party held; one round recorded."""
+        keep(connection, {"distribution": 1, "round": 1, "shares": 2_000_000}, 1)
+        at = self.now - timedelta(hours=4)
+        hold(connection, "samal", "the address is disputed", at, "aida")
+        for number, party in enumerate(("altyn", "dala"), 1):
+            self._propose(connection, party, at, credits=1)
+            approve(connection, number, at + timedelta(minutes=9), "bolat")
+            sign(connection, number, at + timedelta(minutes=10), TXIDS[number - 1], "00", 2_000)
+            sent(connection, number, at + timedelta(minutes=11), None)
+        confirm(connection, 1, at + timedelta(hours=1), TXIDS[0])
+        self._propose(connection, "altyn", self.now - timedelta(hours=1), credits=2)
+
+    def _assets(self, connection: Connection) -> None:
+        """The record of a month without distributions was issued; a sale lacks its document."""
+        month = Period.parse(f"{self.now - timedelta(days=70):%Y-%m}")
+        version = Issued(1, month.end, hashlib.sha256(b"record").hexdigest(), None)
+        issue(connection, month.start, month.end, version, month.end, "aida")
+        sale = Sale("dala", "Exchange", "AFSA-1", "D-17", BITCOIN, 40_000_000, self.now - timedelta(hours=2), None)
+        record_sales(connection, [sale], self.now - timedelta(hours=1), "aida")
+
+    def _propose(self, connection: Connection, party: str, at: datetime, credits: int) -> None:
+        """A batch of a party's due credits, as many as there are up to `credits`."""
+        due_now = [each.amount for each in due(connection, unproven=True) if each.party == party][:credits]
+        limits = Limits(threshold=1, outputs=9, batch=sum(due_now), day=10**12, first=None)
+        wanted: dict[str, Destination | str] = {party: Destination(ADDRESS, bytes.fromhex("0014" + "00" * 20))}
+        number, _ = propose(connection, at, "aida", wanted, limits, (at, at), unproven=True)
+        assert number is not None
 
     def _work(self, connection: Connection) -> None:
         start = floor_to(self.now, INTERVAL)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tarazy.accounting.schemes import Schedule, Scheme, Terms
 from tarazy.config.law import load_law
 from tarazy.portal.desk import Rules
 from tarazy.portal.facts import Live
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
-from tests.portal.pool import INTERVAL
+from tests.portal.pool import INTERVAL, TXIDS
 
 LAW = load_law(("fee-2026-ladder-continued",))
+
+
+TERMS = Schedule(
+    Terms(10_000, {"dala": 5_000}),
+    ((datetime(2030, 1, 1, tzinfo=UTC), Terms(8_000, {}, Scheme.PPLNS, 4)),),
+)
+"""With a fee of one party's own until another scheme, which is announced."""
+DEPTHS = {TXIDS[1]: 2}
 
 
 def rules() -> Rules:
@@ -43,4 +52,4 @@ def make_subject(directory: Path, started: datetime) -> Subject:
             health={"journal": True, "chain": True, "meters": True},
         )
 
-    return Subject(live, Seat("astana-1", "KZ"), LAW, reports, INTERVAL, directory)
+    return Subject(live, Seat("astana-1", "KZ"), LAW, reports, INTERVAL, directory, TERMS, lambda: DEPTHS)

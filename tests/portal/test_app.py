@@ -72,7 +72,7 @@ async def test_figures_are_those_of_the_database(running: Running) -> None:
     overview = await running.json("/api/v1/overview")
     assert overview["hashrate"] == pytest.approx(76e15, rel=0.1)
     assert overview["parties"] == {"registered": 4, "mining": 3}
-    assert overview["blocks"] == {"mature": 1, "orphaned": 1, "connected": 1}
+    assert overview["blocks"] == {"mature": 2, "orphaned": 1, "connected": 1}
     assert overview["power_watts"] == pytest.approx(1_375_000, rel=0.01)
     assert {part["part"]: part["ok"] for part in overview["health"]}["database"] is True
     miners = {row["party"]: row for row in (await running.json("/api/v1/miners"))["items"]}
@@ -206,7 +206,7 @@ async def test_security_headers_and_integrity(running: Running) -> None:
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", page)
     assert not re.search(r'(src|href)="(https?:)?//', page)
     loaded = re.findall(r'(?:src|href)="(/static/[^"]+)" integrity="sha384-([^"]+)"', page)
-    assert len(loaded) == 7
+    assert len(loaded) == 8
     for url, digest in loaded:
         file = await running.get(url)
         assert base64.b64encode(hashlib.sha384(await file.content()).digest()).decode() == digest

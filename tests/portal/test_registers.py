@@ -70,8 +70,17 @@ async def ask(own: Running, method: str, path: str, token: str | None, **options
 ADDRESSES = [
     # method, path, right
     ("GET", "/api/v1/me", None),
-    ("GET", "/api/v1/me/receipts", None),
-    ("GET", "/api/v1/me/receipts/1", None),
+    ("GET", "/api/v1/me/account", Right.OWN),
+    ("GET", "/api/v1/me/credits", Right.OWN),
+    ("GET", "/api/v1/me/payouts", Right.OWN),
+    ("GET", "/api/v1/me/statements", Right.OWN),
+    ("GET", "/api/v1/me/statements/2999", Right.OWN),
+    ("GET", "/api/v1/me/receipts", Right.OWN),
+    ("GET", "/api/v1/me/receipts/1", Right.OWN),
+    ("GET", "/api/v1/accounting/payouts", Right.READ),
+    ("GET", "/api/v1/accounting/rounds", Right.READ),
+    ("GET", "/api/v1/accounting/sales", Right.READ),
+    ("GET", "/api/v1/accounting/distributed", Right.READ),
     ("GET", "/api/v1/registers/party", Right.READ),
     ("GET", "/api/v1/registers/licence/history?key=L-1", Right.READ),
     ("GET", "/api/v1/registers/export", Right.READ),
@@ -86,8 +95,11 @@ ADDRESSES = [
 
 
 @pytest_twisted.ensureDeferred
-async def test_every_address_asks_for_its_right(own: Running, tokens: dict[str, str]) -> None:
+async def test_every_address_asks_for_its_right(
+    own: Running, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each role on each described address: 401 without a token, 403 without the right, else neither."""
+    monkeypatch.setattr(Failures, "wait", lambda *_: 0.0)
     document = await own.json("/api/v1/openapi.json")
     described = {
         (name.upper(), path)

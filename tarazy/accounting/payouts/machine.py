@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+CONFIRMATIONS = 6
+"""A transaction with so many is taken to stay."""
 _DUST_RATE = 3
 """Satoshi a byte of an output and of the input that spends it, below which nodes do not relay (-dustrelayfee)."""
 _WITNESS_INPUT_BYTES = 67

@@ -33,13 +33,13 @@ def window_of(connection: Connection, round_: int, spans: Sequence[Span]) -> Win
     """
     table, link = tables.round_, tables.chain_link
     row = connection.execute(select(table.c.window, table.c.window_place).where(table.c.round == round_)).one()
-    known = select(link.c.first).where(link.c.place == row.window_place).limit(1)
-    if row.window is None or connection.execute(known).first() is None:
+    begin = select(link.c.first).where(link.c.place == row.window_place, link.c.place.is_not(None)).limit(1)
+    if row.window is None or connection.execute(begin).first() is None:
         return None
     before = [
-        Span(span.gateway, span.journal, begin, span.after)
+        Span(span.gateway, span.journal, first, span.after)
         for span in spans
-        if (begin := _begin(connection, span, row.window_place)) < span.after
+        if (first := _begin(connection, span, row.window_place)) < span.after
     ]
     told = {
         "gateways": {str(span.gateway): ends_of(connection, span) for span in before},

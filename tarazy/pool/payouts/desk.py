@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,8 @@ class PayoutDesk:
         self._engine = engine
         self._known = known
         self._proposed_at: datetime | None = None
+        self.depths: Mapping[str, int] = {}
+        """Confirmations of the sent transactions by txid, as of the latest turn."""
         self.repeat = Repeat(clock, "pay", TURN_SECONDS, self._turn)
 
     async def _turn(self) -> None:
@@ -47,6 +50,7 @@ class PayoutDesk:
         registers = self._known.registers.at(now)
         payer = Payer(self._engine, self._wallet, self._payouts, self._chain, "tarazy", licence_holds(registers))
         payer.turn()
+        self.depths = payer.depths
         with self._engine.begin() as connection:
             standing = fence.standing(connection)
         if standing.stopped_why is not None:

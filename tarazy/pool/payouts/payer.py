@@ -20,6 +20,7 @@ from tarazy.accounting.ledger import in_wallet
 from tarazy.accounting.payouts import batches, fence
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.machine import (
+    CONFIRMATIONS,
     OUTBOX,
     UNSIGNED,
     BatchState,
@@ -39,8 +40,6 @@ from tarazy.pool.payouts.review import Draft, read_psbt, require_pays, require_r
 from tarazy.pool.payouts.wallet import NodeWallet, Seen, address_of
 from tarazy.stratum.job import displayed
 
-CONFIRMATIONS = 6
-"""A transaction with so many is taken to stay."""
 LOOKS = 5
 """So often a check looks before it says that something is missing: a block that left the chain is soon booked."""
 LOOK_SECONDS = 2.0
@@ -96,6 +95,8 @@ class Payer:
         self._settings = settings
         self._chain = chain
         self._by = by
+        self.depths: dict[str, int] = {}
+        """Confirmations of the sent transactions by txid, as its latest turn saw them."""
         with engine.begin() as connection:
             self._token = fence.take(connection, by)
             for party in batches.keep_held(connection, licence_holds, _now(), by):
@@ -302,7 +303,10 @@ class Payer:
     def _follow(self, batch: Batch) -> None:
         for signed in batch.transactions:
             seen = self._wallet.seen(signed.txid)
-            if seen is not None and seen.confirmations >= CONFIRMATIONS:
+            if seen is None:
+                continue
+            self.depths[signed.txid] = seen.confirmations
+            if seen.confirmations >= CONFIRMATIONS:
                 with self._write() as connection:
                     batches.confirm(connection, batch.number, _now(), signed.txid)
                     note(connection, _now(), self._by, "confirmed", batch=batch.number, txid=signed.txid)

@@ -113,20 +113,6 @@ function pauseButton() {
   });
 }
 
-function themeButton() {
-  const root = document.documentElement;
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const kept = localStorage.getItem("theme");
-  if (kept) root.dataset.theme = kept;
-  dark.addEventListener("change", redrawCharts);
-  document.getElementById("theme").addEventListener("click", () => {
-    const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
-    root.dataset.theme = now === "dark" ? "light" : "dark";
-    localStorage.setItem("theme", root.dataset.theme);
-    redrawCharts();
-  });
-}
-
 function tick() {
   document.getElementById("clock").textContent = clockTime.format(new Date());
   if (shown && !paused) showOverview(shown);
@@ -158,5 +144,5 @@ async function start() {
   listen();
 }
 
-themeButton();
+themeButton(redrawCharts);
 start();

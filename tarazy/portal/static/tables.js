@@ -84,7 +84,7 @@ const LISTS = {
       row.sites.join(", "),
       [row.hashrate ? rate(row.hashrate) : "–", row.workers ? small(t("miners.workers", {count: row.workers})) : null],
       [number(row.shares), row.stale_shares ? small(t("miners.stale", {count: row.stale_shares})) : null],
-      [bitcoin(row.immature + row.payable), row.immature ? small(t("miners.immature", {amount: bitcoin(row.immature)})) : null],
+      [bitcoin(row.earned), row.immature ? small(t("miners.immature", {amount: bitcoin(row.immature)})) : null],
       [row.energy_wh === null ? "–" : energy(row.energy_wh), row.estimate_wh === null ? null : small(t("miners.estimate", {amount: energy(row.estimate_wh)}))],
       fee(row),
     ],

@@ -18,6 +18,7 @@ import yaml
 from tarazy.pool.demo.network import Client as NodeClient
 from tarazy.pool.demo.network import RefusedError
 from tarazy.pool.demo.prepare import free_ports
+from tests.forked import Forked
 from tests.pool.house import Client, House, wait_until
 
 ADDRESS = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
@@ -35,15 +36,11 @@ class NodeProcess:
 
     def start(self) -> None:
         """Start it, again after `kill` on the same chain; it answers on return."""
-        self._process = subprocess.Popen(self.command(), stdout=subprocess.PIPE)
+        arguments = [str(self._directory), str(self.port), "--block-difficulty", str(2.0**-27)]
+        self._process = Forked("tarazy.pool.chain.peer", *arguments, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert json.loads(line) == {"port": self.port}
-
-    def command(self) -> list[str]:
-        """How it is started."""
-        arguments = [str(self._directory), str(self.port), "--block-difficulty", str(2.0**-27)]
-        return [sys.executable, "-m", "tarazy.pool.chain.peer", *arguments]
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -34,6 +33,7 @@ from tarazy.pool.chain.wallet import ADDRESS
 from tarazy.pool.payouts.payer import Payer
 from tarazy.pool.payouts.wallet import NodeWallet
 from tarazy.pool.templates import address_script
+from tests.forked import Forked
 
 ANNA, BOLAT = "anna", "bolat"
 CREDITS = {"altyn": 3_000_000, "dala": 2_000_000, "samal": 1_000_000}
@@ -58,8 +58,7 @@ class Node:
     """The node process."""
 
     def __init__(self, directory: Path) -> None:
-        command = [sys.executable, "-m", "tarazy.pool.chain.peer", str(directory), "0"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self._process = Forked("tarazy.pool.chain.peer", str(directory), "0", stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.port = json.loads(self._process.stdout.readline())["port"]
         self.url = f"http://127.0.0.1:{self.port}/"

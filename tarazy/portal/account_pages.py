@@ -1,0 +1,202 @@
+"""Accounts over HTTP: to a miner its own, to who may read all of them. One method an address; import late."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from klein import Klein
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+
+from tarazy.config.law.calendar import Period
+from tarazy.portal import accounts, desk
+from tarazy.portal.access import Right
+from tarazy.portal.accounts import Depths
+from tarazy.portal.documents import TYPES
+from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
+from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.snapshot import Subject
+from tarazy.reports.build import SETTLED_SECONDS, ReportError, render, require_moment
+from tarazy.reports.content import Pool
+from tarazy.reports.gather.statement import StatementError
+from tarazy.reports.language import LANGUAGES
+
+_FORMS = ("json", "pdf", "xlsx")
+_PAGED = ("limit", "offset")
+
+
+class OwnPages:
+    """What a miner's token shows, below `/me`."""
+
+    app = Klein()
+
+    def __init__(self, gate: Gate, subject: Subject) -> None:
+        self._gate = gate
+        self._subject = subject
+        self._making = DeferredSemaphore(1)
+        """Of receipts and statements: each costs what its round or period costs."""
+
+    async def me(self, request: Any) -> bytes:
+        """Whose token it is; for a miner, its own entries and admissions."""
+        holder = self._gate.holder(request, None)
+        told: dict[str, Any] = {"name": holder.name, "role": holder.role, "expires_at": holder.expires_at}
+        if holder.party is not None:
+            told |= await self._gate.read(desk.own, holder.party, datetime.now(UTC))
+        return json_answer(request, told)
+
+    @app.route("/account", methods=["GET"])
+    async def account(self, request: Any) -> bytes:
+        """Terms, balance and holds of a miner."""
+        party = self._gate.miner(request)
+        parameters(request, ())
+        now = datetime.now(UTC)
+        return json_answer(request, await self._gate.read(accounts.account, party, self._subject.terms, now))
+
+    @app.route("/credits", methods=["GET"])
+    async def credits(self, request: Any) -> bytes:
+        """A miner's part of each distribution, the newest first."""
+        party = self._gate.miner(request)
+        limit, offset = paging(parameters(request, _PAGED))
+        return json_answer(request, await self._gate.read(accounts.credits, party, limit, offset))
+
+    @app.route("/payouts", methods=["GET"])
+    async def payouts(self, request: Any) -> bytes:
+        """What a miner was and is being paid, the newest first."""
+        party = self._gate.miner(request)
+        limit, offset = paging(parameters(request, _PAGED))
+        depths = Depths(self._subject.depths())
+        return json_answer(request, await self._gate.read(accounts.payments, party, depths, limit, offset))
+
+    @app.route("/statements", methods=["GET"])
+    async def statements(self, request: Any) -> bytes:
+        """The months of which a miner gets a statement, the newest first."""
+        party = self._gate.miner(request)
+        limit, offset = paging(parameters(request, _PAGED))
+        as_of = _settled()
+        periods = await self._gate.read(accounts.statement_periods, party, as_of)
+        items = [
+            {
+                "period": str(period),
+                "first_day": period.first_day,
+                "last_day": period.last_day,
+                "complete": period.end <= as_of,
+            }
+            for period in periods[offset : offset + limit]
+        ]
+        return json_answer(request, {"as_of": as_of, "total": len(periods), "items": items})
+
+    @app.route("/statements/<name>", methods=["GET"])
+    async def statement(self, request: Any, name: str) -> bytes:
+        """A miner's statement for a year, quarter or month. The same moment gives the same bytes."""
+        party = self._gate.miner(request)
+        asked = parameters(request, ("form", "lang", "as_of"))
+        form, lang = asked.get("form", "json"), asked.get("lang", LANGUAGES[0])
+        if form not in _FORMS or lang not in LANGUAGES:
+            raise Fault(400, "bad_parameter", f"form is one of {', '.join(_FORMS)}, lang of {', '.join(LANGUAGES)}")
+        as_of = instant_of(asked, "as_of") or _settled()
+        period = _period(name, as_of)
+
+        async def make() -> tuple[str, bytes]:
+            law, pool = self._subject.law, _pool(self._subject)
+            report = await self._gate.read(accounts.statement, party, period, as_of, pool, law)
+            made: tuple[str, bytes] = await deferToThread(render, report, form, lang)
+            return made
+
+        file, body = await self._making.run(lambda: Deferred.fromCoroutine(make()))
+        request.setHeader(b"content-disposition", f'attachment; filename="{file}"'.encode("ascii"))
+        return answer(request, body, TYPES[form])
+
+    @app.route("/receipts", methods=["GET"])
+    async def receipts(self, request: Any) -> bytes:
+        """The final rounds that credit a miner, the newest first."""
+        party = self._gate.miner(request)
+        limit, offset = paging(parameters(request, _PAGED))
+        total, items = await self._gate.read(accounts.credited, party, limit, offset)
+        return json_answer(request, {"total": total, "items": items})
+
+    @app.route("/receipts/<int:number>", methods=["GET"])
+    async def receipt(self, request: Any, number: int) -> bytes:
+        """What proves a miner's credit in a round."""
+        party = self._gate.miner(request)
+        journals = self._subject.journals
+        told = await self._making.run(
+            lambda: Deferred.fromCoroutine(self._gate.read(accounts.receipt_of, party, number, journals))
+        )
+        return json_answer(request, told)
+
+    @app.handle_errors(StatementError)
+    def unstated(self, request: Any, failure: Failure) -> bytes:
+        """There is no such statement."""
+        return refuse(request, Fault(422, "no_statement", str(failure.value)))
+
+    answer_faults(app)
+
+
+class AccountingPages:
+    """All accounts, below `/accounting`."""
+
+    app = Klein()
+
+    def __init__(self, gate: Gate, subject: Subject) -> None:
+        self._gate = gate
+        self._subject = subject
+        self._making = DeferredSemaphore(1)
+
+    @app.route("/payouts", methods=["GET"])
+    async def payouts(self, request: Any) -> bytes:
+        """Whether payments may go out, the batches under way, and what is held."""
+        self._gate.holder(request, Right.READ)
+        parameters(request, ())
+        depths = Depths(self._subject.depths())
+        return json_answer(request, await self._gate.read(accounts.standing_of_payouts, depths))
+
+    @app.route("/rounds", methods=["GET"])
+    async def rounds(self, request: Any) -> bytes:
+        """Rounds, the newest first."""
+        self._gate.holder(request, Right.READ)
+        limit, offset = paging(parameters(request, _PAGED))
+        return json_answer(request, await self._gate.read(accounts.rounds, limit, offset))
+
+    @app.route("/sales", methods=["GET"])
+    async def sales(self, request: Any) -> bytes:
+        """What each miner still has to sell of a year."""
+        self._gate.holder(request, Right.READ)
+        as_of = _settled()
+        period = _period(parameters(request, ("year",)).get("year", f"{as_of:%Y}"), as_of)
+        if not period.is_year:
+            raise Fault(400, "bad_parameter", "year is a calendar year, such as 2026")
+        read = accounts.sales, period, as_of, _pool(self._subject), self._subject.law
+        told = await self._making.run(lambda: Deferred.fromCoroutine(self._gate.read(*read)))
+        return json_answer(request, told)
+
+    @app.route("/distributed", methods=["GET"])
+    async def distributed(self, request: Any) -> bytes:
+        """The issued versions of the record of distributed assets."""
+        self._gate.holder(request, Right.READ)
+        limit, offset = paging(parameters(request, _PAGED))
+        return json_answer(request, await self._gate.read(accounts.distributed, limit, offset))
+
+    answer_faults(app)
+
+
+def _settled() -> datetime:
+    """The latest moment that a report may be of."""
+    return (datetime.now(UTC) - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
+
+
+def _period(name: str, as_of: datetime) -> Period:
+    """A year, quarter or month that has begun. Raises `Fault`."""
+    try:
+        require_moment(as_of, datetime.now(UTC))
+        period = Period.parse(name)
+    except (ValueError, ReportError) as error:
+        raise Fault(400, "bad_parameter", str(error)) from None
+    if period.start >= as_of:
+        raise Fault(400, "bad_parameter", f"{period} has not begun then")
+    return period
+
+
+def _pool(subject: Subject) -> Pool:
+    return Pool(subject.live().pool_name, subject.seat.country, subject.seat.server)

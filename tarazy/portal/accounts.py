@@ -1,0 +1,356 @@
+"""What the API tells of the accounts, on the database's side: to a miner its own, to who may read all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from tarazy.accounting import tables
+from tarazy.accounting.assets.tables import issued_record
+from tarazy.accounting.blocks import MATURITY
+from tarazy.accounting.history import PartyCredit, credits_of
+from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, PAID, PAYABLE, REMAINDER
+from tarazy.accounting.payouts import batches as payouts
+from tarazy.accounting.payouts import tables as payout_tables
+from tarazy.accounting.payouts.batches import Batch
+from tarazy.accounting.payouts.fence import standing
+from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState
+from tarazy.accounting.proof.receipt import receipt
+from tarazy.accounting.proof.record import credited_rounds, proof_of, unproven
+from tarazy.accounting.queries import balance_of, distribution_state
+from tarazy.accounting.schemes import Schedule
+from tarazy.accreditation.audit_proof import prove_row
+from tarazy.config.law import LawBook
+from tarazy.config.law.calendar import Period, legal_day
+from tarazy.reports.content import Pool
+from tarazy.reports.gather.sale import gather_sales
+from tarazy.reports.gather.statement import gather_statement
+
+RECEIPT_SHARES = 1_000_000
+"""Shares of a round, up to which its receipts are made while somebody waits."""
+STATEMENT_ROUNDS = 5_000
+"""Rounds closed in a period, up to which its statement is made while somebody waits."""
+SALE_CREDITS = 200_000
+"""Credits of a year, up to which the report on its sales is made while somebody waits."""
+_WAITS_FOR = {
+    BatchState.PROPOSED: "approval",
+    BatchState.APPROVED: "transaction",
+    BatchState.PREPARED: "signature",
+    BatchState.SIGNED: "broadcast",
+    BatchState.BROADCAST: "confirmations",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """How deep the sent transactions lie, as the wallet last told: txid → confirmations."""
+
+    known: Mapping[str, int]
+
+    def of(self, txid: str | None, *, confirmed: bool) -> int | None:
+        """Confirmations of a transaction up to `CONFIRMATIONS`, from where on nobody counts; None: not known."""
+        if confirmed:
+            return CONFIRMATIONS
+        depth = self.known.get(txid) if txid else None
+        return None if depth is None else max(0, min(depth, CONFIRMATIONS))
+
+
+def account(connection: Connection, party: str, schedule: Schedule, now: datetime) -> dict[str, Any]:
+    """A party's terms by date, what it has with the pool, and why its payments are held."""
+    held = [{"since": since, "why": why} for since, each, why in payouts.holds(connection) if each == party]
+    balance = balance_of(connection, party)
+    return {
+        "party": party,
+        "terms": terms_by_date(schedule, party, now),
+        "balance": asdict(balance) | {"earned": balance.earned},
+        "holds": held,
+    }
+
+
+def terms_by_date(schedule: Schedule, party: str, now: datetime) -> list[dict[str, Any]]:
+    """Scheme and fee of a party, each since its instant; None: since the beginning."""
+    present = schedule.at(now)
+    return [
+        {
+            "since": since,
+            "scheme": terms.scheme,
+            "window": terms.window,
+            "fee_ppm": terms.fees.get(party, terms.fee_ppm),
+            "in_force": terms is present,
+        }
+        for since, terms in [(None, schedule.first), *schedule.later]
+    ]
+
+
+def credits(connection: Connection, party: str, limit: int, offset: int) -> dict[str, Any]:
+    """A party's part of each distribution, the newest first; `receipt` is the round that one is asked for by."""
+    credit, proof = tables.credit, tables.round_proof
+    own = credit.c.party == party
+    total = connection.scalar(select(func.count()).select_from(credit).where(own)) or 0
+    chosen = select(credit.c.distribution).where(own).order_by(credit.c.distribution.desc())
+    numbers = list(connection.scalars(chosen.limit(limit).offset(offset)))
+    recorded = set(connection.scalars(select(proof.c.distribution).where(proof.c.distribution.in_(numbers))))
+    found = credits_of(connection, numbers, party)[::-1]
+    return {"total": total, "items": [_credit(each, each.distribution in recorded) for each in found]}
+
+
+def _credit(row: PartyCredit, recorded: bool) -> dict[str, Any]:
+    told = asdict(row) | {"weight": str(row.weight), "total_weight": str(row.total_weight)}
+    state = distribution_state(row.final_at, row.reversed_at)
+    return told | {"state": state, "receipt": row.last_round if recorded else None}
+
+
+def credited(connection: Connection, party: str, limit: int, offset: int) -> tuple[int, list[dict[str, Any]]]:
+    """How many recorded rounds credit a party, and some of them, the newest first."""
+    total, rows = credited_rounds(connection, party, limit, offset)
+    return total, [row | {"weight": str(row["weight"])} for row in rows]
+
+
+def receipt_of(connection: Connection, party: str, number: int, journals: Path) -> dict[str, Any]:
+    """A party's receipt for a round, with the proof from the audit log; raises `LookupError`."""
+    proof = proof_of(connection, number)
+    if proof.record["shares"] > RECEIPT_SHARES:
+        raise LookupError(f"round {number} is too large to be proven here; ask the pool for `tarazy round receipt`")
+    told = receipt(connection, proof, party, journals)
+    return told | {"audit": prove_row(connection, proof.audit_row)}
+
+
+def payments(connection: Connection, party: str, depths: Depths, limit: int, offset: int) -> dict[str, Any]:
+    """What a party was and is being paid, the newest first."""
+    payout = payout_tables.payout
+    own = payout.c.party == party
+    total = connection.scalar(select(func.count()).select_from(payout).where(own)) or 0
+    query = select(payout.c.batch, payout.c.amount, payout.c.address).where(own).order_by(payout.c.batch.desc())
+    rows = connection.execute(query.limit(limit).offset(offset)).all()
+    return {"total": total, "items": [_payment(payouts.read(connection, row.batch), row, depths) for row in rows]}
+
+
+def _payment(batch: Batch, row: Row[Any, Any, Any], depths: Depths) -> dict[str, Any]:
+    return {
+        "batch": batch.number,
+        "amount": row.amount,
+        "address": row.address,
+        "state": batch.state,
+        "proposed_at": batch.proposed_at,
+        "state_at": batch.state_at,
+        **_transaction(batch, depths),
+    }
+
+
+def _transaction(batch: Batch, depths: Depths) -> dict[str, Any]:
+    """The transaction that confirmed, else the newest that was signed."""
+    confirmed = [each for each in batch.transactions if each.confirmed_at]
+    newest = next(reversed(confirmed or batch.transactions), None)
+    txid = newest.txid if newest else None
+    return {
+        "txid": txid,
+        "confirmations": depths.of(txid, confirmed=bool(confirmed)),
+        "confirmations_needed": CONFIRMATIONS,
+    }
+
+
+def statement_periods(connection: Connection, party: str, now: datetime) -> list[Period]:
+    """The months of which there is a statement, the newest first: from the first booking to the present one."""
+    posting, entry = tables.ledger_posting, tables.ledger_entry
+    accounts = [kind + party for kind in (IMMATURE, PAYABLE, IN_FLIGHT, PAID)]
+    first = select(func.min(posting.c.entry)).where(posting.c.account.in_(accounts)).scalar_subquery()
+    begun = connection.scalar(select(entry.c.at).where(entry.c.entry == first))
+    day, last = legal_day(begun or now), legal_day(now)
+    months = range(day.year * 12 + day.month - 1, last.year * 12 + last.month)
+    return [Period.parse(f"{month // 12}-{month % 12 + 1:02}") for month in reversed(months)]
+
+
+def statement(connection: Connection, party: str, period: Period, as_of: datetime, pool: Pool, law: LawBook) -> Any:
+    """A party's statement. Raises `LookupError` when it would take too long to wait for, `StatementError`."""
+    block = tables.block
+    found = block.c.found_at.between(period.start, period.end)
+    if (connection.scalar(select(func.count()).select_from(block).where(found)) or 0) > STATEMENT_ROUNDS:
+        raise LookupError(f"{period} has too many rounds to be told here; ask for a month, or ask the pool")
+    return gather_statement(connection, party, period, as_of, pool, law)
+
+
+def standing_of_payouts(connection: Connection, depths: Depths) -> dict[str, Any]:
+    """Whether payments may go out, the batches under way, what is held, and what somebody should look at."""
+    going = standing(connection)
+    under_way = payouts.batches(connection, UNSIGNED | OUTBOX)
+    held = [
+        {"party": party, "since": since, "why": why, "payable": balance_of(connection, party).payable}
+        for since, party, why in payouts.holds(connection)
+    ]
+    unrecorded = unproven(connection)
+    return {
+        "sums": _sums(connection),
+        "stopped": {"why": going.stopped_why, "at": going.stopped_at, "by": going.stopped_by}
+        if going.stopped_why
+        else None,
+        "checked_at": going.checked_at,
+        "difference": going.difference,
+        "batches": [_batch(batch, depths) for batch in reversed(under_way)],
+        "held": held,
+        "unrecorded": len(unrecorded),
+    }
+
+
+def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
+    return {
+        "batch": batch.number,
+        "state": batch.state,
+        "waits_for": _WAITS_FOR[batch.state],
+        "amount": batch.amount,
+        "payees": len(batch.payouts),
+        "proposed_at": batch.proposed_at,
+        "proposed_by": batch.proposed_by,
+        "approved_at": batch.approved_at,
+        "approved_by": batch.approved_by,
+        "exported_at": batch.exported_at,
+        "state_at": batch.state_at,
+        "trouble": batch.trouble,
+        "abandon_asked_by": batch.abandon_asked_by,
+        **_transaction(batch, depths),
+    }
+
+
+def _sums(connection: Connection) -> dict[str, int]:
+    """Satoshi on the accounts of all parties together, by kind, and on the pool's own."""
+    table = tables.ledger_account
+    kinds = {"immature": IMMATURE, "payable": PAYABLE, "in_flight": IN_FLIGHT, "paid": PAID}
+    sums = {
+        name: select(func.coalesce(func.sum(table.c.balance), 0)).where(
+            table.c.account.startswith(prefix, autoescape=True)
+        )
+        for name, prefix in kinds.items()
+    }
+    pools = {"fee": FEE, "remainder": REMAINDER}
+    sums |= {
+        name: select(func.coalesce(func.sum(table.c.balance), 0)).where(table.c.account == account)
+        for name, account in pools.items()
+    }
+    return {name: int(connection.scalar(query) or 0) for name, query in sums.items()}
+
+
+def rounds(connection: Connection, limit: int, offset: int) -> dict[str, Any]:
+    """Rounds, the newest first, each with its block and the distribution that it ends."""
+    round_, block, proof = tables.round_, tables.block, tables.round_proof
+    total = connection.scalar(select(func.count()).select_from(round_)) or 0
+    query = (
+        select(round_, block.c.height, block.c.state, block.c.confirmations)
+        .outerjoin(block, block.c.round == round_.c.round)
+        .order_by(round_.c.round.desc())
+    )
+    rows = connection.execute(query.limit(limit).offset(offset)).all()
+    numbers = [row.round for row in rows]
+    recorded = set(connection.scalars(select(proof.c.round).where(proof.c.round.in_(numbers))))
+    divided = _divided(connection, numbers)
+    return {"total": total, "items": [_round(row, divided.get(row.round), row.round in recorded) for row in rows]}
+
+
+def _divided(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Last round → its distribution, the latest one where earlier ones were reversed."""
+    table, credit = tables.distribution, tables.credit
+    within = table.c.last_round.in_(numbers)
+    sums = (
+        select(credit.c.distribution, func.sum(credit.c.amount).label("credited"), func.count().label("parties"))
+        .join(table)
+        .where(within)
+        .group_by(credit.c.distribution)
+    )
+    credited = {row.distribution: row for row in connection.execute(sums)}
+    found = {}
+    for row in connection.execute(select(table).where(within).order_by(table.c.distribution)):
+        parts = credited.get(row.distribution)
+        found[row.last_round] = {
+            "distribution": row.distribution,
+            "first_round": row.first_round,
+            "state": row.state,
+            "scheme": row.scheme,
+            "reward": row.reward,
+            "fee_ppm": row.fee_ppm,
+            "own_fees": bool(row.fees),
+            "fee": row.fee,
+            "credited": int(parts.credited) if parts else 0,
+            "parties": parts.parties if parts else 0,
+            "remainder": row.remainder,
+        }
+    return found
+
+
+def _round(row: Row[Any], divided: dict[str, Any] | None, recorded: bool) -> dict[str, Any]:
+    block = {
+        "height": row.height,
+        "block_hash": row.block_hash,
+        "state": row.state,
+        "confirmations": max(0, min(row.confirmations or 0, MATURITY)),
+        "maturity": MATURITY,
+    }
+    return {
+        "round": row.round,
+        "opened_at": row.opened_at,
+        "closed_at": row.closed_at,
+        "archived_at": row.archived_at,
+        "block": block if row.height is not None else None,
+        "distribution": divided,
+        "recorded": recorded,
+    }
+
+
+def sales(connection: Connection, period: Period, as_of: datetime, pool: Pool, law: LawBook) -> dict[str, Any]:
+    """What each party still has to sell through AIFC exchanges of a year, and which documents are missing."""
+    divided, credit = tables.distribution, tables.credit
+    within = divided.c.final_at.between(period.start, period.end)
+    counted = select(func.count()).select_from(credit.join(divided)).where(within)
+    if (connection.scalar(counted) or 0) > SALE_CREDITS:
+        raise LookupError(f"{period} has too many credits to be told here; see `tarazy report build sale`")
+    report = gather_sales(connection, None, period, as_of, pool, law)
+    return {
+        "year": report.days.name,
+        "complete": report.days.complete,
+        "as_of": as_of,
+        "minimum_percent": report.minimum_percent,
+        "rules": [{"rule": rule.id, "confirmed": rule.confirmed} for rule in report.rules.rules],
+        "total": len(report.parties),
+        "items": [
+            {
+                "party": each.person.party,
+                "names": report.names[each.person.party],
+                "obligations": [asdict(line) for line in each.obligations],
+                "sales": len(each.sales),
+                "without_document": each.without_document,
+            }
+            for each in report.parties
+        ],
+    }
+
+
+def distributed(connection: Connection, limit: int, offset: int) -> dict[str, Any]:
+    """The issued versions of the record of distributed assets, and what became final outside of all of them."""
+    table, divided = issued_record, tables.distribution
+    total = connection.scalar(select(func.count()).select_from(table)) or 0
+    query = select(table).order_by(table.c.issued_at.desc(), table.c.version.desc())
+    told = select(table.c.version).where(
+        table.c.start <= divided.c.final_at, divided.c.final_at < table.c.end, divided.c.final_at <= table.c.as_of
+    )
+    outside = select(func.count(), func.min(divided.c.final_at)).where(
+        divided.c.final_at.is_not(None), divided.c.reversed_at.is_(None), ~told.exists()
+    )
+    count, since = connection.execute(outside).one()
+    return {
+        "unrecorded": {"distributions": count, "since": since},
+        "total": total,
+        "items": [
+            {
+                "period": str(Period(legal_day(row.start), legal_day(row.end - row.end.resolution))),
+                "version": row.version,
+                "as_of": row.as_of,
+                "digest": row.digest,
+                "why": row.why,
+                "issued_at": row.issued_at,
+                "issued_by": row.issued_by,
+            }
+            for row in connection.execute(query.limit(limit).offset(offset))
+        ],
+    }

@@ -1,0 +1,173 @@
+"""Who may come in, and how answers and refusals are told: what all addresses that take a token share. Import late."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import orjson
+import structlog
+from klein import Klein
+from sqlalchemy import Connection
+from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from tarazy.database.engine import Database, reader
+from tarazy.portal.access import Access, Failures, Holder, Right
+from tarazy.portal.guard import Fault, refuse
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+LIMIT, HIGHEST_LIMIT = 100, 1_000
+_READERS = 2
+
+
+class Gate:
+    """Lets holders of tokens in, and reads and writes for them."""
+
+    def __init__(self, database: Database, access: Access) -> None:
+        self._database = database
+        self._access = access
+        self._reader = reader(database.engine)
+        self._failures = Failures()
+        self._reading = DeferredSemaphore(_READERS)
+
+    def holder(self, request: Any, right: Right | None) -> Holder:
+        """Who asks, who may do that. Raises `Fault`: here and nowhere else it is decided who may what."""
+        address = request.getClientAddress().host
+        wait = self._failures.wait(address, time.monotonic())
+        if wait:
+            request.setHeader(b"retry-after", b"%d" % (wait + 1))
+            raise Fault(429, "too_many_failures", "too many wrong tokens from this address; wait a minute")
+        header = request.getHeader("authorization")
+        holder = self._access.holder(header, datetime.now(UTC))
+        if holder is None:
+            if header is not None:
+                self._failures.add(address, time.monotonic())
+            request.setHeader(b"www-authenticate", b"Bearer")
+            text = "send a token in force, as Authorization: Bearer …; the operator makes it by `tarazy token create`"
+            raise Fault(401, "no_token", text)
+        if right is not None and not holder.may(right):
+            raise Fault(403, "not_allowed", f"the role {holder.role} may not do that; see /api/v1/me for what it may")
+        return holder
+
+    def miner(self, request: Any) -> str:
+        """The party whose token it is. Raises `Fault` as `holder`."""
+        party = self.holder(request, Right.OWN).party
+        assert party is not None, "a miner's token is of a party"
+        return party
+
+    async def read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """What `work` reads, in a transaction of its own on another thread."""
+
+        def transact() -> T:
+            with self._reader.begin() as connection:
+                return work(connection, *args, **kwargs)
+
+        return cast(T, await self._reading.run(deferToThread, transact))
+
+    async def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """What `work` does, on the thread that writes."""
+        return await self._database.run(cast("Callable[[Connection], T]", work), *args, **kwargs)
+
+
+def answer_faults(app: Klein) -> None:
+    """Let `app` tell its readers what was wrong, after whatever it answers by itself."""
+    answers: tuple[tuple[type[Exception], Any], ...] = (
+        (Fault, _fault),
+        (LookupError, _missing),
+        (MethodNotAllowed, _wrong_method),
+        (HTTPException, _unknown),
+        (Exception, _broken),
+    )
+    for kinds, told in answers:
+        app.handle_errors(kinds)(told)
+
+
+def _fault(pages: Any, request: Any, failure: Failure) -> bytes:
+    """Say what was wrong."""
+    return refuse(request, cast(Fault, failure.value))
+
+
+def _missing(pages: Any, request: Any, failure: Failure) -> bytes:
+    """Something named that is not there."""
+    return refuse(request, Fault(404, "no_such_entry", str(failure.value)))
+
+
+def _wrong_method(pages: Any, request: Any, failure: Failure) -> bytes:
+    """The address is there, the method is not."""
+    allowed = ", ".join(sorted(cast(MethodNotAllowed, failure.value).valid_methods or ()))
+    request.setHeader(b"allow", allowed.encode())
+    return refuse(request, Fault(405, "method_not_allowed", f"this address takes {allowed}"))
+
+
+def _unknown(pages: Any, request: Any, failure: Failure) -> bytes:
+    """Nothing is at this address."""
+    text = "there is nothing at this address; the API is described at /api/v1/openapi.json"
+    return refuse(request, Fault(404, "not_found", text))
+
+
+def _broken(pages: Any, request: Any, failure: Failure) -> bytes:
+    """Ours to mend: the log has the cause, the reader a plain word."""
+    log.error("portal_request_failed", path=request.path.decode("ascii", "replace"), error=repr(failure.value))
+    return refuse(request, Fault(500, "internal", "the server failed to answer; its log says why"))
+
+
+def parameters(request: Any, allowed: tuple[str, ...]) -> dict[str, str]:
+    """The request's parameters, each at most once. Raises `Fault`."""
+    told = {}
+    for raw, values in request.args.items():
+        name = raw.decode("ascii", "replace")
+        if name not in allowed:
+            raise Fault(400, "unknown_parameter", f"this address takes other parameters: {', '.join(allowed)}")
+        try:
+            (told[name],) = (value.decode() for value in values)
+        except ValueError:
+            raise Fault(400, "bad_parameter", f"{name} is given once, in UTF-8") from None
+        if "\0" in told[name]:
+            raise Fault(400, "bad_parameter", f"{name} holds a zero byte, which no text of the registers does")
+    return told
+
+
+def instant_of(asked: Mapping[str, str], name: str) -> datetime | None:
+    """A parameter that is an instant. Raises `Fault`."""
+    if name not in asked:
+        return None
+    try:
+        instant = datetime.fromisoformat(asked[name].replace(" ", "+"))
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Fault(400, "bad_parameter", f"{name} is an instant with its zone, such as 2026-03-03T12:00:00+05:00")
+
+
+def _count(asked: Mapping[str, str], name: str, fallback: int, highest: int) -> int:
+    text = asked.get(name, str(fallback))
+    if not re.fullmatch("[0-9]{1,8}", text) or int(text) > highest:
+        raise Fault(400, "bad_parameter", f"{name} is a whole number up to {highest}")
+    return int(text)
+
+
+def paging(asked: Mapping[str, str]) -> tuple[int, int]:
+    """The parameters `limit` and `offset`. Raises `Fault`."""
+    return _count(asked, "limit", LIMIT, HIGHEST_LIMIT), _count(asked, "offset", 0, 10**7)
+
+
+def json_answer(request: Any, told: Any) -> bytes:
+    """Answer with `told` as JSON."""
+    return answer(request, orjson.dumps(told, option=orjson.OPT_UTC_Z), "application/json")
+
+
+def answer(request: Any, body: bytes, content_type: str) -> bytes:
+    """Answer with `body`, which nobody keeps."""
+    request.setHeader(b"content-type", content_type.encode("ascii"))
+    request.setHeader(b"cache-control", b"no-store")
+    return body

@@ -1,0 +1,314 @@
+"use strict";
+
+/* The pages that take a token. It stays in this tab, and goes to this server alone, in a header. */
+
+const API = "/api/v1/";
+const HELD = "tarazy-token";
+const REFRESH_SECONDS = 60;
+const BATCH_KINDS = {confirmed: "good", abandoned: "bad"};
+const answers = {};
+const box = (id) => document.getElementById(id);
+
+class Refused extends Error {
+  constructor(status, said) {
+    super(said);
+    this.status = status;
+  }
+}
+
+async function ask(path) {
+  const answer = await fetch(API + path, {headers: {authorization: `Bearer ${sessionStorage.getItem(HELD)}`}});
+  if (answer.ok) return answer;
+  const said = await answer.json().catch(() => ({error: {text: String(answer.status)}}));
+  throw new Refused(answer.status, said.error.text);
+}
+
+function tile(name, figure, detail) {
+  const [main, line] = box(`tile-${name}`).querySelectorAll("p");
+  main.replaceChildren(figure);
+  line.replaceChildren(detail ?? "");
+}
+
+function complain(text) {
+  box("problem").textContent = text;
+  box("problem").hidden = false;
+}
+
+/* A file that takes a token comes by script and is saved from memory. */
+function download(path, label) {
+  const button = element("button", {type: "button"}, label);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    box("problem").hidden = true;
+    try {
+      const answer = await ask(path);
+      const named = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "");
+      const url = URL.createObjectURL(await answer.blob());
+      const name = named ? named[1] : `${path.replaceAll("/", "-")}.json`;
+      element("a", {href: url, download: name}).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    } catch (error) {
+      complain(t("held.failed", {why: error.message}));
+    } finally {
+      button.disabled = false;
+    }
+  });
+  return button;
+}
+
+function percent(ppm) {
+  return number(ppm / 10000, 2) + NARROW + "%";
+}
+
+function span2(first, last) {
+  return first === last ? number(last) : `${number(first)}–${number(last)}`;
+}
+
+function transaction(row) {
+  if (row.txid === null) return "–";
+  const told = {count: row.confirmations, needed: row.confirmations_needed};
+  const deep = row.confirmations === null ? null
+    : small(t(row.confirmations >= row.confirmations_needed ? "payouts.enough" : "payouts.confirmations", told));
+  return [shortHash(row.txid), deep];
+}
+
+function divided(row) {
+  return badge(DISTRIBUTION_KINDS[row.state] ?? "none", word("distribution_state", row.state));
+}
+
+function batchState(row) {
+  return badge(BATCH_KINDS[row.state] ?? "wait", word("batch_state", row.state));
+}
+
+function by(name, instant) {
+  return instant === null ? "–" : [name, small(moment(instant))];
+}
+
+function termState(row) {
+  if (row.in_force) return badge("good", t("terms.in_force"));
+  return Date.parse(row.since) > Date.now() ? badge("wait", t("terms.announced")) : badge("none", t("terms.past"));
+}
+
+function roundBlock(row) {
+  return row.block === null ? "–" : [number(row.block.height), small(blockWords(row.block))];
+}
+
+function verification(row) {
+  if (row.distribution === null || row.distribution.state === "reversed") return "–";
+  if (!row.recorded) return badge("wait", t("rounds.unrecorded"));
+  return [badge("good", t("rounds.recorded")), element("span", {class: "detail"}, element("code", {}, `tarazy round export ${row.round}`))];
+}
+
+function lines(row, told) {
+  return row.obligations.map((line) => element("span", {class: "detail"}, told(line)));
+}
+
+function documentsOf(row) {
+  if (row.sales === 0) return t("sales.none");
+  return row.without_document ? badge("bad", t("sales.absent", {count: row.without_document})) : badge("good", t("sales.all_there"));
+}
+
+Object.assign(LISTS, {
+  terms: {
+    items: (answer) => answer.terms,
+    key: (row) => String(row.since),
+    cells: (row) => [
+      row.since === null ? t("terms.begin") : when(row.since),
+      [row.scheme.toUpperCase(), row.window === null ? null : small(t("terms.window", {count: row.window}))],
+      percent(row.fee_ppm), termState(row),
+    ],
+  },
+  credits: {
+    key: (row) => String(row.distribution),
+    cells: (row) => [
+      number(row.height), span2(row.first_round, row.last_round), row.scheme.toUpperCase(), bitcoin(row.reward),
+      [bitcoin(row.fee), small(percent(row.fee_ppm))], element("strong", {}, bitcoin(row.amount)),
+      [divided(row), small(moment(row.reversed_at ?? row.final_at ?? row.booked_at))],
+      row.receipt === null ? small(row.state === "reversed" ? "–" : t("credits.later")) : download(`me/receipts/${row.receipt}`, t("credits.download")),
+    ],
+  },
+  payouts: {
+    key: (row) => String(row.batch),
+    cells: (row) => [
+      number(row.batch), element("strong", {}, bitcoin(row.amount)), batchState(row), transaction(row),
+      element("code", {}, row.address), when(row.state_at),
+    ],
+  },
+  statements: {
+    items: (answer) => answer.items.map((row) => ({...row, as_of: answer.as_of})),
+    key: (row) => row.period,
+    cells: (row) => [
+      row.period, badge(row.complete ? "good" : "wait", t(row.complete ? "statements.complete" : "statements.running")),
+      element("span", {class: "files"}, ...["pdf", "xlsx", "json"].map((form) =>
+        download(`me/statements/${row.period}?form=${form}&lang=${lang}&as_of=${row.as_of}`, form.toUpperCase()))),
+    ],
+  },
+  warnings: {
+    key: (row) => row.text,
+    cells: (row) => [badge(SEVERITY_KINDS[row.severity], word("severity", row.severity)), row.text, row.at ? when(row.at) : "–"],
+  },
+  batches: {
+    key: (row) => String(row.batch),
+    cells: (row) => [
+      number(row.batch), batchState(row), [bitcoin(row.amount), small(t("batches.payees", {count: row.payees}))],
+      by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at), transaction(row),
+    ],
+  },
+  holds: {
+    key: (row) => `${row.party} ${row.why}`,
+    cells: (row) => [row.party, row.why, when(row.since), bitcoin(row.payable)],
+  },
+  rounds: {
+    key: (row) => String(row.round),
+    cells: (row) => [
+      number(row.round), row.closed_at === null ? badge("wait", t("rounds.open")) : when(row.closed_at), roundBlock(row),
+      ...(row.distribution === null ? ["–", "–", "–", "–"] : [
+        [bitcoin(row.distribution.reward), small(row.distribution.scheme.toUpperCase())],
+        [bitcoin(row.distribution.fee), small(percent(row.distribution.fee_ppm))],
+        [bitcoin(row.distribution.credited), small(t("rounds.parties", {count: row.distribution.parties}))],
+        [divided(row.distribution), row.distribution.first_round === row.round ? null : small(t("rounds.from", {number: row.distribution.first_round}))],
+      ]),
+      verification(row),
+    ],
+  },
+  sales: {
+    items: (answer) => answer.items.map((row) => ({...row, year: answer.year, confirmed: answer.rules.every((rule) => rule.confirmed)})),
+    key: (row) => row.party,
+    cells: (row) => [
+      element("strong", {}, row.names[lang]),
+      lines(row, (line) => t(`sales.${line.base}`)), lines(row, (line) => bitcoin(line.amount)),
+      lines(row, (line) => bitcoin(line.through_aifc)),
+      row.obligations.some((line) => line.missing === null) ? small(t("sales.no_rule", {year: row.year}))
+        : [...lines(row, (line) => bitcoin(line.missing)), row.confirmed ? null : small(t("sales.unconfirmed"))],
+      documentsOf(row),
+    ],
+  },
+  distributed: {
+    key: (row) => `${row.period} ${row.version}`,
+    cells: (row) => [row.period, [number(row.version), small(row.why)], when(row.as_of), by(row.issued_by, row.issued_at), shortHash(row.digest)],
+  },
+});
+
+function warningsOf(standing, record) {
+  const found = [];
+  const warn = (severity, key, values, at = null) => found.push({severity, text: t(`warnings.${key}`, values), at});
+  if (standing.stopped) warn("serious", "stopped", standing.stopped, standing.stopped.at);
+  if (standing.difference < 0) warn("serious", "short", {amount: bitcoin(-standing.difference)}, standing.checked_at);
+  for (const row of standing.batches) if (row.trouble) warn("serious", "trouble", {batch: row.batch, why: row.trouble}, row.state_at);
+  if (standing.unrecorded) warn("warning", "unrecorded", {count: standing.unrecorded});
+  if (record.unrecorded.distributions) warn("warning", "unissued", {count: record.unrecorded.distributions}, record.unrecorded.since);
+  return found;
+}
+
+function showAccount(answer) {
+  const {balance, holds} = answer;
+  tile("immature", bitcoin(balance.immature), t("me.lost"));
+  tile("payable", bitcoin(balance.payable), t("me.unpaid"));
+  const why = holds.map((hold) => hold.why).join("; ");
+  tile("held", bitcoin(balance.held), why || t("me.not_held"));
+  tile("in_flight", bitcoin(balance.in_flight));
+  tile("paid", bitcoin(balance.paid), t("me.earned", {amount: bitcoin(balance.earned)}));
+}
+
+function showStanding(standing) {
+  const waiting = standing.batches.filter((row) => row.waits_for === "approval");
+  tile("waiting", t("accounting.batches", {count: waiting.length}), waiting.length ? t("accounting.approve") : "");
+  tile("in_flight", bitcoin(standing.sums.in_flight), t("accounting.paid", {amount: bitcoin(standing.sums.paid)}));
+  const held = new Map(standing.held.map((row) => [row.party, row.payable]));
+  const sum = [...held.values()].reduce((total, amount) => total + amount, 0);
+  tile("payable", bitcoin(standing.sums.payable), sum ? t("accounting.held", {amount: bitcoin(sum)}) : "");
+  tile("immature", bitcoin(standing.sums.immature), t("accounting.fee", {amount: bitcoin(standing.sums.fee)}));
+  if (standing.difference === null) tile("wallet", badge("none", t("accounting.unchecked")));
+  else {
+    const short = standing.difference < 0;
+    tile("wallet", badge(short ? "bad" : "good", t(short ? "accounting.differ" : "accounting.agree")), t("accounting.difference", {amount: bitcoin(standing.difference)}));
+  }
+}
+
+const PAGES = {
+  me: {
+    sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements"},
+    paged: ["credits", "payouts", "statements"],
+    show: (told) => showAccount(told.terms),
+  },
+  accounting: {
+    sources: {standing: "accounting/payouts", rounds: "accounting/rounds", sales: "accounting/sales", distributed: "accounting/distributed"},
+    paged: ["rounds", "distributed"],
+    show: (told) => {
+      showStanding(told.standing);
+      told.batches = {items: told.standing.batches};
+      told.holds = {items: told.standing.held};
+      told.warnings = {items: warningsOf(told.standing, told.distributed)};
+    },
+  },
+};
+const page = PAGES[document.documentElement.dataset.page];
+
+function pathOf(name) {
+  if (!page.paged.includes(name)) return page.sources[name];
+  return `${page.sources[name]}?limit=${wholeLists.has(name) ? LONG_LIST : SHORT_LIST + 1}`;
+}
+
+async function load() {
+  box("problem").hidden = true;
+  try {
+    const holder = await (await ask("me")).json();
+    await Promise.all(Object.keys(page.sources).map(async (name) => {
+      answers[name] = await (await ask(pathOf(name))).json();
+    }));
+    page.show(answers);
+    for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
+    box("holder").textContent = t("held.as", {name: holder.name});
+    standing(true);
+  } catch (error) {
+    if (!(error instanceof Refused)) complain(t("load_failed"));
+    else if (error.status === 401 || error.status === 403) leave(t(error.status === 401 ? "held.wrong" : "held.other"));
+    else complain(error.status === 429 ? t("held.wait") : error.message);
+    if (!box("holder").textContent) standing(false);
+  }
+}
+
+function standing(inside) {
+  box("ask").hidden = inside;
+  for (const id of ["shown", "refresh", "forget"]) box(id).hidden = !inside;
+}
+
+function leave(said) {
+  sessionStorage.removeItem(HELD);
+  box("holder").textContent = "";
+  for (const body of document.querySelectorAll(".listing tbody")) body.replaceChildren();
+  standing(false);
+  if (said) complain(said);
+  box("token").focus();
+}
+
+async function start() {
+  try {
+    await loadTexts();
+  } catch (error) {
+    setTimeout(start, 10000);
+    return;
+  }
+  box("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(HELD, box("token").value.trim());
+    box("token").value = "";
+    load();
+  });
+  box("forget").addEventListener("click", () => leave());
+  box("refresh").addEventListener("click", load);
+  for (const button of document.querySelectorAll(".more")) {
+    button.addEventListener("click", () => {
+      wholeLists.add(button.dataset.list);
+      load();
+    });
+  }
+  setInterval(() => {
+    if (sessionStorage.getItem(HELD) && !document.hidden) load();
+  }, REFRESH_SECONDS * 1000);
+  if (sessionStorage.getItem(HELD)) load();
+  else standing(false);
+}
+
+themeButton(() => {});
+start();
