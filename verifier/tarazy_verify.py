@@ -38,6 +38,9 @@ SEGMENT_MOST = 1_000
 TASK_SHARES = 20_000
 HEAPS = 64
 MILLION = 1_000_000
+WHOLE = (0xFFFF << 208) << 32
+"""Weight times target of all the work that a block is expected to take."""
+REGTEST = 0x207FFFFF
 LINE_MOST = 16 * 2**20
 BRANCH_MOST, COINBASE_MOST = 16, 1_000_000
 """A block of 4,000,000 weight units has less than 2^16 transactions, and 1,000,000 bytes without witness."""
@@ -373,6 +376,19 @@ def block_target(nbits: int) -> int:
 TARGETS = [target_of(exponent) for exponent in range(LOWEST, HIGHEST + 1)]
 
 
+def subsidy(height: int, nbits: int) -> int:
+    """What a block may create; regtest is known by its difficulty, which no other network has."""
+    halvings = height // (150 if nbits == REGTEST else 210_000)
+    return 5_000_000_000 >> halvings if halvings < 64 else 0
+
+
+class Worth(NamedTuple):
+    """What a share of weight 1 is paid by under FPPS, but for the average fee."""
+
+    target: int
+    subsidy: int
+
+
 class Coinbase(NamedTuple):
     script: bytes
     script_end: int
@@ -470,6 +486,7 @@ class Job(NamedTuple):
     end: bytes
     branch: tuple[bytes, ...]
     digest: bytes
+    worth: Worth
 
     def coinb1(self, exponent: int) -> bytes:
         return self.head + bytes([exponent - LOWEST]) + self.number.to_bytes(8, "big") + self.tail
@@ -490,9 +507,8 @@ def read_job(row: Json) -> Job:
     raw = JOB.pack(number, height, previous, version, nbits, ntime, mintime)
     for part in (head, tail, end, b"".join(branch)):
         raw += len(part).to_bytes(4, "big") + part
-    return Job(
-        number, previous, version, nbits, ntime, mintime, head, tail, end, branch, sha256(b"\x13" + raw).digest()
-    )
+    digest, worth = sha256(b"\x13" + raw).digest(), Worth(block_target(nbits), subsidy(height, nbits))
+    return Job(number, previous, version, nbits, ntime, mintime, head, tail, end, branch, digest, worth)
 
 
 class Name(NamedTuple):
@@ -580,8 +596,8 @@ class Done(NamedTuple):
     """By check, the first of each."""
     hashes: list[bytes]
     """In heaps by their first byte."""
-    weights: dict[bytes, int]
-    """By alias."""
+    work: dict[tuple[bytes, Worth], int]
+    """By alias and worth."""
     shares: int
     accepted: int
 
@@ -610,7 +626,7 @@ def work(task: Task) -> Done:
             looked.segment(segment, packed)
             total += size
     heaps = [b"".join(heap) for heap in looked.heaps]
-    return Done(looked.faults, heaps, looked.weights, total, sum(map(len, looked.heaps)))
+    return Done(looked.faults, heaps, looked.work, total, sum(map(len, looked.heaps)))
 
 
 class Looked:
@@ -620,7 +636,8 @@ class Looked:
         self.gateway = gateway
         self.faults: dict[int, str] = {}
         self.heaps: list[list[bytes]] = [[] for _ in range(HEAPS)]
-        self.weights: dict[bytes, int] = {}
+        self.work: dict[tuple[bytes, Worth], int] = {}
+        """By alias and worth."""
         self._started: dict[tuple[int, int, int], Any] = {}
         """By job, exponent and name: the hash of a coinbase's beginning."""
 
@@ -670,7 +687,8 @@ class Looked:
         if name.at_us > at_us:
             self.fault(3, sequence, "its name was admitted after it")
         self.heaps[hash_[0] * HEAPS >> 8].append(hash_)
-        self.weights[name.alias] = self.weights.get(name.alias, 0) + (1 << exponent - LOWEST)
+        of = name.alias, job.worth
+        self.work[of] = self.work.get(of, 0) + (1 << exponent - LOWEST)
 
     def fault(self, check: int, sequence: int, told: str) -> None:
         self.faults.setdefault(check, f"gateway {self.gateway.number}, share {sequence}: {told}")
@@ -717,12 +735,12 @@ def progress(done: int, of: int) -> None:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-PROP, SOLO, PPLNS = "prop", "solo", "pplns"
+PROP, SOLO, PPLNS, FPPS = "prop", "solo", "pplns", "fpps"
 
 
 def scheme_of(record: Json) -> str:
     name = text(record, "scheme")
-    if name not in (PROP, SOLO, PPLNS):
+    if name not in (PROP, SOLO, PPLNS, FPPS):
         raise Fault(f"scheme {name[:40]!r} is none that this verifier knows")
     return name
 
@@ -758,6 +776,23 @@ def due(record: Json, who: str, weight: int, total: int, fee_ppm: int) -> tuple[
     if fee_ppm != integer(record, "fee_ppm", 20):
         raise Fault(f"party {who}: a fee of {fee_ppm} ppm, where all pay {record['fee_ppm']}")
     return (reward - whole_fee(record)) * weight // total, 0
+
+
+def paid_by_share(record: Json, who: str, work: dict[Worth, int], fee_ppm: int) -> tuple[int, int]:
+    """Credit and fee of a part by FPPS: its work by what it is worth, each rounded down."""
+    if record.get("own_fees") is not True and fee_ppm != integer(record, "fee_ppm", 20):
+        raise Fault(f"party {who}: a fee of {fee_ppm} ppm, where all pay {record['fee_ppm']}")
+    average = integer(record, "average_fee")
+    owed = sum((worth.subsidy + average) * weight * worth.target // WHOLE for worth, weight in work.items())
+    fee = owed * fee_ppm // MILLION
+    return owed - fee, fee
+
+
+def read_work(row: Json) -> dict[Worth, int]:
+    work: dict[Worth, int] = {}
+    for each in objects(row, "work"):
+        work[Worth(int.from_bytes(data(each, "target", 32), "big"), integer(each, "subsidy"))] = count(each, "weight")
+    return work
 
 
 def whole_fee(record: Json) -> int:
@@ -813,8 +848,8 @@ class Round:
         self.missing = 0
         self.faults: dict[int, str] = {}
         """Of the shares, by check, the first of each."""
-        self.weights: dict[bytes, int] = {}
-        """By alias."""
+        self.work: dict[bytes, dict[Worth, int]] = {}
+        """By alias and worth."""
         self.accepted = 0
         self.parts: list[Part] = []
 
@@ -931,8 +966,9 @@ def hash_shares(seen: Round) -> None:
                 continue
             for heap, hashes in zip(seen.heaps, result.hashes, strict=True):
                 heap.write(hashes)
-            for alias, weight in result.weights.items():
-                seen.weights[alias] = seen.weights.get(alias, 0) + weight
+            for (alias, worth), weight in result.work.items():
+                own = seen.work.setdefault(alias, {})
+                own[worth] = own.get(worth, 0) + weight
             seen.accepted += result.accepted
 
 
@@ -1005,27 +1041,24 @@ def look_cut(seen: Round) -> str:
 
 
 def look_block(seen: Round) -> str:
-    record, row = seen.record, seen.file("block.json")
-    header, raw = data(row, "header", 80), data(row, "coinbase")
+    record = seen.record
+    header, coinbase = look_proven(seen.file("block.json"))
     shown = double(header)[::-1].hex()
     if shown != text(record, "block_hash"):
         raise Fault(f"block.json is block {shown}, not {str(record['block_hash'])[:64]}")
-    if int(shown, 16) > block_target(int.from_bytes(header[72:76], "little")):
-        raise Fault(f"block {shown} does not meet its own target")
-    root = double(raw)
-    for element in listed(row, "branch"):
-        root = double(root + unhex(element, "branch", 32))
-    if root != header[36:68]:
-        raise Fault("the coinbase of block.json does not lie in the block")
-    coinbase = read_coinbase(raw)
     if seen.payee != data(record, "script"):
         raise Fault(f"the record names script {record['script']}, not the pool's: the address was swapped")
     paid = sum(value for value, to in coinbase.outputs if to == seen.payee)
-    if paid != integer(record, "reward"):
+    left = scheme_of(record) == FPPS and record.get("stays") is False
+    if left and integer(record, "reward"):
+        raise Fault(f"the block left the main chain, as the record says, and yet {record['reward']} sat came in")
+    if not left and paid != integer(record, "reward"):
         raise Fault(f"the block pays {paid} sat to the pool's script, the record divides {record['reward']}")
     height = script_height(coinbase.script)
     if height != integer(record, "height"):
         raise Fault(f"the block is of height {height}, the record says {record['height']}")
+    if left:
+        return f"it left the main chain, so the reserve pays the round; ask any node whether {shown} did"
     return f"its coinbase pays {paid} sat; ask any node whether {shown} is on the main chain at {height}"
 
 
@@ -1037,9 +1070,13 @@ def look_amounts(seen: Round) -> str:
     total = sum(part.weight for part in parts)
     if total != count(record, "total_weight") or len(parts) != integer(record, "parties"):
         raise Fault(f"{len(parts)} parties did {total}; the record says {record['parties']}, {record['total_weight']}")
-    fees = 0 if record.get("own_fees") is True and total else whole_fee(record)
+    average = look_average(seen) if scheme == FPPS else ""
+    fees = 0 if scheme == FPPS or (record.get("own_fees") is True and total) else whole_fee(record)
     for part in parts:
-        credit, fee = due(record, part.shown, part.weight, total, part.fee_ppm)
+        if scheme == FPPS:
+            credit, fee = paid_by_share(record, part.shown, seen.work.get(part.alias, {}), part.fee_ppm)
+        else:
+            credit, fee = due(record, part.shown, part.weight, total, part.fee_ppm)
         fees += fee
         if part.credit != credit:
             after = f"after a fee of {part.fee_ppm} ppm"
@@ -1047,11 +1084,73 @@ def look_amounts(seen: Round) -> str:
     if fees != integer(record, "fee"):
         raise Fault(f"the fee is {fees} sat, the record says {record['fee']}")
     credits = sum(part.credit for part in parts)
-    rest = integer(record, "reward") - fees - credits
+    rest = brought(record) - fees - credits
     if rest != integer(record, "remainder"):
         raise Fault(f"the remainder is {rest} sat, the record says {record['remainder']}")
     unseen = "; whose work lies in the window is not in the export" if scheme == PPLNS and not seen.window else ""
-    return f"{len(parts)} parties by {scheme}: {credits} sat, fee {fees}, remainder {rest}{unseen}"
+    return f"{len(parts)} parties by {scheme}: {credits} sat, fee {fees}, remainder {rest}{unseen}{average}"
+
+
+def brought(record: Json) -> int:
+    """What is divided: the reward, under FPPS what is owed, of which the reserve gives what the reward lacks."""
+    return integer(record, "owed" if scheme_of(record) == FPPS else "reward")
+
+
+def look_average(seen: Round) -> str:
+    """That the average fee is that of the blocks before this one, each by its own coinbase; and what the work is worth.
+
+    On regtest a pool may ask more than the chain's difficulty: there the target is the record's word.
+    """
+    record = seen.record
+    previous = data(seen.file("block.json"), "header", 80)[4:36]
+    wanted = min(integer(record, "fee_blocks", 32), integer(record, "height") - 1)
+    fees = []
+    for row in lines(seen.directory / "fee-blocks.jsonl"):
+        header, coinbase = look_proven(row)
+        if double(header) != previous:
+            raise Fault(f"fee-blocks.jsonl: {double(header)[::-1].hex()} is not the block before the one before it")
+        height, nbits = script_height(coinbase.script), int.from_bytes(header[72:76], "little")
+        fees.append(max(0, sum(value for value, _ in coinbase.outputs) - subsidy(height, nbits)))
+        previous = header[4:36]
+    if len(fees) != wanted:
+        raise Fault(f"fee-blocks.jsonl holds {len(fees)} blocks, the fees of {wanted} are averaged")
+    average = sum(fees) // len(fees) if fees else 0
+    if average != integer(record, "average_fee"):
+        raise Fault(
+            f"the {wanted} blocks before paid {average} sat of fees each, the record says {record['average_fee']}"
+        )
+    told = read_work(record)
+    for alias, work in seen.work.items():
+        seen.work[alias] = {valued(worth, told): weight for worth, weight in work.items()}
+    done: dict[Worth, int] = {}
+    for work in seen.work.values():
+        for worth, weight in work.items():
+            done[worth] = done.get(worth, 0) + weight
+    if done != told:
+        raise Fault("the record says another difficulty, subsidy or work than the jobs of the shares have")
+    gives = integer(record, "owed") - integer(record, "reward")
+    moved = f"the reserve gives {gives} sat" if gives >= 0 else f"the reserve takes {-gives} sat"
+    return f", {average} sat of fees a block over {wanted}; {moved}"
+
+
+def valued(worth: Worth, told: dict[Worth, int]) -> Worth:
+    """A worth as the record has it: the same, but for regtest's target."""
+    if worth.target == block_target(REGTEST) and len(told) == 1:
+        return worth._replace(target=next(iter(told)).target)
+    return worth
+
+
+def look_proven(row: Json) -> tuple[bytes, Coinbase]:
+    """The header of a block, which meets its own target, and the coinbase, which lies in the block."""
+    header, raw = data(row, "header", 80), data(row, "coinbase")
+    if int.from_bytes(double(header), "little") > block_target(int.from_bytes(header[72:76], "little")):
+        raise Fault(f"block {double(header)[::-1].hex()} does not meet its own target")
+    root = double(raw)
+    for element in listed(row, "branch"):
+        root = double(root + unhex(element, "branch", 32))
+    if root != header[36:68]:
+        raise Fault(f"the coinbase does not lie in block {double(header)[::-1].hex()}")
+    return header, read_coinbase(raw)
 
 
 def read_parts(path: Path) -> list[Part]:
@@ -1066,8 +1165,8 @@ def read_parts(path: Path) -> list[Part]:
 
 def look_weights(seen: Round, scheme: str) -> None:
     """That the parts have the work of the shares that the scheme counts."""
-    if scheme == PROP:
-        look_work(seen.parts, seen.weights)
+    if scheme in (PROP, FPPS):
+        look_work(seen.parts, {alias: sum(work.values()) for alias, work in seen.work.items()})
     elif scheme == PPLNS and seen.window:
         look_work(seen.parts, window_work(seen, seen.window))
     elif scheme == SOLO and seen.parts:
@@ -1300,14 +1399,20 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
             index, last = index >> 1, last >> 1
         made = sum_node(beside, made) if index & 1 else sum_node(made, beside)
         index, last = index >> 1, last >> 1
-    net = integer(record, "reward") - integer(record, "fee")
+    net = brought(record) - integer(record, "fee")
     if last or made.hash != data(record, "sum_root", 32):
         raise Fault(f"{party} with {weight}, {credit} sat and a fee of {fee_ppm} ppm is no leaf of the sum tree")
     if made.weight != count(record, "total_weight") or made.credit != net - integer(record, "remainder"):
         raise Fault("the sum tree does not add up to what the record says")
     report.say("leaf", True, f"{party} has {weight} of {made.weight} in the sum tree")
     scheme = scheme_of(record)
-    credited, _ = due(record, party, weight, made.weight, fee_ppm)
+    if scheme == FPPS:
+        own_work, worths = read_work(told), read_work(record)
+        if sum(own_work.values()) != weight or any(own_work[each] > worths.get(each, 0) for each in own_work):
+            raise Fault("the work of the receipt by difficulty and subsidy is not a part of that in the record")
+        credited, _ = paid_by_share(record, party, own_work, fee_ppm)
+    else:
+        credited, _ = due(record, party, weight, made.weight, fee_ppm)
     if credit != credited:
         raise Fault(f"{credited} sat are due, {credit} are credited")
     report.say("credit", True, f"{credit} sat of {integer(record, 'reward')} by {scheme}, fee {fee_ppm} ppm")
@@ -1327,7 +1432,7 @@ def verify_receipt(told: Json, keys: Sequence[Key], report: Report, show: bool) 
                     raise Fault(f"gateway {gateway}: shares {row['first']} to {row['last']}: they weigh {sum(own)}")
                 shares += len(own)
                 total += sum(own)
-    if scheme == PROP and total != weight:
+    if scheme in (PROP, FPPS) and total != weight:
         raise Fault(f"the shares of the receipt weigh {total}, {weight} is credited: compare them with your own log")
     report.say("shares", True, f"{shares} accepted shares lie in the chain and weigh {total}")
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from tarazy.accounting.ledger import FEE, REMAINDER, REWARD
+from tarazy.accounting.ledger import FEE, REMAINDER, RESERVE, REWARD
 from tarazy.accounting.tables import block, credit, distribution, ledger_account, ledger_entry, ledger_posting
 
-_POOLS = {FEE, REMAINDER, REWARD}
+_POOLS = {FEE, REMAINDER, RESERVE, REWARD}
 """First words of the pool's own accounts, which belong to no party."""
 _SET_BACK = timedelta(days=1)
 _AT_ONCE = 400
@@ -138,8 +138,8 @@ class PartyCredit:
     fee_ppm: int
     """The party's."""
     fee: int
-    """The party's part of the pool's fee: what was withheld from it where parties pay fees of their own, else the
-    fee by its share of the work, rounded down."""
+    """The party's part of the pool's fee: what was withheld from it under FPPS and where parties pay fees of their own,
+    else the fee by its share of the work, rounded down."""
     total_weight: int
     party: str
     weight: int
@@ -166,7 +166,14 @@ def credits_of(connection: Connection, distributions: Iterable[int], party: str 
     found = []
     for first in range(0, len(wanted), _AT_ONCE):
         query = (
-            select(distribution, block.c.height, credit.c.party, credit.c.weight, credit.c.amount)
+            select(
+                distribution,
+                block.c.height,
+                credit.c.party,
+                credit.c.weight,
+                credit.c.amount,
+                credit.c.fee.label("withheld"),
+            )
             .join(block, block.c.block_hash == distribution.c.block_hash)
             .join(credit, credit.c.distribution == distribution.c.distribution)
             .where(distribution.c.distribution.in_(wanted[first : first + _AT_ONCE]))
@@ -199,6 +206,8 @@ def credits_of(connection: Connection, distributions: Iterable[int], party: str 
 
 
 def _fee_of(row: Row[Any]) -> int:
+    if row.withheld is not None:
+        return int(row.withheld)
     if not row.total_weight:
         return 0
     if row.fees:

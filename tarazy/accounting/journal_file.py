@@ -292,11 +292,12 @@ class JournalReader:
         row = self._connection.execute("SELECT * FROM job WHERE job = ?", (number.to_bytes(8, "big"),)).fetchone()
         return _job(row) if row else None
 
-    def network_target(self, height: int) -> int | None:
-        """What a block of `height` had to meet, by the newest job of it; None without one."""
-        query = "SELECT target FROM job WHERE height = ? ORDER BY job DESC LIMIT 1"
-        row = self._connection.execute(query, (height,)).fetchone()
-        return int.from_bytes(row[0], "big") if row else None
+    def job_at(self, height: int) -> Job | None:
+        """The newest job of a block of `height`; None without one."""
+        row = self._connection.execute(
+            "SELECT * FROM job WHERE height = ? ORDER BY job DESC LIMIT 1", (height,)
+        ).fetchone()
+        return _job(row) if row else None
 
     def close(self) -> None:
         """Close the file."""

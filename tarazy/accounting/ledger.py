@@ -2,8 +2,8 @@
 
 Accounts: `reward` is where block rewards come from, so its balance is minus what was divided. A party has
 `immature:<party>`, `payable:<party>`, `in-flight:<party>` (in a payout batch) and `paid:<party>`; the pool's fee and
-the carried remainder have accounts of their own. `network-fee` is what payouts cost the pool, `own` what it paid
-into the wallet less what it took out, against `outside`.
+the carried remainder have accounts of their own. `reserve` bears the luck of FPPS. `network-fee` is what payouts cost
+the pool, `own` what it paid into the wallet less what it took out, against `outside`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ FEE = "fee"
 IMMATURE_FEE = "fee:immature"
 REMAINDER = "remainder"
 IMMATURE_REMAINDER = "remainder:immature"
+RESERVE = "reserve"
+IMMATURE_RESERVE = "reserve:immature"
 
 IMMATURE = "immature:"
 PAYABLE = "payable:"

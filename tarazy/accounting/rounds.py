@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -25,11 +26,12 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
 from tarazy.accounting.order import forget_order, keep_order, next_place, window_before_now
-from tarazy.accounting.proof.sealing import digests_of, salts, seal
-from tarazy.accounting.schemes import Schedule, window_weight
-from tarazy.accounting.tallies import Counts, add, count, names_in, work_of
+from tarazy.accounting.proof.sealing import digests_of, required_job, salts, seal
+from tarazy.accounting.schemes import Schedule, Scheme, window_weight
+from tarazy.accounting.tallies import Counts, add, by_worth, count, names_in, work_of
 from tarazy.accounting.upsert import upsert
-from tarazy.stratum.job import displayed
+from tarazy.accounting.worth import Worth, worth_of
+from tarazy.stratum.job import Job, displayed
 from tarazy.stratum.ports import NameRecord
 
 _RECORDED_SHARES = 100_000
@@ -99,8 +101,10 @@ def fold(
             lost_at = None
     if segments:
         number = _open_round(connection, _instant(SHARE.unpack_from(segments[0].shares)[0]))
-        counts = count(segments, interval_seconds)
-        add(connection, number, work_of(counts, _names(reader, names_in(counts)), interval_seconds))
+        for worth, some in by_worth(segments, _worths(reader)).items():
+            counts = count(some, interval_seconds)
+            work = work_of(counts, _names(reader, names_in(counts)), interval_seconds)
+            add(connection, number, worth, work)
     if segments or lost_at != cursor.lost_at:
         _move(connection, gateway, cursor, sequence=end, lost_at=lost_at)
     return Folded(sum(segment.count for segment in segments), complete, end)
@@ -350,27 +354,43 @@ def _close(
             _record(connection, readers[gateway], gateway, cursor, cut[gateway], schedule.windowed())
             recorded = max(recorded, cut[gateway])
         if cut[gateway] < cursor.sequence:
-            behind = count(readers[gateway].segments(cut[gateway], cursor.sequence), interval_seconds)
-            known = _names(readers[gateway], names_in(behind))
-            taken: Counts = {
-                interval: Counter({key: -shares for key, shares in counted.items()})
-                for interval, counted in behind.items()
-            }
-            add(connection, round_, work_of(taken, known, interval_seconds))
-            add(connection, round_ + 1, work_of(behind, known, interval_seconds))
+            reader = readers[gateway]
+            for worth, some in by_worth(reader.segments(cut[gateway], cursor.sequence), _worths(reader)).items():
+                behind = count(some, interval_seconds)
+                known = _names(reader, names_in(behind))
+                taken: Counts = {
+                    interval: Counter({key: -shares for key, shares in counted.items()})
+                    for interval, counted in behind.items()
+                }
+                add(connection, round_, worth, work_of(taken, known, interval_seconds))
+                add(connection, round_ + 1, worth, work_of(behind, known, interval_seconds))
         moved = {"block": number} if gateway == finder else {}
         _move(connection, gateway, cursor, certain=cut[gateway], recorded=recorded, **moved)
     if terms.window is not None:
-        _close_window(connection, readers[finder], round_, block, terms.window)
+        _close_window(connection, round_, _job_of(readers[finder], block), terms.window)
+    if terms.scheme is Scheme.FPPS:
+        worth = worth_of(_job_of(readers[finder], block))
+        price = {"target": f"{worth.target:064x}", "subsidy": worth.subsidy, "fee_blocks": terms.fee_blocks}
+        connection.execute(update(tables.round_).where(tables.round_.c.round == round_).values(**price))
     return Closing(block_hash)
 
 
-def _close_window(connection: Connection, reader: JournalReader, number: int, block: BlockRecord, window: int) -> None:
-    """Keep what PPLNS divides by, as long as the order of record is at hand."""
-    target = reader.network_target(block.height)
-    if target is None:
+def _worths(reader: JournalReader) -> Callable[[int], Worth]:
+    """What shares of a job are worth, asked of the journal once a job. Raises `JournalError` where it has none."""
+    return cache(lambda number: worth_of(required_job(reader, number)))
+
+
+def _job_of(reader: JournalReader, block: BlockRecord) -> Job:
+    """What the block's finder worked on, or another job of that height: they have one target."""
+    job = reader.job_at(block.height)
+    if job is None:
         raise FoldError(f"{reader.path}: damaged: a block of height {block.height}, and no job of it")
-    limit = window_weight(window, target)
+    return job
+
+
+def _close_window(connection: Connection, number: int, job: Job, window: int) -> None:
+    """Keep what PPLNS divides by, as long as the order of record is at hand."""
+    limit = window_weight(window, job.target)
     weights, place = window_before_now(connection, limit)
     rows = [{"round": number, "party": party, "weight": weight} for party, weight in weights.items()]
     values = {"window": limit, "window_place": place}

@@ -1,17 +1,19 @@
 """How a reward is divided. Pure functions of integers: the same input gives the same result everywhere.
 
 A scheme says whose work counts: that of the rounds (PROP), of a window before the block (PPLNS), or the finder
-alone (SOLO). The division itself is the same for all of them.
+alone (SOLO). The division itself is the same for all of them. FPPS divides nothing: each share has its own worth, and
+the pool's reserve gives what the reward lacks or takes what it has more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from tarazy.accounting.worth import Worth
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET, weight_of
 
 PPM = 1_000_000
@@ -26,6 +28,8 @@ class Scheme(StrEnum):
     """The last of it, as much as a number of network difficulties."""
     SOLO = "solo"
     """The finder alone."""
+    FPPS = "fpps"
+    """Every share by its own worth, whether or not the block stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Terms:
     scheme: Scheme = Scheme.PROP
     window: int | None = None
     """Of PPLNS: network difficulties of work."""
+    fee_blocks: int | None = None
+    """Of FPPS: blocks of the chain whose transaction fees are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,10 @@ class Schedule:
         """The terms in force at an instant."""
         return next((terms for since, terms in reversed(self.later) if since <= instant), self.first)
 
+    def from_(self, instant: datetime) -> list[Terms]:
+        """The terms in force at an instant, and those announced."""
+        return [self.at(instant), *(terms for since, terms in self.later if since > instant)]
+
     def windowed(self) -> bool:
         """Whether any of them wants the order of record kept."""
         return any(terms.scheme is Scheme.PPLNS for terms in (self.first, *(terms for _, terms in self.later)))
@@ -60,7 +70,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A divided reward: `reward == fee + sum(credits.values()) + remainder`, in satoshi (invariant 2)."""
+    """A divided reward: `reward + reserve == fee + sum(credits.values()) + remainder`, in satoshi (invariant 2)."""
 
     reward: int
     fee: int
@@ -70,6 +80,10 @@ class Distribution:
     """What rounding leaves, less than one satoshi a party. Without any work: the whole net reward."""
     total_weight: int
     """0 says that nobody had work to be credited for."""
+    reserve: int = 0
+    """What the pool's reserve gives, of FPPS alone; below zero it takes."""
+    withheld: Mapping[str, int] = field(default_factory=dict)
+    """Of FPPS: each party's part of the fee."""
 
 
 def proportional(
@@ -117,14 +131,42 @@ def last_work(newest_first: Iterable[tuple[str, int]], limit: int) -> dict[str, 
     return dict(weights)
 
 
-def per_share(pay: int, work: Mapping[int, Mapping[str, int]]) -> dict[str, int]:
-    """What FPPS owes each party before the fee, whether or not a block was found, in order of its key.
+def average_fee(fees: Collection[int]) -> int:
+    """The average of what blocks paid in transaction fees, rounded down; 0 of none."""
+    return sum(fees) // len(fees) if fees else 0
 
-    `pay` is what a block is worth: the subsidy and a published average of fees. `work` is weight by party for each
-    network target. Rounded down once a party and target, never a share.
+
+def per_share(fee: int, work: Mapping[Worth, Mapping[str, int]]) -> dict[str, int]:
+    """What FPPS owes each party before the pool's fee, whether or not a block was found, in order of its key.
+
+    `fee` is the published average of transaction fees a block, `work` is weight by party for each worth. Rounded down
+    once a party and worth, never a share.
     """
     owed: Counter[str] = Counter()
-    for target, weights in work.items():
+    for worth, weights in work.items():
         for party, weight in weights.items():
-            owed[party] += pay * weight * target // (DIFFICULTY_1_TARGET * weight_of(0))
+            owed[party] += (worth.subsidy + fee) * weight * worth.target // (DIFFICULTY_1_TARGET * weight_of(0))
     return dict(sorted(owed.items()))
+
+
+def from_reserve(
+    reward: int,
+    fee_ppm: int,
+    average: int,
+    work: Mapping[Worth, Mapping[str, int]],
+    fees: Mapping[str, int] | None = None,
+) -> Distribution:
+    """Pay work by FPPS; `reward` is what the block brought, 0 for one that did not stay, `average` as in `per_share`.
+
+    Each party's own fee is rounded down. Raises `ValueError` as `proportional` does.
+    """
+    rates = (fee_ppm, *(fees or {}).values())
+    amounts = (reward, average, *(weight for weights in work.values() for weight in weights.values()))
+    if min(amounts) < 0 or not all(0 <= rate <= PPM for rate in rates):
+        raise ValueError("reward and weights are not negative, and the fee is at most 1,000,000 ppm")
+    owed = per_share(average, work)
+    withheld = {party: amount * (fees or {}).get(party, fee_ppm) // PPM for party, amount in owed.items()}
+    credits = {party: amount - withheld[party] for party, amount in owed.items()}
+    total = sum(weight for weights in work.values() for weight in weights.values())
+    fee = sum(withheld.values())
+    return Distribution(reward, fee, credits, 0, total, sum(owed.values()) - reward, withheld)

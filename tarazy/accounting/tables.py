@@ -65,6 +65,10 @@ round_ = Table(
     Column("fees", JSON, nullable=True, doc="party → fee of its own, as far as there were any"),
     Column("scheme", String(16), nullable=True, doc="in force then; null for PROP before there was a choice"),
     Column("window", BigCount, nullable=True, doc="PPLNS: the weight that the window may hold"),
+    Column("target", String(64), nullable=True, doc="FPPS: the network's when its block was found, hex"),
+    Column("subsidy", BigInteger, nullable=True, doc="FPPS: of its block"),
+    Column("fee_blocks", Integer, nullable=True, doc="FPPS: blocks before its block whose fees are averaged"),
+    Column("average_fee", BigInteger, nullable=True, doc="FPPS: that average; null until the chain has told it"),
     Column("window_place", BigInteger, nullable=True, doc="PPLNS: where in the order of record its window begins"),
     Column("archived_at", Instant, nullable=True, doc="since when its shares are in archives on disk"),
 )
@@ -87,14 +91,19 @@ tally = Table(
 )
 """Work by worker, site and interval of the share's time. Stale work earns nothing but used energy."""
 
-round_weight = Table(
-    "round_weight",
+round_work = Table(
+    "round_work",
     metadata,
     Column("round", Integer, ForeignKey("round.round"), primary_key=True, autoincrement=False),
+    Column("target", String(64), primary_key=True, doc="the network's, hex; empty for work folded before it was kept"),
+    Column("subsidy", BigInteger, primary_key=True, autoincrement=False, doc="of the block that was worked on"),
     Column("party", String(64), primary_key=True),
     Column("weight", BigCount, nullable=False),
 )
-"""Credited work of a party in a round, the sum of its tallies: dividing costs no more than the parties."""
+"""Credited work of a party in a round, the sum of its tallies: dividing costs no more than the parties.
+
+A round has work of several worths when the network's difficulty or the subsidy changes in it.
+"""
 
 stretch = Table(
     "stretch",
@@ -150,6 +159,8 @@ distribution = Table(
     Column("fee", BigInteger, nullable=False),
     Column("remainder", BigInteger, nullable=False),
     Column("total_weight", BigCount, nullable=False),
+    Column("reserve", BigInteger, nullable=False, server_default="0", doc="FPPS: what the reserve gave; signed"),
+    Column("average_fee", BigInteger, nullable=True, doc="FPPS: by which its shares were paid"),
     Column("state", String(16), nullable=False, doc="'immature', 'final' or 'reversed'"),
     Column("booked_at", Instant, nullable=False),
     Column("final_at", Instant, nullable=True),
@@ -186,10 +197,22 @@ credit = Table(
     Column("party", String(64), primary_key=True),
     Column("weight", BigCount, nullable=False),
     Column("amount", BigInteger, nullable=False),
+    Column("fee", BigInteger, nullable=True, doc="FPPS: its part of the fee; else it follows from the reward"),
     Column("due", Boolean, nullable=False, server_default=false(), doc="final, and in no payout batch that stands"),
     Index("ix_credit_due", "distribution", "party", sqlite_where=_DUE, postgresql_where=_DUE),
 )
 """A party's part of a distribution."""
+
+paid_block = Table(
+    "paid_block",
+    metadata,
+    Column("block_hash", String(64), primary_key=True, doc="as displayed"),
+    Column("previous", String(64), nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("fees", BigInteger, nullable=False, doc="what its coinbase pays out beyond the subsidy"),
+    Column("proof", JSON, nullable=False, doc="header, coinbase without witness, merkle branch, in hex"),
+)
+"""Blocks of the chain, whoever found them, whose fees FPPS averages."""
 
 party_salt = Table(
     "party_salt",

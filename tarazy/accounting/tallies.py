@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Table, bindparam, delete, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.journal_file import Segment
+from tarazy.accounting.journal_file import SHARE, Segment
 from tarazy.accounting.upsert import upsert_many
+from tarazy.accounting.worth import Worth
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import Verdict
@@ -24,8 +25,9 @@ FEW_WORKERS = 20_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AT = struct.Struct(">Q34x")
+_JOB = struct.Struct(">12xQ22x")
 _COUNTED = struct.Struct(">8xI28xbB")
-"""Of `SHARE`: the time; name, exponent and verdict."""
+"""Of `SHARE`: the time; the job; name, exponent and verdict."""
 
 _PLACE = ("party", "account", "worker", "site")
 _COUNTS = ("weight", "shares", "stale_weight", "stale_shares")
@@ -49,6 +51,29 @@ class Done:
 
 Work: TypeAlias = dict[datetime, dict[Place, Done]]
 """By the start of the interval."""
+
+
+def by_worth(segments: Iterable[Segment], worth_of: Callable[[int], Worth]) -> dict[Worth, list[Segment]]:
+    """The shares of `segments` by what they are worth; `worth_of` tells it of a job's number.
+
+    Where a segment holds shares of several, its parts keep the number of its first share.
+    """
+    parted: defaultdict[Worth, list[Segment]] = defaultdict(list)
+    for segment in segments:
+        worths = {job: worth_of(job) for job in {job for (job,) in _JOB.iter_unpack(segment.shares)}}
+        several = sorted(set(worths.values()))
+        if len(several) == 1:
+            parted[several[0]].append(segment)
+            continue
+        for worth in several:
+            places = (at for at in range(0, len(segment.shares), SHARE.size))
+            own = [
+                segment.shares[at : at + SHARE.size]
+                for at in places
+                if worths[_JOB.unpack_from(segment.shares, at)[0]] == worth
+            ]
+            parted[worth].append(Segment(segment.first_sequence, len(own), b"".join(own)))
+    return dict(parted)
 
 
 def count(segments: Iterable[Segment], interval_seconds: int) -> Counts:
@@ -95,8 +120,8 @@ def work_of(counts: Counts, names: Mapping[int, NameRecord], interval_seconds: i
     return work
 
 
-def add(connection: Connection, number: int, work: Work) -> None:
-    """Add to the tallies of round `number` and to the parties' weights in it; negative work takes away.
+def add(connection: Connection, number: int, worth: Worth, work: Work) -> None:
+    """Add to the tallies of round `number` and to the parties' work of this worth in it; negative work takes away.
 
     `work` is used up: it holds the sums afterwards.
     """
@@ -110,14 +135,16 @@ def add(connection: Connection, number: int, work: Work) -> None:
             for place, done in sorted(tallies.items(), key=itemgetter(0))  # neighbours share a page of the database
         ]
         _store(connection, tables.tally, rows, len(_COUNTS))
-    table = tables.round_weight
-    query = select(table.c.party, table.c.weight).where(table.c.round == number)
+    table = tables.round_work
+    of = (number, f"{worth.target:064x}", worth.subsidy)
+    inside = (table.c.round == number, table.c.target == of[1], table.c.subsidy == worth.subsidy)
+    query = select(table.c.party, table.c.weight).where(*inside)
     if len(weights) <= FEW_WORKERS:
         query = query.where(table.c.party.in_(weights))
     for party, weight in connection.execute(query).all():
         if party in weights:
             weights[party] += weight
-    _store(connection, table, [(number, party, weight) for party, weight in weights.items()], 1)
+    _store(connection, table, [(*of, party, weight) for party, weight in weights.items()], 1)
 
 
 def _store(connection: Connection, table: Table, rows: list[tuple[Any, ...]], counts: int) -> None:

@@ -21,6 +21,7 @@ from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.queries import work_by_site_interval
+from tarazy.accounting.reserve import reserve
 from tarazy.accounting.rounds import FoldError
 from tarazy.accreditation.audit import AuditHead
 from tarazy.accreditation.checkpoint import sign
@@ -30,10 +31,12 @@ from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.blocks import FoundBlock
+from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.journals import Journals
 from tarazy.pool.metered import meters_of
+from tarazy.pool.pricing import Pricing
 from tarazy.pool.proving import Proving
 from tarazy.pool.repeat import Repeat
 from tarazy.pool.terms import schedule_of
@@ -47,6 +50,7 @@ _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
 _HEAD_SECONDS = 60.0
 _PROOF_SECONDS = 10.0
+_PRICE_SECONDS = 5.0
 _READINGS_HELD = 100_000
 """Readings that wait while the database is away; the oldest go first, the cumulative register makes up for them."""
 
@@ -63,6 +67,7 @@ class Office:
         database: Database,
         admissions: Admissions,
         blocks: FollowedBlocks,
+        chain: Chain,
     ) -> None:
         self._clock = clock
         self._settings = settings
@@ -85,6 +90,8 @@ class Office:
         self._signing: SigningKey | None = None
         self.heads = Repeat(clock, "sign_heads", _HEAD_SECONDS, self.sign_heads)
         self._proving = Proving(settings, database, self._signing_key)
+        self._pricing = Pricing(database, chain, settings.blocks_path.parent)
+        self.prices = Repeat(clock, "price_rounds", _PRICE_SECONDS, self._pricing.price)
         self.proofs = Repeat(clock, "prove_rounds", _PROOF_SECONDS, self._proving.prove)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
@@ -97,12 +104,15 @@ class Office:
         self.books.start()
         self.energy.start()
         self.heads.start()
+        self.prices.start()
         self.proofs.start()
 
     async def stop(self) -> None:
         """Fold everything that is in the journals, store what was read, and end."""
         self._proving.stop()
+        self._pricing.stop()
         await self.proofs.stop()
+        await self.prices.stop()
         await self.heads.stop()
         await self.energy.stop()
         await self._poller.stop()
@@ -232,6 +242,10 @@ def _book(connection: Connection, blocks: Iterable[FoundBlock]) -> list[str]:
             set_block_state(connection, found.block_hash, found.state, found.confirmations, now)
         except BlockStateError as error:
             _log.error("block_state_refused", reason=str(error))
+    short = reserve(connection).final < 0
     reconcile(connection, now)
+    if not short and (stands := reserve(connection)).final < 0:
+        cure = "fund it with `tarazy reserve fund`: no payout is proposed until then"
+        _log.error("reserve_short", satoshi=-stands.final, cure=cure)
     after = {block.block_hash for block in open_blocks(connection)}
     return [name for name in before if name not in after]

@@ -16,6 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tarazy.accounting.ledger import check as check_ledger
 from tarazy.accounting.payouts.batches import check as check_payouts
+from tarazy.accounting.reserve import reserve
+from tarazy.accounting.schemes import Scheme
 from tarazy.accreditation.entries import DocumentStatus
 from tarazy.accreditation.evidence import INDICATION, EvidenceRule, disagreements, lists_in_force, stale
 from tarazy.accreditation.heads import SigningError, load_key
@@ -33,7 +35,7 @@ from tarazy.pool.chain.bitcoind.probe import probe
 from tarazy.pool.machine import observe
 from tarazy.pool.payouts.wallet import wallet_of
 from tarazy.pool.templates import TemplateError, address_script
-from tarazy.pool.terms import terms_text
+from tarazy.pool.terms import advised_blocks, schedule_of, terms_text
 
 _DISK_RESERVE = 1 << 30
 _DESCRIPTORS = 4096
@@ -100,6 +102,22 @@ def _rewards(registers: Registers, pool: PoolSettings, now: datetime) -> Finding
         text = f"pool.terms has a fee for {strangers[0]}, which is no party of the register"
         return Finding("rewards", False, text, "correct its key in the settings, or import the party")
     return Finding("rewards", True, terms_text(pool, now))
+
+
+def _reserve(connection: Connection, pool: PoolSettings, now: datetime) -> Iterator[Finding]:
+    """What stands behind FPPS, where it is in force, announced, or was."""
+    stands = reserve(connection)
+    schedule = schedule_of(pool)
+    fees = [terms.fee_ppm for terms in schedule.from_(now) if terms.scheme is Scheme.FPPS]
+    text = f"{stands.final} satoshi, open rounds add {stands.immature}"
+    if stands.final < 0:
+        cure = "fund it with `tarazy reserve fund`: no payout is proposed until then"
+        yield Finding("reserve", False, f"FPPS owes what it does not have: {text}", cure)
+    elif fees:
+        blocks = (
+            f"some {advised_blocks(min(fees)):,} block rewards" if min(fees) else "no reserve is enough without a fee"
+        )
+        yield Finding("reserve", True, f"{text}; for a risk of ruin of 0.1 %: {blocks}")
 
 
 def _law(settings: Settings) -> Finding:
@@ -178,6 +196,7 @@ def _database(settings: Settings, now: datetime) -> Iterator[Finding]:
 def _registers(connection: Connection, settings: Settings, now: datetime) -> Iterator[Finding]:
     registers = as_of(connection, now)
     yield _rewards(registers, settings.pool, now)
+    yield from _reserve(connection, settings.pool, now)
     cure = "import it with `tarazy register import FILE`"
     server = registers.servers.get(settings.accreditation.server)
     if server is None:

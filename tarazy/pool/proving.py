@@ -21,7 +21,7 @@ from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
 from tarazy.pool.apart import Apart, StoppedError
 from tarazy.pool.chain.transactions import HEADER_SIZE, block_transactions
-from tarazy.stratum.job import merkle_branch
+from tarazy.stratum.job import displayed, merkle_branch
 
 _log = structlog.get_logger()
 
@@ -85,16 +85,17 @@ def put_on_record(
 
 
 def _script(connection: Connection, distribution: int, blocks: Path) -> bytes:
-    """The script that the whole reward was paid to."""
-    table = tables.distribution
-    row = connection.execute(select(table).where(table.c.distribution == distribution)).one()
+    """The script that the whole reward of its block was paid to."""
+    table, block = tables.distribution, tables.block
+    query = select(block).join(table, table.c.block_hash == block.c.block_hash)
+    row = connection.execute(query.where(table.c.distribution == distribution)).one()
     paid: Counter[bytes] = Counter()
     for output in block_transactions(read_block(blocks, row.block_hash))[0].outputs:
         paid[output.script] += output.value
     for script, value in paid.items():
         if value == row.reward and value:
             return script
-    raise ProofError(f"block {row.block_hash}: no script in its coinbase received the {row.reward} sat divided")
+    raise ProofError(f"block {row.block_hash}: no script in its coinbase received its {row.reward} sat")
 
 
 def read_block(directory: Path, block_hash: str) -> bytes:
@@ -102,6 +103,11 @@ def read_block(directory: Path, block_hash: str) -> bytes:
     for path in (*directory.glob(f"gateway-*/{block_hash}.block"), *directory.glob(f"*/settled/{block_hash}.block")):
         return path.read_bytes()
     raise ProofError(f"{directory}: no gateway keeps block {block_hash}; bring its file back from a copy")
+
+
+def previous_of(block: bytes) -> str:
+    """The block that a serialised one, or its header, is built on, as displayed."""
+    return displayed(block[4:36])
 
 
 def block_row(block: bytes) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Server:
                 lambda path, hear: BlockStore(path, self._chain, reactor, self._payout_script, hear),
             )
             self._mining.append(blocks.stop)
-            self._office = Office(reactor, settings, self._database, self._admissions, blocks)
+            self._office = Office(reactor, settings, self._database, self._admissions, blocks, self._chain)
             self._keeping.append(self._office.stop)
             await self._office.check()
         if self._gateway:

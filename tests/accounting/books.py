@@ -12,6 +12,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState, observe_block
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
+from tarazy.accounting.paid_blocks import PaidBlock, price, unpriced
 from tarazy.accounting.rounds import Folded, close_round, fold
 from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET
@@ -27,11 +28,18 @@ REWARD = 312_500_000
 
 
 def share(
-    name: int = 1, exponent: int = 0, verdict: int = Verdict.ACCEPTED, second: float = 0, nonce: int = 0
+    name: int = 1,
+    exponent: int = 0,
+    verdict: int = Verdict.ACCEPTED,
+    second: float = 0,
+    nonce: int = 0,
+    job_number: int = 0,
 ) -> ShareRecord:
     """A share `second` seconds after `START`."""
     at_us = START_US + int(second * 1_000_000)
-    return ShareRecord(at_us, name, JOB.number, bytes(8), 1_700_000_000, nonce, 0x20000000, exponent, int(verdict))
+    return ShareRecord(
+        at_us, name, job_number or JOB.number, bytes(8), 1_700_000_000, nonce, 0x20000000, exponent, int(verdict)
+    )
 
 
 def name_record(party: str, worker: str = "rig", site: str = "site") -> NameRecord:
@@ -104,12 +112,19 @@ class Gateway:
         self.file.write(Batch(self.sequence + 1, jobs=[job(height, difficulty)]))
 
     def find(
-        self, height: int, *, name: int = 1, reward: int = REWARD, verdict: int = Verdict.ACCEPTED, second: float = 0
+        self,
+        height: int,
+        *,
+        name: int = 1,
+        reward: int = REWARD,
+        verdict: int = Verdict.ACCEPTED,
+        second: float = 0,
+        job_number: int = 0,
     ) -> str:
         """Commit a share of weight 2**32 that solves a block; the block's displayed hash."""
         block_hash = bytes([self.number]) + (self.sequence + 1).to_bytes(31, "little")
         self.write(
-            share(name, verdict=verdict, second=second),
+            share(name, verdict=verdict, second=second, job_number=job_number),
             block=BlockRecord(block_hash, height, reward, self.sequence + 1, name, START_US + int(second * 1_000_000)),
         )
         return block_hash[::-1].hex()
@@ -152,6 +167,13 @@ def close_rounds(connection: Connection, *gateways: Gateway, schedule: Schedule 
     while (block_hash := close_round(connection, readers, INTERVAL, terms).block_hash) is not None:
         closed.append(block_hash)
     return closed
+
+
+def price_rounds(connection: Connection, *fees: int) -> None:
+    """Give the rounds of FPPS that wait for it the average of what these blocks paid in fees."""
+    blocks = [PaidBlock(f"{place:064x}", f"{place - 1:064x}", place, fee, {}) for place, fee in enumerate(fees, 1)]
+    for each in unpriced(connection):
+        price(connection, each.round, blocks)
 
 
 def settle(engine: Engine, instant: datetime, **confirmations: int | None) -> Reconciled:

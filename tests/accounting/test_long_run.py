@@ -17,23 +17,31 @@ from tarazy.accounting import ledger, tables
 from tarazy.accounting.blocks import MATURITY, observe_block, open_blocks, state_of
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import BlockRecord
-from tarazy.accounting.schemes import Schedule, Scheme, Terms, last_work, proportional
+from tarazy.accounting.schemes import Schedule, Scheme, Terms, from_reserve, last_work, proportional
+from tarazy.accounting.worth import Worth
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import Verdict
-from tests.accounting.books import START, Gateway, close_rounds, job, share, standing
+from tests.accounting.books import START, Gateway, close_rounds, job, price_rounds, share, standing
 
 ROUNDS = 5_000 if hypothesis.settings.get_current_profile_name() == "search" else 500
 DEEPEST = 40
+FEES = (1_000_000, 0, 2_345_678)
 PARTIES = tuple(f"party-{number}" for number in range(8))
 SCHEDULE = Schedule(
     Terms(10_000),
     (
         (START + timedelta(seconds=ROUNDS * 0.25), Terms(15_000, scheme=Scheme.PPLNS, window=2)),
+        (START + timedelta(seconds=ROUNDS * 0.35), Terms(20_000, scheme=Scheme.FPPS, fee_blocks=144)),
         (START + timedelta(seconds=ROUNDS * 0.5), Terms(10_000, {"party-3": 0, "party-5": 1_000_000})),
+        (START + timedelta(seconds=ROUNDS * 0.6), Terms(20_000, {"party-2": 0}, Scheme.FPPS, fee_blocks=144)),
         (START + timedelta(seconds=ROUNDS * 0.75), Terms(7_777, {"party-1": 1}, Scheme.PPLNS, 3)),
         (START + timedelta(seconds=ROUNDS * 0.975), Terms(0, scheme=Scheme.SOLO)),
     ),
 )
+
+
+def _difficulty(height: int) -> int:
+    return (20, 40, 60)[height % 3]
 
 
 class _Crash(Exception):
@@ -50,6 +58,8 @@ class _World:
         self.main: dict[int, str | None] = {0: None}
         self.known: defaultdict[int, list[str]] = defaultdict(list)
         self.record: list[tuple[str, int]] = []
+        self.worths: list[Counter[tuple[int, str]]] = []
+        """Of each round the work by difficulty and party."""
         self.rounds: list[tuple[str, int, Terms, str, dict[str, int], dict[str, int]]] = []
         self.found = self.crashes = self.reorganisations = 0
         self.countdown = -1
@@ -83,24 +93,28 @@ class _World:
         finder, gateway = self.rng.randint(1, 8), self.gateways[which]
         late = self.rng.random() < 0.05
         work: list[tuple[str, int]] = []
-        for other in self.gateways:
-            if other is not gateway:
-                work += self._write(other, self._shares(3), self.found - 0.5)
+        self.worths.append(Counter())
         height = self.tip + (self.rng.random() > 0.1)
+        for other in self.gateways:
+            for near in (max(0, height - 1), height):
+                other.announce(near, _difficulty(near))
+            if other is not gateway:
+                work += self._write(other, self._shares(3), self.found - 0.5, height)
         reward = self.rng.choice((312_500_000, 0, 1, 313_734_567 + self.found))
         block_hash = self.found.to_bytes(32, "big")
-        gateway.announce(height, (20, 40, 60)[height % 3])
-        work += self._write(gateway, self._shares(8), self.found)
-        solving = share(finder, 3, Verdict.STALE if late else Verdict.ACCEPTED, self.found)
+        work += self._write(gateway, self._shares(8), self.found, height)
+        number = job(height, _difficulty(height)).number
+        solving = share(finder, 3, Verdict.STALE if late else Verdict.ACCEPTED, self.found, job_number=number)
         found = BlockRecord(block_hash[::-1], height, reward, gateway.sequence + 1, finder, solving.at_us)
         gateway.write(solving, block=found)
         if not late:
             work.append((PARTIES[finder - 1], weight_of(3)))
+            self.worths[-1][_difficulty(height), PARTIES[finder - 1]] += weight_of(3)
         for each in self.gateways:
             each.mark(self.found + 0.25)
         self.record += work
         terms = SCHEDULE.at(START + timedelta(seconds=self.found))
-        limit = (terms.window or 0) * (0xFFFF << 208) * weight_of(0) // job(height, (20, 40, 60)[height % 3]).target
+        limit = (terms.window or 0) * (0xFFFF << 208) * weight_of(0) // job(height, _difficulty(height)).target
         inside = Counter[str]()
         for party, weight in work:
             inside[party] += weight
@@ -113,9 +127,18 @@ class _World:
     def _shares(self, most: int) -> list[tuple[int, int]]:
         return [(self.rng.randint(1, 8), self.rng.randint(-2, 6)) for _ in range(self.rng.randrange(most))]
 
-    def _write(self, gateway: Gateway, shares: list[tuple[int, int]], second: float) -> list[tuple[str, int]]:
-        if shares:
-            gateway.write(*(share(name, exponent, second=second) for name, exponent in shares))
+    def _write(
+        self, gateway: Gateway, shares: list[tuple[int, int]], second: float, height: int
+    ) -> list[tuple[str, int]]:
+        """On the jobs of this height and of the one before, which may be of another difficulty."""
+        written = []
+        for name, exponent in shares:
+            worked_on = max(0, height - self.rng.randrange(2))
+            number = job(worked_on, _difficulty(worked_on)).number
+            written.append(share(name, exponent, second=second, job_number=number))
+            self.worths[-1][_difficulty(worked_on), PARTIES[name - 1]] += weight_of(exponent)
+        if written:
+            gateway.write(*written)
         return [(PARTIES[name - 1], weight_of(exponent)) for name, exponent in shares]
 
     def move(self) -> None:
@@ -131,6 +154,8 @@ class _World:
     def fold(self, which: int) -> None:
         self.transact(self.gateways[which].take_in)
         self.transact(lambda connection: close_rounds(connection, *self.gateways, schedule=SCHEDULE))
+        if self.rng.random() < 0.5:
+            self.transact(lambda connection: price_rounds(connection, *FEES))
 
     def settle(self, at: datetime) -> None:
         """What the office does after folding: take over the chain's answers, and let the distributions follow."""
@@ -151,13 +176,23 @@ class _World:
         work: Counter[str] = Counter()
         first = 1
         final = set(self.main.values())
+        worths: Counter[tuple[int, str]] = Counter()
         for number, (block_hash, reward, terms, finder, inside, window) in enumerate(self.rounds, 1):
             work.update(inside)
-            if block_hash in final:
+            worths.update(self.worths[number - 1])
+            if terms.scheme is Scheme.FPPS:
+                priced: defaultdict[Worth, dict[str, int]] = defaultdict(dict)
+                for (difficulty, party), weight in worths.items():
+                    priced[Worth(job(0, difficulty).target, 5_000_000_000)][party] = weight
+                brought = reward if block_hash in final else 0
+                divided = from_reserve(brought, terms.fee_ppm, sum(FEES) // len(FEES), priced, terms.fees)
+            elif block_hash in final:
                 weights = {Scheme.PROP: work, Scheme.PPLNS: window, Scheme.SOLO: {finder: 1}}[terms.scheme]
                 divided = proportional(reward, terms.fee_ppm, weights, terms.fees)
-                stands.append((block_hash, first, number, divided.fee, divided.remainder, divided.credits))
-                work, first = Counter(), number + 1
+            else:
+                continue
+            stands.append((block_hash, first, number, divided.fee, divided.remainder, divided.credits))
+            work, worths, first = Counter(), Counter(), number + 1
         return stands
 
 
@@ -175,7 +210,7 @@ def test_every_satoshi_after_thousands_of_rounds(sqlite_engine: Engine, tmp_path
     """Invariant 2; R-010, R-011, R-012, R-013, R-016, R-020: the end is that of a straight run, to the satoshi.
 
     Blocks leave the main chain and return, rivals meet, a transaction in ten dies at any of its statements, one
-    gateway comes late, and the scheme and fees change four times. `--hypothesis-profile=search` plays ten
+    gateway comes late, and the scheme and fees change six times. `--hypothesis-profile=search` plays ten
     times as many.
     """
     with _running(sqlite_engine, tmp_path, seed) as world:
@@ -198,6 +233,7 @@ def test_every_satoshi_after_thousands_of_rounds(sqlite_engine: Engine, tmp_path
             for gateway in world.gateways:
                 gateway.take_in(connection)
             close_rounds(connection, *world.gateways, schedule=SCHEDULE)
+            price_rounds(connection, *FEES)
         for _ in range(2 * MATURITY):
             world.main[world.tip + 1] = None
         now = START + timedelta(days=30)
@@ -223,12 +259,20 @@ def _accounted_for(connection: Connection, world: _World) -> None:
     assert counts["reversed"] > ROUNDS // 50
     assert set(counts) == {"final", "reversed"}
     balances = ledger.balances(connection)
-    rewards = {block_hash: reward for block_hash, reward, *_ in world.rounds}
+    final = set(world.main.values())
+    rewards = {block_hash: reward for block_hash, reward, *_ in world.rounds if block_hash in final}
+    by_share = {block_hash for block_hash, _, terms, *_ in world.rounds if terms.scheme is Scheme.FPPS}
     owed = Counter[str]()
     for *_, credits in stands:
         owed.update(credits)
     assert {party: balances.get(ledger.payable(party), 0) for party in PARTIES} == {p: owed[p] for p in PARTIES}
     assert balances[ledger.FEE] == sum(fee for _, _, _, fee, _, _ in stands)
     assert balances[ledger.REMAINDER] == sum(remainder for _, _, _, _, remainder, _ in stands)
-    assert balances[ledger.REWARD] == -sum(rewards[block_hash] for block_hash, *_ in stands)
+    assert balances[ledger.REWARD] == -sum(rewards.get(block_hash, 0) for block_hash, *_ in stands)
+    assert balances[ledger.RESERVE] == sum(
+        rewards.get(block_hash, 0) - fee - sum(credits.values())
+        for block_hash, _, _, fee, _, credits in stands
+        if block_hash in by_share
+    )
+    assert by_share - rewards.keys()
     assert not any(amount for account, amount in balances.items() if "immature" in account)

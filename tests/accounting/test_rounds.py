@@ -34,7 +34,9 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 
 def weights(connection: Connection) -> dict[tuple[int, str], int]:
     """Credited weight by round and party; the tallies agree with the rounds' own sums."""
-    kept = {(row.round, row.party): row.weight for row in connection.execute(select(tables.round_weight))}
+    kept: dict[tuple[int, str], int] = {}
+    for row in connection.execute(select(tables.round_work)):
+        kept[row.round, row.party] = kept.get((row.round, row.party), 0) + row.weight
     summed: dict[tuple[int, str], int] = {}
     for row in connection.execute(select(tables.tally)):
         if row.weight:

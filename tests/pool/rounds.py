@@ -30,7 +30,7 @@ from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 from tarazy.pool.chain.interface import Template
 from tarazy.pool.chain.transactions import block_hash, witness_commitment
-from tarazy.pool.proving import block_row, put_on_record, read_block
+from tarazy.pool.proving import block_row, previous_of, put_on_record, read_block
 from tarazy.pool.templates import serialize_block
 from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord
@@ -183,8 +183,8 @@ def mature(engine: Engine, directory: Path, *blocks: str) -> None:
 def export_of(connection: Connection, directory: Path, round_: int, output: Path) -> dict[str, Any]:
     """Write the export of a round as the command does; its record."""
     proof = proof_of(connection, round_)
-    export(connection, proof, directory, output, lambda done, of: None)
     block = read_block(directory / "blocks", proof.record["block_hash"])
+    export(connection, proof, directory, output, previous_of(block), lambda done, of: None)
     (output / "block.json").write_text(json.dumps(block_row(block)))
     (output / "audit.json").write_text(json.dumps(prove_row(connection, proof.audit_row)))
     (output / "keys.txt").write_text(f"{KEY.verifier}\n")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tarazy.pool.chain.assembly import REGTEST_NBITS, build_block, subsidy
+from tarazy.accounting.worth import REGTEST_HALVING_BLOCKS, subsidy
+from tarazy.pool.chain.assembly import REGTEST_NBITS, build_block
 from tarazy.pool.chain.interface import Submission, SubmitVerdict
 from tarazy.pool.chain.regtest import FIRST_BLOCKS, ChainError, RegtestChain
 from tarazy.pool.chain.transactions import (
@@ -122,7 +123,7 @@ def test_rival_at_equal_height_is_no_loss_and_may_win(chain: RegtestChain) -> No
 
 def test_subsidy_halves_every_150_blocks(chain: RegtestChain) -> None:
     """The engine accepts full subsidies across a halving and no satoshi more."""
-    assert [subsidy(height) for height in (1, 149, 150, 299, 300, 150 * 64)] == [
+    assert [subsidy(height, REGTEST_HALVING_BLOCKS) for height in (1, 149, 150, 299, 300, 150 * 64)] == [
         5_000_000_000,
         5_000_000_000,
         2_500_000_000,

@@ -223,7 +223,7 @@ class Pool:
         closed = {"closed_at": at, "block_hash": name, "gateway": 1, "fee_ppm": 10_000, "cut": {"1": number * 1000}}
         connection.execute(update(tables.round_).where(tables.round_.c.round == number).values(**closed))
         for party, rate in RATE.items():
-            _insert(connection, tables.round_weight, round=number, party=party, weight=int(rate))
+            _insert(connection, tables.round_work, round=number, target="", subsidy=0, party=party, weight=int(rate))
         reward = 312_500_000 + self.random.randrange(20_000_000)
         _insert(
             connection,

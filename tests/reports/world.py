@@ -245,10 +245,13 @@ def knock(connection: Connection, account: str, peer: str, at: datetime, worker:
 def block(connection: Connection, number: int, at: datetime, weights: Mapping[str, int]) -> str:
     """Round `number` is closed by a block; returns its hash."""
     block_hash = f"{number:064x}"
-    rows = [{"round": number, "party": party, "weight": weight} for party, weight in weights.items()]
+    rows = [
+        {"round": number, "target": "", "subsidy": 0, "party": party, "weight": weight}
+        for party, weight in weights.items()
+    ]
     closed = {"closed_at": at, "block_hash": block_hash, "gateway": 1, "cut": {}, "fee_ppm": 10_000}
     connection.execute(insert(tables.round_), [{"round": number, "opened_at": BEGIN, **closed}])
-    connection.execute(insert(tables.round_weight), rows)
+    connection.execute(insert(tables.round_work), rows)
     connection.execute(
         insert(tables.block).values(
             block_hash=block_hash,

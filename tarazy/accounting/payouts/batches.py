@@ -15,7 +15,19 @@ from sqlalchemy import Connection, Row, and_, func, insert, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting import tables as accounts
-from tarazy.accounting.ledger import FEE, NETWORK_FEE, OUTSIDE, OWN, PAYABLE, balance, in_flight, paid, payable, post
+from tarazy.accounting.ledger import (
+    FEE,
+    NETWORK_FEE,
+    OUTSIDE,
+    OWN,
+    PAYABLE,
+    RESERVE,
+    balance,
+    in_flight,
+    paid,
+    payable,
+    post,
+)
 from tarazy.accounting.payouts import machine, tables
 from tarazy.accounting.payouts.machine import (
     OUTBOX,
@@ -96,7 +108,12 @@ def propose(
     """Move what is due into a new batch: its number, None when nothing is due, and who was left out and why.
 
     `day`: the legal day of `at` in [first, second). Held parties stay where they are. `unproven` as in `due`.
+    Raises `PayoutError` while the reserve is below zero.
     """
+    if (short := -balance(connection, RESERVE)) > 0:
+        raise PayoutError(
+            f"the reserve of FPPS is short of {short} satoshi, so others' money would pay; see `tarazy reserve fund`"
+        )
     table = tables.batch
     today = and_(table.c.proposed_at >= day[0], table.c.proposed_at < day[1], table.c.state != BatchState.ABANDONED)
     spent = int(connection.scalar(select(func.coalesce(func.sum(table.c.amount), 0)).where(today)) or 0)

@@ -10,21 +10,24 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tarazy.accounting.journal_file import JournalReader
+from tarazy.accounting.paid_blocks import before as blocks_before
 from tarazy.accounting.proof.chain import Link, alias_of, references
 from tarazy.accounting.proof.payments import payments_of, transactions_of
 from tarazy.accounting.proof.record import Proof, parts_of, proof_before, spans_of
 from tarazy.accounting.proof.sealing import last_note, required_job, salts, sealed
 from tarazy.accounting.proof.shares import ProofError, Span
 from tarazy.accounting.proof.window import window_of
+from tarazy.accounting.schemes import Scheme
 from tarazy.stratum.job import Job
 
 Tell = Callable[[int, int], None]
 
 
-def export(connection: Connection, proof: Proof, journals: Path, directory: Path, tell: Tell) -> int:
+def export(connection: Connection, proof: Proof, journals: Path, directory: Path, parent: str, tell: Tell) -> int:
     """Write what a round is verified from into a new or empty directory; the number of shares.
 
-    The block and the proof from the audit log are for others to add. Raises `ProofError`, `JournalError` or OSError.
+    `parent`: the displayed hash of the block before the round's. The block and the proof from the audit log are for
+    others to add. Raises `ProofError`, `JournalError` or OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
@@ -50,6 +53,9 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
     _write(directory / "transactions.jsonl", transactions)
     paid = (payment for each in transactions for payment in payments_of(connection, each["batch"]))
     _write(directory / "payments.jsonl", paid)
+    if proof.record["scheme"] == Scheme.FPPS:
+        count = min(proof.record["fee_blocks"], proof.record["height"] - 1)
+        _write(directory / "fee-blocks.jsonl", (block.proof for block in blocks_before(connection, parent, count)))
     before = proof_before(connection, proof.round)
     if before is not None:
         (directory / "previous.json").write_text(before.text)

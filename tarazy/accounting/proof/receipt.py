@@ -12,9 +12,10 @@ from tarazy.accounting.journal_file import SHARE, JournalReader
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import Digests, Link, leaf_hashes, others_of
 from tarazy.accounting.proof.payments import payment_to
-from tarazy.accounting.proof.record import Part, Proof, parts_of, spans_of
+from tarazy.accounting.proof.record import Part, Proof, parts_of, spans_of, work_rows
 from tarazy.accounting.proof.sealing import digests_of, salts, sealed
 from tarazy.accounting.proof.shares import Span
+from tarazy.accounting.schemes import Scheme
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import ShareRecord, Verdict
@@ -43,6 +44,7 @@ def receipt(connection: Connection, proof: Proof, party: str, journals: Path) ->
             {"hash": node.hash.hex(), "weight": str(node.weight), "credit": node.credit}
             for node in sums.path_of([part.leaf for part in parts], index)
         ],
+        "work": work_rows(connection, proof.distribution, party) if proof.record["scheme"] == Scheme.FPPS else None,
         "payment": payment_to(connection, proof.distribution, party),
         "gateways": {str(span.gateway): _of_gateway(connection, span, own) for span in spans},
     }

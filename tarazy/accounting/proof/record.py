@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select
 
 from tarazy.accounting import tables
+from tarazy.accounting.blocks import ON_CHAIN
+from tarazy.accounting.distribution import work_by_worth
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import alias_of
 from tarazy.accounting.proof.sealing import salts, sealed
@@ -128,7 +130,7 @@ def compose(
     """
     row = _distribution(connection, distribution)
     parts = parts_of(connection, distribution)
-    if row.scheme == Scheme.PROP and {part.party: part.leaf.weight for part in parts} != hashed.weights:
+    if row.scheme in (Scheme.PROP, Scheme.FPPS) and {part.party: part.leaf.weight for part in parts} != hashed.weights:
         raise ProofError(f"round {row.last_round}: the journals hold other work than was divided; compare both")
     links = (link for span in spans for link in sealed(connection, span.gateway, span.after, span.until))
     if sum(link.last - link.first + 1 for link in links) != hashed.records:
@@ -158,6 +160,33 @@ def compose(
         "sum_root": root.hash.hex(),
         "total_weight": str(row.total_weight),
         "window": {"weight": str(window.weight), "digest": digest(window.text)} if window else None,
+        **(_by_share(connection, row) if row.scheme == Scheme.FPPS else {}),
+    }
+
+
+def work_rows(connection: Connection, distribution: int, party: str | None = None) -> list[dict[str, Any]]:
+    """The work that FPPS paid, by what it was worth; of one party if it is named."""
+    row = _distribution(connection, distribution)
+    work = work_by_worth(connection, row.first_round, row.last_round)
+    sums_ = ((worth, sum(of.values()) if party is None else of.get(party, 0)) for worth, of in sorted(work.items()))
+    return [
+        {"target": f"{worth.target:064x}", "subsidy": worth.subsidy, "weight": str(weight)}
+        for worth, weight in sums_
+        if weight
+    ]
+
+
+def _by_share(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+    """What FPPS was paid by, and whether the block stayed: the reserve gave what its reward lacks to what is owed."""
+    closed, block = tables.round_, tables.block
+    fee_blocks = select(closed.c.fee_blocks).where(closed.c.round == row.last_round)
+    state = select(block.c.state).where(block.c.block_hash == row.block_hash)
+    return {
+        "average_fee": row.average_fee,
+        "fee_blocks": connection.execute(fee_blocks).scalar_one(),
+        "owed": row.reward + row.reserve,
+        "stays": connection.execute(state).scalar_one() in ON_CHAIN,
+        "work": work_rows(connection, row.distribution),
     }
 
 

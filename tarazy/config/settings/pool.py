@@ -16,17 +16,21 @@ class TermsSettings(Section):
     """How the rewards of the rounds are divided that close from an instant on."""
 
     since: AwareDatetime
-    scheme: Literal["prop", "pplns", "solo"] = "prop"
+    scheme: Literal["prop", "pplns", "solo", "fpps"] = "prop"
     window: int | None = Field(default=None, ge=1, le=64)
     """Of PPLNS alone: the work of so many network difficulties takes part."""
+    fee_blocks: int | None = Field(default=None, ge=1, le=2016)
+    """Of FPPS alone: the transaction fees of so many blocks of the chain are averaged; 144 is a day."""
     fee_ppm: FeePpm
     fees: dict[str, FeePpm] = Field(default={})
     """Parties that pay another fee, by key. With any, each part pays its own fee."""
 
     @model_validator(mode="after")
-    def _window_of_pplns(self) -> TermsSettings:
+    def _of_one_scheme(self) -> TermsSettings:
         if (self.scheme == "pplns") != (self.window is not None):
             raise ValueError("window: pplns needs one, such as 2, and no other scheme has one")
+        if (self.scheme == "fpps") != (self.fee_blocks is not None):
+            raise ValueError("fee_blocks: fpps needs them, such as 144, and no other scheme has them")
         return self
 
 

@@ -170,8 +170,11 @@ class _Books:
         self.write(_COMMIT)
         self.fold()
         with self.engine.begin() as connection:
-            weights = [{"round": 1, "party": f"party-{n}", "weight": (n + 1) << 32} for n in range(1, parties)]
-            connection.execute(insert(tables.round_weight), weights)
+            weights = [
+                {"round": 1, "target": "", "subsidy": 0, "party": f"party-{n}", "weight": (n + 1) << 32}
+                for n in range(1, parties)
+            ]
+            connection.execute(insert(tables.round_work), weights)
         self._find()
         self.fold()
         self._close()

@@ -13,6 +13,7 @@ from statistics import pstdev
 from typing import Any
 
 from tarazy.accounting.schemes import per_share, proportional
+from tarazy.accounting.worth import Worth
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET, weight_of
 
 STEPS = 1_000
@@ -28,6 +29,7 @@ LEAVING = (0.1, 0.2, 0.3, 0.435, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
 _SMALL = 1_000
 """A hopper that changes nothing by itself: one part of so many."""
 _BEFORE = 12
+_WORTH = Worth(DIFFICULTY_1_TARGET, REWARD)
 
 
 def run_schemes_bench(*, runs: int, rounds: int, seed: int, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def _shift(length: float, runs: int, rng: random.Random) -> dict[str, float]:
             ends = (block for block in blocks if 0 < block < end + span)
             paid[f"pplns {window}"].append(sum(_pay(_overlap(b - span, b, end), span, PART) for b in ends))
         paid["solo"].append(sum(REWARD for _ in inside if rng.randrange(PART) == 0))
-        paid["fpps"].append(per_share(REWARD, {DIFFICULTY_1_TARGET: {"machine": end * weight_of(0)}})["machine"])
+        paid["fpps"].append(per_share(0, {_WORTH: {"machine": end * weight_of(0)}})["machine"])
     fair = REWARD * length / PART
     return {scheme: round(pstdev(values) / fair, 4) for scheme, values in paid.items()}
 

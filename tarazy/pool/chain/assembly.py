@@ -16,17 +16,9 @@ from tarazy.stratum.job import double_sha256, merkle_branch, merkle_root
 
 REGTEST_NBITS = 0x207FFFFF
 REGTEST_TARGET = 0x7FFFFF << 232
-HALVING_INTERVAL = 150
-"""Blocks between halvings on regtest."""
 MATURITY = 100
 """A coinbase is spendable in the block so many above its own."""
 BLOCK_VERSION = 0x20000000
-
-
-def subsidy(height: int, halving_interval: int = HALVING_INTERVAL) -> int:
-    """What a chain, regtest unless told otherwise, pays for the block at `height` without its fees, satoshi."""
-    halvings = height // halving_interval
-    return 50_0000_0000 >> halvings if halvings < 64 else 0
 
 
 def build_block(template: Template, script: bytes, extra: bytes) -> bytes:

@@ -103,6 +103,9 @@ class Chain(Protocol):
     def confirmations(self, block_hash: bytes) -> Deferred[int | None]:
         """1 for the tip, more below it, -1 off the main chain, None when unknown."""
 
+    def block(self, block_hash: bytes) -> Deferred[bytes | None]:
+        """A block of the main chain or off it, serialised; None when it is not there."""
+
     def on_tip(self, listener: Callable[[], None]) -> None:
         """Call `listener` in the reactor's thread after each change of the tip."""
 

@@ -8,13 +8,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from tarazy.accounting.worth import REGTEST_HALVING_BLOCKS, subsidy
 from tarazy.pool.chain.assembly import (
     BLOCK_VERSION,
     MATURITY,
     REGTEST_NBITS,
     REGTEST_TARGET,
     build_block,
-    subsidy,
 )
 from tarazy.pool.chain.engine import UNDECODABLE, Engine
 from tarazy.pool.chain.interface import Submission, SubmitVerdict, Template
@@ -112,7 +112,7 @@ class RegtestChain:
             target=self._target,
             curtime=max(int(time.time()), median_time + 1),
             mintime=median_time + 1,
-            coinbase_value=subsidy(height) + sum(each.fee for each in transactions),
+            coinbase_value=subsidy(height, REGTEST_HALVING_BLOCKS) + sum(each.fee for each in transactions),
             witness_commitment=witness_commitment(each.data for each in transactions),
             transactions=transactions,
         )

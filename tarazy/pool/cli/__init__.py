@@ -23,6 +23,7 @@ _COMMANDS = {
     "payout": "payout:payout",
     "register": "register:register",
     "report": "report:report",
+    "reserve": "reserve:reserve",
     "round": "round:round_",
     "sale": "sale:sale",
     "serve": "server:serve",

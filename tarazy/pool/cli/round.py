@@ -54,13 +54,13 @@ def export_round(number: int, settings: Settings, output: Path, as_json: bool) -
     from tarazy.accreditation.audit_proof import prove_row
     from tarazy.accreditation.heads import verifiers
     from tarazy.database.engine import reader
-    from tarazy.pool.proving import block_row, read_block
+    from tarazy.pool.proving import block_row, previous_of, read_block
 
     with _readable(settings) as engine, reader(engine).begin() as connection:
         proof = proof_of(connection, number)
         block = read_block(settings.blocks_path.parent, proof.record["block_hash"])
         with progress_bar("Writing the shares") as tell:
-            shares = export(connection, proof, settings.journal_path.parent, output, tell)
+            shares = export(connection, proof, settings.journal_path.parent, output, previous_of(block), tell)
         (output / "block.json").write_text(json.dumps(block_row(block)))
         audit = json.dumps(prove_row(connection, proof.audit_row), ensure_ascii=False)
         (output / "audit.json").write_text(audit, encoding="utf-8")

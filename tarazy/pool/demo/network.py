@@ -18,13 +18,13 @@ import structlog
 from embit.script import Script, Witness
 from embit.transaction import Transaction, TransactionInput, TransactionOutput
 
+from tarazy.accounting.worth import REGTEST_HALVING_BLOCKS, subsidy
 from tarazy.pool.chain.assembly import (
     BLOCK_VERSION,
     MATURITY,
     REGTEST_NBITS,
     REGTEST_TARGET,
     build_block,
-    subsidy,
 )
 from tarazy.pool.chain.bitcoind.template import parse_template
 from tarazy.pool.chain.interface import Template
@@ -212,7 +212,7 @@ def empty_template(previous: str, height: int, moment: int) -> Template:
         target=REGTEST_TARGET,
         curtime=moment,
         mintime=moment,
-        coinbase_value=subsidy(height),
+        coinbase_value=subsidy(height, REGTEST_HALVING_BLOCKS),
         witness_commitment=witness_commitment(()),
         transactions=(),
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from tarazy.accounting.assets.values import Valued, values_on
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.history import History, Movement, PartyCredit, credits_of, history
-from tarazy.accounting.tables import block, round_, round_weight, tally
+from tarazy.accounting.tables import block, round_, round_work, tally
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
@@ -129,10 +129,10 @@ def _rounds(connection: Connection, party: str, days: Days) -> tuple[RoundWork, 
     span = rounds[0].round, rounds[-1].round
     weights: Counter[int] = Counter()
     own: dict[int, int] = {}
-    for row in connection.execute(select(round_weight).where(round_weight.c.round.between(*span))):
+    for row in connection.execute(select(round_work).where(round_work.c.round.between(*span))):
         weights[row.round] += row.weight
         if row.party == party:
-            own[row.round] = row.weight
+            own[row.round] = own.get(row.round, 0) + row.weight
     sums = (
         select(tally.c.round, func.sum(tally.c.shares).label("shares"), func.sum(tally.c.stale_shares).label("stale"))
         .where(tally.c.round.between(*span), tally.c.party == party)

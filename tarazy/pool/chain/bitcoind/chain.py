@@ -103,6 +103,10 @@ class BitcoindChain:
         """1 for the leader's tip, more below it, -1 off its main chain, None when unknown to it."""
         return Deferred.fromCoroutine(self._with_leader(lambda node: node.confirmations(block_hash)))
 
+    def block(self, block_hash: bytes) -> Deferred[bytes | None]:
+        """A block that the leader has; None when it is unknown to it, or pruned."""
+        return Deferred.fromCoroutine(self._with_leader(lambda node: node.block(block_hash)))
+
     def on_tip(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each change of the leader's tip, and when another node leads."""
         self._listeners.append(listener)

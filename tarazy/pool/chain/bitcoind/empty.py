@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tarazy.pool.chain.assembly import HALVING_INTERVAL, subsidy
+from tarazy.accounting.worth import HALVING_BLOCKS, REGTEST_HALVING_BLOCKS, subsidy
 from tarazy.pool.chain.bitcoind.faults import Fault, NodeError
 from tarazy.pool.chain.interface import Template
 from tarazy.pool.chain.transactions import witness_commitment
 
-HALVING_INTERVALS = {"main": 210_000, "signet": 210_000, "regtest": HALVING_INTERVAL}
+HALVING_INTERVALS = {"main": HALVING_BLOCKS, "signet": HALVING_BLOCKS, "regtest": REGTEST_HALVING_BLOCKS}
 """Blocks between halvings, by network. Not of testnet4: there each block may have another nbits (BIP94)."""
 DIFFICULTY_PERIOD = 2016
 """Blocks of one nbits. What a version must have changes between such periods too (BIP9)."""

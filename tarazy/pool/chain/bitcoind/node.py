@@ -37,6 +37,8 @@ LONG_POLL_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
 """BIP22 forbids to repeat a failed long poll at once."""
 BAD_TEMPLATE_SECONDS = 30.0
 """A node whose template cannot be mined on is asked for another after so long."""
+_PRUNED = -1
+"""What getblock answers of a block whose data is gone."""
 
 _log = structlog.get_logger()
 
@@ -171,6 +173,17 @@ class Node:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise NodeError(Fault.NOT_JSON, f"getblockheader lacks confirmations: {error!r}") from error
+
+    async def block(self, block_hash: bytes) -> bytes | None:
+        """A block, serialised; None when it is unknown to it, or pruned."""
+        try:
+            return bytes.fromhex(await self._rpc.call("getblock", displayed(block_hash), 0))
+        except NodeError as error:
+            if error.fault is Fault.UNKNOWN_BLOCK or error.code == _PRUNED:
+                return None
+            raise
+        except (TypeError, ValueError) as error:
+            raise NodeError(Fault.NOT_JSON, f"getblock gave no hex: {error!r}") from error
 
     async def submit(self, body: bytes) -> Submission:
         """Offer a block, as the body of a submitblock; on a connection of its own (C-111)."""
