@@ -100,7 +100,7 @@ def _keep_books(settings: Settings, kill_at: int) -> None:
         lambda path, hear: BlockStore(path, direct, cast(Clock, clock), POOL_SCRIPT, hear),
     )
     database = cast(Database, _AtOnce(engine))
-    office = Office(cast(Clock, clock), settings, database, cast(Admissions, None), blocks)
+    office = Office(cast(Clock, clock), settings, database, cast(Admissions, None), blocks, direct)
     table = tables.distribution
     final = select(func.count()).select_from(table).where(table.c.state == "final")
     for _ in range(10 * ROUNDS):
@@ -119,7 +119,7 @@ def _books(settings: Settings) -> dict[str, Any]:
     round_, divided, link = tables.round_, tables.distribution, tables.chain_link
     queries = {
         "tally": select(tables.tally).order_by(*tables.tally.primary_key.columns),
-        "weights": select(tables.round_weight).order_by(*tables.round_weight.primary_key.columns),
+        "weights": select(tables.round_work).order_by(*tables.round_work.primary_key.columns),
         "rounds": select(round_.c.round, round_.c.block_hash, round_.c.cut).order_by(round_.c.round),
         "divided": select(divided.c.block_hash, divided.c.reward, divided.c.fee, divided.c.remainder, divided.c.state),
         "credits": select(tables.credit).order_by(*tables.credit.primary_key.columns),
