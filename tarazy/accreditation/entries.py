@@ -27,6 +27,7 @@ from tarazy.accreditation.fields import (
     Day,
     Digest,
     Email,
+    EnergyParts,
     EntryNumber,
     Field,
     HashRate,
@@ -103,6 +104,25 @@ class EnergySource(StrEnum):
     IMPORT = "import"
     OWN = "own"
     OWN_RENEWABLE = "own_renewable"
+
+
+class EnergyBy(StrEnum):
+    """How a site's energy that no sub-meter tells is shared. The pool's rule or the parties' contract, no act's."""
+
+    WORK = "work"
+    """Accepted work, at the efficiency of the registered machines."""
+    POWER = "power"
+    """Nominal power of the registered machines, while their party works."""
+    FIXED = "fixed"
+    """Agreed parts."""
+
+
+class EnergyRest(StrEnum):
+    """Whose the rest is: cooling, losses, own use."""
+
+    OWNER = "owner"
+    PARTIES = "parties"
+    """In proportion to what they used."""
 
 
 class Source(StrEnum):
@@ -285,6 +305,12 @@ class Site(Entry):
     coordinates: Coordinates | None = None
     grid_connection: Text | None = None
     """Its technical conditions: who connects it, under which number."""
+    energy_by: Annotated[EnergyBy | None, one_of(EnergyBy)] = None
+    """How its energy is shared; empty: all of it in proportion to accepted work, and what is left is nobody's."""
+    energy_parts: EnergyParts | None = None
+    """For `fixed`: of what the sub-meters leave."""
+    energy_rest: Annotated[EnergyRest | None, one_of(EnergyRest)] = None
+    """With a rule, empty is the owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,6 +389,8 @@ class Meter(Entry):
     source: Annotated[EnergySource, one_of(EnergySource)]
     price_tiyn_per_kwh: Price
     status: Annotated[MeterStatus, one_of(MeterStatus)]
+    party: PartyKey | None = None
+    """Of a sub-meter, which measures nothing but this party's machines; empty: a main meter of the site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
