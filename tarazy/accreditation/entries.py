@@ -178,6 +178,10 @@ class FindingKind(StrEnum):
     """A site that nears its quota of energy for the month, or took more."""
     DRAWN_POWER = "drawn-power"
     """A site that drew nearly the power it is permitted, or more."""
+    ENERGY_FLOOR = "energy-floor"
+    """A site whose meters gave less than the best machines would need for its work."""
+    ENERGY_DRIFT = "energy-drift"
+    """A site whose energy for its work moved away from what it was."""
 
 
 class Severity(StrEnum):

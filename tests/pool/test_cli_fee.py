@@ -243,6 +243,15 @@ def test_a_quota_is_held_against_its_source(house: House) -> None:
     assert (shown.exit_code, "no quota entered" in shown.stdout) == (0, True)
 
 
+def test_energy_is_reconciled_with_work(house: House) -> None:
+    """A site without recent days has no baseline and no floor; neither is a fault."""
+    told = json.loads(house.command("energy", "reconcile", "hand-site", "--json").stdout)
+    assert (told["days"], told["drift"], told["floor"]) == ([], None, None)
+    shown = house.command("energy", "reconcile", "hand-site")
+    assert (shown.exit_code, "too few days" in shown.stdout) == (0, True)
+    assert house.command("energy", "reconcile", "nowhere").exit_code == 1
+
+
 def test_2026_is_assumed_or_refused(house: House) -> None:
     """0.5 kWh at 24.00 → 1 and 1 kWh own renewable → 1: 1.5 → 2 KZT, marked as assumed; without the file, refused."""
     told = _explained(house, "2026-Q1")
