@@ -114,6 +114,14 @@ class Source(StrEnum):
     SITE = "site"
 
 
+class ReadBy(StrEnum):
+    """Who asks a meter for its register."""
+
+    POOL = "pool"
+    AGENT = "agent"
+    """The site's agent, which pushes what it read."""
+
+
 class MeterStatus(StrEnum):
     """Whether a meter can be relied on."""
 
@@ -363,6 +371,7 @@ class Meter(Entry):
     source: Annotated[EnergySource, one_of(EnergySource)]
     price_tiyn_per_kwh: Price
     status: Annotated[MeterStatus, one_of(MeterStatus)]
+    read_by: Annotated[ReadBy, one_of(ReadBy)] = ReadBy.POOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

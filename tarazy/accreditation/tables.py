@@ -138,6 +138,7 @@ meter = _register(
     _text("source"),
     Column("price_tiyn_per_kwh", Integer, nullable=False),
     _text("status"),
+    _text("read_by"),
 )
 
 supply = _register(
