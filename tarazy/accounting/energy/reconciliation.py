@@ -14,7 +14,7 @@ ERRORS = 4
 """How many standard errors the work may be less than it seems before the floor counts as broken."""
 BASELINE = 21
 """Days from which a site's own ratio and its spread are taken."""
-SLACK = 1.0
+SLACK = 2.0
 LIMIT = 8.0
 """In spreads of the baseline: what a day may differ before it adds up, and the sum at which drift is told."""
 LEAST_SPREAD = 0.01
