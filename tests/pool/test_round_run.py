@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,7 @@ def test_a_run_is_verified_from_the_answer_to_the_satoshi(build_house: Callable[
                 continue
             checked = run_verifier(path, "--shares", key=key)
             assert checked.returncode == 0, checked.stdout + checked.stderr
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
             listed[party] |= {line.split()[2] + line.split()[5] for line in checked.stdout.splitlines() if "2^" in line}
     assert all(listed[party] <= true[party] for party in true)
     assert sum(map(len, listed.values())) == len(accepted_until(house, ends["until"]))
