@@ -134,6 +134,14 @@ class Source(StrEnum):
     SITE = "site"
 
 
+class ReadBy(StrEnum):
+    """Who asks a meter for its register."""
+
+    POOL = "pool"
+    AGENT = "agent"
+    """The site's agent, which pushes what it read."""
+
+
 class MeterStatus(StrEnum):
     """Whether a meter can be relied on."""
 
@@ -395,6 +403,7 @@ class Meter(Entry):
     status: Annotated[MeterStatus, one_of(MeterStatus)]
     party: PartyKey | None = None
     """Of a sub-meter, which measures nothing but this party's machines; empty: a main meter of the site."""
+    read_by: Annotated[ReadBy, one_of(ReadBy)] = ReadBy.POOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

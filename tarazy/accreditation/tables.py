@@ -142,6 +142,7 @@ meter = _register(
     Column("price_tiyn_per_kwh", Integer, nullable=False),
     _text("status"),
     Column("party", String),
+    _text("read_by"),
 )
 
 supply = _register(

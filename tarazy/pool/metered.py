@@ -16,15 +16,13 @@ from tarazy.accounting.energy.devices import devices_of
 from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, parse_80020
 from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import ProfileError
-from tarazy.accounting.energy.readings import ReadingError
-from tarazy.accreditation.entries import EnergyRest
+from tarazy.accounting.energy.readings import ReadingError, require_possible
+from tarazy.accreditation.entries import EnergyRest, ReadBy
 from tarazy.accreditation.entries import Meter as Entry
 from tarazy.accreditation.fields import Cell, Count, Field, SiteKey, parts_of, read_text, read_valid_from
 from tarazy.accreditation.registers import versions_of
 from tarazy.accreditation.sheets import RegisterImportError, TableFault, read_sheet
 from tarazy.accreditation.snapshot import Registers, version_at
-
-_WH_PER_KWH = 1000
 
 
 def _quantity(cell: Cell) -> Quantity:
@@ -79,11 +77,12 @@ def read_file(path: Path, points: Mapping[str, str]) -> ReadingFile:
     return ReadingFile(told.readings, told.doubtful, told.reactive)
 
 
-def meters_of(registers: Registers) -> list[Meter]:
-    """The meters of the register."""
+def meters_of(registers: Registers, *read_by: ReadBy) -> list[Meter]:
+    """The meters of the register, or those that one of `read_by` reads."""
     return [
         Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile, row.party)
         for row in registers.meters.values()
+        if row.read_by in (read_by or ReadBy)
     ]
 
 
@@ -109,10 +108,7 @@ def meter_at(connection: Connection, key: str, instant: datetime) -> Entry | Non
 
 
 def require_readable(connection: Connection, readings: Sequence[Reading], now: datetime) -> None:
-    """Raise `ReadingError` unless each reading is of a registered meter, of a possible count, and not of the future.
-
-    Spans are in whole kilowatt-hours, so their meter must count in them.
-    """
+    """Raise `ReadingError` unless each reading is of a registered meter, and possible."""
     for meter in sorted({item.meter for item in readings}):
         own = [item for item in readings if item.meter == meter]
         entry = meter_at(connection, meter, now)
@@ -123,10 +119,4 @@ def require_readable(connection: Connection, readings: Sequence[Reading], now: d
         except ProfileError as error:
             raise ReadingError(f"{meter}: {error}") from None
         for item in own:
-            if item.at > now:
-                raise ReadingError(f"{meter}: {item.at.isoformat()} lies in the future; now it is {now.isoformat()}")
-            device = [device for device in devices if device.since <= item.at][-1]
-            if item.register_count is not None and not 0 <= item.register_count < device.counts:
-                raise ReadingError(f"{meter}: {item.register_count}: its register runs to {device.counts - 1}")
-            if item.seconds is not None and device.wh_per_count != _WH_PER_KWH:
-                raise ReadingError(f"{meter}: the file has kilowatt-hours; register the meter as register-kwh")
+            require_possible(item, devices, now)

@@ -25,6 +25,7 @@ from tarazy.accounting.reserve import reserve
 from tarazy.accounting.rounds import FoldError
 from tarazy.accreditation.audit import AuditHead
 from tarazy.accreditation.checkpoint import sign
+from tarazy.accreditation.entries import ReadBy
 from tarazy.accreditation.heads import SigningError, SigningKey, sign_daily_head, signing_key
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import Settings
@@ -83,7 +84,7 @@ class Office:
         self.meters: list[Meter] = []
         """Those of a known profile."""
         self.meters_answer = True
-        """Whether every meter of the register gave a good reading the last time it was asked."""
+        """Whether every meter has a known profile, and those that the pool asks gave a good reading last."""
         self._answers: dict[str, str] = {}
         self._poller = MeterPoller(self._take_reading, lambda: datetime.now(UTC), settings.energy.poll_seconds)
         self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books, rest=_FOLD_REST)
@@ -196,11 +197,12 @@ class Office:
 
     async def keep_energy(self) -> None:
         """Ask the meters of the day; store the readings that came in, settle the intervals that have ended."""
-        registered = meters_of(self._admissions.registers.at(datetime.now(UTC)))
-        self._poller.follow(registered)
+        registers = self._admissions.registers.at(datetime.now(UTC))
+        registered, asked = meters_of(registers), meters_of(registers, ReadBy.POOL)
+        self._poller.follow(asked)
         self.meters = [meter for meter in registered if is_usable(meter.profile)]
         self.meters_answer = len(self.meters) == len(registered) and all(
-            self._answers.get(meter.meter, "ok") == "ok" for meter in registered
+            self._answers.get(meter.meter, "ok") == "ok" for meter in asked
         )
         await self._settle_energy()
 

@@ -28,6 +28,8 @@ class Role(StrEnum):
     OPERATOR = "operator"
     INSPECTOR = "inspector"
     MINER = "miner"
+    AGENT = "agent"
+    """A program at a site that reads its meters."""
 
 
 class Right(StrEnum):
@@ -39,12 +41,15 @@ class Right(StrEnum):
     """See every register, as of and as known at any moment, and every document."""
     WRITE = "write"
     """Add to the registers."""
+    PUSH = "push"
+    """Send readings of one site's meters."""
 
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.OPERATOR: frozenset({Right.READ, Right.WRITE}),
     Role.INSPECTOR: frozenset({Right.READ}),
     Role.MINER: frozenset({Right.OWN}),
+    Role.AGENT: frozenset({Right.PUSH}),
 }
 
 
@@ -61,6 +66,8 @@ class Holder:
     party: str | None
     """The party of a miner."""
     expires_at: datetime
+    site: str | None = None
+    """The site of an agent."""
 
     def may(self, right: Right) -> bool:
         """Whether the role has the right."""
@@ -68,11 +75,20 @@ class Holder:
 
 
 def create_token(
-    connection: Connection, name: str, role: Role, party: str | None, now: datetime, expires_at: datetime, by: str
+    connection: Connection,
+    name: str,
+    role: Role,
+    party: str | None,
+    now: datetime,
+    expires_at: datetime,
+    by: str,
+    site: str | None = None,
 ) -> str:
     """Make a token; the text is given once and kept nowhere. Raises `TokenError`."""
     if (party is not None) is not (role is Role.MINER):
         raise TokenError("a miner's token belongs to a party, any other to none; mend --party")
+    if (site is not None) is not (role is Role.AGENT):
+        raise TokenError("an agent's token belongs to a site, any other to none; mend --site")
     if expires_at <= now:
         raise TokenError("it would have expired already; choose a later day")
     if connection.execute(select(access_token.c.token).where(access_token.c.name == name)).first():
@@ -80,11 +96,15 @@ def create_token(
     parties = REGISTERS["party"]
     if party and not connection.execute(select(parties.c.entry).where(parties.c.party == party).limit(1)).first():
         raise TokenError(f"there is no party {party}; see `tarazy register show party`")
+    sites = REGISTERS["site"]
+    if site and not connection.execute(select(sites.c.entry).where(sites.c.site == site).limit(1)).first():
+        raise TokenError(f"there is no site {site}; see `tarazy register show site`")
     token = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-    of_whom = {"name": name, "digest": _digest(token), "role": role, "party": party}
+    of_whom = {"name": name, "digest": _digest(token), "role": role, "party": party, "site": site}
     stamp = {"created_at": now, "created_by": by, "expires_at": expires_at}
     connection.execute(insert(access_token), {**of_whom, **stamp})
     body = {"name": name, "role": role, "expires_at": audit.instant_text(expires_at), "by": by}
+    body |= {"site": site} if site else {}
     audit.append(connection, [audit.AuditEvent("token-created", body, party)], now)
     return token
 
@@ -101,7 +121,7 @@ def revoke_token(connection: Connection, name: str, now: datetime, by: str) -> N
 def holders(connection: Connection) -> dict[str, Holder]:
     """Digest → holder, of the tokens that are not revoked."""
     rows = connection.execute(select(access_token).where(access_token.c.revoked_at.is_(None)))
-    return {row.digest: Holder(row.name, Role(row.role), row.party, row.expires_at) for row in rows}
+    return {row.digest: Holder(row.name, Role(row.role), row.party, row.expires_at, row.site) for row in rows}
 
 
 def endings(connection: Connection) -> list[Ending]:

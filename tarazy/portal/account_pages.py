@@ -45,6 +45,8 @@ class OwnPages:
         """Whose token it is; for a miner, its own entries and admissions."""
         holder = self._gate.holder(request, None)
         told: dict[str, Any] = {"name": holder.name, "role": holder.role, "expires_at": holder.expires_at}
+        if holder.site is not None:
+            told["site"] = holder.site
         if holder.party is not None:
             told |= await self._gate.read(desk.own, holder.party, datetime.now(UTC))
         return json_answer(request, told)

@@ -14,7 +14,7 @@ from tarazy.database.engine import Database
 from tarazy.portal.access import Access, Holder, Right, holders
 from tarazy.portal.desk import Rules
 from tarazy.portal.events import BEAT_SECONDS, Hub
-from tarazy.portal.guard import BoundedSite, Fault
+from tarazy.portal.guard import MAXIMUM_BODY, MAXIMUM_PUSH, BoundedSite, Fault
 from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ class Portal:
         self.access = Access()
         self._database = database
         pages = Pages(self.snapshots, self.hub, subject, language, Gate(database, self.access), rules)
-        self.site = BoundedSite(pages.app.resource(), reactor, self._may_send)
+        self.site = BoundedSite(pages.app.resource(), reactor, self._body_limit)
         self._told = ""
         self._pulse = LoopingCall(self._publish)
         self._beat = LoopingCall(self.hub.beat)
@@ -86,10 +86,12 @@ class Portal:
         closed: Deferred[None] = maybeDeferred(listener.stopListening)
         return closed.addCallback(lambda _: self.snapshots.stop())
 
-    def _may_send(self, request: Any) -> bool:
-        """Whether a request's body is wanted."""
+    def _body_limit(self, request: Any) -> int:
+        """How many bytes of a request's body are wanted."""
         holder = self.access.holder(request.getHeader("authorization"), datetime.now(UTC))
-        return holder is not None and holder.may(Right.WRITE)
+        if holder is None:
+            return 0
+        return MAXIMUM_BODY if holder.may(Right.WRITE) else MAXIMUM_PUSH if holder.may(Right.PUSH) else 0
 
     def read_tokens(self) -> Deferred[None]:
         """Know the tokens of the moment; those known before count while the database is away."""

@@ -15,13 +15,15 @@ MAXIMUM_TARGET = 512
 """Bytes of path and query; the longest of ours is a report's name."""
 MAXIMUM_BODY = 24 << 20
 """Bytes of a body from who may write: a spreadsheet or a document, which have limits of their own."""
+MAXIMUM_PUSH = 256 << 10
+"""Bytes of a body from who may push readings alone."""
 MAXIMUM_DISCARDED = 1 << 20
 """Bytes of a body read and thrown away so that its sender can read the refusal; then the line is cut."""
 MAXIMUM_CONNECTIONS = 600
 """Open connections; the rest is closed at once, so that they cannot eat the pool's file descriptors."""
 IDLE_SECONDS = 60
 
-WRITABLE = (b"/api/v1/registers/", b"/api/v1/documents", b"/api/v1/findings/")
+WRITABLE = (b"/api/v1/registers/", b"/api/v1/documents", b"/api/v1/findings/", b"/api/v1/readings")
 """Beginnings of the paths that something may be sent to."""
 
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
@@ -76,8 +78,8 @@ class BoundedRequest(Request):
     """Bytes of its body that are kept."""
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
-        """Keep space for a body only for a holder of a token that may write."""
-        self.body_limit = MAXIMUM_BODY if self.channel.site.may_send(self) else 0
+        """Keep space for a body only for a holder of a token that may send one."""
+        self.body_limit = self.channel.site.body_limit(self)
         super().gotLength(0 if not self.body_limit or length is None else min(length, self.body_limit))  # type: ignore[no-untyped-call]
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
@@ -119,7 +121,7 @@ def _fault(request: Any) -> Fault | None:
         request.setHeader(b"allow", b"GET, HEAD")
         return Fault(405, "method_not_allowed", "everything here is read with GET")
     if writing and request.body_limit and request.body_length > request.body_limit:
-        return Fault(413, "body_too_long", f"the body is longer than {MAXIMUM_BODY >> 20} MiB; split it")
+        return Fault(413, "body_too_long", f"the body is longer than {request.body_limit >> 10} KiB; split it")
     if request.body_length and not writing:
         return Fault(413, "body_not_allowed", "a GET request has no body")
     return None
@@ -149,13 +151,13 @@ class BoundedSite(Site):
 
     protocol = BoundedChannel  # type: ignore[assignment]
 
-    def __init__(self, inner: Any, reactor: Any, may_send: Callable[[Any], bool]) -> None:
-        """`may_send` says of a request whose headers have come whether its body is wanted."""
+    def __init__(self, inner: Any, reactor: Any, body_limit: Callable[[Any], int]) -> None:
+        """`body_limit` says of a request whose headers have come how many bytes of its body are wanted."""
         super().__init__(  # type: ignore[no-untyped-call]
             Guard(inner), requestFactory=BoundedRequest, timeout=IDLE_SECONDS, reactor=reactor
         )
         self.connections = 0
-        self.may_send = may_send
+        self.body_limit = body_limit
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 - Twisted's name
         """A channel for a new connection, or none when there are too many."""

@@ -19,7 +19,7 @@ from tarazy.accreditation.documents import DocumentError
 from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES
 from tarazy.accreditation.findings import FindingError
 from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
-from tarazy.portal import desk
+from tarazy.portal import desk, readings
 from tarazy.portal.access import Holder, Right
 from tarazy.portal.desk import Moment, Rules
 from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
@@ -77,10 +77,7 @@ class RegisterPages:
         """Record entries, or say what that would change."""
         holder = self._gate.holder(request, Right.WRITE)
         asked = parameters(request, ("dry_run", "why"))
-        try:
-            body = orjson.loads(request.content.read())
-        except orjson.JSONDecodeError as error:
-            raise Fault(400, "not_json", f"the body is no JSON: {error}") from None
+        body = _json_of(request)
         return await self._record(request, holder, asked, lambda: desk.lines_of(kind, body))
 
     @app.route("/registers/import", methods=["POST"])
@@ -147,6 +144,15 @@ class RegisterPages:
         told = await self._gate.write(desk.move, act, asked["finding"], asked.get("owner"), why, holder.name)
         return json_answer(request, told)
 
+    @app.route("/readings", methods=["POST"])
+    async def push(self, request: Any) -> bytes:
+        """Record what the meters of the agent's site showed."""
+        holder = self._gate.holder(request, Right.PUSH)
+        parameters(request, ())
+        body = _json_of(request)
+        told = await self._gate.write(readings.push, holder.site, body, datetime.now(UTC))
+        return json_answer(request, told)
+
     @app.route("/documents", methods=["POST"])
     async def attach(self, request: Any) -> bytes:
         """Keep the file in the body and attach it to an entry."""
@@ -202,6 +208,13 @@ class RegisterPages:
 
 def _moment(asked: Mapping[str, str]) -> Moment:
     return Moment(instant_of(asked, "as_of") or datetime.now(UTC), instant_of(asked, "known_at"))
+
+
+def _json_of(request: Any) -> object:
+    try:
+        return orjson.loads(request.content.read())
+    except orjson.JSONDecodeError as error:
+        raise Fault(400, "not_json", f"the body is no JSON: {error}") from None
 
 
 def _table(name: str, content: bytes) -> list[Line]:

@@ -14,6 +14,7 @@ access_token = Table(
     Column("digest", String(64), nullable=False, unique=True),
     Column("role", String, nullable=False),
     Column("party", String(64)),
+    Column("site", String(64)),
     Column("created_at", Instant, nullable=False),
     Column("created_by", String, nullable=False),
     Column("expires_at", Instant, nullable=False),

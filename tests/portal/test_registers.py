@@ -52,7 +52,14 @@ def tokens(own: Running) -> dict[str, str]:
         for role in Role:
             party = "altyn" if role is Role.MINER else None
             made[role.value] = create_token(
-                connection, f"the-{role}", role, party, now, now + timedelta(days=1), "test"
+                connection,
+                f"the-{role}",
+                role,
+                party,
+                now,
+                now + timedelta(days=1),
+                "test",
+                EKIBASTUZ if role is Role.AGENT else None,
             )
     pytest_twisted.blockon(own.portal.read_tokens())
     return made
@@ -90,6 +97,7 @@ ADDRESSES = [
     ("GET", "/api/v1/admissions", Right.READ),
     ("GET", "/api/v1/admissions/at", Right.READ),
     ("POST", "/api/v1/findings/dismiss?finding=x&why=y", Right.WRITE),
+    ("POST", "/api/v1/readings", Right.PUSH),
     ("POST", "/api/v1/documents?of_register=party&of_key=altyn&title=x", Right.WRITE),
 ]
 
@@ -358,10 +366,14 @@ def test_tokens_that_are_not_made(own: Running) -> None:
             ("two", Role.MINER, None, later, "belongs to a party"),
             ("two", Role.OPERATOR, "altyn", later, "belongs to a party"),
             ("two", Role.MINER, "nobody", later, "no party nobody"),
+            ("two", Role.AGENT, None, later, "belongs to a site"),
             ("one", Role.OPERATOR, None, later, "choose another name"),
             ("two", Role.OPERATOR, None, now, "expired already"),
         ):
             with pytest.raises(TokenError, match=says):
                 create_token(connection, name, role, party, now, end, "test")
+        for role, site, says in ((Role.OPERATOR, EKIBASTUZ, "belongs to a site"), (Role.AGENT, "mars", "no site mars")):
+            with pytest.raises(TokenError, match=says):
+                create_token(connection, "two", role, None, now, later, "test", site)
         with pytest.raises(TokenError, match="no token two"):
             revoke_token(connection, "two", now, "test")

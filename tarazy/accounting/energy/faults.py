@@ -65,7 +65,8 @@ def meter_faults(
 ) -> list[Fault]:
     """Faults of `meters` from `since` on. `working`: (site, party) and (site, None) from which shares came since then.
 
-    Only a meter that the pool reads is ever silent, after two intervals of `seconds`.
+    Only a meter that is read over Modbus, by the pool or by its site's agent, is ever silent: after two intervals of
+    `seconds`.
     """
     faults: list[Fault] = []
     for meter in meters:

@@ -13,7 +13,7 @@ Status = Literal["ok", "exception", "silent", "refused", "garbage", "withdrawn"]
 """ok; an error answer; no answer in time; no connection; an answer that cannot be a register value; a reading that a
 correction takes away."""
 
-Source = Literal["modbus", "file", "hand"]
+Source = Literal["modbus", "agent", "file", "hand"]
 """How a reading came in."""
 
 

@@ -9,13 +9,14 @@ from fractions import Fraction
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select
 
-from tarazy.accounting.energy.devices import devices_of
+from tarazy.accounting.energy.devices import Device, devices_of
 from tarazy.accounting.energy.intervals import Break, Segment, believed, believed_spans
 from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.tables import due, reading
 
 _KEYS_AT_ONCE = 200
+_WH_PER_KWH = 1000
 _CONTEXT = 4
 """Good readings before a moment from which on a chain agrees with the one from the beginning: a wrong one at its start
 is overcome by two that agree."""
@@ -33,11 +34,25 @@ class Taken:
     repeated: int
 
 
+def require_possible(item: Reading, devices: Sequence[Device], now: datetime) -> None:
+    """Raise `ReadingError` unless the reading is not of the future, and one that its meter's `devices` can give.
+
+    Spans are in whole kilowatt-hours, so their meter must count in them.
+    """
+    if item.at > now:
+        raise ReadingError(f"{item.meter}: {item.at.isoformat()} lies in the future; now it is {now.isoformat()}")
+    device = [device for device in devices if device.since <= item.at][-1]
+    if item.register_count is not None and not 0 <= item.register_count < device.counts:
+        raise ReadingError(f"{item.meter}: {item.register_count}: its register runs to {device.counts - 1}")
+    if item.seconds is not None and device.wh_per_count != _WH_PER_KWH:
+        raise ReadingError(f"{item.meter}: the file has kilowatt-hours; register the meter as register-kwh")
+
+
 def append_readings(connection: Connection, readings: Iterable[Reading], recorded_at: datetime) -> Taken:
     """Store readings, failed ones too: a silence is evidence as well.
 
-    One that is there already, by its meter, quantity and instant, changes nothing. Raises `ReadingError`, nothing
-    being stored, when it has another count: that takes a correction.
+    One that is there already, by its meter, quantity and instant, changes nothing; a failed one by its status as well.
+    Raises `ReadingError`, nothing being stored, when it has another count: that takes a correction.
     """
     given: dict[tuple[str, Quantity, datetime], Reading] = {}
     failed = []
@@ -59,8 +74,10 @@ def append_readings(connection: Connection, readings: Iterable[Reading], recorde
             repeated += 1
         else:
             fresh.append(item)
-    _insert(connection, [*fresh, *failed], recorded_at)
-    return Taken(len(fresh) + len(failed), repeated)
+    failures = set(failed) - _known_failures(connection, failed)
+    new = [*fresh, *sorted(failures, key=lambda item: item.at)]
+    _insert(connection, new, recorded_at)
+    return Taken(len(new), repeated + len(failed) - len(failures))
 
 
 def _require_one_sort(connection: Connection, readings: Sequence[Reading]) -> None:
@@ -95,6 +112,21 @@ def _known(connection: Connection, readings: Sequence[Reading]) -> dict[tuple[st
         )
         for row in connection.execute(query):
             found[row.meter, row.quantity, row.at] = row.register_count
+    return found
+
+
+def _known_failures(connection: Connection, failed: Sequence[Reading]) -> set[Reading]:
+    """Those that are recorded."""
+    found: set[Reading] = set()
+    for first in range(0, len(failed), _KEYS_AT_ONCE):
+        part = failed[first : first + _KEYS_AT_ONCE]
+        query = select(reading.c.meter, reading.c.quantity, reading.c.at, reading.c.status).where(
+            reading.c.meter.in_({item.meter for item in part}),
+            reading.c.at.in_({item.at for item in part}),
+            reading.c.status != "ok",
+        )
+        known = set(map(tuple, connection.execute(query)))
+        found |= {item for item in part if (item.meter, item.quantity, item.at, item.status) in known}
     return found
 
 

@@ -16,7 +16,7 @@ reading = Table(
     Column("register_count", BigInteger, nullable=True, doc="as the meter shows it; null unless status is 'ok'"),
     Column("seconds", Integer, nullable=True, doc="not the register, but counts of the span that ended then"),
     Column("status", String(16), nullable=False, doc="'ok', 'exception', 'silent', 'refused', 'garbage', 'withdrawn'"),
-    Column("source", String(16), nullable=False, doc="'modbus', 'file' or 'hand'"),
+    Column("source", String(16), nullable=False, doc="'modbus', 'agent', 'file' or 'hand'"),
     Column("corrects", RowNumber, ForeignKey("reading.reading"), nullable=True, doc="the reading that it replaces"),
     Column("recorded_at", Instant, nullable=False),
     Index("ix_reading_meter", "meter", "at"),

@@ -6,14 +6,17 @@ inside the file and the cure.
 
 from tarazy.config.settings.accounting import PayoutSettings
 from tarazy.config.settings.accreditation import AccreditationSettings, DemoAddress, FindingName
+from tarazy.config.settings.agent import AgentMeter, AgentSettings
 from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSettings, NodeSettings
-from tarazy.config.settings.loading import SettingsError, load_settings
+from tarazy.config.settings.loading import SettingsError, load_agent_settings, load_settings
 from tarazy.config.settings.pool import PoolSettings
 from tarazy.config.settings.server import LogSettings, Settings
 from tarazy.config.settings.stratum import LimitSettings, ListenerSettings, StratumSettings, TlsSettings
 
 __all__ = [
     "AccreditationSettings",
+    "AgentMeter",
+    "AgentSettings",
     "BitcoindChainSettings",
     "DemoAddress",
     "EmbeddedChainSettings",
@@ -28,5 +31,6 @@ __all__ = [
     "SettingsError",
     "StratumSettings",
     "TlsSettings",
+    "load_agent_settings",
     "load_settings",
 ]

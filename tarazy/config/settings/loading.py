@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from tarazy.config.settings.agent import AgentSettings
 from tarazy.config.settings.chain import BitcoindChainSettings
+from tarazy.config.settings.fields import Section
 from tarazy.config.settings.server import Settings
 from tarazy.config.settings.stratum import ListenerSettings, TlsSettings
 from tarazy.config.yaml_file import YamlFileError, read_yaml
+
+S = TypeVar("S", bound=Section)
 
 
 class SettingsError(Exception):
@@ -46,6 +50,17 @@ def load_settings(path: Path) -> Settings:
 
     Raises `SettingsError`, one line a fault: file, path inside it, what is wrong and the cure.
     """
+    return _with_absolute_paths(_checked(path, Settings), path.parent)
+
+
+def load_agent_settings(path: Path) -> AgentSettings:
+    """Read and check the settings file of a site's agent. Raises `SettingsError`, as `load_settings`."""
+    settings = _checked(path, AgentSettings)
+    files = {name: (path.parent / getattr(settings, name)).resolve() for name in ("token", "spool")}
+    return settings.model_copy(update=files)
+
+
+def _checked(path: Path, kind: type[S]) -> S:
     try:
         raw = read_yaml(path)
     except FileNotFoundError:
@@ -55,11 +70,10 @@ def load_settings(path: Path) -> Settings:
     if not isinstance(raw, dict):
         raise SettingsError(f"{path}: (top level): must be a mapping of settings")
     try:
-        settings = Settings.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
         faults = [_fault(dict(fault)) for fault in error.errors()]
         raise SettingsError("\n".join(f"{path}: {fault}" for fault in faults)) from None
-    return _with_absolute_paths(settings, path.parent)
 
 
 def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:

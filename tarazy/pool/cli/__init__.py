@@ -27,6 +27,7 @@ _COMMANDS = {
     "round": "round:round_",
     "sale": "sale:sale",
     "serve": "server:serve",
+    "site-agent": "agent:site_agent",
     "status": "server:status",
     "token": "token:token",
     "value": "value:value",

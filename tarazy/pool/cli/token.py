@@ -14,7 +14,7 @@ from tarazy.portal.access import Role
 
 @click.group()
 def token() -> None:
-    """Tokens for the API: operators write, inspectors read everything, miners read what is their own."""
+    """Tokens for the API: operators write, inspectors read all, miners their own, agents push readings."""
 
 
 @token.command("create")
@@ -22,9 +22,12 @@ def token() -> None:
 @settings_option
 @click.option("--role", type=click.Choice([role.value for role in Role]), required=True, help="What its holder is.")
 @click.option("--party", help="The party of a miner.")
+@click.option("--site", help="The site of an agent.")
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it counts.")
 @json_option
-def create(name: str, settings: Settings, role: Role, party: str | None, days: int, as_json: bool) -> None:
+def create(
+    name: str, settings: Settings, role: Role, party: str | None, site: str | None, days: int, as_json: bool
+) -> None:
     """Make a token called NAME and print it, this once. Entries made with it are recorded under its name."""
     from tarazy.portal.access import TokenError, create_token
 
@@ -33,11 +36,12 @@ def create(name: str, settings: Settings, role: Role, party: str | None, days: i
     with ledger(settings) as engine:
         try:
             with engine.begin() as connection:
-                text = create_token(connection, name, Role(role), party, now, expires_at, recorder())
+                text = create_token(connection, name, Role(role), party, now, expires_at, recorder(), site)
         except TokenError as error:
             raise Wanting(str(error)) from None
     if as_json:
-        print_json({"name": name, "role": role, "party": party, "expires_at": expires_at, "token": text})
+        of_whom = {"name": name, "role": role, "party": party, "site": site}
+        print_json({**of_whom, "expires_at": expires_at, "token": text})
     else:
         click.echo(text)
         click.echo("keep it: only its digest is stored, and it is not shown again", err=True)
@@ -56,13 +60,12 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
     with ledger(settings) as engine, reader(engine).begin() as connection:
         found = sorted(holders(connection).values(), key=lambda holder: holder.name)
     if as_json:
-        print_json(
-            [{"name": row.name, "role": row.role, "party": row.party, "expires_at": row.expires_at} for row in found]
-        )
+        names = ("name", "role", "party", "site", "expires_at")
+        print_json([{name: getattr(row, name) for name in names} for row in found])
         return
-    table = folding_table("name", "role", "party", "expires (UTC)")
+    table = folding_table("name", "role", "party or site", "expires (UTC)")
     for row in found:
-        table.add_row(row.name, row.role, row.party or "", f"{row.expires_at:%Y-%m-%d %H:%M}")
+        table.add_row(row.name, row.role, row.party or row.site or "", f"{row.expires_at:%Y-%m-%d %H:%M}")
     Console().print(table)
 
 

@@ -1,0 +1,58 @@
+"""The settings of a site's agent: a file of its own, for a machine at the site."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from tarazy.config.settings.fields import LAST_PORT, Section, like
+from tarazy.config.settings.server import LogSettings
+
+_METER_KEY = like(r"[a-z0-9][a-z0-9._-]{0,63}", "the meter's key in the pool's register")
+
+
+def _pool_address(value: str) -> str:
+    try:
+        told = urlsplit(value)
+        host, _ = told.hostname or "", told.port
+    except ValueError:
+        host, told = "", urlsplit("")
+    if told.scheme not in ("http", "https") or not host or told.path.strip("/") or told.query or told.username:
+        raise ValueError("must be the address of the pool's portal, such as https://pool.example.kz")
+    if told.scheme == "http" and not _is_loopback(host):
+        raise ValueError("must begin with https://: the token would cross the network for all to read")
+    return value.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class AgentMeter(Section):
+    """Where a meter answers over Modbus TCP, and of which kind it is."""
+
+    host: Annotated[str, like(r"[A-Za-z0-9.:_-]{1,253}", "a host name or an IP address")]
+    port: int = Field(default=502, ge=1, le=LAST_PORT)
+    unit: int = Field(default=1, ge=0, le=255)
+    profile: str
+
+
+class AgentSettings(Section):
+    """The whole file."""
+
+    pool: Annotated[str, AfterValidator(_pool_address)]
+    """Address of the pool's portal."""
+    token: Path
+    """File with the token of the role agent; relative to the settings file. Read again for every push."""
+    spool: Path = Path("readings.sqlite")
+    """SQLite file of what is not pushed yet; relative to the settings file."""
+    poll_seconds: float = Field(default=60.0, ge=0.2, le=900)
+    meters: dict[Annotated[str, _METER_KEY], AgentMeter] = Field(min_length=1, max_length=1000)
+    log: LogSettings = LogSettings()
