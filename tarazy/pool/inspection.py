@@ -136,7 +136,7 @@ class Inspection:
         """
         with self._reader.begin() as connection:
             work, tokens, cases = self._work(connection, now), endings(connection), _case_warnings(connection, law, now)
-            working = {row.site for row in work.sites if row.hashes}
+            working = {(row.site, whose) for row in work.sites if row.hashes for whose in (row.party, None)}
             meters = meters_of(registers)
             faults = meter_faults(connection, meters, work.since, now, self._interval_seconds, working)
             use = self._use(connection, registers, now)

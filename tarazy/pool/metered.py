@@ -96,7 +96,9 @@ def sharing_of(registers: Registers, site: str) -> Sharing:
         if where == site:
             power[party] += sum(machine.nominal_power_w for machine in machines)
     to_parties = entry.energy_rest is EnergyRest.PARTIES
-    return Sharing(entry.energy_by.value, to_parties, parts_of(entry.energy_parts) if entry.energy_parts else {}, power)
+    agreed = parts_of(entry.energy_parts) if entry.energy_parts else {}
+    parts = {party: part for party, part in agreed.items() if party in registers.parties}
+    return Sharing(entry.energy_by.value, to_parties, parts, power)
 
 
 def meter_at(connection: Connection, key: str, instant: datetime) -> Entry | None:

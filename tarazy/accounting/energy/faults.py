@@ -61,9 +61,9 @@ def meter_faults(
     since: datetime,
     now: datetime,
     seconds: int,
-    working: Collection[str],
+    working: Collection[tuple[str, str | None]],
 ) -> list[Fault]:
-    """Faults of `meters` from `since` on. `working`: sites from which shares came since then.
+    """Faults of `meters` from `since` on. `working`: (site, party) and (site, None) from which shares came since then.
 
     Only a meter that is read over Modbus, by the pool or by its site's agent, is ever silent: after two intervals of
     `seconds`.
@@ -82,7 +82,7 @@ def meter_faults(
             _last_status(connection, meter.meter) if silent else None,
             [item for item in segments if item.end > since],
             [item for item in breaks if item.after > since],
-            meter.site in working,
+            (meter.site, meter.party) in working,
         )
     return faults
 

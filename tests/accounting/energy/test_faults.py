@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -48,10 +49,22 @@ def test_each_fault_has_its_name(
     with sqlite_engine.begin() as connection:
         rows = [Reading("m1", T0 + timedelta(minutes=minutes), *answer) for minutes, *answer in readings]  # type: ignore[arg-type]
         append_readings(connection, rows, NOW)
-        found = meter_faults(connection, [where], T0, NOW, 900, {where.site} if working else ())
+        found = meter_faults(connection, [where], T0, NOW, 900, {(where.site, None)} if working else ())
     assert [fault.kind for fault in found] == ([kind] if kind else [])
     for fault in found:
         assert fault.evidence.items() >= evidence.items()
+
+
+def test_a_submeter_may_stand_still_while_others_work(sqlite_engine: Engine) -> None:
+    """Only work of its own party contradicts it."""
+    where = replace(meter(), party="idle")
+    with sqlite_engine.begin() as connection:
+        append_readings(connection, [Reading("m1", T0 + timedelta(hours=hour), 5, "ok") for hour in range(3)], NOW)
+        working = {(where.site, None), (where.site, "busy")}
+        assert meter_faults(connection, [where], T0, T0 + timedelta(hours=2), 900, working) == []
+        working |= {(where.site, "idle")}
+        (fault,) = meter_faults(connection, [where], T0, T0 + timedelta(hours=2), 900, working)
+    assert fault.kind == "stuck"
 
 
 def test_a_meter_that_the_pool_does_not_read_is_never_silent(sqlite_engine: Engine) -> None:
