@@ -81,6 +81,7 @@ def in_browser_thread(test: Callable[P, None]) -> Callable[P, None]:
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     os.environ["PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD"] = "1"
+    expect.set_options(timeout=30_000)  # milliseconds: other tests share the processors
     arguments = ["--no-sandbox", "--disable-background-networking"]
     playwright = THREAD.submit(sync_playwright().start).result()
     launch = THREAD.submit(playwright.chromium.launch, executable_path=CHROMIUM, args=arguments)

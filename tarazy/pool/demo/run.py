@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from urllib.request import urlopen
@@ -26,6 +26,7 @@ from tarazy.pool.demo.screen import Snapshot, one_line, read_snapshot, render
 from tarazy.pool.demo.summary import summarise
 from tarazy.pool.preflight import port_finding
 from tarazy.pool.sockets import stratum_url
+from tarazy.reports.build import SETTLED_SECONDS
 
 _FIRST_REPORT_AFTER = 20.0
 _LINE_EVERY = 5.0
@@ -183,11 +184,13 @@ class Demo:
         metrics = self._read_metrics()
         children.stop()
         self._reports.clear()
-        month = ("--period", f"{legal_day(datetime.now(UTC)):%Y-%m}")
+        moment = (datetime.now(UTC) - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
+        same = ("--as-of", moment.isoformat())
+        month = ("--period", f"{legal_day(moment):%Y-%m}")
         for building in (
-            self._begin_report(),
-            self._begin_report("statement", "--party", STATEMENT_OF, *month),
-            self._begin_report("distributed", *month, "--why", "more was distributed in another run"),
+            self._begin_report("accreditation", *same),
+            self._begin_report("statement", "--party", STATEMENT_OF, *month, *same),
+            self._begin_report("distributed", *month, *same, "--why", "more was distributed in another run"),
         ):
             self._end_report(building)
         happened = summarise(self._settings, self._started, metrics, self._reports)

@@ -36,11 +36,15 @@ class NodeProcess:
 
     def start(self) -> None:
         """Start it, again after `kill` on the same chain; it answers on return."""
-        arguments = [str(self._directory), str(self.port), "--block-difficulty", str(2.0**-27)]
-        self._process = Forked("tarazy.pool.chain.peer", *arguments, stdout=subprocess.PIPE)
+        self._process = self.launch()
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert json.loads(line) == {"port": self.port}
+
+    def launch(self) -> Forked | subprocess.Popen[bytes]:
+        """Its process, which tells its port in a line."""
+        arguments = [str(self._directory), str(self.port), "--block-difficulty", str(2.0**-27)]
+        return Forked("tarazy.pool.chain.peer", *arguments, stdout=subprocess.PIPE)
 
     def kill(self) -> None:
         """SIGKILL."""

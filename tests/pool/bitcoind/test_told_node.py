@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,10 +55,10 @@ class ToldNode(NodeProcess):
         new.write_text(json.dumps({"seconds": seconds, "template": template}))
         new.rename(self._told)
 
-    def command(self) -> list[str]:
-        """How it is started."""
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Its process, which tells its port in a line."""
         arguments = (self._told, self._directory, self.port, self._difficulty)
-        return [sys.executable, "-c", _TOLD, *map(str, arguments)]
+        return subprocess.Popen([sys.executable, "-c", _TOLD, *map(str, arguments)], stdout=subprocess.PIPE)
 
 
 @pytest.fixture
@@ -81,8 +83,10 @@ def change(house: House, **stratum: Any) -> None:
 
 
 def heard(client: Client, method: str) -> list[Any]:
-    """Parameters of the next such notification, and those of the message behind it."""
+    """Parameters of the next such notification, within a minute, and those of the message behind it."""
+    deadline = time.monotonic() + 60
     while True:
+        assert time.monotonic() < deadline, f"no {method}"
         message = client.read()
         assert message is not None
         if message.get("method") == method:
