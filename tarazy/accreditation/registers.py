@@ -25,7 +25,7 @@ from tarazy.accreditation.checking import (
     field_faults,
     relation_faults,
 )
-from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, Licence, content_of
+from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, Licence, ReadBy, content_of
 from tarazy.accreditation.geo import Ranges
 from tarazy.accreditation.snapshot import Registers, standing, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
@@ -163,9 +163,14 @@ def _event(entry: Entry, number: int, recorded_by: str) -> AuditEvent:
     return AuditEvent(WITNESS, {**named, "digest": content_digest(entry), "by": recorded_by})
 
 
+_ADDED = (("meter", "read_by", ReadBy.POOL),)
+"""Columns that came when there were entries already, and what those have in them: it is left out of the digest."""
+
+
 def content_digest(entry: Entry) -> str:
     """SHA-256, hex, of the canonical JSON of what a person said in this version."""
-    content = {name: _plain(value) for name, value in content_of(entry).items()}
+    told = content_of(entry).items()
+    content = {name: _plain(value) for name, value in told if (entry.register, name, value) not in _ADDED}
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
