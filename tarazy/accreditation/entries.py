@@ -27,6 +27,7 @@ from tarazy.accreditation.fields import (
     Day,
     Digest,
     Email,
+    EnergyParts,
     EntryNumber,
     Field,
     HashRate,
@@ -105,6 +106,25 @@ class EnergySource(StrEnum):
     OWN_RENEWABLE = "own_renewable"
 
 
+class EnergyBy(StrEnum):
+    """How a site's energy that no sub-meter tells is shared. The pool's rule or the parties' contract, no act's."""
+
+    WORK = "work"
+    """Accepted work, at the efficiency of the registered machines."""
+    POWER = "power"
+    """Nominal power of the registered machines, while their party works."""
+    FIXED = "fixed"
+    """Agreed parts."""
+
+
+class EnergyRest(StrEnum):
+    """Whose the rest is: cooling, losses, own use."""
+
+    OWNER = "owner"
+    PARTIES = "parties"
+    """In proportion to what they used."""
+
+
 class Source(StrEnum):
     """Who says which addresses lie in the country: three kinds of lists, and the register of sites."""
 
@@ -166,6 +186,10 @@ class FindingKind(StrEnum):
     """A site that nears its quota of energy for the month, or took more."""
     DRAWN_POWER = "drawn-power"
     """A site that drew nearly the power it is permitted, or more."""
+    ENERGY_FLOOR = "energy-floor"
+    """A site whose meters gave less than the best machines would need for its work."""
+    ENERGY_DRIFT = "energy-drift"
+    """A site whose energy for its work moved away from what it was."""
 
 
 class Severity(StrEnum):
@@ -293,6 +317,12 @@ class Site(Entry):
     coordinates: Coordinates | None = None
     grid_connection: Text | None = None
     """Its technical conditions: who connects it, under which number."""
+    energy_by: Annotated[EnergyBy | None, one_of(EnergyBy)] = None
+    """How its energy is shared; empty: all of it in proportion to accepted work, and what is left is nobody's."""
+    energy_parts: EnergyParts | None = None
+    """For `fixed`: of what the sub-meters leave."""
+    energy_rest: Annotated[EnergyRest | None, one_of(EnergyRest)] = None
+    """With a rule, empty is the owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,6 +401,8 @@ class Meter(Entry):
     source: Annotated[EnergySource, one_of(EnergySource)]
     price_tiyn_per_kwh: Price
     status: Annotated[MeterStatus, one_of(MeterStatus)]
+    party: PartyKey | None = None
+    """Of a sub-meter, which measures nothing but this party's machines; empty: a main meter of the site."""
     read_by: Annotated[ReadBy, one_of(ReadBy)] = ReadBy.POOL
 
 

@@ -249,6 +249,25 @@ def read_flag(value: object) -> bool:
     return value
 
 
+def read_parts(cell: Cell) -> str:
+    """Parts of parties in percent, at most two decimals and 100 together: `acme=62.5 beta=30`."""
+    parts = parts_of(_text(cell))
+    if sum(parts.values()) > 10_000:
+        raise ValueError("expected parts that make at most 100 percent together")
+    return " ".join(f"{party}={part / 100:g}" for party, part in sorted(parts.items()))
+
+
+def parts_of(text: str) -> dict[str, int]:
+    """Party → hundredths of a percent."""
+    parts: dict[str, int] = {}
+    for word in re.split(r"[\s,;]+", text):
+        told = re.fullmatch(r"([a-z0-9][a-z0-9._-]{0,63})=([0-9]{1,3})(?:\.([0-9]{1,2}))?", word, re.ASCII)
+        if told is None or told[1] in parts:
+            raise ValueError("expected each party once with its percent, such as acme=62.5 beta=30")
+        parts[told[1]] = int(told[2]) * 100 + int((told[3] or "").ljust(2, "0"))
+    return parts
+
+
 EVIDENCE = Field(read_evidence, "names and values", "{}")
 FLAG = Field(read_flag, "true or false", "false")
 
@@ -323,6 +342,7 @@ LicenceNumber = Annotated[
         "licence",
     ),
 ]
+EnergyParts = Annotated[str, Field(read_parts, "percent of each party", "acme=62.5 beta=30")]
 Host = Annotated[
     str,
     Field(_matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or address"), "host name or address", "10.10.1.20"),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any, cast, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -41,7 +41,11 @@ RegistersVersion = tuple[int, ...]
 @cache
 def _converters(register: str) -> dict[str, Callable[[Any], Any]]:
     hints = get_type_hints(ENTRY_TYPES[register])
-    words = {name: kind for name, kind in hints.items() if isinstance(kind, type) and issubclass(kind, StrEnum)}
+    words: dict[str, Callable[[Any], Any]] = {}
+    for name, hint in hints.items():
+        for kind in (hint, *get_args(hint)):
+            if isinstance(kind, type) and issubclass(kind, StrEnum):
+                words[name] = kind
     return {**words, **({"networks": tuple} if "networks" in hints else {})}
 
 
@@ -65,7 +69,8 @@ def entry_of(register: str, row: Mapping[Any, Any]) -> Entry:
     """The entry that a row of a register's table is; raises ValueError when a word in it is none of the known."""
     values = dict(row)
     for name, convert in _converters(register).items():
-        values[name] = convert(values[name])
+        if values[name] is not None:
+            values[name] = convert(values[name])
     return ENTRY_TYPES[register](**values)
 
 
@@ -163,14 +168,24 @@ def _event(entry: Entry, number: int, recorded_by: str) -> AuditEvent:
     return AuditEvent(WITNESS, {**named, "digest": content_digest(entry), "by": recorded_by})
 
 
-_ADDED = (("meter", "read_by", ReadBy.POOL),)
-"""Columns that came when there were entries already, and what those have in them: it is left out of the digest."""
+_LATER: Mapping[tuple[str, str], Any] = {
+    ("site", "energy_by"): None,
+    ("site", "energy_parts"): None,
+    ("site", "energy_rest"): None,
+    ("meter", "party"): None,
+    ("meter", "read_by"): ReadBy.POOL,
+}
+"""Columns that came after the first digests, and what entries of before have in them: that is left out, so that those
+digests stay true."""
 
 
 def content_digest(entry: Entry) -> str:
     """SHA-256, hex, of the canonical JSON of what a person said in this version."""
-    told = content_of(entry).items()
-    content = {name: _plain(value) for name, value in told if (entry.register, name, value) not in _ADDED}
+    content = {
+        name: _plain(value)
+        for name, value in content_of(entry).items()
+        if (column := (entry.register, name)) not in _LATER or value != _LATER[column]
+    }
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 

@@ -95,6 +95,9 @@ site = _register(
     _text("status"),
     Column("coordinates", String),
     Column("grid_connection", String),
+    Column("energy_by", String),
+    Column("energy_parts", String),
+    Column("energy_rest", String),
 )
 
 placement = _register("placement", _text("party"), _text("site"), _text("contract"), Column("contract_on", Date))
@@ -138,6 +141,7 @@ meter = _register(
     _text("source"),
     Column("price_tiyn_per_kwh", Integer, nullable=False),
     _text("status"),
+    Column("party", String),
     _text("read_by"),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -36,6 +36,7 @@ from tarazy.pool.admissions import Admissions
 from tarazy.pool.clock import Clock
 from tarazy.pool.energy_use import month_use
 from tarazy.pool.metered import meters_of
+from tarazy.pool.reconciled import below_floor, drifts, site_days
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.access import endings
 from tarazy.stratum.difficulty import hashes_of
@@ -75,6 +76,8 @@ class Inspection:
         self._judged: Work | None = None
         self._used: tuple[Hashable, MonthUse] | None = None
         """By what it was found, and it."""
+        self._drifts: tuple[date, list[Condition]] | None = None
+        """By the legal day on which they were found."""
         self._basis: Hashable = None
         """What the two below were found by."""
         self._contradictions: list[Condition] = []
@@ -118,6 +121,14 @@ class Inspection:
             self._used = basis, month_use(connection, registers, month, now)
         return self._used[1]
 
+    def _unreconciled(self, connection: Connection, registers: Registers, work: Work, now: datetime) -> list[Condition]:
+        """Sites whose energy does not go with their work; drift is looked for once a day."""
+        today = legal_day(now)
+        if self._drifts is None or self._drifts[0] != today:
+            self._drifts = today, drifts(site_days(connection, today, now))
+        found = [*below_floor(connection, work, self._findings.best_machine_mj_per_th), *self._drifts[1]]
+        return [condition for condition in found if condition.site in registers.sites]
+
     def _look(self, registers: Registers, law: LawBook, now: datetime) -> tuple[list[Finding], dict[str, int]]:
         """Versions to record, and warnings of cases.
 
@@ -129,7 +140,8 @@ class Inspection:
             meters = meters_of(registers)
             faults = meter_faults(connection, meters, work.since, now, self._interval_seconds, working)
             use = self._use(connection, registers, now)
-        return self._changes(registers, law, work, use, tokens, faults), cases
+            energy = [*map(_of_meter, faults), *self._unreconciled(connection, registers, work, now)]
+        return self._changes(registers, law, work, use, tokens, energy), cases
 
     def _changes(
         self,
@@ -138,7 +150,7 @@ class Inspection:
         work: Work,
         use: MonthUse,
         tokens: list[Ending],
-        faults: list[Fault],
+        energy: list[Condition],
     ) -> list[Finding]:
         newest = {name: registers.newest(name) for name in ENTRY_TYPES if name != Finding.register}
         known = tuple((name, entry.entry if entry else 0) for name, entry in newest.items())
@@ -151,7 +163,7 @@ class Inspection:
         tolerance = self._findings.hash_rate_tolerance_percent
         implausible = implausibilities(registers, work, tolerance)
         overused = overuse(registers, use)
-        return self._watch.look(registers, [*self._contradictions, *implausible, *overused, *map(_of_meter, faults)])
+        return self._watch.look(registers, [*self._contradictions, *implausible, *overused, *energy])
 
     def _counted(self, registers: Registers, changes: list[Finding], cases: dict[str, int]) -> AttentionFacts:
         current = {**registers.findings, **{row.finding: row for row in changes}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,14 +11,15 @@ from typing import get_args
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.energy.allocation import Sharing
 from tarazy.accounting.energy.devices import devices_of
 from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, parse_80020
 from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import ProfileError
 from tarazy.accounting.energy.readings import ReadingError, require_possible
+from tarazy.accreditation.entries import EnergyRest, ReadBy
 from tarazy.accreditation.entries import Meter as Entry
-from tarazy.accreditation.entries import ReadBy
-from tarazy.accreditation.fields import Cell, Count, Field, SiteKey, read_text, read_valid_from
+from tarazy.accreditation.fields import Cell, Count, Field, SiteKey, parts_of, read_text, read_valid_from
 from tarazy.accreditation.registers import versions_of
 from tarazy.accreditation.sheets import RegisterImportError, TableFault, read_sheet
 from tarazy.accreditation.snapshot import Registers, version_at
@@ -78,10 +80,23 @@ def read_file(path: Path, points: Mapping[str, str]) -> ReadingFile:
 def meters_of(registers: Registers, *read_by: ReadBy) -> list[Meter]:
     """The meters of the register, or those that one of `read_by` reads."""
     return [
-        Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile)
+        Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile, row.party)
         for row in registers.meters.values()
         if row.read_by in (read_by or ReadBy)
     ]
+
+
+def sharing_of(registers: Registers, site: str) -> Sharing:
+    """The rule in force by which a site's energy is shared."""
+    entry = registers.sites.get(site)
+    if entry is None or entry.energy_by is None:
+        return Sharing()
+    power: Counter[str] = Counter()
+    for (party, where), machines in registers.machines_by_site.items():
+        if where == site:
+            power[party] += sum(machine.nominal_power_w for machine in machines)
+    to_parties = entry.energy_rest is EnergyRest.PARTIES
+    return Sharing(entry.energy_by.value, to_parties, parts_of(entry.energy_parts) if entry.energy_parts else {}, power)
 
 
 def meter_at(connection: Connection, key: str, instant: datetime) -> Entry | None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.blocks import BlockStateError, open_blocks, set_block_state
 from tarazy.accounting.distribution import reconcile
-from tarazy.accounting.energy.allocation import fleet_efficiency
+from tarazy.accounting.energy.allocation import Sharing, fleet_efficiency
 from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.meter import Meter, Reading
 from tarazy.accounting.energy.poller import MeterPoller
@@ -36,7 +36,7 @@ from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.journals import Journals
-from tarazy.pool.metered import meters_of
+from tarazy.pool.metered import meters_of, sharing_of
 from tarazy.pool.pricing import Pricing
 from tarazy.pool.proving import Proving
 from tarazy.pool.repeat import Repeat
@@ -226,8 +226,11 @@ class Office:
             machines = registers.at(at).machines_by_site.get((party, site), [])
             return fleet_efficiency((each.nominal_hash_rate_hs, each.nominal_power_w) for each in machines)
 
+        def rule(site: str, at: datetime) -> Sharing:
+            return sharing_of(registers.at(at), site)
+
         seconds = self._settings.energy.interval_seconds
-        settled = settle(connection, self.meters, seconds, now - _LATE, work_by_site_interval, efficiency, now)
+        settled = settle(connection, self.meters, seconds, now - _LATE, work_by_site_interval, efficiency, now, rule)
         for meter, _ in settled.breaks:
             _log.warning("meter_register_not_believed", meter=meter.meter, site=meter.site)
 

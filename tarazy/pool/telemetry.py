@@ -173,7 +173,7 @@ class OfficeTelemetry:
         return accounting, self._read_energy(connection, now)
 
     def _read_energy(self, connection: Connection, now: datetime) -> EnergyFacts:
-        meters = self._office.meters
+        meters = [meter for meter in self._office.meters if meter.party is None]
         joules: dict[str, int] = {}
         for meter in meters:
             joules[meter.site] = joules.get(meter.site, 0) + register_wh(connection, meter, now) * _JOULES_PER_WH

@@ -160,6 +160,7 @@ class Reader:
         points = [
             MeterPoint(row.meter, row.site, row.host, row.port, row.unit, row.profile)
             for row in registers.meters.values()
+            if row.party is None
         ]
         meters = {row.meter: (row.site, row.status is MeterStatus.FAULTY) for row in registers.meters.values()}
         return Present(

@@ -15,7 +15,7 @@ from tarazy.accounting.energy.figures import energy_by_meter, energy_by_party
 from tarazy.accounting.energy.supply import UNCOVERED, Limit, draw, spread
 from tarazy.accounting.fee.consumption import BOUGHT, Consumption
 from tarazy.accounting.fee.rates import Source
-from tarazy.accreditation.entries import EnergySource, Entry, Meter, MeterStatus, Supply
+from tarazy.accreditation.entries import EnergySource, Entry, Meter, MeterStatus, Site, Supply
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import Period as LegalPeriod
 from tarazy.config.law.calendar import day_start, legal_day
@@ -36,6 +36,8 @@ class Consumed:
 
     items: tuple[Consumption, ...]
     energy_wh: int
+    rest_wh: int
+    """Of it, what nobody's machines account for at sites of its own: cooling, losses, own use."""
     fault: str | None
     """Why the items do not tell the whole energy, where they do not."""
 
@@ -46,16 +48,23 @@ def consumption_by_party(
     """The consumption of every party that was allocated energy in [start, end), as known at `known_at`.
 
     In each part of the period that `site_consumption` tells, a party has of everything in proportion to its energy;
-    the parts of all parties and the rest add up to the site's, watt-hour for watt-hour.
+    the parts of all parties and the rest add up to the site's, watt-hour for watt-hour. Where a rule shares a site's
+    energy, the rest is its owner's.
     """
     items: defaultdict[str, defaultdict[Consumption, int]] = defaultdict(lambda: defaultdict(int))
     energy: defaultdict[str, int] = defaultdict(int)
+    rests: defaultdict[str, int] = defaultdict(int)
     faults: dict[str, str] = {}
     for part in site_consumption(connection, registers, start, end, known_at):
         by_site: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        sites = registers.at(part.start).sites
         for (site, party), allocated in energy_by_party(connection, part.start, part.end, known_at).items():
+            entry = sites.get(site)
+            if party == REST and entry is not None and entry.energy_by is not None:
+                party = entry.party
+                rests[party] += allocated.energy_wh
             if party != REST and allocated.energy_wh:
-                by_site[site][party] = allocated.energy_wh
+                by_site[site][party] = by_site[site].get(party, 0) + allocated.energy_wh
                 energy[party] += allocated.energy_wh
         for site, parties in by_site.items():
             whole = part.sites.get(site, [])
@@ -67,7 +76,10 @@ def consumption_by_party(
             for party, row in zip(parties, table, strict=True):
                 for item, energy_wh in zip(whole, row, strict=True):
                     items[party][replace(item, energy_wh=0)] += energy_wh
-    return {party: Consumed(_listed(items[party]), energy[party], faults.get(party)) for party in sorted(energy)}
+    return {
+        party: Consumed(_listed(items[party]), energy[party], rests[party], faults.get(party))
+        for party in sorted(energy)
+    }
 
 
 def energy_by_source(
@@ -96,11 +108,11 @@ def site_consumption(
 ) -> Iterator[Part]:
     """What each site used in the parts of [start, end), by metering point, source, supply and price.
 
-    The period is cut where a month, or an entry of the register of meters or supplies, begins or ends, so that each
-    interval counts with what held when it began. A meter without an entry in force then counts as no control meter,
-    with the source and price of its latest entry.
-    What the meters of a site bought is what its supplies gave, as `draw` says, if it has any; each meter has of each
-    supply in proportion. Energy that none of them covers has no price.
+    The period is cut where a month, or an entry of the register of meters, supplies or sites, begins or ends, so that
+    each interval counts with what held when it began. A meter without an entry in force then counts as no control
+    meter, with the source and price of its latest entry.
+    What the main meters of a site bought is what its supplies gave, as `draw` says, if it has any; each meter has of
+    each supply in proportion. Energy that none of them covers has no price.
     """
     supplies = registers.histories(Supply.register)
     month = LegalPeriod.parse(f"{legal_day(start):%Y-%m}").start
@@ -174,7 +186,7 @@ def _cuts(registers: Registers, limits: set[datetime]) -> list[datetime]:
     first, end = min(limits), max(limits)
     entries: list[Entry] = [
         entry
-        for register in (Meter.register, Supply.register)
+        for register in (Meter.register, Supply.register, Site.register)
         for versions in registers.histories(register).values()
         for entry in versions
     ]

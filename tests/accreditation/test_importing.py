@@ -15,7 +15,17 @@ from openpyxl import Workbook, load_workbook
 from sqlalchemy import Engine
 
 from tarazy.accreditation import sheets
-from tarazy.accreditation.entries import BY_HAND, EnergySource, Party, Quota, Supply, Wallet, WalletStatus, fields_of
+from tarazy.accreditation.entries import (
+    BY_HAND,
+    EnergyBy,
+    EnergySource,
+    Party,
+    Quota,
+    Supply,
+    Wallet,
+    WalletStatus,
+    fields_of,
+)
 from tarazy.accreditation.exporting import columns_of, to_csv, to_xlsx
 from tarazy.accreditation.fields import read_coordinates, read_day, read_hash_rate
 from tarazy.accreditation.importing import (
@@ -237,13 +247,14 @@ def table(register: str, *rows: list[Any]) -> list[list[Any]]:
 
 def test_xlsx_with_a_sheet_for_each_register(tmp_path: Path, engine: Engine) -> None:
     """Numbers and dates in cells, sheets in any order, blank rows."""
-    site = [*SITE_ROW, datetime(2026, 1, 1), date(2026, 12, 31), None]  # noqa: DTZ001
+    site = [*SITE_ROW, "fixed", "b=30 a=62.50", None, datetime(2026, 1, 1), date(2026, 12, 31), None]  # noqa: DTZ001
     content = workbook({"site": table("site", [], site), "Party": table("party", [*PARTY_ROW, date(2026, 1, 1)])})
     result = load(engine, write(tmp_path, "book.xlsx", content))
     assert result.added == {"party": 1, "site": 1}
     with engine.connect() as connection:
         row = as_of(connection, NOW).sites["s-1"]
     assert row.networks == ("2.72.0.0/24", "2.72.4.0/24")
+    assert (row.energy_by, row.energy_parts, row.energy_rest) == (EnergyBy.FIXED, "a=62.5 b=30", None)
     assert row.permitted_power_w == 5_000_000
     assert row.valid_from == datetime(2025, 12, 31, 19, tzinfo=UTC)
     assert row.valid_to == datetime(2026, 12, 31, 19, tzinfo=UTC)
@@ -253,7 +264,7 @@ def test_xlsx_faults_name_sheet_row_and_column(tmp_path: Path, engine: Engine) -
     """Formulas are refused, fractions are no counts, a number that lost its zeros is told so."""
     party = [*PARTY_ROW, "=TODAY()"]
     party[1] = 60640000745
-    site = [*SITE_ROW, date(2026, 1, 1)]
+    site = [*SITE_ROW, None, None, None, date(2026, 1, 1)]
     site[7] = 1.5
     site[8] = True
     content = workbook({"party": table("party", party), "site": table("site", site)})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete, insert, select, update
 
-from tarazy.accreditation.registers import append_all
+from tarazy.accreditation.audit import canonical
+from tarazy.accreditation.entries import fields_of
+from tarazy.accreditation.registers import _plain, append_all, content_digest
 from tarazy.accreditation.tables import REGISTERS
 from tarazy.accreditation.witness import register_faults
 from tests.accreditation.world import NOW, START, meter, world
@@ -31,6 +35,16 @@ def _filled(engine: Engine) -> None:
 def test_untouched_registers_have_no_faults(engine: Engine) -> None:
     """What was recorded is what stands there."""
     assert faults(engine) == []
+
+
+def test_a_digest_of_before_a_column_came_stays_true() -> None:
+    """What was recorded before sites had a rule and meters a party is no fault after an upgrade."""
+    later = {"site": {"energy_by", "energy_parts", "energy_rest"}, "meter": {"party"}}
+    for entry in [*world(), meter()]:
+        names = set(fields_of(entry.register)) - later.get(entry.register, set())
+        old = canonical({name: _plain(getattr(entry, name)) for name in names})
+        assert content_digest(entry) == hashlib.sha256(old.encode()).hexdigest()
+    assert content_digest(meter()) != content_digest(replace(meter(), party="guest"))
 
 
 def test_each_changed_column_of_each_register_is_found(engine: Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import yaml
 
 from tarazy.accreditation.entries import (
+    EnergyBy,
     EnergySource,
+    Entry,
     Meter,
     MeterStatus,
     Party,
@@ -48,6 +51,34 @@ def _supply(key: str, source: EnergySource, priority: int, last_day: date, **ter
     )
 
 
+def _host() -> list[Entry]:
+    """Another party with a site where energy is shared by a rule, and the rest is the owner's."""
+    party = Party(
+        party="host",
+        bin="240140000215",
+        kind=PartyKind.LEGAL,
+        account="host",
+        name_kk="Ие",
+        name_ru="Хозяин",
+        name_en="Host",
+        valid_from=SINCE,
+    )
+    site = Site(
+        site="host-site",
+        party="host",
+        name="Host",
+        country="KZ",
+        region="Abai",
+        address="Host",
+        networks=("2.72.9.0/24",),
+        permitted_power_w=1_000_000,
+        status=SiteStatus.ACCREDITED,
+        energy_by=EnergyBy.WORK,
+        valid_from=SINCE,
+    )
+    return [party, site, replace(_meter("host-grid", EnergySource.GRID, 2400), site="host-site")]
+
+
 def _used(connection: Any, start: str, **energy_wh: int) -> None:
     """An hour from `start` (UTC), all of it the party's."""
     meter_hour(connection, "hand-site", energy_wh, {"hand": 1}, datetime.fromisoformat(start))
@@ -82,6 +113,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
                 status=SiteStatus.ACCREDITED,
                 valid_from=SINCE,
             ),
+            *_host(),
             _meter(GRID, EnergySource.GRID, 1040),
             _meter(GRID, EnergySource.GRID, 2400, day_start(date(2025, 6, 1))),
             _meter(SOLAR, EnergySource.OWN_RENEWABLE, 0),
@@ -105,6 +137,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
         _used(connection, "2024-10-01T05:00Z", grid=120_000)
         _used(connection, "2025-05-31T18:00Z", grid=300_000)
         _used(connection, "2025-05-31T19:00Z", grid=100_000)
+        for start, energy, work in (("2025-10-01T05:00Z", 600_000, {}), ("2025-10-01T06:00Z", 400_000, {"hand": 1})):
+            meter_hour(connection, "host-site", {"host-grid": energy}, work, datetime.fromisoformat(start))
         _used(connection, "2026-02-01T00:00Z", grid=500, solar=1_000)
     engine.dispose()
     return house
@@ -118,6 +152,15 @@ def _explained(house: House, quarter: str) -> Any:
 
 def _lines(told: Any, *names: str) -> Iterable[tuple[Any, ...]]:
     return [tuple(line[name] for name in ("meter", *names)) for line in told["lines"]]
+
+
+def test_the_rest_of_a_site_with_a_rule_is_its_owners(house: House) -> None:
+    """600 kWh of cooling and losses are the host's, 400 kWh the guest's: 1 MWh on the meter."""
+    told = json.loads(house.command("fee", "explain", "host", "2025-Q4", "--json").stdout)
+    assert (told["energy_wh"], told["rest_wh"]) == (600_000, 600_000)
+    guest = _explained(house, "2025-Q4")
+    assert (guest["energy_wh"], guest["rest_wh"]) == (400_000, 0)
+    assert "600,000 Wh of it" in house.command("fee", "explain", "host", "2025-Q4").stdout
 
 
 def test_the_last_quarter_of_2022(house: House) -> None:
@@ -198,6 +241,15 @@ def test_a_quota_is_held_against_its_source(house: House) -> None:
     assert (told["power_w"]["taken"], told["power_w"]["percent"], told["power_w"]["level"]) == (80_000, 8, None)
     shown = house.command("energy", "quota", "hand-site", "--month", "2024-08")
     assert (shown.exit_code, "no quota entered" in shown.stdout) == (0, True)
+
+
+def test_energy_is_reconciled_with_work(house: House) -> None:
+    """A site without recent days has no baseline and no floor; neither is a fault."""
+    told = json.loads(house.command("energy", "reconcile", "hand-site", "--json").stdout)
+    assert (told["days"], told["drift"], told["floor"]) == ([], None, None)
+    shown = house.command("energy", "reconcile", "hand-site")
+    assert (shown.exit_code, "too few days" in shown.stdout) == (0, True)
+    assert house.command("energy", "reconcile", "nowhere").exit_code == 1
 
 
 def test_2026_is_assumed_or_refused(house: House) -> None:

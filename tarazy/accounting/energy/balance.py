@@ -7,16 +7,16 @@ repeated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from tarazy.accounting.energy.allocation import Part, allocate
-from tarazy.accounting.energy.figures import SiteInterval, site_intervals
-from tarazy.accounting.energy.intervals import Break, Interval, derive_intervals, floor_to
+from tarazy.accounting.energy.allocation import Part, Sharing, allocate
+from tarazy.accounting.energy.figures import SiteInterval, site_intervals, submetered
+from tarazy.accounting.energy.intervals import Break, Interval, derive_intervals, floor_to, worst
 from tarazy.accounting.energy.meter import Meter
 from tarazy.accounting.energy.readings import last_before, steps_since
 from tarazy.accounting.energy.tables import allocation, due, interval, reading
@@ -26,6 +26,9 @@ Work = Callable[[Connection, str, datetime, datetime], Mapping[str, int]]
 
 Efficiency = Callable[[Connection, str, str, datetime], int | None]
 """(connection, site, party, instant) → mJ/TH of the party's machines at the site, None when unknown."""
+
+Rule = Callable[[str, datetime], Sharing]
+"""(site, instant) → the rule by which the site's energy is shared."""
 
 _RECHECKED_INTERVALS = 4
 
@@ -44,7 +47,7 @@ def store_intervals(
 ) -> list[datetime]:
     """Store what differs from the latest versions; returns the starts of the intervals that changed.
 
-    An interval stays with the site that the meter stood at when it was derived first.
+    An interval stays with the site and party that the meter stood for when it was derived first.
     """
     if not intervals:
         return []
@@ -69,6 +72,7 @@ def store_intervals(
             {
                 "meter": meter.meter,
                 "site": old.site if old else meter.site,
+                "party": old.party if old else meter.party,
                 "interval_start": item.start,
                 "version": old.version + 1 if old else 1,
                 "seconds": item.seconds,
@@ -189,12 +193,22 @@ def store_allocation(connection: Connection, site: SiteInterval, parts: Iterable
 
 
 def divide(
-    connection: Connection, site: SiteInterval, work: Work, efficiency: Efficiency, recorded_at: datetime
+    connection: Connection, site: SiteInterval, work: Work, efficiency: Efficiency, rule: Rule, recorded_at: datetime
 ) -> bool:
-    """Divide one interval of a site by the work known now. True when that gave a new version."""
+    """Divide one interval of a site by the sub-meters and work known now. True when that gave a new version.
+
+    Its quality is the worst of all meters of the site, sub-meters too.
+    """
     done = work(connection, site.site, site.start, site.start + timedelta(seconds=site.seconds))
     efficiencies = {party: efficiency(connection, site.site, party, site.start) for party in done}
-    return store_allocation(connection, site, allocate(site.energy_wh, done, efficiencies), recorded_at)
+    own = submetered(connection, site.site, site.start)
+    quality = worst((site.quality, *(each.quality for each in own)))
+    below: dict[str, int] = {}
+    for each in own:
+        below[each.party] = below.get(each.party, 0) + each.energy_wh
+    sharing = rule(site.site, site.start)
+    parts = allocate(site.energy_wh, done, efficiencies, sharing, below, site.seconds)
+    return store_allocation(connection, replace(site, quality=quality), parts, recorded_at)
 
 
 def settle(
@@ -205,6 +219,7 @@ def settle(
     work: Work,
     efficiency: Efficiency,
     recorded_at: datetime,
+    rule: Rule = lambda _site, _at: Sharing(),
 ) -> Settled:
     """Derive every meter's intervals that have ended by `until`, and divide those that changed.
 
@@ -225,5 +240,5 @@ def settle(
         first = min({*changed_here, recent})
         for item in site_intervals(connection, first, until, site=site):
             if item.start >= recent or item.start in changed_here:
-                divided += divide(connection, item, work, efficiency, recorded_at)
+                divided += divide(connection, item, work, efficiency, rule, recorded_at)
     return Settled(derived, divided, tuple(breaks))

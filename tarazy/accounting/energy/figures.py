@@ -10,14 +10,26 @@ from sqlalchemy import Column, Connection, FromClause, Select, Table, and_, case
 from tarazy.accounting.energy.intervals import Quality, worst
 from tarazy.accounting.energy.tables import allocation, interval
 
+_MAIN = interval.c.party.is_(None)
+"""What a sub-meter gives is in its site's main meters already."""
+
 
 @dataclass(frozen=True)
 class SiteInterval:
-    """Watt-hours of all meters of a site in one interval, with the worst of their qualities."""
+    """Watt-hours of the main meters of a site in one interval, with the worst of their qualities."""
 
     site: str
     start: datetime
     seconds: int
+    energy_wh: int
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class SubMetered:
+    """Watt-hours of one sub-meter in one interval, and whose machines it measures."""
+
+    party: str
     energy_wh: int
     quality: Quality
 
@@ -78,9 +90,9 @@ def site_intervals(
     known_at: datetime | None = None,
     site: str | None = None,
 ) -> list[SiteInterval]:
-    """Every interval of every site (or of `site`), summed over its meters, in order of site and start."""
+    """Every interval of every site (or of `site`), summed over its main meters, in order of site and start."""
     source = _latest(interval, interval.c.meter, start, end, known_at)
-    query = select(interval).select_from(source)
+    query = select(interval).select_from(source).where(_MAIN)
     if site is not None:
         query = query.where(interval.c.site == site)
     found: dict[tuple[str, datetime], SiteInterval] = {}
@@ -91,6 +103,14 @@ def site_intervals(
         quality = worst((row.quality, before.quality)) if before else row.quality
         found[key] = SiteInterval(row.site, row.interval_start, row.seconds, energy, quality)
     return list(found.values())
+
+
+def submetered(connection: Connection, site: str, start: datetime) -> list[SubMetered]:
+    """The newest version of what each sub-meter of a site gave in the interval that begins at `start`."""
+    here = (interval.c.site == site) & (interval.c.interval_start == start) & interval.c.party.is_not(None)
+    rows = connection.execute(select(interval).where(here).order_by(interval.c.meter, interval.c.version))
+    newest = {row.meter: SubMetered(row.party, row.energy_wh, row.quality) for row in rows}
+    return list(newest.values())
 
 
 def meter_intervals(
@@ -138,7 +158,7 @@ def energy_by_party(
 def energy_by_meter(
     connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
 ) -> dict[tuple[str, str], MeterEnergy]:
-    """(site, meter) → watt-hours and the qualities of its intervals."""
+    """(site, main meter) → watt-hours and the qualities of its intervals."""
     source = _latest(interval, interval.c.meter, start, end, known_at)
     query = (
         select(
@@ -149,6 +169,7 @@ def energy_by_meter(
             func.count().label("rows"),
         )
         .select_from(source)
+        .where(_MAIN)
         .group_by(interval.c.site, interval.c.meter, interval.c.quality)
         .order_by(interval.c.site, interval.c.meter, interval.c.quality)
     )
@@ -164,12 +185,13 @@ def energy_by_meter(
 def peak_power(
     connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
 ) -> dict[str, tuple[int, datetime]]:
-    """Site → the highest mean power of an interval over all its meters, in W rounded down, and when that one began."""
+    """Site → the highest mean power of an interval over its main meters, in W rounded down, and when that one began."""
     source = _latest(interval, interval.c.meter, start, end, known_at)
     power = func.sum(interval.c.energy_wh) * 3600 // interval.c.seconds
     each = (
         select(interval.c.site, interval.c.interval_start, power.label("power_w"))
         .select_from(source)
+        .where(_MAIN)
         .group_by(interval.c.site, interval.c.interval_start, interval.c.seconds)
         .subquery()
     )

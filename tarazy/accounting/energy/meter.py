@@ -27,6 +27,8 @@ class Meter:
     port: int
     unit: int
     profile: str
+    party: str | None = None
+    """Whose machines alone it measures, below the site's main meters; None: it is one of those."""
 
 
 @dataclass(frozen=True)

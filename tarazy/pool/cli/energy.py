@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,6 +59,66 @@ def quota(site: str, settings: Settings, month: Period | None, known_at: datetim
         _print(told)
     if 100 in reached:
         raise SystemExit(FOUND_WANTING)
+
+
+@energy.command("reconcile")
+@click.argument("site")
+@settings_option
+@json_option
+def reconcile(site: str, settings: Settings, as_json: bool) -> None:
+    """Hold what SITE's meters gave against its work, by day and by the floor; exit code 1 where they do not agree."""
+    from dataclasses import asdict
+
+    from tarazy.accounting.energy.reconciliation import CONFOUNDERS
+    from tarazy.accounting.workload import intervals_before
+    from tarazy.accreditation.registers import versions_of
+    from tarazy.database.engine import reader
+    from tarazy.pool.inspection import work_between
+    from tarazy.pool.reconciled import floors, site_days, site_drift
+
+    now, rules = datetime.now(UTC), settings.accreditation.findings
+    step = timedelta(seconds=settings.energy.interval_seconds)
+    since, until = intervals_before(now - step, timedelta(hours=rules.window_hours), settings.energy.interval_seconds)
+    with ledger(settings) as engine, reader(engine).begin() as connection:
+        if not versions_of(connection, "site", site):
+            raise Wanting(f"there is no site {site}; see `tarazy register show site`")
+        days = site_days(connection, legal_day(now), now).get(site, [])
+        floor = floors(connection, work_between(connection, since, until, step), rules.best_machine_mj_per_th).get(site)
+    moved = site_drift(days)
+    told = {
+        "site": site,
+        "days": [{**asdict(each), "ratio": f"{each.ratio:.4f}"} for each in days],
+        "drift": moved and {**{name: f"{value:.4f}" for name, value in asdict(moved).items()}, "drifts": moved.drifts},
+        "floor": floor and {"since": since, "until": until, **asdict(floor), "broken": floor.broken},
+        "confounders": CONFOUNDERS,
+    }
+    if as_json:
+        print_json(told)
+    else:
+        _print_reconciled(told)
+    if (moved and moved.drifts) or (floor and floor.broken):
+        raise SystemExit(FOUND_WANTING)
+
+
+def _print_reconciled(told: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    table = folding_table("day", "metered, Wh", "by work, Wh", "ratio")
+    for row in told["days"]:
+        table.add_row(str(row["day"]), f"{row['metered_wh']:,}", f"{row['expected_wh']:,}", row["ratio"])
+    Console().print(table)
+    moved, floor = told["drift"], told["floor"]
+    if moved is None:
+        click.echo("drift: too few days with energy and work for a baseline")
+    else:
+        state = "drifts" if moved["drifts"] else "steady"
+        click.echo(f"drift: {state}; baseline {moved['baseline']}, low {moved['low']}, high {moved['high']}")
+    if floor is None:
+        click.echo("floor: not judged; its meters did not measure the whole window, or nobody worked")
+    else:
+        state = "broken" if floor["broken"] else "kept"
+        click.echo(f"floor: {state}; metered {floor['metered_wh']:,} Wh, at least {floor['least_wh']:,} Wh")
+    click.echo(f"other causes: {', '.join(told['confounders'])}")
 
 
 def _told(registers: Registers, use: MonthUse, site: str) -> tuple[dict[str, Any], list[int | None]]:

@@ -57,15 +57,18 @@ def explain(party: str, quarter: Quarter, settings: Settings, known_at: datetime
     if known_at <= quarter.start:
         raise Wanting(f"{quarter} has not begun: it begins at {_local(quarter.start)}")
     with ledger(settings) as engine, reader(engine).begin() as connection:
-        statement = _statement(connection, law, party, quarter, known_at)
-    told = {"party": party, "known_at": known_at, **_told(statement), **_due(law, quarter)}
+        statement, rest_wh = _statement(connection, law, party, quarter, known_at)
+    told = {"party": party, "known_at": known_at, **_told(statement), "rest_wh": rest_wh, **_due(law, quarter)}
     if as_json:
         print_json(told)
     else:
         _print(told)
 
 
-def _statement(connection: Connection, law: LawBook, party: str, quarter: Quarter, known_at: datetime) -> FeeStatement:
+def _statement(
+    connection: Connection, law: LawBook, party: str, quarter: Quarter, known_at: datetime
+) -> tuple[FeeStatement, int]:
+    """The statement, and how much of its energy is the rest of sites of its own."""
     from tarazy.accounting.fee.consumption import FeeError
     from tarazy.accounting.fee.statement import compute_fee
     from tarazy.accreditation.registers import as_of
@@ -80,9 +83,10 @@ def _statement(connection: Connection, law: LawBook, party: str, quarter: Quarte
     try:
         if used and used.fault:
             raise FeeError(used.fault)
-        return compute_fee(law, quarter, used.items if used else (), quarter.start, end)
+        statement = compute_fee(law, quarter, used.items if used else (), quarter.start, end)
     except (FeeError, NoRuleInForceError) as error:
         raise Wanting(f"no fee is computed: {error}") from None
+    return statement, used.rest_wh if used else 0
 
 
 def _told(statement: FeeStatement) -> dict[str, Any]:
@@ -200,6 +204,8 @@ def _print(told: dict[str, Any]) -> None:
             *(f"{line['rule']}, article {line['article'] or 'unknown'}", _mark(line)),
         )
     console.print(table)
+    if told["rest_wh"]:
+        click.echo(f"{told['rest_wh']:,} Wh of it: cooling, losses and own use of sites of its own")
     click.echo(f"energy {told['energy_wh']:,} Wh; {told['exact_kzt']} KZT before rounding ({rule['rounding']})")
     click.echo(f"fee {told['total_kzt']:,} KZT; with each quantity at its own rate {told['total_kzt_at_own_rates']:,}")
     _print_due(told)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, select
 
-from tarazy.accounting.energy.allocation import REST
+from tarazy.accounting.energy.allocation import REST, Sharing
 from tarazy.accounting.energy.balance import Settled, derive_meter, settle
 from tarazy.accounting.energy.figures import (
     Energy,
     energy_by_meter,
     energy_by_party,
+    peak_power,
     site_intervals,
 )
 from tarazy.accounting.energy.meter import Meter, Reading, Status
@@ -84,6 +86,40 @@ def test_from_registers_to_parties(engine: Engine) -> None:
         by_meter = energy_by_meter(connection, T0, FOREVER)
         assert {name: item.energy_wh for (_, name), item in by_meter.items()} == {"m1": 600, "m2": 420}
         assert by_meter["site-1", "m1"].intervals == {"measured": 4}
+
+
+def test_a_submeter_is_part_of_the_main_meter(engine: Engine) -> None:
+    """Its energy is its party's and is counted once; a hole in it makes the division missing, not the site."""
+    meters = [meter("main"), replace(meter("sub"), party="b")]
+    with engine.begin() as connection:
+        append_readings(connection, _steady("main", 0, 30, 100) + _steady("sub", 0, 15, 40), _at(30))
+
+        def settled(until: float) -> int:
+            rule = Sharing("fixed", parts={"a": 5_000})
+            return settle(
+                connection, meters, 900, _at(until), lambda *_: {}, lambda *_: None, _at(until), lambda *_: rule
+            ).allocations
+
+        assert settled(15) == 1
+        parties = energy_by_party(connection, T0, FOREVER)
+        # 1,500 Wh: 600 below, half of the 900 that are left, the rest.
+        assert {party: part.energy_wh for (_, party), part in parties.items()} == {REST: 450, "a": 450, "b": 600}
+        assert settled(30) == 1
+        assert [(item.energy_wh, item.quality) for item in site_intervals(connection, T0, FOREVER)] == [
+            (1_500, "measured"),
+            (1_500, "measured"),
+        ]
+        assert list(energy_by_meter(connection, T0, FOREVER)) == [("site-1", "main")]
+        assert peak_power(connection, T0, FOREVER)["site-1"][0] == 6_000
+        later = energy_by_party(connection, _at(15), FOREVER)
+        assert {party: (part.energy_wh, part.uncertain_wh) for (_, party), part in later.items()} == {
+            REST: (750, 750),
+            "a": (750, 750),
+            "b": (0, 0),
+        }
+        _read(connection, "sub", (30, 1_200, "ok"))
+        settled(30)
+        assert energy_by_party(connection, _at(15), FOREVER)["site-1", "b"].energy_wh == 600
 
 
 def test_an_unknown_efficiency_gives_no_estimate(engine: Engine) -> None:

@@ -1,0 +1,138 @@
+"""Energy of the sites held against their work, carried from the accounts to findings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from tarazy.accounting.energy.figures import energy_by_party, site_intervals
+from tarazy.accounting.energy.reconciliation import CONFOUNDERS, Drift, drift, least_wh
+from tarazy.accreditation.entries import FindingKind, Severity
+from tarazy.accreditation.findings import Condition
+from tarazy.accreditation.plausibility import HEAVIER_SHARES, SiteWork, Work
+from tarazy.config.law.calendar import day_start
+
+DAYS = 60
+"""Legal days before today that drift is looked for in; the first of them are the baseline."""
+_UNCERTAIN_PERCENT = 5
+"""Of a day's energy; with more that is estimated or missing the day says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteDay:
+    """Energy of a site on a legal day: by its main meters, and by its work on the registered machines."""
+
+    day: date
+    metered_wh: int
+    expected_wh: int
+
+    @property
+    def ratio(self) -> float:
+        """Metered over expected."""
+        return self.metered_wh / self.expected_wh
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Energy that a site's meters gave in a window, and the least that its work can have taken."""
+
+    metered_wh: int
+    least_wh: int
+
+    @property
+    def broken(self) -> bool:
+        """Whether no machine could have done it."""
+        return self.metered_wh < self.least_wh
+
+
+def site_days(connection: Connection, today: date, known_at: datetime) -> dict[str, list[SiteDay]]:
+    """Site → its days before `today`, in order.
+
+    A day is left out where nobody worked, machines of a party that did are not registered, or much is not measured.
+    """
+    found: defaultdict[str, list[SiteDay]] = defaultdict(list)
+    for ago in range(DAYS, 0, -1):
+        day = today - timedelta(days=ago)
+        metered: defaultdict[str, int] = defaultdict(int)
+        uncertain: defaultdict[str, int] = defaultdict(int)
+        expected: defaultdict[str, list[int | None]] = defaultdict(list)
+        start, end = day_start(day), day_start(day + timedelta(days=1))
+        for (site, _), energy in energy_by_party(connection, start, end, known_at).items():
+            metered[site] += energy.energy_wh
+            uncertain[site] += energy.uncertain_wh
+            expected[site].append(energy.estimate_wh)
+        for site, estimates in expected.items():
+            known = [estimate for estimate in estimates if estimate is not None]
+            measured = uncertain[site] * 100 <= _UNCERTAIN_PERCENT * metered[site]
+            if measured and sum(known) > 0 and len(known) == len(estimates):
+                found[site].append(SiteDay(day, metered[site], sum(known)))
+    return dict(found)
+
+
+def site_drift(days: Sequence[SiteDay]) -> Drift | None:
+    """The drift at the end of a site's days."""
+    return drift([each.ratio for each in days])
+
+
+def drifts(days: Mapping[str, Sequence[SiteDay]]) -> list[Condition]:
+    """Sites whose energy for their work moved away from their own baseline."""
+    found: list[Condition] = []
+    for site, own in days.items():
+        moved = site_drift(own)
+        if moved is None or not moved.drifts:
+            continue
+        evidence: dict[str, int | str | list[str] | list[int]] = {
+            "percent": round(100 * moved.moved),
+            "since": own[-moved.days].day.isoformat(),
+            "baseline": f"{moved.baseline:.3f}",
+            "spread_percent": f"{100 * moved.spread:.1f}",
+            "days": moved.days,
+            "confounders": list(CONFOUNDERS),
+        }
+        found.append(Condition(FindingKind.ENERGY_DRIFT, Severity.WARNING, "site", site, None, site, evidence))
+    return found
+
+
+def floors(connection: Connection, work: Work, best_mj_per_th: int) -> dict[str, Floor]:
+    """Site → its floor in the window of `work`; only where its meters measured all of it."""
+    by_site: defaultdict[str, list[SiteWork]] = defaultdict(list)
+    for row in work.sites:
+        by_site[row.site].append(row)
+    found: dict[str, Floor] = {}
+    for site, rows in by_site.items():
+        intervals = site_intervals(connection, work.since, work.until, site=site)
+        told = timedelta(seconds=sum(item.seconds for item in intervals))
+        if told == work.until - work.since and all(item.quality == "measured" for item in intervals):
+            heaviest = HEAVIER_SHARES * max(row.heaviest for row in rows)
+            least = least_wh(sum(row.hashes for row in rows), heaviest, best_mj_per_th)
+            found[site] = Floor(sum(item.energy_wh for item in intervals), least)
+    return found
+
+
+def below_floor(connection: Connection, work: Work, best_mj_per_th: int) -> list[Condition]:
+    """Sites whose meters gave less than any machine needs for their work."""
+    hours = round((work.until - work.since) / timedelta(hours=1)) or 1
+    return [
+        Condition(
+            FindingKind.ENERGY_FLOOR,
+            Severity.SERIOUS,
+            "site",
+            site,
+            None,
+            site,
+            {
+                "hours": hours,
+                "until": work.until.isoformat(),
+                "metered_kwh": floor.metered_wh // 1000,
+                "least_kwh": floor.least_wh // 1000,
+                "best_mj_per_th": best_mj_per_th,
+                "confounders": ["work of machines outside the site"],
+            },
+        )
+        for site, floor in floors(connection, work, best_mj_per_th).items()
+        if floor.broken
+    ]
