@@ -25,7 +25,7 @@ from tarazy.accreditation.checking import (
     field_faults,
     relation_faults,
 )
-from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, Licence, content_of
+from tarazy.accreditation.entries import ENTRY_TYPES, DocumentStatus, Entry, Geo, Licence, ReadBy, content_of
 from tarazy.accreditation.geo import Ranges
 from tarazy.accreditation.snapshot import Registers, standing, version_at
 from tarazy.accreditation.tables import REGISTERS, lock_writers
@@ -168,15 +168,22 @@ def _event(entry: Entry, number: int, recorded_by: str) -> AuditEvent:
     return AuditEvent(WITNESS, {**named, "digest": content_digest(entry), "by": recorded_by})
 
 
-_LATER = frozenset({("site", "energy_by"), ("site", "energy_parts"), ("site", "energy_rest"), ("meter", "party")})
-"""Columns that came after the first digests: empty, they are left out, so that those digests stay true."""
+_LATER: Mapping[tuple[str, str], Any] = {
+    ("site", "energy_by"): None,
+    ("site", "energy_parts"): None,
+    ("site", "energy_rest"): None,
+    ("meter", "party"): None,
+    ("meter", "read_by"): ReadBy.POOL,
+}
+"""Columns that came after the first digests, and what older entries have there: that is left out of a digest."""
 
 
 def content_digest(entry: Entry) -> str:
     """SHA-256, hex, of the canonical JSON of what a person said in this version."""
-    told = content_of(entry)
     content = {
-        name: _plain(told[name]) for name in told if told[name] is not None or (entry.register, name) not in _LATER
+        name: _plain(value)
+        for name, value in content_of(entry).items()
+        if (entry.register, name) not in _LATER or value != _LATER[entry.register, name]
     }
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 
