@@ -10,14 +10,14 @@ from typing import IO
 
 
 @contextmanager
-def durable_file(path: Path) -> Iterator[IO[bytes]]:
+def durable_file(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """A file to write: behind the block it is on disk; after an error or a crash before, it is not there at all.
 
-    Raises OSError.
+    `mode`: who may read it, less what the umask takes away. Raises OSError.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -27,12 +27,12 @@ def durable_file(path: Path) -> Iterator[IO[bytes]]:
     sync_directory(path.parent)
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write a file: after the return it is on disk; after a crash before, it is there whole or not at all.
 
-    Raises OSError.
+    `mode` as of `durable_file`. Raises OSError.
     """
-    with durable_file(path) as file:
+    with durable_file(path, mode) as file:
         file.write(data)
 
 

@@ -175,7 +175,8 @@ _LATER: Mapping[tuple[str, str], Any] = {
     ("meter", "party"): None,
     ("meter", "read_by"): ReadBy.POOL,
 }
-"""Columns that came after the first digests, and what older entries have there: that is left out of a digest."""
+"""Columns that came after the first digests, and what entries of before have in them: that is left out, so that those
+digests stay true."""
 
 
 def content_digest(entry: Entry) -> str:
@@ -183,7 +184,7 @@ def content_digest(entry: Entry) -> str:
     content = {
         name: _plain(value)
         for name, value in content_of(entry).items()
-        if (entry.register, name) not in _LATER or value != _LATER[entry.register, name]
+        if (column := (entry.register, name)) not in _LATER or value != _LATER[column]
     }
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 

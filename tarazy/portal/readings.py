@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from tarazy.accounting.energy.devices import Device, devices_of
 from tarazy.accounting.energy.meter import Quantity, Reading, Status
 from tarazy.accounting.energy.profiles import ProfileError
-from tarazy.accounting.energy.readings import ReadingError, Taken, append_readings, require_possible
+from tarazy.accounting.energy.readings import ReadingError, append_readings, gives, recorded_counts, require_possible
 from tarazy.accreditation.entries import Meter, ReadBy
 from tarazy.accreditation.registers import versions_of
 from tarazy.accreditation.snapshot import version_at
@@ -53,9 +53,22 @@ def push(connection: Connection, site: str, body: object, now: datetime) -> dict
             fit[number] = reading
         except _RowError as error:
             refused[number] = error
-    taken = _record(connection, fit, now, refused)
+    refused |= _contradictions(connection, fit)
+    taken = append_readings(connection, [reading for number, reading in fit.items() if number not in refused], now)
     told = [{"row": number, "code": error.code, "problem": str(error)} for number, error in sorted(refused.items())]
     return {"recorded": taken.recorded, "repeated": taken.repeated, "refused": told}
+
+
+def _contradictions(connection: Connection, fit: Mapping[int, Reading]) -> dict[int, _RowError]:
+    """Rows with another count than is recorded, or than a row before them has, for the same instant."""
+    good = {number: reading for number, reading in fit.items() if reading.status == "ok"}
+    counts: dict[Any, int | None] = {**recorded_counts(connection, list(good.values()))}
+    found = {}
+    for number, reading in good.items():
+        first = counts.setdefault((reading.meter, reading.quantity, reading.at), reading.register_count)
+        if first != reading.register_count:
+            found[number] = _RowError("contradicts", f"{first} is recorded; correct it: tarazy meter correct")
+    return found
 
 
 def _reading(row: object) -> Reading:
@@ -89,6 +102,8 @@ def _devices(connection: Connection, site: str, meter: str, now: datetime) -> li
         return _RowError("unknown_meter", f"site {site} has no such meter in the register")
     if entry.read_by is not ReadBy.AGENT:
         return _RowError("not_behind_agent", "the pool reads this meter itself; register it with read_by agent")
+    if gives(connection, meter, spans=True):
+        return _RowError("contradicts", "this meter gives the energy of spans, not its register; register another")
     try:
         return list(devices_of(connection, meter, entry.profile))
     except ProfileError as error:
@@ -106,20 +121,3 @@ def _require(reading: Reading, devices: list[Device] | _RowError, now: datetime)
         require_possible(reading, devices, now)
     except ReadingError as error:
         raise _RowError("impossible", str(error)) from None
-
-
-def _record(connection: Connection, fit: Mapping[int, Reading], now: datetime, refused: dict[int, _RowError]) -> Taken:
-    """Record what contradicts nothing; halve what does until the rows are found that do."""
-    numbers: Sequence[int] = list(fit)
-    try:
-        return append_readings(connection, fit.values(), now)
-    except ReadingError as error:
-        if len(numbers) == 1:
-            refused[numbers[0]] = _RowError("contradicts", str(error))
-            return Taken(0, 0)
-    middle = len(numbers) // 2
-    parts = [
-        _record(connection, {number: fit[number] for number in half}, now, refused)
-        for half in (numbers[:middle], numbers[middle:])
-    ]
-    return Taken(sum(part.recorded for part in parts), sum(part.repeated for part in parts))

@@ -20,6 +20,7 @@ from tarazy.accreditation.entries import (
     DocumentStatus,
     EnergySource,
     Entry,
+    ReadBy,
     Wallet,
     WalletStatus,
     content_of,
@@ -267,6 +268,13 @@ def test_every_entry_is_an_event_of_the_audit_log(engine: Engine) -> None:
     assert len(events) == len(world()) + 1
     body = next(json.loads(row.body) for row in events if "equipment" in row.body)
     assert body == {"register": "equipment", "key": "SN-1", "entry": 1, "digest": content_digest(entry), "by": BY}
+
+
+def test_a_column_that_came_later_leaves_earlier_digests_as_they_were() -> None:
+    """The digest is that of before meters had `read_by`; what an agent reads has another."""
+    before = "852529f9a7776946b85350c761a71b561b05956b9c7b5ae33e7fd486fa8094f1"
+    assert content_digest(meter()) == before
+    assert content_digest(replace(meter(), read_by=ReadBy.AGENT)) != before
 
 
 def test_history_recorded_late_ends_nothing(engine: Engine) -> None:

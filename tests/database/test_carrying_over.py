@@ -162,3 +162,22 @@ def test_the_ledger_of_the_first_schema(database_url: str) -> None:
     with pytest.raises(IntegrityError), engine.begin() as connection:
         connection.exec_driver_sql("UPDATE ledger_posting SET amount = 1 WHERE entry = 1")
     engine.dispose()
+
+
+def test_work_of_before_its_worth_was_kept(database_url: str) -> None:
+    """Weights of rounds stay to the last digit, without a worth."""
+    engine = open_engine(database_url)
+    weight = 3 * 2**100
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0016")
+        table = Table("round", MetaData(), autoload_with=connection)
+        opened = START.replace(tzinfo=None) if connection.dialect.name == "sqlite" else START
+        connection.execute(insert(table), {"round": 1, "opened_at": opened})
+        connection.exec_driver_sql(f"INSERT INTO round_weight VALUES (1, 'one', '{weight:040}')")
+    upgrade(engine)
+    with engine.begin() as connection:
+        *row, kept = connection.exec_driver_sql("SELECT round, target, subsidy, party, weight FROM round_work").one()
+        assert (row, int(kept)) == ([1, "", 0, "one"], weight)
+    engine.dispose()

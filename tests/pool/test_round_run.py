@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,9 @@ def test_a_run_is_verified_from_the_answer_to_the_satoshi(build_house: Callable[
     unknown = house.command("round", "export", "9999", "-o", str(tmp_path / "none"))
     assert (unknown.exit_code, "the newest record is of round" in unknown.stderr) == (1, True), unknown.stderr
     assert house.command("round", "export", str(2**63), "-o", str(tmp_path / "none")).exit_code == 2
-    nowhere = house.command("round", "receipt", str(number), "altyn", "-o", str(tmp_path / "none" / "receipt.json"))
+    paid_in = "SELECT party FROM credit JOIN distribution USING (distribution) WHERE state = 'final' AND last_round = "
+    paid = house.ledger(f"{paid_in}{number}")[0][0]
+    nowhere = house.command("round", "receipt", str(number), paid, "-o", str(tmp_path / "none" / "receipt.json"))
     assert (nowhere.exit_code, "name another place" in nowhere.stderr) == (1, True), nowhere.stderr
     listed: dict[str, set[str]] = {party: set() for party in true}
     for round_ in range(1, number + 1):
@@ -58,6 +61,7 @@ def test_a_run_is_verified_from_the_answer_to_the_satoshi(build_house: Callable[
                 continue
             checked = run_verifier(path, "--shares", key=key)
             assert checked.returncode == 0, checked.stdout + checked.stderr
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
             listed[party] |= {line.split()[2] + line.split()[5] for line in checked.stdout.splitlines() if "2^" in line}
     assert all(listed[party] <= true[party] for party in true)
     assert sum(map(len, listed.values())) == len(accepted_until(house, ends["until"]))

@@ -94,6 +94,8 @@ async def test_pushed_readings_are_recorded_once(own: Running, token: str) -> No
     ]
     with own.pool.engine.begin() as connection:
         assert set(connection.scalars(select(due.c.meter))) == {"b-1"}
+    _, told = await ask(own, "POST", PATH, token, json={"readings": [row("b-1", at, 99), rows[1]]})
+    assert (told["repeated"], [fault["code"] for fault in told["refused"]]) == (1, ["contradicts"])
     assert (await ask(own, "GET", "/api/v1/me", token))[1]["site"] == EKIBASTUZ
 
 

@@ -66,7 +66,7 @@ def append_readings(connection: Connection, readings: Iterable[Reading], recorde
             _require_same(item, same.register_count)
             repeated += 1
     _require_one_sort(connection, list(given.values()))
-    known = _known(connection, list(given.values()))
+    known = recorded_counts(connection, list(given.values()))
     fresh = []
     for key, item in given.items():
         if key in known:
@@ -85,10 +85,15 @@ def _require_one_sort(connection: Connection, readings: Sequence[Reading]) -> No
     sorts = {item.meter: item.seconds is None for item in readings}
     mixed = {item.meter for item in readings if sorts[item.meter] != (item.seconds is None)}
     for meter, register in sorts.items():
-        other = reading.c.seconds.is_not(None) if register else reading.c.seconds.is_(None)
-        query = select(reading.c.reading).where(reading.c.meter == meter, reading.c.status == "ok", other).limit(1)
-        if meter in mixed or connection.scalar(query) is not None:
+        if meter in mixed or gives(connection, meter, spans=register):
             raise ReadingError(f"{meter}: a meter gives either its register or the energy of spans; register another")
+
+
+def gives(connection: Connection, meter: str, *, spans: bool) -> bool:
+    """Whether a meter ever gave the energy of spans, or its register."""
+    sort = reading.c.seconds.is_not(None) if spans else reading.c.seconds.is_(None)
+    query = select(reading.c.reading).where(reading.c.meter == meter, reading.c.status == "ok", sort).limit(1)
+    return connection.scalar(query) is not None
 
 
 def _require_same(item: Reading, count: int | None) -> None:
@@ -99,7 +104,7 @@ def _require_same(item: Reading, count: int | None) -> None:
         )
 
 
-def _known(connection: Connection, readings: Sequence[Reading]) -> dict[tuple[str, Quantity, datetime], int]:
+def recorded_counts(connection: Connection, readings: Sequence[Reading]) -> dict[tuple[str, Quantity, datetime], int]:
     """Counts recorded first for the same keys, whatever corrected them since."""
     found: dict[tuple[str, Quantity, datetime], int] = {}
     for first in range(0, len(readings), _KEYS_AT_ONCE):

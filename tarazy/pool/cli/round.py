@@ -89,5 +89,5 @@ def write_receipt(number: int, party: str, settings: Settings, output: Path) -> 
         proof = proof_of(connection, number)
         told = receipt(connection, proof, party, settings.journal_path.parent)
         told["audit"] = prove_row(connection, proof.audit_row)
-        write_durably(output, json.dumps(told, ensure_ascii=False).encode())
+        write_durably(output, json.dumps(told, ensure_ascii=False).encode(), 0o600)
     click.echo(f"{output}: {told['credit']} sat for {party}; verify it with `tarazy verify round {output} --key …`")
