@@ -193,17 +193,19 @@ def _print(told: dict[str, Any]) -> None:
         click.echo(
             f"average price of what was bought: {price['exact']} = {price['rounded']} KZT/kWh; the exact one decides"
         )
-    table = folding_table(
-        "meter", "source", "supply", "Wh", "tiyn/kWh", "because", "own rate", "rate", "KZT", "rule", "mark"
-    )
+    table = folding_table("meter", "source", "Wh", "tiyn/kWh", "because", "own", "rate", "KZT", "law")
+    laws: dict[str, int] = {}
     for line in told["lines"]:
+        law = f"{line['rule']}: {line['act']}, article {line['article'] or 'unknown'}; {_mark(line)}"
         table.add_row(
-            *(line["meter"], line["source"], line["supply"] or "", f"{line['energy_wh']:,}"),
+            *(line["meter"], " ".join(filter(None, (line["source"], line["supply"]))), f"{line['energy_wh']:,}"),
             "" if line["price_tiyn_per_kwh"] is None else str(line["price_tiyn_per_kwh"]),
-            *(line["ground"], str(line["own_rate_kzt_per_kwh"]), str(line["rate_kzt_per_kwh"]), line["amount_kzt"]),
-            *(f"{line['rule']}, article {line['article'] or 'unknown'}", _mark(line)),
+            *(line["ground"].replace("_", " "), str(line["own_rate_kzt_per_kwh"]), str(line["rate_kzt_per_kwh"])),
+            *(line["amount_kzt"], str(laws.setdefault(law, len(laws) + 1))),
         )
     console.print(table)
+    for law, number in laws.items():
+        click.echo(f"law {number}: {law}")
     if told["rest_wh"]:
         click.echo(f"{told['rest_wh']:,} Wh of it: cooling, losses and own use of sites of its own")
     click.echo(f"energy {told['energy_wh']:,} Wh; {told['exact_kzt']} KZT before rounding ({rule['rounding']})")
