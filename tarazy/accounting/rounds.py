@@ -355,15 +355,7 @@ def _close(
             recorded = max(recorded, cut[gateway])
         if cut[gateway] < cursor.sequence:
             reader = readers[gateway]
-            for worth, some in by_worth(reader.segments(cut[gateway], cursor.sequence), _worths(reader)).items():
-                behind = count(some, interval_seconds)
-                known = _names(reader, names_in(behind))
-                taken: Counts = {
-                    interval: Counter({key: -shares for key, shares in counted.items()})
-                    for interval, counted in behind.items()
-                }
-                add(connection, round_, worth, work_of(taken, known, interval_seconds))
-                add(connection, round_ + 1, worth, work_of(behind, known, interval_seconds))
+            _to_next(connection, reader, reader.segments(cut[gateway], cursor.sequence), round_, interval_seconds)
         moved = {"block": number} if gateway == finder else {}
         _move(connection, gateway, cursor, certain=cut[gateway], recorded=recorded, **moved)
     if terms.window is not None:
@@ -373,6 +365,20 @@ def _close(
         price = {"target": f"{worth.target:064x}", "subsidy": worth.subsidy, "fee_blocks": terms.fee_blocks}
         connection.execute(update(tables.round_).where(tables.round_.c.round == round_).values(**price))
     return Closing(block_hash)
+
+
+def _to_next(
+    connection: Connection, reader: JournalReader, segments: Iterable[Segment], round_: int, interval_seconds: int
+) -> None:
+    """Take the work of shares behind the cut from a round, and add it to the next one."""
+    for worth, some in by_worth(segments, _worths(reader)).items():
+        behind = count(some, interval_seconds)
+        known = _names(reader, names_in(behind))
+        taken: Counts = {
+            interval: Counter({key: -shares for key, shares in counted.items()}) for interval, counted in behind.items()
+        }
+        add(connection, round_, worth, work_of(taken, known, interval_seconds))
+        add(connection, round_ + 1, worth, work_of(behind, known, interval_seconds))
 
 
 def _worths(reader: JournalReader) -> Callable[[int], Worth]:
