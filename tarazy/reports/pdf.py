@@ -98,8 +98,12 @@ class _Paper(FPDF):
         """What stands below the text of every page."""
         self.line(_MARGIN, self.h - 17, self.w - _MARGIN, self.h - 17)
         self._draw(self.document.footer, _MARGIN, self.h - 16, _SMALL)
+        lines = 1
+        if self.document.check:
+            self._draw(self.document.check, _MARGIN, self.h - 16 + _SMALL.leading, _SMALL)
+            lines = 2
         self._use(_SMALL)
-        self.set_xy(_MARGIN - self.c_margin, self.h - 16 + _SMALL.leading)
+        self.set_xy(_MARGIN - self.c_margin, self.h - 16 + lines * _SMALL.leading)
         # Only `cell` puts the number of pages, known at the end, in the place of its alias.
         self.cell(0, _SMALL.leading, self.document.page.format(page=self.page_no(), pages="{pages}"))
 
