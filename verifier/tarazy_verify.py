@@ -3,9 +3,9 @@
 
 python3 tarazy_verify.py DIRECTORY|FILE --key 'pool.example+f3abc142+AZvQ…'
 
-A directory is the export of a round or of the audit log, a file is a receipt or a report; `docs/verification.md` tells the
-layouts, what is proven and what cannot be. Exit code 0: all is as it is said; 1: something is not, the first fault is
-named; 2: called wrongly.
+A directory is the export of a round or of the audit log, a file is a receipt or a report; `docs/verification.md` tells
+the layouts, what is proven and what cannot be. Exit code 0: all is as it is said; 1: something is not, the first fault
+is named; 2: called wrongly.
 """
 
 from __future__ import annotations
@@ -1487,7 +1487,6 @@ def receipt_shares(gateway: str, row: Json, names: dict[int, tuple[Name, Json]],
 
 
 REPORT_MOST = 2**30
-SUMS_MOST = 2**20
 
 
 def verify_report(path: Path, keys: Sequence[Key], report: Report) -> None:
@@ -1500,15 +1499,15 @@ def verify_report(path: Path, keys: Sequence[Key], report: Report) -> None:
     own = sha256(body).hexdigest()
     report.say("document", True, f"{text(told, 'kind')} as of {text(told, 'as_of')}, SHA-256 {own}")
     stem = path.name.removesuffix(".json")
-    there, absent = look_set(path.with_name(f"{stem}.sha256"), path.name, own)
-    missing = f"; {absent} others of the set are not here" if absent else ""
-    report.say("files", True, f"{there} files are those that the set was written with{missing}")
     proof = parsed(content(path.with_name(f"{stem}.audit")), f"{stem}.audit")
     row = mapped(proof, "row")
-    entered = parsed(text(row, "body"), "the row of the audit log")
-    if row.get("kind") != "report" or mapped(entered, "files").get(path.name) != own:
+    files = mapped(parsed(text(row, "body"), "the row of the audit log"), "files")
+    if row.get("kind") != "report" or files.get(path.name) != own:
         raise Fault(f"{stem}.audit proves another document than {path.name}, or it was changed since")
     report.say("audit log", True, f"it is entered in {in_log(proof, keys)}")
+    there, absent = look_set(path, files)
+    missing = f"; {absent} others of the set are not here" if absent else ""
+    report.say("files", True, f"{there} files are those that the audit log names{missing}")
 
 
 def report_bytes(path: Path) -> bytes:
@@ -1519,26 +1518,18 @@ def report_bytes(path: Path) -> bytes:
     return body
 
 
-def look_set(sums: Path, name: str, own: str) -> tuple[int, int]:
-    """How many files of a set are there, and how many not; each that is there must be as it was written."""
-    with opened(sums) as file:
-        listed_files = file.read(SUMS_MOST).decode(errors="replace").splitlines()
+def look_set(path: Path, files: Json) -> tuple[int, int]:
+    """How many files of a report's set are there, and how many not; each that is there must be as it was written."""
     there = absent = 0
-    seen = set()
-    for line in listed_files:
-        found = re.fullmatch(r"([0-9a-f]{64})  ([^/\\]{1,200})", line)
-        if found is None or found[2] in seen:
-            raise Fault(f"{sums.name} is no list of digests")
-        seen.add(found[2])
-        file_ = sums.with_name(found[2])
-        if not file_.exists():
+    for name, told in files.items():
+        if not re.fullmatch(r"[\w.-]{1,200}", name) or not name.startswith(path.name.removesuffix(".json")):
+            raise Fault(f"{name[:40]!r} is no file of the set")
+        if not path.with_name(name).exists():
             absent += 1
-            continue
-        if (own if found[2] == name else file_digest(file_)) != found[1]:
-            raise Fault(f"{found[2]} is not what {sums.name} says: it was changed")
-        there += 1
-    if name not in seen:
-        raise Fault(f"{sums.name} does not name {name}")
+        elif file_digest(path.with_name(name)) != told:
+            raise Fault(f"{name} is not what was entered in the audit log: it was changed")
+        else:
+            there += 1
     return there, absent
 
 

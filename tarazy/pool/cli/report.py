@@ -134,7 +134,7 @@ def build(
         raise Wanting(str(error)) from None
     if sign_it:
         signature, _ = signed(paths[0], settings)
-        paths.append(signature.beside(".p7s"))
+        paths += [signature.beside(".p7s"), *sorted(directory.glob(f"{stem_of(built)}.*.signed.pdf"))]
     if as_json:
         print_json({"kind": kind, "as_of": as_of, "paths": [str(path) for path in paths]})
         return
