@@ -18,7 +18,7 @@ header,footer,.small{font-size:.8rem;opacity:.75;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;font-size:.85rem}
 caption{text-align:left;font-weight:600;padding:.4rem 0}
 th,td{border-bottom:1px solid #8886;padding:.3rem .5rem;text-align:left;vertical-align:top}
-td{overflow-wrap:anywhere}.number{text-align:right;white-space:nowrap;overflow-wrap:normal}
+.facts td{overflow-wrap:anywhere}.number{text-align:right;white-space:nowrap}
 tfoot td{font-weight:600}.facts th{font-weight:400;opacity:.75;width:28%}
 @media print{.wide{overflow:visible}}
 """

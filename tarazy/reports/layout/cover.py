@@ -38,7 +38,7 @@ def _cover(voice: Voice, report: AccreditationReport, digest: str, file: str) ->
     if not all(rule.confirmed for rule in report.rules.rules):
         blocks.append(Notice(voice.say("cover.unconfirmed")))
     known = "" if report.known_at == report.as_of else f" --known-at {iso(report.known_at)}"
-    again = Paragraph(voice.say("cover.check_again", moment=iso(report.as_of) + known))
+    again = Paragraph(voice.say("cover.check_again", moment=iso(report.as_of) + known), small=True)
     *how, signature = checks(voice, file)
     return (*blocks, _facts(voice, report, digest, file), *how, again, signature)
 

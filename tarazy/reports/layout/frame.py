@@ -53,10 +53,10 @@ def checks(voice: Voice, file: str) -> Iterable[Block]:
     """How a reader checks the report, and what a signature beside it is worth."""
     stem = file.removesuffix(".json")
     yield Paragraph(voice.say("cover.check"))
-    yield Paragraph(voice.say("cover.check_digest", file=file))
-    yield Paragraph(voice.say("cover.check_files", sums=f"{stem}.sha256"))
-    yield Paragraph(voice.say("cover.check_origin", proof=f"{stem}.audit", signature=f"{stem}.p7s"))
-    yield Paragraph(voice.say("cover.signature"), small=True)
+    yield Paragraph(voice.say("cover.check_digest", file=file), small=True)
+    yield Paragraph(voice.say("cover.check_files", sums=f"{stem}.sha256"), small=True)
+    yield Paragraph(voice.say("cover.check_origin", proof=f"{stem}.audit", signature=f"{stem}.p7s"), small=True)
+    yield Paragraph(voice.say("cover.signature"))
 
 
 def _cover(
