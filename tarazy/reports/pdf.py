@@ -121,7 +121,7 @@ class _Paper(FPDF):
     def section(self, number: int, section: Section) -> None:
         """A section; the first begins a page, the others where there is room for a beginning."""
         title = f"{number}. {section.title}"
-        if number == 1 or self.room < max(50, self._opening(section)):
+        if number == 1 or self.room < 6 + self._opening(section):
             self.add_page()
         else:
             self.ln(6)
@@ -144,7 +144,7 @@ class _Paper(FPDF):
                 case Notice(text):
                     height += len(wrap(text, _NOTICE.face, _NOTICE.points, self.epw - 4)) * _NOTICE.leading + 3
                 case Facts():
-                    break
+                    return float(min(height + 10, self.eph / 2))
         return float(min(height, self.eph / 2))
 
     def _block(self, block: Block) -> None:
