@@ -3,9 +3,9 @@
 
 python3 tarazy_verify.py DIRECTORY|FILE --key 'pool.example+f3abc142+AZvQ…'
 
-A directory is the export of a round or of the audit log, a file is a receipt; `docs/verification.md` tells the
-layouts, what is proven and what cannot be. Exit code 0: all is as it is said; 1: something is not, the first fault is
-named; 2: called wrongly.
+A directory is the export of a round or of the audit log, a file is a receipt or a report; `docs/verification.md` tells
+the layouts, what is proven and what cannot be. Exit code 0: all is as it is said; 1: something is not, the first fault
+is named; 2: called wrongly.
 """
 
 from __future__ import annotations
@@ -804,6 +804,12 @@ def audited(proof: Json, record: str, keys: Sequence[Key]) -> str:
     row = mapped(proof, "row")
     if row.get("kind") != "round_proof" or row.get("body") != record:
         raise Fault("the record is not the one in the audit log")
+    return in_log(proof, keys)
+
+
+def in_log(proof: Json, keys: Sequence[Key]) -> str:
+    """That the row of a proof lies in the signed audit log; says where."""
+    row = mapped(proof, "row")
     head = read_note(text(proof, "note"), keys, "the head of the audit log")
     path = [unhex(each, "path", 32) for each in listed(proof, "path")]
     sequence = integer(row, "sequence")
@@ -1480,6 +1486,58 @@ def receipt_shares(gateway: str, row: Json, names: dict[int, tuple[Name, Json]],
     return weights
 
 
+REPORT_MOST = 2**30
+
+
+def verify_report(path: Path, keys: Sequence[Key], report: Report) -> None:
+    """That a report is as it was written and entered in the audit log, and its set with it; raises Fault."""
+    body = report_bytes(path)
+    told = parsed(body, path.name)
+    canonical = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+    if canonical.encode() != body:
+        raise Fault(f"{path.name} is not written as the pool writes reports: it was changed")
+    own = sha256(body).hexdigest()
+    report.say("document", True, f"{text(told, 'kind')} as of {text(told, 'as_of')}, SHA-256 {own}")
+    stem = path.name.removesuffix(".json")
+    proof = parsed(content(path.with_name(f"{stem}.audit")), f"{stem}.audit")
+    row = mapped(proof, "row")
+    files = mapped(parsed(text(row, "body"), "the row of the audit log"), "files")
+    if row.get("kind") != "report" or files.get(path.name) != own:
+        raise Fault(f"{stem}.audit proves another document than {path.name}, or it was changed since")
+    report.say("audit log", True, f"it is entered in {in_log(proof, keys)}")
+    there, absent = look_set(path, files)
+    missing = f"; {absent} others of the set are not here" if absent else ""
+    report.say("files", True, f"{there} files are those that the audit log names{missing}")
+
+
+def report_bytes(path: Path) -> bytes:
+    with opened(path) as file:
+        body = file.read(REPORT_MOST + 1)
+    if len(body) > REPORT_MOST:
+        raise Fault(f"{path.name} is too large for a report")
+    return body
+
+
+def look_set(path: Path, files: Json) -> tuple[int, int]:
+    """How many files of a report's set are there, and how many not; each that is there must be as it was written."""
+    there = absent = 0
+    for name, told in files.items():
+        if not re.fullmatch(r"[\w.-]{1,200}", name) or not name.startswith(path.name.removesuffix(".json")):
+            raise Fault(f"{name[:40]!r} is no file of the set")
+        if not path.with_name(name).exists():
+            absent += 1
+        elif file_digest(path.with_name(name)) != told:
+            raise Fault(f"{name} is not what was entered in the audit log: it was changed")
+        else:
+            there += 1
+    return there, absent
+
+
+def file_digest(path: Path) -> str:
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
 def verify_audit(directory: Path, keys: Sequence[Key], report: Report) -> None:
     """That the rows of an audit log are what its signed heads were taken of; raises Fault."""
     begin = parsed(content(directory / "begin.json"), "begin.json")
@@ -1510,10 +1568,24 @@ def verify_audit(directory: Path, keys: Sequence[Key], report: Report) -> None:
     report.say("audit log", True, f"rows {before + 1} to {tree.size} are what {len(heads)} signed heads say")
 
 
+def tell_signature(path: Path, report: Report) -> None:
+    """How to check the signature, which takes more than this file can."""
+    stem = path.name.removesuffix(".json")
+    if path.with_name(f"{stem}.p7s").exists():
+        report.note(
+            f"{stem}.p7s is not looked at here; check it with: openssl cms -verify -binary -inform DER "
+            f"-in {stem}.p7s -content {path.name} -CAfile CA.pem -purpose any -out /dev/null"
+        )
+    else:
+        report.note(f"it is not signed: there is no {stem}.p7s")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify what the arguments name; the exit code."""
     parser = argparse.ArgumentParser(description="Verifies what a Tarazy pool publishes.")
-    parser.add_argument("path", type=Path, help="export of a round or of the audit log (directory), or receipt (file)")
+    parser.add_argument(
+        "path", type=Path, help="export of a round or of the audit log (directory), receipt or report (.json)"
+    )
     parser.add_argument("--key", action="append", default=[], help="the pool's verifier key; may be repeated")
     parser.add_argument("--script", help="the pool's payout script in hex, that all work must pay")
     parser.add_argument("--shares", action="store_true", help="list the shares of a receipt, to compare with a log")
@@ -1540,8 +1612,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 verify_round(path, keys, script, report, max(1, options.processes))
         else:
             if not keys:
-                parser.error("a receipt is worth what its key is: give the pool's own with --key")
-            verify_receipt(parsed(content(path), path.name), keys, report, options.shares)
+                parser.error("a receipt or report is worth what its key is: give the pool's own with --key")
+            told = parsed(content(path), path.name)
+            if "kind" in told and "as_of" in told:
+                verify_report(path, keys, report)
+                tell_signature(path, report)
+            else:
+                verify_receipt(told, keys, report, options.shares)
         fault_told = None
     except Fault as fault:
         fault_told = printable(str(fault))

@@ -25,7 +25,7 @@ from tarazy.accreditation.registers import as_of, newest_recorded_at
 from tarazy.accreditation.server_evidence import findings, gather
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawError, load_law
-from tarazy.config.settings import BitcoindChainSettings, PoolSettings, Settings, TlsSettings
+from tarazy.config.settings import BitcoindChainSettings, PoolSettings, ServiceSigning, Settings, TlsSettings
 from tarazy.database.engine import open_engine, reader
 from tarazy.database.schema import SchemaError, require_schema
 from tarazy.pool.certificates import CertificateError, make_context, read_certificate
@@ -36,6 +36,9 @@ from tarazy.pool.machine import observe
 from tarazy.pool.payouts.wallet import wallet_of
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.pool.terms import advised_blocks, schedule_of, terms_text
+from tarazy.reports.signing import SigningFault
+from tarazy.reports.signing.key import load_key as load_signing_key
+from tarazy.reports.signing.signer import exposed
 
 _DISK_RESERVE = 1 << 30
 _DESCRIPTORS = 4096
@@ -59,6 +62,7 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
     yield _data_directory(settings)
     yield from _database(settings, now)
     yield _audit_key(settings)
+    yield from _signing(settings, now)
     yield from _ports(settings)
     for tls in dict.fromkeys(listener.tls for listener in settings.stratum.listeners if listener.tls is not None):
         yield _tls(tls, now)
@@ -140,6 +144,41 @@ def _audit_key(settings: Settings) -> Finding:
     if path.stat().st_mode & 0o077:
         return Finding("audit key", False, f"{path} can be read by others", f"chmod 600 {path}")
     return Finding("audit key", True, f"heads verify with {key.verifier}")
+
+
+def _signing(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether reports can be signed as the settings say, and nobody else reads the secrets for it."""
+    signing = settings.signing
+    if signing is None:
+        yield Finding("signing", True, "reports are signed elsewhere, see docs/operators.md")
+        return
+    secrets = (signing.key_file, signing.password_file, getattr(signing, "authorization_file", None))
+    faults = [finding for path in secrets if path is not None and (finding := _secret(path))]
+    yield from faults
+    if faults:
+        return
+    if isinstance(signing, ServiceSigning):
+        yield Finding("signing", True, f"by {signing.url}; not asked now: it is asked to sign a report")
+        return
+    try:
+        key = load_signing_key(signing.key_file, signing.password_file)
+    except SigningFault as error:
+        yield Finding("signing", False, str(error), "mend `signing` in the settings")
+        return
+    if key.ends <= now:
+        yield Finding("signing", False, f"the certificate ended {key.ends:%Y-%m-%d}", "get another, and its key")
+    else:
+        yield Finding("signing", True, f"key opens, its certificate holds to {key.ends:%Y-%m-%d}; proves origin only")
+
+
+def _secret(path: Path) -> Finding | None:
+    """What is wrong with a file that holds a secret."""
+    try:
+        if not exposed(path):
+            return None
+    except OSError as error:
+        return Finding("signing", False, f"{path}: {error.strerror}", "restore it, or mend `signing` in the settings")
+    return Finding("signing", False, f"{path} can be read by others", f"chmod 600 {path}")
 
 
 def _data_directory(settings: Settings) -> Finding:

@@ -20,13 +20,13 @@ from tarazy.portal.documents import TYPES
 from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.snapshot import Subject
-from tarazy.reports.build import SETTLED_SECONDS, ReportError, render, require_moment
+from tarazy.reports.build import RENDERINGS, SETTLED_SECONDS, ReportError, render, require_moment
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.statement import StatementError
 from tarazy.reports.language import LANGUAGES
 from tarazy.reports.layout import Report
 
-_FORMS = ("json", "pdf", "xlsx")
+_FORMS = ("json", *RENDERINGS)
 _PAGED = ("limit", "offset")
 
 

@@ -10,14 +10,16 @@ from typing import Any
 from tarazy.portal.guard import Fault
 
 LISTED = 500
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.(json|pdf|xlsx|csv|p7s|sha256|txt)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.(json|pdf|xlsx|csv|html|p7s|sha256|audit|txt)")
 
 TYPES = {
     "json": "application/json",
     "pdf": "application/pdf",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "csv": "text/csv; charset=utf-8",
+    "html": "text/html; charset=utf-8",
     "p7s": "application/pkcs7-signature",
+    "audit": "application/json",
     "sha256": "text/plain; charset=utf-8",
     "txt": "text/plain; charset=utf-8",
 }

@@ -23,7 +23,13 @@ MAXIMUM_CONNECTIONS = 600
 """Open connections; the rest is closed at once, so that they cannot eat the pool's file descriptors."""
 IDLE_SECONDS = 60
 
-WRITABLE = (b"/api/v1/registers/", b"/api/v1/documents", b"/api/v1/findings/", b"/api/v1/readings")
+WRITABLE = (
+    b"/api/v1/registers/",
+    b"/api/v1/documents",
+    b"/api/v1/findings/",
+    b"/api/v1/readings",
+    b"/api/v1/signatures",
+)
 """Beginnings of the paths that something may be sent to."""
 
 _TARGET = re.compile(rb"/[\x21-\x7e]*")

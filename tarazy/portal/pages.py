@@ -162,6 +162,16 @@ HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool
             ),
         ),
     ),
+    "signing": (
+        ("documents", "signed", "unsigned"),
+        (
+            (
+                "signatures",
+                (("report", False), ("digest", False), ("state", False), ("holder", False), ("act", False)),
+                True,
+            ),
+        ),
+    ),
 }
 """The pages that take a token: their tiles, and their lists with columns, which of them hold numbers, and hints."""
 

@@ -24,6 +24,7 @@ from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
 from tarazy.portal.pages import HELD, assets, held_page, page, page_texts, preferred_language, refusals_page
 from tarazy.portal.registry import RegisterPages
+from tarazy.portal.signature_pages import SignaturePages
 from tarazy.portal.snapshot import Snapshots, Subject
 from tarazy.reports.language import LANGUAGES
 
@@ -90,6 +91,7 @@ class Pages:
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
+        self._signatures = SignaturePages(gate, subject.reports)
 
     @app.route("/")
     def home(self, request: Any) -> bytes:
@@ -174,6 +176,16 @@ class Pages:
     def accounting(self, request: Any) -> Any:
         """All accounts."""
         return self._accounting
+
+    @app.route("/api/v1/signatures", methods=["GET"])
+    async def signatures(self, request: Any) -> bytes:
+        """Who signed the reports."""
+        return await self._signatures.listing(request)
+
+    @app.route("/api/v1/signatures", methods=["POST"])
+    async def sign(self, request: Any) -> bytes:
+        """A signature that was made elsewhere."""
+        return await self._signatures.add(request)
 
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:

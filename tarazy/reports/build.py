@@ -23,7 +23,9 @@ from tarazy.config.law.calendar import Period
 from tarazy.config.settings import Settings
 from tarazy.reports.canonical import canonical_json, digest
 from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
-from tarazy.reports.content import AccreditationReport, Pool
+from tarazy.reports.content import Pool
+from tarazy.reports.delimited import render_csv
+from tarazy.reports.document import Document
 from tarazy.reports.gather import gather
 from tarazy.reports.gather.distributed import gather_distributed
 from tarazy.reports.gather.sale import gather_sales
@@ -31,10 +33,19 @@ from tarazy.reports.gather.statement import StatementError, gather_statement
 from tarazy.reports.language import LANGUAGES
 from tarazy.reports.layout import Report, lay_out
 from tarazy.reports.pdf import render_pdf
+from tarazy.reports.webpage import render_html
 from tarazy.reports.workbook import render_workbook
 
 KINDS = ("accreditation", "statement", "sale", "distributed")
 """Kinds of report that can be built."""
+
+RENDERINGS: Mapping[str, Callable[[Document], bytes]] = {
+    "pdf": render_pdf,
+    "xlsx": render_workbook,
+    "csv": render_csv,
+    "html": render_html,
+}
+"""Every form that a laid-out document is rendered in, by the ending of its file."""
 
 SETTLED_SECONDS = 5
 """How long ago a report's moment must be: transactions that were under way then have ended by now."""
@@ -48,11 +59,13 @@ STEPS = 2 + len(LANGUAGES)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a report is asked of, beside its moment: a party, a period, and why a version corrects another."""
+    """What a report is asked of, beside its moment: a party, a period, why it corrects another, and as known when."""
 
     party: str | None = None
     period: Period | None = None
     why: str | None = None
+    known_at: datetime | None = None
+    """Up to when records are taken into account; the report's moment when None."""
 
 
 class ReportError(Exception):
@@ -96,15 +109,16 @@ def gather_report(
     if kind not in KINDS:
         raise ReportError(f"there is no report {kind!r}; choose one of: {', '.join(KINDS)}")
     require_moment(as_of, now)
+    known = _known_at(asked, as_of, now)
     accreditation = settings.accreditation
     pool = Pool(settings.pool.name, accreditation.country, accreditation.server)
     moment = as_of.astimezone(UTC)
     if kind == "accreditation":
-        if asked != Asked():
+        if asked != Asked(known_at=asked.known_at):
             raise ReportError(
                 "the accreditation report is of the whole pool and of the quarter in which its moment lies"
             )
-        return gather(connection, moment, pool, book)
+        return gather(connection, moment, pool, book, known)
     period = asked.period
     if period is None or period.start >= moment:
         begun = "" if period is None else " that has begun"
@@ -113,16 +127,28 @@ def gather_report(
         raise ReportError("only the record of distributed assets has versions that --why explains")
     try:
         if kind == "sale":
-            return gather_sales(connection, asked.party, period, moment, pool, book)
+            return gather_sales(connection, asked.party, period, moment, pool, book, known)
         if kind == "statement":
             if asked.party is None:
                 raise ReportError("a statement is of one party; name it with --party")
-            return gather_statement(connection, asked.party, period, moment, pool, book)
+            return gather_statement(connection, asked.party, period, moment, pool, book, known)
         if asked.party is not None:
             raise ReportError("the record of distributed assets is of all parties; leave --party out")
+        if known != moment:
+            raise ReportError("a version of the record of distributed assets is as of and as known at one moment")
         return gather_distributed(connection, period, moment, pool, book, asked.why)
     except StatementError as error:
         raise ReportError(str(error)) from None
+
+
+def _known_at(asked: Asked, as_of: datetime, now: datetime) -> datetime:
+    """Up to when records are taken into account. Raises `ReportError`."""
+    if asked.known_at is None:
+        return as_of.astimezone(UTC)
+    require_moment(asked.known_at, now)
+    if asked.known_at < as_of:
+        raise ReportError(f"as of {as_of.isoformat()} nothing was known at {asked.known_at.isoformat()}, before it")
+    return asked.known_at.astimezone(UTC)
 
 
 def require_moment(as_of: datetime, now: datetime) -> None:
@@ -163,23 +189,24 @@ def stem_of(report: Report) -> str:
             about = *(() if report.party is None else (report.party,)), report.days.name
         case DistributedRecord():
             about = report.days.name, f"v{report.version}"
-    return "-".join((report.kind, *about, _compact(report.as_of)))
+    known = () if isinstance(report, DistributedRecord) or report.known_at == report.as_of else (report.known_at,)
+    return "-".join((report.kind, *about, _compact(report.as_of), *(f"known-{_compact(each)}" for each in known)))
 
 
 def render(report: Report, form: str, lang: str) -> tuple[str, bytes]:
-    """One file of those that `write_report` writes, `json`, `pdf` or `xlsx`: its name and its content."""
+    """One file of those that `write_report` writes, `json` or one of `RENDERINGS`: its name and its content."""
     stem, content = stem_of(report), canonical_json(report)
     if form == "json":
         return f"{stem}.json", content
     document = lay_out(report, digest(content), f"{stem}.json", lang)
-    return f"{stem}.{lang}.{form}", render_pdf(document) if form == "pdf" else render_workbook(document)
+    return f"{stem}.{lang}.{form}", RENDERINGS[form](document)
 
 
 def write_report(report: Report, directory: Path, progress: Progress = _silent) -> list[Path]:
     """Write the report's files into `directory`, made where missing; returns them.
 
-    `<stem>.json` is the report, `.kk.pdf`, `.ru.pdf` and `.en.pdf` render it, for all but the accreditation report
-    `.kk.xlsx`, `.ru.xlsx` and `.en.xlsx` too, and `.sha256` lists the digests of these as `sha256sum -c` reads them.
+    `<stem>.json` is the report, `<stem>.<language>.<form>` renders it in each language as each of `RENDERINGS`, and
+    `<stem>.sha256` lists the digests of these as `sha256sum -c` reads them.
     Each file appears whole or not at all, the list last. Writing the same report again gives the same bytes. Raises
     `ReportError` when the directory cannot be written to.
     """
@@ -189,9 +216,7 @@ def write_report(report: Report, directory: Path, progress: Progress = _silent) 
     progress(1, STEPS)
     for step, lang in enumerate(LANGUAGES, 2):
         document = lay_out(report, digest(content), f"{stem}.json", lang)
-        contents[f"{stem}.{lang}.pdf"] = render_pdf(document)
-        if not isinstance(report, AccreditationReport):
-            contents[f"{stem}.{lang}.xlsx"] = render_workbook(document)
+        contents |= {f"{stem}.{lang}.{form}": rendered(document) for form, rendered in RENDERINGS.items()}
         progress(step, STEPS)
     sums = "".join(f"{digest(content)}  {name}\n" for name, content in contents.items())
     contents[f"{stem}.sha256"] = sums.encode()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from tarazy.reports.content import Pool, Records, RulesSection
+from tarazy.reports.content import AuditHead, Pool, Records, RulesSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +158,13 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one party worked, was credited and paid in a period, as it was known at `as_of`."""
+    """What one party worked, was credited and paid in a period, as it was known at `known_at`."""
 
     kind: str
     format: int
     as_of: datetime
+    known_at: datetime
+    """Up to when records are taken into account; `as_of` unless asked otherwise."""
     days: Days
     pool: Pool
     names: Mapping[str, Mapping[str, str]]
@@ -174,6 +176,7 @@ class Statement:
     movements: tuple[MovementLine, ...]
     valuation: Valuation
     rules: RulesSection
+    audit: AuditHead | None
     source: tuple[Records, ...]
 
 
@@ -216,11 +219,13 @@ class PartySales:
 
 @dataclass(frozen=True, slots=True)
 class SaleReport:
-    """The share of coins sold through AIFC exchanges in a year, by party, as it was known at `as_of`."""
+    """The share of coins sold through AIFC exchanges in a year, by party, as it was known at `known_at`."""
 
     kind: str
     format: int
     as_of: datetime
+    known_at: datetime
+    """Up to when records are taken into account; `as_of` unless asked otherwise."""
     days: Days
     pool: Pool
     names: Mapping[str, Mapping[str, str]]
@@ -229,6 +234,7 @@ class SaleReport:
     minimum_percent: int | None
     parties: tuple[PartySales, ...]
     rules: RulesSection
+    audit: AuditHead | None
     source: tuple[Records, ...]
 
 
@@ -291,4 +297,5 @@ class DistributedRecord:
     columns_complete: bool
     rows: tuple[DistributedRow, ...]
     rules: RulesSection
+    audit: AuditHead | None
     source: tuple[Records, ...]

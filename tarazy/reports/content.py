@@ -369,11 +369,13 @@ class AuditHead:
 
 @dataclass(frozen=True, slots=True)
 class AccreditationReport:
-    """The accreditation report of the pool as everything was known at `as_of`."""
+    """The accreditation report of the pool at `as_of`, as everything was known at `known_at`."""
 
     kind: str
     format: int
     as_of: datetime
+    known_at: datetime
+    """Up to when records are taken into account; `as_of` unless asked otherwise."""
     period: Period
     pool: Pool
     names: Mapping[str, Mapping[str, str]]

@@ -89,3 +89,5 @@ class Document:
     """SHA-256 of the content that the document renders, as hexadecimal; kept in the file's keywords too."""
     cover: tuple[Block, ...]
     sections: tuple[Section, ...]
+    check: str = ""
+    """How to verify the document, in one line; on every page, unless empty."""

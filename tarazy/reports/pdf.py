@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 
 from fpdf import FPDF
@@ -98,24 +98,30 @@ class _Paper(FPDF):
         """What stands below the text of every page."""
         self.line(_MARGIN, self.h - 17, self.w - _MARGIN, self.h - 17)
         self._draw(self.document.footer, _MARGIN, self.h - 16, _SMALL)
+        lines = 1
+        if self.document.check:
+            wide = width(printable(self.document.check), _SMALL.face, _SMALL.points)
+            fitting = replace(_SMALL, points=_SMALL.points * min(1, self.epw / wide))
+            self._draw(printable(self.document.check), _MARGIN, self.h - 16 + _SMALL.leading, fitting)
+            lines = 2
         self._use(_SMALL)
-        self.set_xy(_MARGIN - self.c_margin, self.h - 16 + _SMALL.leading)
+        self.set_xy(_MARGIN - self.c_margin, self.h - 16 + lines * _SMALL.leading)
         # Only `cell` puts the number of pages, known at the end, in the place of its alias.
         self.cell(0, _SMALL.leading, self.document.page.format(page=self.page_no(), pages="{pages}"))
 
     def cover(self) -> None:
         """The first page."""
         self.add_page()
-        self.set_y(34)
+        self.set_y(26)
         self._flow(self.document.title, _TITLE)
-        self.ln(6)
+        self.ln(4)
         for block in self.document.cover:
             self._block(block)
 
     def section(self, number: int, section: Section) -> None:
         """A section; the first begins a page, the others where there is room for a beginning."""
         title = f"{number}. {section.title}"
-        if number == 1 or self.room < 50:
+        if number == 1 or self.room < 6 + self._opening(section):
             self.add_page()
         else:
             self.ln(6)
@@ -124,6 +130,22 @@ class _Paper(FPDF):
         self.ln(1.5)
         for block in section.blocks:
             self._block(block)
+
+    def _opening(self, section: Section) -> float:
+        """Height in mm of a section's title, of the text below it and of the beginning of its first table."""
+        height = 16.0
+        for block in section.blocks:
+            match block:
+                case Table():
+                    return float(min(height + max(32, self._beginning(block, self._widths(block))), self.eph / 2))
+                case Paragraph(text, small):
+                    style = _SMALL if small else _TEXT
+                    height += len(wrap(text, style.face, style.points, self.epw)) * style.leading + 2
+                case Notice(text):
+                    height += len(wrap(text, _NOTICE.face, _NOTICE.points, self.epw - 4)) * _NOTICE.leading + 3
+                case Facts():
+                    return float(min(height + 10, self.eph / 2))
+        return float(min(height, self.eph / 2))
 
     def _block(self, block: Block) -> None:
         match block:
@@ -158,8 +180,7 @@ class _Paper(FPDF):
         self.ln(3)
 
     def _table(self, table: Table) -> None:
-        needed = [self._longest_word(table, index) for index in range(len(table.columns))]
-        widths = column_widths([column.width for column in table.columns], needed, self.epw)
+        widths = self._widths(table)
         if self.room < max(32, self._beginning(table, widths)):
             self.add_page()
         self.ln(2)
@@ -184,6 +205,10 @@ class _Paper(FPDF):
                 heading=(table, widths),
             )
         self.ln(4)
+
+    def _widths(self, table: Table) -> list[float]:
+        needed = [self._longest_word(table, index) for index in range(len(table.columns))]
+        return column_widths([column.width for column in table.columns], needed, self.epw)
 
     def _beginning(self, table: Table, widths: Sequence[float]) -> float:
         """Height of the caption, the headings and the first row, which stay together."""

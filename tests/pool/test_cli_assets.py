@@ -162,7 +162,12 @@ def test_statements_and_records_are_built(house: House, tmp_path: Path) -> None:
     month = ("--from", "2026-03-01", "--to", "2026-03-31")
     command = ("report", "build", "statement", "--party", "altyn", *month, *where, "--json")
     built = wait_until(lambda: house.command(*command).stdout)  # the registers must be five seconds old
-    assert [Path(path).suffix for path in json.loads(built)["paths"]] == [".json", *[".pdf", ".xlsx"] * 3, ".sha256"]
+    assert [Path(path).suffix for path in json.loads(built)["paths"]] == [
+        ".json",
+        *[".pdf", ".xlsx", ".csv", ".html"] * 3,
+        ".sha256",
+        ".audit",
+    ]
     first = ("report", "build", "distributed", "--period", "2026-03", *where)
     again = ("--as-of", _json(house, *first)["as_of"])
     assert house.command(*first, *again).exit_code == 0

@@ -98,7 +98,9 @@ def test_events_are_shown_by_kind_and_party(house: House) -> None:
 
 def test_events_are_shown_as_they_stand(house: House) -> None:
     """What a stranger called himself is text, not markup for the terminal: `[/a]` would end in a traceback."""
-    body = {"text": "no account", "worker": "[red]rig[/a]"}
+    at = audit.instant_text(datetime.now(UTC))
+    told = {"reasons": [], "count": 1, "first": at, "last": at}
+    body = {"text": "no account", "worker": "[red]rig[/a]", **told}
     engine = open_engine(house.settings.database_url)
     with engine.begin() as connection:
         audit.append(connection, [audit.AuditEvent("refused", body, None, "[/a]")], datetime.now(UTC))
@@ -172,9 +174,13 @@ def test_a_host_without_the_key_makes_none(house: House, tmp_path: Path) -> None
 
 def test_an_export_begins_where_asked(house: House, tmp_path: Path) -> None:
     """And says so; reports are in the log, with the digests of their files."""
-    report = json.loads(house.command("report", "build", "accreditation", "-o", str(tmp_path), "--json").stdout)
+    built = house.command("report", "build", "accreditation", "-o", str(tmp_path), "--json")
+    assert built.exit_code == 0, built.stderr
+    report = json.loads(built.stdout)
     (event,) = json.loads(house.command("audit", "show", "--kind", "report", "--json").stdout)
-    made = {Path(path).name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in report["paths"]}
+    *paths, proof = map(Path, report["paths"])
+    assert proof.suffix == ".audit"
+    made = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     assert (event["body"]["report"], event["body"]["files"]) == ("accreditation", made)
     told = json.loads(
         house.command("audit", "export", "-o", str(tmp_path / "a"), "--since", event["at"], "--json").stdout

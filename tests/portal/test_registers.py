@@ -84,6 +84,8 @@ ADDRESSES = [
     ("GET", "/api/v1/me/statements/2999", Right.OWN),
     ("GET", "/api/v1/me/receipts", Right.OWN),
     ("GET", "/api/v1/me/receipts/1", Right.OWN),
+    ("GET", "/api/v1/signatures", Right.READ),
+    ("POST", "/api/v1/signatures", Right.WRITE),
     ("GET", "/api/v1/accounting/payouts", Right.READ),
     ("GET", "/api/v1/accounting/rounds", Right.READ),
     ("GET", "/api/v1/accounting/sales", Right.READ),

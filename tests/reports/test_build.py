@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 from tarazy.reports.build import SETTLED_SECONDS, STEPS, ReportError, build_report
+from tarazy.reports.language import LANGUAGES
 from tests.reports import world
 from tests.reports.pdf_text import pages
 
@@ -33,18 +34,22 @@ def _build(connection: Connection, directory: Path, **changes: object) -> list[P
 
 
 def test_files_of_a_report(connection: Connection, tmp_path: Path) -> None:
-    """JSON, a PDF in each language, and the digests of the four; progress reaches its end."""
+    """JSON, each form in each language, and the digests of all; progress reaches its end."""
     steps: list[tuple[int, int]] = []
     files = _build(connection, tmp_path / "reports", progress=lambda done, of: steps.append((done, of)))
-    endings = (".json", ".kk.pdf", ".ru.pdf", ".en.pdf", ".sha256")
+    renderings = [f".{lang}.{form}" for lang in LANGUAGES for form in ("pdf", "xlsx", "csv", "html")]
+    endings = (".json", *renderings, ".sha256")
     assert [file.name for file in files] == [STEM + ending for ending in endings]
     assert sorted(file.name for file in (tmp_path / "reports").iterdir()) == sorted(STEM + e for e in endings)
     assert steps == [(done, STEPS) for done in range(1, STEPS + 1)]
     for line, file in zip(files[-1].read_text().splitlines(), files, strict=False):
         assert line == f"{sha256(file.read_bytes()).hexdigest()}  {file.name}"
     expected = sha256(files[0].read_bytes()).hexdigest()
-    for file in files[1:4]:
-        assert all(expected in page for page in pages(file.read_bytes()))
+    for file in files[1:-1]:
+        if file.suffix == ".pdf":
+            assert all(expected in page and f"verify report {STEM}.json" in page for page in pages(file.read_bytes()))
+        if file.suffix in (".csv", ".html"):
+            assert expected in file.read_text(encoding="utf-8")
 
 
 def test_building_again_writes_the_same_bytes(connection: Connection, tmp_path: Path) -> None:

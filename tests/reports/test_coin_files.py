@@ -54,13 +54,13 @@ def _all(connection: Connection) -> list[Report]:
 
 
 def test_files_are_the_same_whenever_they_are_built(connection: Connection, tmp_path: Path) -> None:
-    """JSON, PDF and XLSX in three languages, and the digests of all; every PDF prints the JSON's digest."""
+    """JSON, PDF, XLSX, CSV and HTML in three languages, and the digests of all; every PDF prints the JSON's digest."""
     for told in _all(connection):
         first = {path.name: path.read_bytes() for path in write_report(told, tmp_path / "a")}
         again = {path.name: path.read_bytes() for path in write_report(told, tmp_path / "b")}
         assert first == again
         stem = stem_of(told)
-        endings = [f".{lang}.{kind}" for lang in LANGUAGES for kind in ("pdf", "xlsx")]
+        endings = [f".{lang}.{kind}" for lang in LANGUAGES for kind in ("pdf", "xlsx", "csv", "html")]
         assert list(first) == [stem + ending for ending in (".json", *endings, ".sha256")]
         lines = first[f"{stem}.sha256"].decode().splitlines()
         assert [line.partition("  ")[2] for line in lines] == list(first)[:-1]

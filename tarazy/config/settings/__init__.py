@@ -11,6 +11,7 @@ from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSet
 from tarazy.config.settings.loading import SettingsError, load_agent_settings, load_settings
 from tarazy.config.settings.pool import PoolSettings
 from tarazy.config.settings.server import LogSettings, Settings
+from tarazy.config.settings.signing import KeySigning, ServiceSigning
 from tarazy.config.settings.stratum import LimitSettings, ListenerSettings, StratumSettings, TlsSettings
 
 __all__ = [
@@ -21,12 +22,14 @@ __all__ = [
     "DemoAddress",
     "EmbeddedChainSettings",
     "FindingName",
+    "KeySigning",
     "LimitSettings",
     "ListenerSettings",
     "LogSettings",
     "NodeSettings",
     "PayoutSettings",
     "PoolSettings",
+    "ServiceSigning",
     "Settings",
     "SettingsError",
     "StratumSettings",

@@ -30,16 +30,23 @@ _CURES = {
     "union_tag_not_found": "name its kind: `kind: bitcoind`, or `kind: embedded` for a demo",
     "union_tag_invalid": "its kind is bitcoind, or embedded for a demo",
 }
-_KINDS = ("embedded", "bitcoind")
+_SIGNING_CURES = {
+    **_CURES,
+    "union_tag_not_found": "name its way: `way: pkcs12` or `way: service`",
+    "union_tag_invalid": "its way is pkcs12 or service",
+}
+_KINDS = ("embedded", "bitcoind", "pkcs12", "service")
+_SECRET_FILES = ("key_file", "password_file", "authorization_file")
 _SECRET = "password"  # noqa: S105 - the name of the key
 
 
 def _fault(error: dict[str, Any]) -> str:
     place = error["loc"]
-    if place[:1] == ("chain",) and place[1:2] and place[1] in _KINDS:  # the kind is no key of the file
+    if place[:1] in (("chain",), ("signing",)) and place[1:2] and place[1] in _KINDS:  # the kind is no key of the file
         place = place[:1] + place[2:]
     path = ".".join(str(part) for part in place) or "(top level)"
-    text = _CURES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    cures = _SIGNING_CURES if place[:1] == ("signing",) else _CURES
+    text = cures.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) and _SECRET not in place else ""
     return f"{path}: {text}{shown}"
@@ -100,5 +107,9 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     if payouts is not None and payouts.node is not None:
         node = payouts.node.model_copy(update={"cookie": absolute(payouts.node.cookie)})
         payouts = payouts.model_copy(update={"node": node})
-    parts = {"law": law, "audit": audit, "stratum": stratum, "chain": chain, "payouts": payouts}
+    signing = settings.signing
+    if signing is not None:
+        secrets = {name: absolute(getattr(signing, name)) for name in _SECRET_FILES if hasattr(signing, name)}
+        signing = signing.model_copy(update=secrets)
+    parts = {"signing": signing, "law": law, "audit": audit, "stratum": stratum, "chain": chain, "payouts": payouts}
     return settings.model_copy(update={"data": absolute(settings.data), **parts})

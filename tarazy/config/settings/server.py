@@ -12,6 +12,7 @@ from tarazy.config.settings.accreditation import AccreditationSettings
 from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSettings
 from tarazy.config.settings.fields import LAST_PORT, ListeningAddress, Port, Section, like
 from tarazy.config.settings.pool import PoolSettings
+from tarazy.config.settings.signing import SigningSettings
 from tarazy.config.settings.stratum import StratumSettings
 
 _LAST_GATEWAY = 255
@@ -81,6 +82,8 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     payouts: PayoutSettings | None = None
     """How miners are paid; nobody is when absent."""
+    signing: SigningSettings | None = None
+    """How reports are signed; elsewhere when absent."""
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tarazy.config.law.calendar import Period
 from tarazy.config.settings import Settings
+from tarazy.pool.cli.audit import signing
 from tarazy.pool.cli.common import (
     InstantParam,
     Misuse,
@@ -20,6 +22,12 @@ from tarazy.pool.cli.common import (
     progress_bar,
     settings_option,
 )
+from tarazy.pool.cli.report_signing import attach, diff, sign, signed
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from tarazy.accreditation.audit import AuditEvent
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -39,7 +47,11 @@ class PeriodParam(click.ParamType[Period]):
 
 @click.group()
 def report() -> None:
-    """Build reports."""
+    """Build reports, sign them, compare them."""
+
+
+for each in (sign, attach, diff):
+    report.add_command(each)
 
 
 @report.command("build")
@@ -50,6 +62,9 @@ def report() -> None:
 @click.option("--period", type=PeriodParam(), help="Year, quarter or month: 2026, 2026-Q4, 2026-11.")
 @click.option("--from", "first_day", type=DAY, help="First day of another period.")
 @click.option("--to", "last_day", type=DAY, help="Its last day.")
+@click.option(
+    "--known-at", type=InstantParam(), help="Take records into account up to this moment; --as-of when absent."
+)
 @click.option("--why", help="What another version of the record of distributed assets corrects.")
 @click.option(
     "-o",
@@ -57,6 +72,7 @@ def report() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory; DATA/reports when absent.",
 )
+@click.option("--sign", "sign_it", is_flag=True, help="Sign it too, as `tarazy report sign` does.")
 @json_option
 def build(
     kind: str,
@@ -66,11 +82,13 @@ def build(
     period: Period | None,
     first_day: datetime | None,
     last_day: datetime | None,
+    known_at: datetime | None,
     why: str | None,
     output: Path | None,
+    sign_it: bool,
     as_json: bool,
 ) -> None:
-    """Build a report as JSON and as PDF, all but accreditation as XLSX too, in Kazakh, Russian and English.
+    """Build a report as JSON, and as PDF, XLSX, CSV and HTML in Kazakh, Russian and English.
 
     \b
     accreditation  the pool, its miners, rewards, energy and fee in a quarter
@@ -78,9 +96,9 @@ def build(
     sale           coins sold through AIFC exchanges in a year, and what is missing
     distributed    the record of distributed assets of a period
 
-    The same records and the same moment give the same bytes. That it was built, and its digest, enter the audit log.
+    The same records and the same moments give the same bytes. That it was built, and its digest, enter the audit log;
+    the proof that they did is written beside it as .audit. `tarazy verify report` checks all of it.
     """
-    from tarazy.accreditation import audit
     from tarazy.config.law import LawError, load_law
     from tarazy.database.engine import reader
     from tarazy.pool.cli.register.shared import recorder
@@ -91,13 +109,14 @@ def build(
         built_event,
         gather_report,
         issue_version,
+        stem_of,
         write_report,
     )
 
     directory = output or settings.data / "reports"
     now = datetime.now(UTC)
     as_of = as_of or (now - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
-    asked = Asked(party, _period(period, first_day, last_day), why)
+    asked = Asked(party, _period(period, first_day, last_day), why, known_at)
     try:
         law = load_law(settings.law.assumptions, settings.law.directory)
         with ledger(settings) as engine:
@@ -107,15 +126,41 @@ def build(
                 with engine.begin() as connection:
                     issue_version(connection, built, datetime.now(UTC), recorder())
                 paths = write_report(built, directory, tell)
-            with engine.begin() as connection:
-                audit.append(connection, [built_event(kind, as_of, paths)], datetime.now(UTC))
-    except (ReportError, LawError) as error:
+            proof = directory / f"{stem_of(built)}.audit"
+            _enter(settings, engine, built_event(kind, as_of, paths), proof)
+        paths.append(proof)
+    except (ReportError, LawError, OSError) as error:
         raise Wanting(str(error)) from None
+    if sign_it:
+        signature = directory / f"{stem_of(built)}.p7s"
+        if not signature.exists():
+            signed(paths[0], settings)
+        paths += [signature, *sorted(directory.glob(f"{stem_of(built)}.*.signed.pdf"))]
     if as_json:
         print_json({"kind": kind, "as_of": as_of, "paths": [str(path) for path in paths]})
         return
     for path in paths:
         click.echo(path)
+
+
+def _enter(settings: Settings, engine: Engine, event: AuditEvent, file: Path) -> None:
+    """Put a report into the audit log, and the proof of that into a file; one that is there and proves it stays."""
+    from tarazy.accreditation import audit
+    from tarazy.accreditation.audit_proof import ProofError, prove_row, verify_proof
+    from tarazy.accreditation.checkpoint import CheckpointError
+    from tarazy.accreditation.heads import sign_head, verifiers
+    from tarazy.reports.build import write_all
+    from tarazy.reports.canonical import canonical_json
+
+    with signing(settings, engine) as (connection, key):
+        kept = audit.append(connection, [event], datetime.now(UTC))
+        with suppress(OSError, UnicodeDecodeError, ProofError, CheckpointError):
+            proven = verify_proof(file.read_text(encoding="utf-8"), verifiers(connection)).row
+            if (proven.kind, proven.body) == (event.kind, audit.canonical(event.body)):
+                return
+        sign_head(connection, key, datetime.now(UTC))
+        proof = canonical_json(prove_row(connection, kept.size))
+    write_all(file.parent, {file.name: proof})
 
 
 def _period(period: Period | None, first_day: datetime | None, last_day: datetime | None) -> Period | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,10 @@ import click
 from tarazy.pool.cli.common import Misuse, Wanting, json_option, print_json, progress_bar
 
 if TYPE_CHECKING:
+    import tarazy_verify
+
     from tarazy.accreditation.checkpoint import Checkpoint, VerifierKey
+    from tarazy.config.settings import Settings
 
 
 class _VerifierKeyParam(click.ParamType["VerifierKey"]):
@@ -152,3 +156,121 @@ def verify_round(path: Path, keys: tuple[VerifierKey, ...], script: str | None, 
     arguments += [f"--script={script}"] if script else []
     arguments += ["--shares"] * shares + ["--json"] * as_json
     raise SystemExit(main(arguments))
+
+
+@verify.command("report")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@key_option
+@click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="PEM of the authorities that the signer's certificate must lead to.")  # fmt: skip
+@click.option("-c", "--config", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Build it again from this server's database, and compare every byte.")  # fmt: skip
+@json_option
+def verify_report(
+    file: Path, keys: tuple[VerifierKey, ...], ca: Path | None, config: Path | None, as_json: bool
+) -> None:
+    """Verify the report FILE (.json): its bytes and those of its set, that the audit log has it, and its signature.
+
+    What lies beside it is taken: .sha256, .audit and .p7s. With -c its figures are computed anew too, and those that
+    differ are listed; the pool's key is then taken from that server. Exit code 1 names the first fault.
+    """
+    import tarazy_verify
+
+    from tarazy.pool.cli.audit import own_key
+    from tarazy.pool.cli.common import read_settings
+
+    settings = read_settings(config) if config else None
+    known = [*keys, *(own_key(settings) if settings else ())]
+    if not known:
+        raise Misuse("a report is worth what its key is: give the pool's own with --key")
+    told = tarazy_verify.Report(as_json)
+    fault = _fault_of(
+        lambda: tarazy_verify.verify_report(file, [tarazy_verify.read_key(str(key)) for key in known], told)
+    )
+    signature = None
+    if fault is None:
+        fault, signature = _look_signature(file, ca, told)
+    rebuilt: list[dict[str, Any]] = []
+    if fault is None and settings is not None:
+        fault, rebuilt = _look_figures(file, settings, told)
+    if as_json:
+        print_json({"checks": told.checks, "signature": signature, "differences": rebuilt, "fault": fault})
+    if fault is not None:
+        raise Wanting(f"{file}: {fault}")
+
+
+def _fault_of(look: Callable[[], None]) -> str | None:
+    from tarazy_verify import Fault, printable
+
+    try:
+        look()
+    except Fault as fault:
+        return printable(str(fault))
+    except (OSError, ValueError, RecursionError) as error:
+        return printable(f"cannot be verified ({error})")
+    return None
+
+
+def _look_signature(
+    file: Path, ca: Path | None, told: tarazy_verify.Report
+) -> tuple[str | None, dict[str, object] | None]:
+    """The fault of the signature, or what it tells; a report without one has none."""
+    from tarazy.pool.cli.report_signing import signature_told, standing_text
+    from tarazy.reports.kept import KeptFault, read_kept
+    from tarazy.reports.signing.cms import LARGEST, CmsFault, Standing, check, read_authorities
+
+    try:
+        kept = read_kept(file)
+        path = kept.beside(".p7s")
+        if not path.exists():
+            if ca is not None:
+                return f"there is no {path.name}: it is not signed", None
+            told.say("signature", True, f"none: there is no {path.name}")
+            return None, None
+        with path.open("rb") as opened:
+            der = opened.read(LARGEST + 1)
+        found = check(der, kept.content, read_authorities(ca.read_bytes()) if ca else ())
+    except CmsFault as error:
+        told.say("signature", False, str(error))
+        return f"the signature: {error}", None
+    except (KeptFault, OSError) as error:
+        return str(error), None
+    told.say("signature", found.standing is not Standing.UNREAD, f"{found.holder}: {standing_text(found)}")
+    return None, signature_told(found)
+
+
+def _look_figures(
+    file: Path, settings: Settings, told: tarazy_verify.Report
+) -> tuple[str | None, list[dict[str, Any]]]:
+    """The fault of the figures computed anew, and those that differ."""
+    import json
+    from datetime import UTC, datetime
+
+    from tarazy.config.law import LawError, load_law
+    from tarazy.database.engine import reader
+    from tarazy.pool.cli.common import ledger
+    from tarazy.pool.cli.report_signing import cell
+    from tarazy.reports.build import ReportError, gather_report
+    from tarazy.reports.canonical import canonical_json
+    from tarazy.reports.difference import differences
+    from tarazy.reports.kept import KeptFault, read_kept
+
+    try:
+        kept = read_kept(file)
+        kind, as_of, asked = kept.request()
+        law = load_law(settings.law.assumptions, settings.law.directory)
+        with ledger(settings) as engine, reader(engine).begin() as connection:
+            again = canonical_json(gather_report(connection, kind, as_of, settings, law, datetime.now(UTC), asked))
+    except (KeptFault, ReportError, LawError) as error:
+        return str(error), []
+    if again == kept.content:
+        told.say("figures", True, "built again from the database: the same bytes")
+        return None, []
+    found = list(differences(kept.told, json.loads(again)))
+    told.say("figures", False, f"{len(found)} differ when it is built again")
+    if not told.as_json:
+        for each in found:
+            click.echo(f"  {each.place}: the report has {cell(each.before)}, the database {cell(each.after)}")
+    return f"{len(found)} figures differ from what the database gives", [
+        {"place": each.place, "report": each.before, "database": each.after} for each in found
+    ]

@@ -23,6 +23,39 @@ async function ask(path) {
   throw new Refused(answer.status, said.error.text);
 }
 
+async function send(path, body) {
+  const headers = {authorization: `Bearer ${sessionStorage.getItem(HELD)}`, "content-type": "application/octet-stream"};
+  const answer = await fetch(API + path, {method: "POST", headers, body});
+  if (answer.ok) return answer.json();
+  const said = await answer.json().catch(() => ({error: {text: String(answer.status)}}));
+  throw new Refused(answer.status, said.error.text);
+}
+
+/* A signature that was made elsewhere goes to the server, which looks whether it is of this report. */
+function attach(row) {
+  const input = element("input", {type: "file", accept: ".p7s,.cms,.sig,.pem", "aria-label": t("signatures.attach_to", {name: row.name})});
+  input.addEventListener("change", async () => {
+    if (!input.files.length) return;
+    box("problem").hidden = true;
+    input.disabled = true;
+    try {
+      await send(`signatures?name=${encodeURIComponent(row.name)}`, input.files[0]);
+      await load();
+    } catch (error) {
+      complain(t("signatures.refused", {why: error.message}));
+      input.value = "";
+      input.disabled = false;
+    }
+  });
+  return element("label", {}, t("signatures.attach"), input);
+}
+
+function signatureState(row) {
+  const standing = row.signature === null ? "none" : row.signature.standing;
+  const kinds = {fits: "good", trusted: "good", broken: "bad", unread: "wait", none: "none"};
+  return [badge(kinds[standing], t(`signatures.standing.${standing}`)), small(row.signature?.fault ?? "")];
+}
+
 function tile(name, figure, detail) {
   const [main, line] = box(`tile-${name}`).querySelectorAll("p");
   main.replaceChildren(figure);
@@ -114,6 +147,16 @@ function documentsOf(row) {
 }
 
 Object.assign(LISTS, {
+  signatures: {
+    key: (row) => row.name,
+    cells: (row) => [
+      [element("a", {href: `/api/v1/reports/${row.name}`, download: ""}, row.name), small(dated(row.as_of))],
+      shortHash(row.digest), signatureState(row),
+      row.signature?.holder ? [row.signature.holder, small(row.signature.issuer),
+        row.signature.signed_at === null ? null : small(dated(row.signature.signed_at))] : "–",
+      row.signature === null ? attach(row) : "–",
+    ],
+  },
   terms: {
     items: (answer) => answer.terms,
     key: (row) => String(row.since),
@@ -231,7 +274,20 @@ function showStanding(standing) {
   }
 }
 
+function showSignatures(answer) {
+  const signed = answer.items.filter((row) => row.signature !== null);
+  const broken = signed.filter((row) => row.signature.standing === "broken").length;
+  tile("documents", number(answer.total));
+  tile("signed", number(signed.length), broken ? badge("bad", t("signing.broken", {count: broken})) : "");
+  tile("unsigned", number(answer.items.length - signed.length));
+}
+
 const PAGES = {
+  signing: {
+    sources: {signatures: "signatures"},
+    paged: ["signatures"],
+    show: (told) => showSignatures(told.signatures),
+  },
   me: {
     sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements"},
     paged: ["credits", "payouts", "statements"],

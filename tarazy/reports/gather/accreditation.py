@@ -23,33 +23,37 @@ from tarazy.reports.gather.registers import (
 )
 from tarazy.reports.gather.rewards import gather_rewards
 
-FORMAT = 1
+FORMAT = 2
 """Version of the report's JSON; a change of its shape takes the next number."""
 
 
-def gather(connection: Connection, as_of: datetime, pool: Pool, book: LawBook) -> AccreditationReport:
+def gather(
+    connection: Connection, as_of: datetime, pool: Pool, book: LawBook, known_at: datetime | None = None
+) -> AccreditationReport:
     """The accreditation report at `as_of` (aware), with the sums of the legal quarter up to it.
 
-    It holds nothing that was recorded at `as_of` or after, so it is the same whenever it is gathered
-    (invariant 6).
+    It holds nothing that was recorded at `known_at` (`as_of` when None) or after, so it is the same whenever it is
+    gathered (invariant 6). Between the two it takes up corrections and late readings; blocks stand as at `as_of`.
     """
     period = period_until(as_of)
-    known_at = as_of - datetime.resolution
-    registers = registers_as_of(connection, as_of, known_at)
+    known_at = known_at or as_of
+    known = known_at - datetime.resolution
+    registers = registers_as_of(connection, as_of, known)
     quarter = Quarter.parse(period.quarter)
     return AccreditationReport(
         kind="accreditation",
         format=FORMAT,
         as_of=as_of,
+        known_at=known_at,
         period=period,
         pool=pool,
         names=names_of(registers),
         accreditation=gather_accreditation(registers),
         miners=gather_miners(registers, pool),
         admission=gather_admission(connection, period),
-        rewards=gather_rewards(connection, period, known_at),
-        energy=gather_energy(connection, period, known_at),
-        fee=gather_fee(connection, registers, book, period, known_at),
+        rewards=gather_rewards(connection, period, as_of - datetime.resolution),
+        energy=gather_energy(connection, period, known),
+        fee=gather_fee(connection, registers, book, period, known),
         rules=gather_rules(book, legal_day(as_of), quarter.last_day),
-        audit=audit_head(connection, as_of),
+        audit=audit_head(connection, known_at),
     )

@@ -20,9 +20,10 @@ from tarazy.reports.content import Pool, RulesSection
 from tarazy.reports.gather.coins import days_of, licence_of, name_of, names_of, people, valuation_rules
 from tarazy.reports.gather.law import rule_of
 from tarazy.reports.gather.records import numbered
+from tarazy.reports.gather.registers import audit_head
 from tarazy.reports.gather.statement import StatementError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the record's JSON."""
 
 
@@ -59,6 +60,7 @@ def gather_distributed(
         columns_complete=rule.fields_complete,
         rows=_rows(registers, final, valued),
         rules=RulesSection((rule_of(rule), *rules.rules), rules.missing),
+        audit=audit_head(connection, as_of),
         source=(
             numbered("distribution", (credit.distribution for credit in final)),
             numbered("asset_value", (each.recorded.entry for each in valued.values() if each.recorded)),

@@ -21,14 +21,21 @@ from tarazy.reports.content import Pool, RulesSection
 from tarazy.reports.gather.coins import days_of, names_of, people, person_of
 from tarazy.reports.gather.law import missing_rule, rule_of
 from tarazy.reports.gather.records import numbered
+from tarazy.reports.gather.registers import audit_head
 from tarazy.reports.gather.statement import StatementError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the report's JSON."""
 
 
 def gather_sales(
-    connection: Connection, party: str | None, period: Period, as_of: datetime, pool: Pool, book: LawBook
+    connection: Connection,
+    party: str | None,
+    period: Period,
+    as_of: datetime,
+    pool: Pool,
+    book: LawBook,
+    known_at: datetime | None = None,
 ) -> SaleReport:
     """The report on the sales of `party`, or of every party that mined or sold, in a whole calendar year.
 
@@ -36,13 +43,14 @@ def gather_sales(
     """
     if not period.is_year:
         raise StatementError(f"the share to be sold is of a year; {period} is none, write it like 2025")
-    known_at = as_of - datetime.resolution
-    registered = people(registers := registers_as_of(connection, as_of, known_at))
+    known_at = known_at or as_of
+    known = known_at - datetime.resolution
+    registered = people(registers := registers_as_of(connection, as_of, known))
     if party is not None and party not in registered:
         raise StatementError(f"no party {party} is registered; see `tarazy register show party`")
     days = days_of(period, as_of)
     final = finalised(connection, days.start, days.end, party)
-    sales = standing_sales(connection, days.start, days.end, known_at, party)
+    sales = standing_sales(connection, days.start, days.end, known, party)
     mined: Counter[str] = Counter()
     for credit in final:
         mined[credit.party] += credit.amount
@@ -52,6 +60,7 @@ def gather_sales(
         kind="sale",
         format=FORMAT,
         as_of=as_of,
+        known_at=known_at,
         days=days,
         pool=pool,
         names=names_of(row for row in registered.values() if row.party in wanted),
@@ -62,6 +71,7 @@ def gather_sales(
             for key in sorted(wanted & registered.keys())
         ),
         rules=rules,
+        audit=audit_head(connection, known_at),
         source=(
             numbered("distribution", (credit.distribution for credit in final)),
             numbered("asset_sale", (each.entry for each in sales)),

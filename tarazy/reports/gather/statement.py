@@ -31,8 +31,9 @@ from tarazy.reports.coins import (
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.coins import days_of, files_used, names_of, people, person_of, valuation_rules
 from tarazy.reports.gather.records import numbered
+from tarazy.reports.gather.registers import audit_head
 
-FORMAT = 1
+FORMAT = 2
 """Version of the statement's JSON."""
 PAID = "paid"
 """What the accounts are called that hold what was paid out."""
@@ -45,14 +46,21 @@ class StatementError(ValueError):
 
 
 def gather_statement(
-    connection: Connection, party: str, period: Period, as_of: datetime, pool: Pool, book: LawBook
+    connection: Connection,
+    party: str,
+    period: Period,
+    as_of: datetime,
+    pool: Pool,
+    book: LawBook,
+    known_at: datetime | None = None,
 ) -> Statement:
-    """The statement of `party` for `period`, up to `as_of` (aware) and as known then.
+    """The statement of `party` for `period`, up to `as_of` (aware) and as known at `known_at`, or then.
 
     Raises `StatementError` for a party that nobody registered, and where credits and ledger disagree.
     """
-    known_at = as_of - datetime.resolution
-    registered = people(registers := registers_as_of(connection, as_of, known_at))
+    known_at = known_at or as_of
+    known = known_at - datetime.resolution
+    registered = people(registers := registers_as_of(connection, as_of, known))
     if party not in registered:
         raise StatementError(f"no party {party} is registered; see `tarazy register show party`")
     days = days_of(period, as_of)
@@ -64,11 +72,12 @@ def gather_statement(
     received = [credit for credit in booked if credit.distribution in touched["maturity"]]
     paid = [movement for movement in moved.movements if movement.account == PAID]
     dates = [legal_day(each.final_at) for each in received if each.final_at] + [legal_day(each.at) for each in paid]
-    valued = values_on(connection, book, WorkingDays(book), dates, known_at)
+    valued = values_on(connection, book, WorkingDays(book), dates, known)
     return Statement(
         kind="statement",
         format=FORMAT,
         as_of=as_of,
+        known_at=known_at,
         days=days,
         pool=pool,
         names=names_of([registered[party]]),
@@ -81,7 +90,7 @@ def gather_statement(
             paid=sum(movement.amount for movement in paid),
         ),
         rounds=rounds,
-        credits=tuple(_credit(credit, known_at) for credit in booked),
+        credits=tuple(_credit(credit, as_of - datetime.resolution) for credit in booked),
         accounts=tuple(AccountLine(each.account, each.opening, each.moved, each.closing) for each in moved.accounts),
         movements=tuple(
             MovementLine(each.entry, each.at, each.kind, each.reference, each.account, each.amount)
@@ -89,6 +98,7 @@ def gather_statement(
         ),
         valuation=_valuation(received, paid, valued),
         rules=valuation_rules(book, dates),
+        audit=audit_head(connection, known_at),
         source=(
             numbered("round", (each.round for each in rounds)),
             numbered("distribution", (credit.distribution for credit in booked)),
@@ -154,9 +164,9 @@ def _rounds(connection: Connection, party: str, days: Days) -> tuple[RoundWork, 
     )
 
 
-def _credit(credit: PartyCredit, known_at: datetime) -> CreditLine:
-    final_at = credit.final_at if credit.final_at and credit.final_at <= known_at else None
-    reversed_at = credit.reversed_at if credit.reversed_at and credit.reversed_at <= known_at else None
+def _credit(credit: PartyCredit, until: datetime) -> CreditLine:
+    final_at = credit.final_at if credit.final_at and credit.final_at <= until else None
+    reversed_at = credit.reversed_at if credit.reversed_at and credit.reversed_at <= until else None
     state = (
         DistributionState.REVERSED
         if reversed_at

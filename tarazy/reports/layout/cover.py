@@ -7,6 +7,7 @@ from tarazy.reports.content import AccreditationReport
 from tarazy.reports.document import Block, Document, Facts, Notice, Paragraph
 from tarazy.reports.language import instant
 from tarazy.reports.layout.energy import energy, fee
+from tarazy.reports.layout.frame import audit_text, checks, known_facts
 from tarazy.reports.layout.law import rules
 from tarazy.reports.layout.parties import accreditation, admission, miners
 from tarazy.reports.layout.rewards import rewards
@@ -28,6 +29,7 @@ def lay_out(report: AccreditationReport, digest: str, file: str, lang: str) -> D
         digest=digest,
         cover=_cover(voice, report, digest, file),
         sections=(*(section(voice, report) for section in sections), rules(voice, report.rules)),
+        check=voice.say("check", file=file),
     )
 
 
@@ -35,15 +37,10 @@ def _cover(voice: Voice, report: AccreditationReport, digest: str, file: str) ->
     blocks: list[Block] = [Paragraph(voice.say("cover.what")), Notice(voice.say("cover.not_a_form"))]
     if not all(rule.confirmed for rule in report.rules.rules):
         blocks.append(Notice(voice.say("cover.unconfirmed")))
-    sums = f"{file.removesuffix('.json')}.sha256"
-    return (
-        *blocks,
-        _facts(voice, report, digest, file),
-        Paragraph(voice.say("cover.check")),
-        Paragraph(voice.say("cover.check_digest", file=file)),
-        Paragraph(voice.say("cover.check_files", sums=sums)),
-        Paragraph(voice.say("cover.check_again", moment=iso(report.as_of))),
-    )
+    known = "" if report.known_at == report.as_of else f" --known-at {iso(report.known_at)}"
+    again = Paragraph(voice.say("cover.check_again", moment=iso(report.as_of) + known), small=True)
+    *how, signature = checks(voice, file)
+    return (*blocks, _facts(voice, report, digest, file), *how, again, signature)
 
 
 def _facts(voice: Voice, report: AccreditationReport, digest: str, file: str) -> Facts:
@@ -54,8 +51,6 @@ def _facts(voice: Voice, report: AccreditationReport, digest: str, file: str) ->
         start=voice.instant(report.period.start),
         end=voice.instant(report.period.end),
     )
-    audit = report.audit
-    head = NOTHING if audit is None else voice.say("cover.audit_value", size=voice.number(audit.size), root=audit.root)
     certificates = ", ".join(certificate.number for certificate in report.accreditation.certificates)
     return Facts(
         (
@@ -64,9 +59,10 @@ def _facts(voice: Voice, report: AccreditationReport, digest: str, file: str) ->
             (voice.say("pool.certificates"), certificates or NOTHING),
             (voice.say("cover.moment"), instant(voice.lang, report.as_of)),
             (voice.say("cover.moment_utc"), iso(report.as_of)),
+            *known_facts(voice, report.as_of, report.known_at),
             (voice.say("cover.period"), period),
             (voice.say("cover.file"), file),
             (voice.say("cover.digest"), digest),
-            (voice.say("cover.audit"), head),
+            (voice.say("cover.audit"), audit_text(voice, report.audit)),
         )
     )

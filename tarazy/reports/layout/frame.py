@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from tarazy.reports.canonical import iso
 from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
+from tarazy.reports.content import AuditHead
 from tarazy.reports.document import Block, Document, Facts, Notice, Paragraph, Section
 from tarazy.reports.language import instant
 from tarazy.reports.layout.law import rules
-from tarazy.reports.layout.voice import Voice
+from tarazy.reports.layout.voice import NOTHING, Voice
 
 
 def frame(
@@ -32,7 +34,29 @@ def frame(
         digest=digest,
         cover=tuple(_cover(voice, report, digest, file, facts)),
         sections=(*sections, rules(voice, report.rules)),
+        check=voice.say("check", file=file),
     )
+
+
+def known_facts(voice: Voice, as_of: datetime, known_at: datetime) -> Iterable[tuple[str, str]]:
+    """Up to when records were taken into account, where that is later than the report's moment."""
+    if known_at != as_of:
+        yield voice.say("cover.known"), f"{instant(voice.lang, known_at)} · {iso(known_at)}"
+
+
+def audit_text(voice: Voice, audit: AuditHead | None) -> str:
+    """The head of the audit log that a report rests on."""
+    return NOTHING if audit is None else voice.say("cover.audit_value", size=voice.number(audit.size), root=audit.root)
+
+
+def checks(voice: Voice, file: str) -> Iterable[Block]:
+    """How a reader checks the report, and what a signature beside it is worth."""
+    stem = file.removesuffix(".json")
+    yield Paragraph(voice.say("cover.check"))
+    yield Paragraph(voice.say("cover.check_digest", file=file), small=True)
+    yield Paragraph(voice.say("cover.check_files", sums=f"{stem}.sha256"), small=True)
+    yield Paragraph(voice.say("cover.check_origin", proof=f"{stem}.audit", signature=f"{stem}.p7s"), small=True)
+    yield Paragraph(voice.say("cover.signature"))
 
 
 def _cover(
@@ -56,10 +80,12 @@ def _cover(
             (voice.say("cover.period"), f"{voice.day(days.first_day)} — {voice.day(days.last_day)}"),
             (voice.say("cover.moment"), instant(voice.lang, report.as_of)),
             (voice.say("cover.moment_utc"), iso(report.as_of)),
+            *known_facts(
+                voice, report.as_of, report.as_of if isinstance(report, DistributedRecord) else report.known_at
+            ),
             (voice.say("cover.file"), file),
             (voice.say("cover.digest"), digest),
+            (voice.say("cover.audit"), audit_text(voice, report.audit)),
         )
     )
-    yield Paragraph(voice.say("cover.check"))
-    yield Paragraph(voice.say("cover.check_digest", file=file))
-    yield Paragraph(voice.say("cover.check_files", sums=f"{file.removesuffix('.json')}.sha256"))
+    yield from checks(voice, file)

@@ -70,11 +70,11 @@ class Voice:
 
     def energy(self, wh: int) -> str:
         """An energy in kWh without the unit, which the column's heading names."""
-        return energy(self.lang, wh).rpartition("\xa0")[0]
+        return Figure(energy(self.lang, wh).rpartition("\xa0")[0], Decimal(wh).scaleb(-3), 3)
 
     def kilowatts(self, watts: int) -> str:
         """A power in kW without the unit, with as many decimals as it has."""
-        return number(self.lang, Decimal(f"{Decimal(watts).scaleb(-3).normalize():f}"))
+        return self.number(Decimal(f"{Decimal(watts).scaleb(-3).normalize():f}"))
 
     def party(self, party: str) -> str:
         """A party's name; its key where the registers of the report do not hold it."""

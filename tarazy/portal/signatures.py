@@ -1,0 +1,76 @@
+"""Signatures of the reports in the directory: what is signed by whom, and taking one that was made elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tarazy.accreditation import audit
+from tarazy.portal.documents import document
+from tarazy.reports.kept import Kept, KeptFault, keep_signature, read_kept, signed_event
+from tarazy.reports.signing.cms import LARGEST, CmsFault, Signature, check
+
+LARGEST_LISTED = 64 << 20
+"""Bytes of a report up to which its signature is checked while somebody waits."""
+
+
+def signatures(directory: Path, limit: int, offset: int) -> dict[str, Any]:
+    """The reports of `directory`, the newest first, each with what its signature tells."""
+    found = []
+    for path in directory.glob("*.json") if directory.is_dir() else ():
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST_LISTED:
+            found.append((path.stat().st_mtime, path))
+    items = []
+    for _, path in sorted(found, reverse=True)[offset : offset + limit]:
+        with suppress(KeptFault):  # another file of the directory
+            items.append(_told(read_kept(path)))
+    return {"total": len(found), "items": items}
+
+
+def _told(kept: Kept) -> dict[str, Any]:
+    return {
+        "name": kept.path.name,
+        "kind": kept.kind,
+        "as_of": str(kept.told.get("as_of", "")),
+        "digest": kept.digest,
+        "signature": _signature_of(kept),
+    }
+
+
+def _signature_of(kept: Kept) -> dict[str, Any] | None:
+    path = kept.beside(".p7s")
+    if not path.is_file() or path.is_symlink():
+        return None
+    with path.open("rb") as file:
+        der = file.read(LARGEST + 1)
+    try:
+        return plain(check(der, kept.content))
+    except CmsFault as fault:
+        return {"standing": "broken", "fault": str(fault)}
+
+
+def plain(found: Signature) -> dict[str, Any]:
+    """A signature as JSON values."""
+    return {
+        "standing": found.standing,
+        "holder": found.holder,
+        "issuer": found.issuer,
+        "certificate": found.fingerprint,
+        "signed_at": found.signed_at,
+        "algorithm": found.algorithm,
+    }
+
+
+def attach(connection: Connection, directory: Path, name: str, given: bytes, by: str, now: datetime) -> dict[str, Any]:
+    """Keep a signature of the report called `name`, and that in the audit log.
+
+    Raises `Fault` where there is no such report, `KeptFault` where it is signed or none, `CmsFault`.
+    """
+    kept = read_kept(document(directory, name))
+    found = keep_signature(kept, given)
+    audit.append(connection, [signed_event(kept, found, by)], now)
+    return {"name": name, "digest": kept.digest, "signature": plain(found)}
