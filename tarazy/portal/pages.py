@@ -163,7 +163,7 @@ HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool
         ),
     ),
 }
-"""The pages that take a token: their tiles, and their lists with columns, which of them hold numbers, and hints."""
+"""The pages of who is signed in: their tiles, and their lists with columns, which of them hold numbers, and hints."""
 
 
 @cache
@@ -191,7 +191,7 @@ def page(lang: str, live: Live) -> bytes:
 
 
 def held_page(lang: str, pool: str, name: str) -> bytes:
-    """A page of `HELD` in `lang`. It asks for a token; figures come by the API to who has one."""
+    """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
     tiles, lists = HELD[name]
     html: str = _template("held.html").render(
         lang=lang,
@@ -202,6 +202,18 @@ def held_page(lang: str, pool: str, name: str) -> bytes:
         name=name,
         tiles=tiles,
         lists=lists,
+    )
+    return html.encode()
+
+
+def join_page(lang: str, pool: str) -> bytes:
+    """Where an invitation is taken up, in `lang`."""
+    html: str = _template("join.html").render(
+        lang=lang,
+        t=_said(lang),
+        asset=assets().__getitem__,
+        version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
+        pool=pool,
     )
     return html.encode()
 

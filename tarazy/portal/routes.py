@@ -22,9 +22,10 @@ from tarazy.portal.documents import TYPES, document
 from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
-from tarazy.portal.pages import HELD, assets, held_page, page, page_texts, preferred_language, refusals_page
+from tarazy.portal.pages import HELD, assets, held_page, join_page, page, page_texts, preferred_language, refusals_page
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.snapshot import Snapshots, Subject
+from tarazy.portal.user_pages import UserPages
 from tarazy.reports.language import LANGUAGES
 
 log = structlog.get_logger()
@@ -80,7 +81,14 @@ class Pages:
     app = Klein()
 
     def __init__(
-        self, snapshots: Snapshots, hub: Hub, subject: Subject, language: str, gate: Gate, rules: Rules
+        self,
+        snapshots: Snapshots,
+        hub: Hub,
+        subject: Subject,
+        language: str,
+        gate: Gate,
+        rules: Rules,
+        people: UserPages,
     ) -> None:
         self._snapshots = snapshots
         self._hub = hub
@@ -89,6 +97,7 @@ class Pages:
         self._registers = RegisterPages(gate, rules, subject.seat).app.resource()
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
+        self._people = people.app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
 
     @app.route("/")
@@ -138,8 +147,14 @@ class Pages:
 
     @app.route(f"/<{_LANG}:lang>/<any({','.join(HELD)}):name>/")
     def show_held(self, request: Any, lang: str, name: str) -> bytes:
-        """A page for holders of tokens."""
+        """A page of who is signed in."""
         body = held_page(lang, self._subject.live().pool_name, name)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/join/")
+    def show_joining(self, request: Any, lang: str) -> bytes:
+        """Where an invitation is taken up."""
+        body = join_page(lang, self._subject.live().pool_name)
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/texts.json")
@@ -174,6 +189,11 @@ class Pages:
     def accounting(self, request: Any) -> Any:
         """All accounts."""
         return self._accounting
+
+    @app.route("/api/v1/users/", branch=True)
+    def people(self, request: Any) -> Any:
+        """Signing in and out, and who may."""
+        return self._people
 
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:

@@ -15,7 +15,7 @@ import treq
 from tarazy.database.engine import Database
 from tarazy.portal.app import Portal
 from tests.portal.pool import Pool
-from tests.portal.subject import make_subject, rules
+from tests.portal.subject import make_portal, make_subject
 
 
 @dataclass
@@ -44,7 +44,7 @@ def _run(directory: Path) -> Iterator[Running]:
 
     pool = Pool(directory)
     database = Database(pool.engine, reactor)
-    portal = Portal(reactor, make_subject(directory, datetime.now(UTC)), database, rules(), port=0)
+    portal = make_portal(reactor, make_subject(directory, datetime.now(UTC)), database, 0)
     port = portal.start()
     yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory)
     pytest_twisted.blockon(portal.stop())

@@ -23,7 +23,7 @@ from tarazy.database.engine import Database  # noqa: E402
 from tarazy.portal.access import Role, create_token  # noqa: E402
 from tarazy.portal.app import Portal  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
-from tests.portal.subject import make_subject, rules  # noqa: E402
+from tests.portal.subject import make_portal, make_subject  # noqa: E402
 
 
 class Orders(LineReceiver):
@@ -61,7 +61,7 @@ if __name__ == "__main__":
         ]
     subject = make_subject(where, datetime.now(UTC) - timedelta(hours=23))
     database = Database(pool.engine, reactor)
-    portal = Portal(reactor, subject, database, rules(), port=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    portal = make_portal(reactor, subject, database, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
 
     def begin() -> None:
         print(portal.start(), *tokens, flush=True)  # noqa: T201 - the test reads it

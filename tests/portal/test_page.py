@@ -166,23 +166,22 @@ def test_charts_have_table_twins_and_states_have_words(server: Server, browser: 
 
 @pytest.mark.parametrize(("name", "lang", "scheme"), [("me", "kk", "dark"), ("accounting", "ru", "light")])
 @in_browser_thread
-def test_pages_for_holders_fit_and_show_nothing_without_a_token(
+def test_pages_of_the_signed_in_fit_and_show_nothing_to_others(
     server: Server, browser: Browser, name: str, lang: str, scheme: Any
 ) -> None:
-    """A wrong token shows nothing, the right one everything, nothing scrolls sideways; leaving forgets it."""
+    """A wrong token shows nothing, the right one everything, nothing scrolls sideways; signing out forgets it."""
     page = browser.new_context(color_scheme=scheme).new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{server.url}/{lang}/{name}/")
     for token in ("tarazy_wrong", server.operator if name == "me" else server.miner):
-        page.locator("#token").fill(token)
-        page.locator("#token").press("Enter")
+        page.goto("about:blank")
+        page.goto(f"{server.url}/{lang}/{name}/#{token}")
         expect(page.locator("#problem")).to_be_visible()
         expect(page.locator("#shown")).to_be_hidden()
-        page.evaluate("document.getElementById('problem').hidden = true")
-    page.locator("#token").fill(server.miner if name == "me" else server.operator)
-    page.locator("#token").press("Enter")
+    page.goto("about:blank")
+    page.goto(f"{server.url}/{lang}/{name}/#{server.miner if name == 'me' else server.operator}")
     expect(page.locator("#shown")).to_be_visible()
+    assert page.url.endswith("/"), "a token does not stay in the address"
     outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen') && "
     for width, rows in ((390, [1, 2, 2]), (1050, [2, 3]), (1280, [5])):
         page.set_viewport_size({"width": width, "height": 844})
@@ -195,6 +194,8 @@ def test_pages_for_holders_fit_and_show_nothing_without_a_token(
     page.locator("#forget").click()
     expect(page.locator("#shown")).to_be_hidden()
     assert page.evaluate("sessionStorage.length") == 0
+    page.reload()
+    expect(page.locator("#ask")).to_be_visible()
     assert page.locator(".listing tbody tr").count() == 0
     assert errors == []
     page.context.close()
@@ -204,9 +205,7 @@ def test_pages_for_holders_fit_and_show_nothing_without_a_token(
 def test_a_statement_is_saved_from_the_page(server: Server, browser: Browser) -> None:
     """The button gives the file under its own name; one that cannot be made says why."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.goto(f"{server.url}/en/me/")
-    page.locator("#token").fill(server.miner)
-    page.locator("#token").press("Enter")
+    page.goto(f"{server.url}/en/me/#{server.miner}")
     with page.expect_download() as saved:
         page.locator("#statements button", has_text="JSON").first.click()
     assert saved.value.suggested_filename.startswith("statement-altyn-")

@@ -61,7 +61,7 @@ def tokens(own: Running) -> dict[str, str]:
                 "test",
                 EKIBASTUZ if role is Role.AGENT else None,
             )
-    pytest_twisted.blockon(own.portal.read_tokens())
+    pytest_twisted.blockon(own.portal.read_holders())
     return made
 
 
@@ -338,7 +338,7 @@ async def test_guessing_is_slowed_down(own: Running, tokens: dict[str, str]) -> 
 
 def test_failures_are_forgotten_and_bounded() -> None:
     """After the window an address is free again; only so many are remembered."""
-    failures = Failures(limit=2, window=10, addresses=3)
+    failures = Failures(limit=2, window=10, remembered=3)
     failures.add("a", 0.0)
     assert failures.wait("a", 1.0) == 0
     failures.add("a", 1.0)
@@ -353,8 +353,8 @@ def test_failures_are_forgotten_and_bounded() -> None:
 def test_headers_that_name_nobody(header: str | None) -> None:
     """Nothing, other schemes, oversize, other letters."""
     access = Access()
-    access.install({"d": Holder("n", Role.OPERATOR, None, datetime.max.replace(tzinfo=UTC))})
-    assert access.holder(header, datetime.now(UTC)) is None
+    access.install({"d": Holder("n", Role.OPERATOR, None, datetime.max.replace(tzinfo=UTC))}, {})
+    assert access.by_token(header, datetime.now(UTC)) is None
 
 
 def test_tokens_that_are_not_made(own: Running) -> None:

@@ -90,6 +90,7 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
 
     law = settings.law.model_copy(update={"directory": absolute(settings.law.directory)})
     audit = settings.audit.model_copy(update={"key": absolute(settings.audit.key)})
+    portal = settings.portal.model_copy(update={"key": absolute(settings.portal.key)})
     listeners = tuple(of_listener(listener) for listener in settings.stratum.listeners)
     stratum = settings.stratum.model_copy(update={"listeners": listeners})
     chain = settings.chain
@@ -100,5 +101,5 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     if payouts is not None and payouts.node is not None:
         node = payouts.node.model_copy(update={"cookie": absolute(payouts.node.cookie)})
         payouts = payouts.model_copy(update={"node": node})
-    parts = {"law": law, "audit": audit, "stratum": stratum, "chain": chain, "payouts": payouts}
+    parts = {"law": law, "audit": audit, "portal": portal, "stratum": stratum, "chain": chain, "payouts": payouts}
     return settings.model_copy(update={"data": absolute(settings.data), **parts})

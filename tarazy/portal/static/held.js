@@ -1,27 +1,10 @@
 "use strict";
 
-/* The pages that take a token. It stays in this tab, and goes to this server alone, in a header. */
+/* The pages of who is signed in. The session is in a cookie that scripts do not see. */
 
-const API = "/api/v1/";
-const HELD = "tarazy-token";
 const REFRESH_SECONDS = 60;
 const BATCH_KINDS = {confirmed: "good", abandoned: "bad"};
 const answers = {};
-const box = (id) => document.getElementById(id);
-
-class Refused extends Error {
-  constructor(status, said) {
-    super(said);
-    this.status = status;
-  }
-}
-
-async function ask(path) {
-  const answer = await fetch(API + path, {headers: {authorization: `Bearer ${sessionStorage.getItem(HELD)}`}});
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({error: {text: String(answer.status)}}));
-  throw new Refused(answer.status, said.error.text);
-}
 
 function tile(name, figure, detail) {
   const [main, line] = box(`tile-${name}`).querySelectorAll("p");
@@ -29,12 +12,7 @@ function tile(name, figure, detail) {
   line.replaceChildren(detail ?? "");
 }
 
-function complain(text) {
-  box("problem").textContent = text;
-  box("problem").hidden = false;
-}
-
-/* A file that takes a token comes by script and is saved from memory. */
+/* A file that may be refused comes by script and is saved from memory. */
 function download(path, label) {
   const button = element("button", {type: "button"}, label);
   button.addEventListener("click", async () => {
@@ -268,9 +246,9 @@ async function load() {
     standing(true);
   } catch (error) {
     if (!(error instanceof Refused)) complain(t("load_failed"));
-    else if (error.status === 401 || error.status === 403) leave(t(error.status === 401 ? "held.wrong" : "held.other"));
+    else if (error.status === 401) leave(box("holder").textContent ? t("held.ended") : "");
+    else if (error.status === 403) complain(t("held.other"));
     else complain(error.status === 429 ? t("held.wait") : error.message);
-    if (!box("holder").textContent) standing(false);
   }
 }
 
@@ -280,12 +258,11 @@ function standing(inside) {
 }
 
 function leave(said) {
-  sessionStorage.removeItem(HELD);
   box("holder").textContent = "";
   for (const body of document.querySelectorAll(".listing tbody")) body.replaceChildren();
   standing(false);
   if (said) complain(said);
-  box("token").focus();
+  box("name").focus();
 }
 
 async function start() {
@@ -295,13 +272,14 @@ async function start() {
     setTimeout(start, 10000);
     return;
   }
-  box("ask").addEventListener("submit", (event) => {
-    event.preventDefault();
-    sessionStorage.setItem(HELD, box("token").value.trim());
-    box("token").value = "";
-    load();
+  onSubmit("ask", async (told) => {
+    await tell("users/sign-in", told);
+    await load();
   });
-  box("forget").addEventListener("click", () => leave());
+  box("forget").addEventListener("click", async () => {
+    await tell("users/sign-out", {});
+    leave("");
+  });
   box("refresh").addEventListener("click", load);
   for (const button of document.querySelectorAll(".more")) {
     button.addEventListener("click", () => {
@@ -310,10 +288,14 @@ async function start() {
     });
   }
   setInterval(() => {
-    if (sessionStorage.getItem(HELD) && !document.hidden) load();
+    if (box("ask").hidden && !document.hidden) load();
   }, REFRESH_SECONDS * 1000);
-  if (sessionStorage.getItem(HELD)) load();
-  else standing(false);
+  const token = location.hash.slice(1);
+  if (token) {
+    history.replaceState(null, "", location.pathname);
+    await tell("users/demo", {token}).catch((error) => complain(error.message));
+  }
+  load();
 }
 
 themeButton(() => {});
