@@ -22,12 +22,13 @@ from twisted.protocols.basic import LineReceiver  # noqa: E402
 from tarazy.database.engine import Database  # noqa: E402
 from tarazy.portal.access import Role, create_token  # noqa: E402
 from tarazy.portal.app import Portal  # noqa: E402
+from tarazy.portal.users import invite  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
 from tests.portal.subject import make_portal, make_subject  # noqa: E402
 
 
 class Orders(LineReceiver):
-    """A line `cut` from standard input ends the event streams; any other is a found block."""
+    """A line `cut` from standard input ends the event streams, `invite NAME` invites; any other is a found block."""
 
     delimiter = b"\n"
 
@@ -40,6 +41,11 @@ class Orders(LineReceiver):
         if line == b"cut":
             self._portal.hub.close()
             print("cut", flush=True)  # noqa: T201 - the test reads it
+            return
+        if line.startswith(b"invite "):
+            with self._pool.engine.begin() as connection:
+                name, now = line.removeprefix(b"invite ").decode(), datetime.now(UTC)
+                print(invite(connection, name, Role.INSPECTOR, None, now, "test"), flush=True)  # noqa: T201 - as above
             return
         print(self._pool.find_block(), flush=True)  # noqa: T201 - the test reads it
 

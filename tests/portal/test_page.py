@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from functools import wraps
 from pathlib import Path
 from typing import IO, Any, ParamSpec
 
+import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 ROOT = Path(__file__).parents[2]
+PASSWORD = "tort tulik mal aman"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)")
 
@@ -39,6 +42,12 @@ class Server:
         self.orders.write("cut\n")
         self.orders.flush()
         assert self.answers.readline() == "cut\n"
+
+    def invite(self, name: str) -> str:
+        """Invite an inspector; the invitation's text."""
+        self.orders.write(f"invite {name}\n")
+        self.orders.flush()
+        return self.answers.readline().strip()
 
     def find_block(self) -> int:
         """Let the pool find a block; its height."""
@@ -199,6 +208,46 @@ def test_pages_of_the_signed_in_fit_and_show_nothing_to_others(
     assert page.locator(".listing tbody tr").count() == 0
     assert errors == []
     page.context.close()
+
+
+@pytest.mark.parametrize("lang", ["kk", "ru", "en"])
+@in_browser_thread
+def test_an_invited_person_joins_and_signs_in(server: Server, browser: Browser, lang: str) -> None:
+    """With an app that reads the picture's key; what is wrong is said in the page's language."""
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto(f"{server.url}/{lang}/join/#broken")
+    expect(page.locator("#problem")).to_be_visible()
+    expect(page.locator("#join")).to_be_hidden()
+    page.goto("about:blank")
+    page.goto(f"{server.url}/{lang}/join/#{server.invite(f'aigul-{lang}')}")
+    totp = pyotp.TOTP(page.locator("#secret").inner_text().replace(" ", ""))
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    assert page.locator("#image").evaluate("image => image.naturalWidth") > 100
+    for code, password, again in (
+        ("000000", PASSWORD, PASSWORD),
+        (totp.at(time.time() - 30), PASSWORD, PASSWORD + "!"),
+    ):
+        fill(page, code=code, password=password, again=again)
+        expect(page.locator("#problem")).to_be_visible()
+    text = page.inner_text("body")
+    assert not [key for key in ("undefined", "null", "sign.", "join.") if key in text]
+    fill(page, code=totp.at(time.time() - 30), password=PASSWORD, again=PASSWORD)
+    expect(page.locator("#shown")).to_be_visible()
+    assert page.url == f"{server.url}/{lang}/accounting/"
+    page.locator("#forget").click()
+    fill(page, name=f"aigul-{lang}", password=PASSWORD, code="123456")
+    expect(page.locator("#problem")).to_be_visible()
+    fill(page, name=f"aigul-{lang}", password=PASSWORD, code=totp.now())
+    expect(page.locator("#shown")).to_be_visible()
+    page.context.close()
+
+
+def fill(page: Page, **values: str) -> None:
+    """Type these into the form of the page, and send it."""
+    page.evaluate("document.getElementById('problem').hidden = true")
+    for name, value in values.items():
+        page.locator(f"#{name}").fill(value)
+    page.locator("button[type=submit]").click()
 
 
 @in_browser_thread

@@ -98,6 +98,10 @@ ADDRESSES = [
     ("GET", "/api/v1/admissions/at", Right.READ),
     ("POST", "/api/v1/findings/dismiss?finding=x&why=y", Right.WRITE),
     ("POST", "/api/v1/readings", Right.PUSH),
+    ("GET", "/api/v1/users/all", Right.USERS),
+    ("POST", "/api/v1/users/invite", Right.USERS),
+    ("POST", "/api/v1/users/invite-again", Right.USERS),
+    ("POST", "/api/v1/users/remove", Right.USERS),
     ("POST", "/api/v1/documents?of_register=party&of_key=altyn&title=x", Right.WRITE),
 ]
 

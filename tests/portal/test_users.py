@@ -23,6 +23,7 @@ from tarazy.portal.door import Door
 from tarazy.portal.second_factor import STEP_SECONDS, Seal, SealError, accepted_step, new_secret, open_seal
 from tarazy.portal.tables import portal_session, portal_user
 from tests.portal.conftest import Running
+from tests.portal.shapes import faults
 from tests.portal.subject import SEAL
 
 PASSWORD = "tórt túlik mal aman"
@@ -143,8 +144,11 @@ async def test_pages_of_others_do_nothing_with_a_session(own: Running) -> None:
             assert operator.told["error"]["code"] == "foreign_page"
         assert await operator.ask("/api/v1/registers/party?dry_run=1", {"entries": []}) == 403
     operator.page = None
+    document = await own.json("/api/v1/openapi.json")
     assert await operator.ask("/api/v1/users/invite", told) == 200
+    assert faults(operator.told, {"$ref": "#/components/schemas/Invited"}, document) == []
     assert await operator.ask("/api/v1/users/all") == 200
+    assert faults(operator.told, {"$ref": "#/components/schemas/Users"}, document) == []
     assert [(row["name"], row["role"]) for row in operator.told["items"]] == [
         ("bolat", "operator"),
         ("dana", "inspector"),

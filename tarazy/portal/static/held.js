@@ -247,7 +247,10 @@ async function load() {
   } catch (error) {
     if (!(error instanceof Refused)) complain(t("load_failed"));
     else if (error.status === 401) leave(box("holder").textContent ? t("held.ended") : "");
-    else if (error.status === 403) complain(t("held.other"));
+    else if (error.status === 403) {
+      complain(t("held.other"));
+      box("forget").hidden = false;
+    }
     else complain(error.status === 429 ? t("held.wait") : error.message);
   }
 }
@@ -263,6 +266,14 @@ function leave(said) {
   standing(false);
   if (said) complain(said);
   box("name").focus();
+}
+
+/* A demo's link brings a token; what was wrong with it. */
+async function signInBehindHash() {
+  const token = location.hash.slice(1);
+  if (!token) return "";
+  history.replaceState(null, "", location.pathname);
+  return tell("users/demo", {token}).then(() => "", fault);
 }
 
 async function start() {
@@ -290,12 +301,9 @@ async function start() {
   setInterval(() => {
     if (box("ask").hidden && !document.hidden) load();
   }, REFRESH_SECONDS * 1000);
-  const token = location.hash.slice(1);
-  if (token) {
-    history.replaceState(null, "", location.pathname);
-    await tell("users/demo", {token}).catch((error) => complain(error.message));
-  }
-  load();
+  const said = await signInBehindHash();
+  await load();
+  if (said) complain(said);
 }
 
 themeButton(() => {});
