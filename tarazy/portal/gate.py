@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 LIMIT, HIGHEST_LIMIT = 100, 1_000
 _READERS = 2
+LIVE_VIEW_SECONDS = 600.0
 MAXIMUM_VIEWS = 300
 """Requests of one inspector in a minute: each is kept in the audit log."""
 
@@ -43,37 +44,43 @@ class Gate:
         self._reader = reader(database.engine)
         self._failures = Failures()
         self._views = Failures(limit=MAXIMUM_VIEWS)
+        self._followed: dict[tuple[str, bytes], float] = {}
         self._reading = DeferredSemaphore(_READERS)
 
     def known(self, request: Any) -> Holder | None:
         """Whose token or session the request brings, whatever it wants."""
         header = request.getHeader("authorization")
-        return self.by_session(self.door.session(request)) if header is None else self._by_header(header)
-
-    def by_token(self, token: str) -> Holder | None:
-        """Whose token it is, if it is in force."""
-        return self._by_header(f"Bearer {token}")
+        if header is None:
+            return self.by_session(self.door.session(request))
+        return self._access.by_token(header, datetime.now(UTC))
 
     def by_session(self, text: str | None) -> Holder | None:
         """Whose session it is, if it goes on."""
         return self._access.by_session(text, datetime.now(UTC))
 
-    def _by_header(self, header: str) -> Holder | None:
-        return self._access.by_token(header, datetime.now(UTC))
-
-    async def admit(self, request: Any, right: Right | None) -> Holder:
+    async def admit(self, request: Any, right: Right | None, *, live: bool = False) -> Holder:
         """Who asks, who may do that. Raises `Fault`: here and nowhere else it is decided who may what.
 
-        What an inspector asks for is in the audit log before it is answered.
+        What an inspector asks for is in the audit log before it is answered; a `live` list, which an open page asks
+        for whenever it changes, once in `LIVE_VIEW_SECONDS`.
         """
         holder = self._holder(request, right)
-        if holder.role is Role.INSPECTOR:
+        if holder.role is Role.INSPECTOR and not (live and self._is_followed(holder.name, request.path)):
             now = time.monotonic()
             self.require_patience(request, self._views, holder.name, "too many requests of this inspector")
             self._views.add(holder.name, now)
             body = {"name": holder.name, "asked": request.uri.decode("ascii", "replace")}
             await self.write(append, [AuditEvent("viewed", body)], datetime.now(UTC))
         return holder
+
+    def _is_followed(self, name: str, path: bytes) -> bool:
+        """Whether this list was recorded a short while ago as seen; if not, it is going to be."""
+        now, key = time.monotonic(), (name, path)
+        if now < self._followed.get(key, 0.0):
+            return True
+        self._followed = {other: end for other, end in self._followed.items() if now < end}
+        self._followed[key] = now + LIVE_VIEW_SECONDS
+        return False
 
     def _holder(self, request: Any, right: Right | None) -> Holder:
         address = self.door.address(request)

@@ -246,3 +246,16 @@ def sessions(connection: Connection) -> dict[str, Holder]:
     return {
         row.digest: replace(people[row.name], expires_at=min(row.ends_at, people[row.name].expires_at)) for row in rows
     }
+
+
+def demo_user(role: str) -> str:
+    """Name of a demo's user of this role, who needs no password."""
+    return f"demo-{role}"
+
+
+def let_in_demo_users(connection: Connection, party: str, now: datetime) -> None:
+    """A demo's users, one of each role, the miner of `party`; nothing happens when they are there."""
+    known_names = {user.name for user in users(connection)}
+    for role in USER_ROLES:
+        if demo_user(role) not in known_names:
+            invite(connection, demo_user(role), role, party if role is Role.MINER else None, now, "demo")

@@ -31,9 +31,6 @@ class Server:
     """The portal's process."""
 
     url: str
-    operator: str
-    """A token, as the next."""
-    miner: str
     orders: IO[str]
     answers: IO[str]
 
@@ -63,8 +60,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
-    port, operator, miner = process.stdout.readline().split()
-    yield Server(f"http://127.0.0.1:{port}", operator, miner, process.stdin, process.stdout)
+    port = process.stdout.readline().strip()
+    yield Server(f"http://127.0.0.1:{port}", process.stdin, process.stdout)
     process.stdin.close()
     assert process.wait(20) == 0
     process.stdout.close()
@@ -100,13 +97,16 @@ def browser() -> Iterator[Browser]:
 
 
 def visit(browser: Browser, url: str, **options: Any) -> tuple[Page, list[str]]:
-    """A page that has loaded its lists, and whatever it complained of."""
+    """The pool's page in the language at the end of `url` as an operator sees it, and whatever it complained of."""
     page = browser.new_context(**options).new_page()
+    base = url.rsplit("/", 2)[0]
+    entered = page.request.post(f"{base}/api/v1/users/demo", data={"role": "operator"}, headers={"origin": base})
+    assert entered.ok
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
-    page.goto(url)
+    page.goto(f"{url}pool/")
     expect(page.locator("#energy tbody tr")).to_have_count(2)
     expect(page.locator("#stream")).to_have_attribute("data-state", "live")
     return page, complaints
@@ -173,24 +173,44 @@ def test_charts_have_table_twins_and_states_have_words(server: Server, browser: 
     page.context.close()
 
 
+@pytest.mark.parametrize(("lang", "width", "scheme"), [("kk", 390, "dark"), ("en", 1280, "light")])
+@in_browser_thread
+def test_what_everybody_sees(server: Server, browser: Browser, lang: str, width: int, scheme: Any) -> None:
+    """How to connect, the pool's hash rate, its blocks, live; nobody's name; nothing that is not answered."""
+    page = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{server.url}/{lang}/")
+    expect(page.locator("#blocks tbody tr")).not_to_have_count(0)
+    expect(page.locator("#hashrate-chart .uplot")).to_be_visible()
+    height = server.find_block()
+    expect(page.locator("#tile-last_block .figure")).to_contain_text(str(height)[-3:])
+    text = page.inner_text("body")
+    assert "stratum+tcp://" in text
+    assert not [name for name in ("altyn", "Altyn", "Алтын", "undefined", "null", "connect.") if name in text]
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    assert complaints == []
+    page.context.close()
+
+
 @pytest.mark.parametrize(("name", "lang", "scheme"), [("me", "kk", "dark"), ("accounting", "ru", "light")])
 @in_browser_thread
 def test_pages_of_the_signed_in_fit_and_show_nothing_to_others(
     server: Server, browser: Browser, name: str, lang: str, scheme: Any
 ) -> None:
-    """A wrong token shows nothing, the right one everything, nothing scrolls sideways; signing out forgets it."""
+    """To others it shows nothing, to whom it is for everything, nothing scrolls sideways; signing out forgets it."""
     page = browser.new_context(color_scheme=scheme).new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    for token in ("tarazy_wrong", server.operator if name == "me" else server.miner):
-        page.goto("about:blank")
-        page.goto(f"{server.url}/{lang}/{name}/#{token}")
-        expect(page.locator("#problem")).to_be_visible()
-        expect(page.locator("#shown")).to_be_hidden()
-    page.goto("about:blank")
-    page.goto(f"{server.url}/{lang}/{name}/#{server.miner if name == 'me' else server.operator}")
+    page.goto(f"{server.url}/{lang}/{name}/")
+    expect(page.locator("#ask")).to_be_visible()
+    page.locator(f"[data-demo={'operator' if name == 'me' else 'miner'}]").click()
+    expect(page.locator("#problem")).to_be_visible()
+    expect(page.locator("#shown")).to_be_hidden()
+    page.locator("#forget").click()
+    page.locator(f"[data-demo={'miner' if name == 'me' else 'operator'}]").click()
     expect(page.locator("#shown")).to_be_visible()
-    assert page.url.endswith("/"), "a token does not stay in the address"
     outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen') && "
     for width, rows in ((390, [1, 2, 2]), (1050, [2, 3]), (1280, [5])):
         page.set_viewport_size({"width": width, "height": 844})
@@ -254,7 +274,8 @@ def fill(page: Page, **values: str) -> None:
 def test_a_statement_is_saved_from_the_page(server: Server, browser: Browser) -> None:
     """The button gives the file under its own name; one that cannot be made says why."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.goto(f"{server.url}/en/me/#{server.miner}")
+    page.goto(f"{server.url}/en/me/")
+    page.locator("[data-demo=miner]").click()
     with page.expect_download() as saved:
         page.locator("#statements button", has_text="JSON").first.click()
     assert saved.value.suggested_filename.startswith("statement-altyn-")

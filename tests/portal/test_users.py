@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from tarazy.portal.second_factor import STEP_SECONDS, Seal, SealError, accepted_
 from tarazy.portal.tables import portal_session, portal_user
 from tests.portal.conftest import Running
 from tests.portal.shapes import faults
-from tests.portal.subject import SEAL
+from tests.portal.subject import SEAL, make_subject
 
 PASSWORD = "tórt túlik mal aman"
 NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
@@ -38,11 +40,14 @@ class Browser:
     cookie: str | None = None
     flags: str = ""
     page: str | None = None
+    forwarded: str = ""
     told: Any = field(default=None)
 
     async def ask(self, path: str, told: Any = None) -> int:
         """Status of a POST of `told`, or of a GET; the answer's JSON is in `told`."""
         sent: dict[bytes | str, Any] = {"origin": self.page or self.own.url}
+        if self.forwarded:
+            sent["x-forwarded-for"] = self.forwarded
         if self.cookie:
             sent["cookie"] = f"tarazy_session={self.cookie}"
         if told is None:
@@ -71,7 +76,8 @@ def events(own: Running, *kinds: str) -> list[Any]:
     """The audit log's bodies of these kinds, in order."""
     with own.pool.engine.begin() as connection:
         rows = connection.execute(select(audit).order_by(audit.c.sequence))
-        return [json.loads(row.body) for row in rows if row.kind in kinds]
+        bodies = [json.loads(row.body) for row in rows if row.kind in kinds]
+    return [body for body in bodies if not body["name"].startswith("demo-")]
 
 
 async def joined(own: Running, name: str, role: Role, party: str | None = None) -> tuple[Browser, str]:
@@ -149,10 +155,8 @@ async def test_pages_of_others_do_nothing_with_a_session(own: Running) -> None:
     assert faults(operator.told, {"$ref": "#/components/schemas/Invited"}, document) == []
     assert await operator.ask("/api/v1/users/all") == 200
     assert faults(operator.told, {"$ref": "#/components/schemas/Users"}, document) == []
-    assert [(row["name"], row["role"]) for row in operator.told["items"]] == [
-        ("bolat", "operator"),
-        ("dana", "inspector"),
-    ]
+    listed = [(row["name"], row["role"]) for row in operator.told["items"] if "demo" not in row["name"]]
+    assert listed == [("bolat", "operator"), ("dana", "inspector")]
 
 
 @pytest_twisted.ensureDeferred
@@ -202,6 +206,41 @@ async def test_what_an_inspector_sees_is_kept_first(own: Running, monkeypatch: p
     monkeypatch.setattr(Failures, "wait", lambda self, key, now: 7.0 if key == "saule" else 0.0)
     assert await inspector.ask("/api/v1/me") == 429
     assert gate.MAXIMUM_VIEWS > 100
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_list_that_a_page_follows_is_kept_once(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inspector's open page asks for a list whenever it changes; ten minutes later it is kept again."""
+    inspector, _ = await joined(own, "saule", Role.INSPECTOR)
+    for _ in range(3):
+        assert await inspector.ask("/api/v1/miners?limit=500") == 200
+        assert await inspector.ask("/api/v1/refusals") == 200
+    assert [body["asked"] for body in events(own, "viewed")] == ["/api/v1/miners?limit=500", "/api/v1/refusals"]
+    monkeypatch.setattr(gate, "LIVE_VIEW_SECONDS", 0.0)
+    own.portal._gate._followed.clear()
+    for _ in range(2):
+        assert await inspector.ask("/api/v1/miners") == 200
+    assert len(events(own, "viewed")) == 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_demo_lets_people_in_and_nothing_else_does(own: Running) -> None:
+    """As whom they like, from this machine; a portal that is no demo has no such way."""
+    for role, path in (("operator", "users/all"), ("inspector", "miners"), ("miner", "me/account")):
+        browser = Browser(own)
+        assert await browser.ask("/api/v1/users/demo", {"role": role}) == 200
+        assert await browser.ask(f"/api/v1/{path}") == 200
+    assert await browser.ask("/api/v1/users/demo", {"role": "agent"}) == 400
+    subject = make_subject(own.directory, NOW)
+    for live, proxies, address in (
+        (replace(subject.live(), demo=False), (), "127.0.0.1"),
+        (subject.live(), (ip_network("127.0.0.1/32"),), "2.72.0.9"),
+    ):
+        subject.live = partial(replace, live)
+        own.portal._people._subject = subject
+        own.portal._gate.door = Door(None, proxies)
+        browser = Browser(own, forwarded=address)
+        assert await browser.ask("/api/v1/users/demo", {"role": "operator"}) == 404
 
 
 @pytest_twisted.ensureDeferred
@@ -305,8 +344,6 @@ class _Request:
 
 def test_whom_a_proxy_speaks_for() -> None:
     """Its word counts for the nearest address alone; nobody else's counts at all."""
-    from ipaddress import ip_network
-
     door = Door("https://pool.example.kz", (ip_network("127.0.0.1/32"),))
     for peer, forwarded, address in (
         ("127.0.0.1", "9.9.9.9, 2.72.0.9", "2.72.0.9"),

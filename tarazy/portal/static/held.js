@@ -242,38 +242,11 @@ async function load() {
     }));
     page.show(answers);
     for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
-    box("holder").textContent = t("held.as", {name: holder.name});
+    box("holder").textContent = holder.name;
     standing(true);
   } catch (error) {
-    if (!(error instanceof Refused)) complain(t("load_failed"));
-    else if (error.status === 401) leave(box("holder").textContent ? t("held.ended") : "");
-    else if (error.status === 403) {
-      complain(t("held.other"));
-      box("forget").hidden = false;
-    }
-    else complain(error.status === 429 ? t("held.wait") : error.message);
+    turnAway(error);
   }
-}
-
-function standing(inside) {
-  box("ask").hidden = inside;
-  for (const id of ["shown", "refresh", "forget"]) box(id).hidden = !inside;
-}
-
-function leave(said) {
-  box("holder").textContent = "";
-  for (const body of document.querySelectorAll(".listing tbody")) body.replaceChildren();
-  standing(false);
-  if (said) complain(said);
-  box("name").focus();
-}
-
-/* A demo's link brings a token; what was wrong with it. */
-async function signInBehindHash() {
-  const token = location.hash.slice(1);
-  if (!token) return "";
-  history.replaceState(null, "", location.pathname);
-  return tell("users/demo", {token}).then(() => "", fault);
 }
 
 async function start() {
@@ -283,14 +256,7 @@ async function start() {
     setTimeout(start, 10000);
     return;
   }
-  onSubmit("ask", async (told) => {
-    await tell("users/sign-in", told);
-    await load();
-  });
-  box("forget").addEventListener("click", async () => {
-    await tell("users/sign-out", {});
-    leave("");
-  });
+  waitForSomebody(load);
   box("refresh").addEventListener("click", load);
   for (const button of document.querySelectorAll(".more")) {
     button.addEventListener("click", () => {
@@ -301,9 +267,7 @@ async function start() {
   setInterval(() => {
     if (box("ask").hidden && !document.hidden) load();
   }, REFRESH_SECONDS * 1000);
-  const said = await signInBehindHash();
-  await load();
-  if (said) complain(said);
+  load();
 }
 
 themeButton(() => {});

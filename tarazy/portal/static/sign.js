@@ -52,3 +52,39 @@ function onSubmit(id, act) {
     }
   });
 }
+
+function standing(inside) {
+  box("ask").hidden = inside;
+  for (const part of document.querySelectorAll("#shown, #refresh, #forget, #pause, #stream")) part.hidden = !inside;
+}
+
+/* Whoever is not signed in, or not for this page, is told so. */
+function turnAway(error) {
+  if (!(error instanceof Refused)) complain(t("load_failed"));
+  else if (error.status === 401) {
+    if (!box("shown").hidden) complain(t("held.ended"));
+    standing(false);
+    box("name").focus();
+  } else if (error.status === 403) {
+    complain(t("held.other"));
+    box("forget").hidden = false;
+  } else complain(error.status === 429 ? t("held.wait") : error.message);
+}
+
+/* The form and the way out; `enter` is called when somebody is in. */
+function waitForSomebody(enter) {
+  onSubmit("ask", async (told) => {
+    await tell("users/sign-in", told);
+    await enter();
+  });
+  for (const button of document.querySelectorAll("[data-demo]")) {
+    button.addEventListener("click", async () => {
+      box("problem").hidden = true;
+      await tell("users/demo", {role: button.dataset.demo}).then(enter, (error) => complain(fault(error)));
+    });
+  }
+  box("forget").addEventListener("click", async () => {
+    await tell("users/sign-out", {});
+    location.reload();
+  });
+}
