@@ -240,6 +240,7 @@ def test_an_invited_person_joins_and_signs_in(server: Server, browser: Browser, 
     expect(page.locator("#join")).to_be_hidden()
     page.goto("about:blank")
     page.goto(f"{server.url}/{lang}/join/#{server.invite(f'aigul-{lang}')}")
+    expect(page.locator("#join")).to_be_visible()
     totp = pyotp.TOTP(page.locator("#secret").inner_text().replace(" ", ""))
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
     assert page.locator("#image").evaluate("image => image.naturalWidth") > 100
@@ -253,8 +254,9 @@ def test_an_invited_person_joins_and_signs_in(server: Server, browser: Browser, 
     assert not [key for key in ("undefined", "null", "sign.", "join.") if key in text]
     fill(page, code=totp.at(time.time() - 30), password=PASSWORD, again=PASSWORD)
     expect(page.locator("#shown")).to_be_visible()
-    assert page.url == f"{server.url}/{lang}/accounting/"
+    assert page.url == f"{server.url}/{lang}/pool/"
     page.locator("#forget").click()
+    expect(page.locator("#ask")).to_be_visible()
     fill(page, name=f"aigul-{lang}", password=PASSWORD, code="123456")
     expect(page.locator("#problem")).to_be_visible()
     fill(page, name=f"aigul-{lang}", password=PASSWORD, code=totp.now())
@@ -290,10 +292,10 @@ def test_everything_interactive_is_reached_by_tab(server: Server, browser: Brows
     """The first Tab offers the way to the content; then come the controls, each with a name."""
     page, _ = visit(browser, f"{server.url}/ru/", viewport={"width": 1400, "height": 900})
     names = []
-    for _ in range(6):
+    for _ in range(8):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel"))
-    assert names == ["Перейти к содержанию", "Пауза", "◐", "Қазақша", "Русский", "English"]
+    assert names == ["Перейти к содержанию", "Tarazy", "Выйти", "Пауза", "◐", "Қазақша", "Русский", "English"]
     page.context.close()
 
 

@@ -3,7 +3,7 @@
 /* Joining by an invitation, whose text is behind the # of the address and so in no log. */
 
 const invitation = location.hash.slice(1);
-const HOME = {miner: "me", operator: "accounting", inspector: "accounting"};
+const HOME = {miner: "me", operator: "pool", inspector: "pool"};
 
 async function start() {
   try {
