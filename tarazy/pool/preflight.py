@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from sqlalchemy import Connection, make_url
@@ -36,6 +37,7 @@ from tarazy.pool.machine import observe
 from tarazy.pool.payouts.wallet import wallet_of
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.pool.terms import advised_blocks, schedule_of, terms_text
+from tarazy.portal.second_factor import SealError, open_seal
 from tarazy.reports.signing import SigningFault
 from tarazy.reports.signing.key import load_key as load_signing_key
 from tarazy.reports.signing.signer import exposed
@@ -63,6 +65,7 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
     yield from _database(settings, now)
     yield _audit_key(settings)
     yield from _signing(settings, now)
+    yield from _portal(settings)
     yield from _ports(settings)
     for tls in dict.fromkeys(listener.tls for listener in settings.stratum.listeners if listener.tls is not None):
         yield _tls(tls, now)
@@ -179,6 +182,23 @@ def _secret(path: Path) -> Finding | None:
     except OSError as error:
         return Finding("signing", False, f"{path}: {error.strerror}", "restore it, or mend `signing` in the settings")
     return Finding("signing", False, f"{path} can be read by others", f"chmod 600 {path}")
+
+
+def _portal(settings: Settings) -> Iterator[Finding]:
+    """Whether people's passwords go over the network in clear, and the key of their second factors is usable."""
+    host, url = settings.portal.host, settings.portal.public_url
+    if url is None and host != "localhost" and not ip_address(host).is_loopback:
+        cure = "put a proxy with TLS before it, set portal.public_url to its address, and listen on a loopback address"
+        yield Finding("portal", False, f"passwords would come to {host} unencrypted", cure)
+    path = settings.portal_key_path
+    try:
+        if path.exists():
+            open_seal(path)
+    except SealError as error:
+        yield Finding("portal key", False, str(error), "restore it from a copy, or set portal.key")
+    else:
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield Finding("portal key", False, f"{path} can be read by others", f"chmod 600 {path}")
 
 
 def _data_directory(settings: Settings) -> Finding:

@@ -44,6 +44,7 @@ from tarazy.pool.terms import schedule_of
 from tarazy.pool.usable import require_usable
 from tarazy.portal.app import Portal
 from tarazy.portal.desk import Rules
+from tarazy.portal.second_factor import open_seal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
 from tarazy.stratum.difficulty import exponent_of
@@ -241,8 +242,8 @@ class Server:
             self._subject,
             self._database,
             self._rules,
-            host=settings.portal.host,
-            port=settings.portal.port,
+            settings=settings.portal,
+            seal=open_seal(settings.portal_key_path),
             language=settings.language,
         )
 

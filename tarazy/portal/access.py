@@ -1,13 +1,17 @@
-"""Who may do what over the API: tokens with a role, shown once and kept as digests, and the rights of each role."""
+"""Who may do what: tokens of programs and sessions of people, each with a role, and the rights of each role.
+
+A token is shown once and kept as a digest; so is the text in a session's cookie.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,15 +19,18 @@ from sqlalchemy import Connection, insert, select, update
 from tarazy.accreditation import audit
 from tarazy.accreditation.expiry import Ending
 from tarazy.accreditation.tables import REGISTERS
-from tarazy.portal.tables import access_token
+from tarazy.portal.tables import access_token, portal_user
 
 PREFIX = "tarazy_"
 _RANDOM_BYTES = 32
+_NAME = re.compile(r"[\w.-]{1,64}")
 LONGEST_TOKEN = 100
+IDLE = timedelta(hours=1)
+"""A session that asked nothing for so long has ended."""
 
 
 class Role(StrEnum):
-    """What a token's holder is to the pool."""
+    """What a holder is to the pool."""
 
     OPERATOR = "operator"
     INSPECTOR = "inspector"
@@ -43,10 +50,12 @@ class Right(StrEnum):
     """Add to the registers."""
     PUSH = "push"
     """Send readings of one site's meters."""
+    USERS = "users"
+    """Invite people and remove them."""
 
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
-    Role.OPERATOR: frozenset({Right.READ, Right.WRITE}),
+    Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.USERS}),
     Role.INSPECTOR: frozenset({Right.READ}),
     Role.MINER: frozenset({Right.OWN}),
     Role.AGENT: frozenset({Right.PUSH}),
@@ -59,7 +68,7 @@ class TokenError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose token it is."""
+    """Whose token or session it is."""
 
     name: str
     role: Role
@@ -91,22 +100,37 @@ def create_token(
         raise TokenError("an agent's token belongs to a site, any other to none; mend --site")
     if expires_at <= now:
         raise TokenError("it would have expired already; choose a later day")
-    if connection.execute(select(access_token.c.token).where(access_token.c.name == name)).first():
-        raise TokenError(f"there was a token {name} before; choose another name, which entries are recorded under")
-    parties = REGISTERS["party"]
-    if party and not connection.execute(select(parties.c.entry).where(parties.c.party == party).limit(1)).first():
-        raise TokenError(f"there is no party {party}; see `tarazy register show party`")
+    require_free_name(connection, name)
+    if party:
+        require_party(connection, party)
     sites = REGISTERS["site"]
     if site and not connection.execute(select(sites.c.entry).where(sites.c.site == site).limit(1)).first():
         raise TokenError(f"there is no site {site}; see `tarazy register show site`")
     token = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-    of_whom = {"name": name, "digest": _digest(token), "role": role, "party": party, "site": site}
+    of_whom = {"name": name, "digest": digest_of(token), "role": role, "party": party, "site": site}
     stamp = {"created_at": now, "created_by": by, "expires_at": expires_at}
     connection.execute(insert(access_token), {**of_whom, **stamp})
     body = {"name": name, "role": role, "expires_at": audit.instant_text(expires_at), "by": by}
     body |= {"site": site} if site else {}
     audit.append(connection, [audit.AuditEvent("token-created", body, party)], now)
     return token
+
+
+def require_free_name(connection: Connection, name: str) -> None:
+    """A name tells for ever who did something. Raises `TokenError` when it belongs or belonged to somebody."""
+    if not _NAME.fullmatch(name):
+        raise TokenError("a name is 1 to 64 letters, digits, dots, hyphens or underscores, such as aigul.s")
+    if connection.execute(select(access_token.c.token).where(access_token.c.name == name)).first():
+        raise TokenError(f"there was a token {name} before; choose another name, which entries are recorded under")
+    if connection.execute(select(portal_user.c.user).where(portal_user.c.name == name)).first():
+        raise TokenError(f"there was a user {name} before; choose another name, which entries are recorded under")
+
+
+def require_party(connection: Connection, party: str) -> None:
+    """Raises `TokenError` unless the registers know the party."""
+    parties = REGISTERS["party"]
+    if not connection.execute(select(parties.c.entry).where(parties.c.party == party).limit(1)).first():
+        raise TokenError(f"there is no party {party}; see `tarazy register show party`")
 
 
 def revoke_token(connection: Connection, name: str, now: datetime, by: str) -> None:
@@ -130,49 +154,71 @@ def endings(connection: Connection) -> list[Ending]:
     return [Ending("token", holder.name, holder.expires_at, holder.party) for holder in held]
 
 
-def _digest(token: str) -> str:
-    """A token has 256 random bits, so one plain hash is enough and says nothing to who sees it."""
-    return hashlib.sha256(token.encode()).hexdigest()
+def digest_of(text: str) -> str:
+    """Tokens, invitations and sessions have 256 random bits, so a plain hash is enough and tells nothing of them."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Access:
-    """The tokens of the moment, in memory; told anew whenever they may have changed."""
+    """The tokens and sessions of the moment, in memory; told anew whenever they may have changed."""
 
     def __init__(self) -> None:
-        self._holders: dict[str, Holder] = {}
+        self._tokens: Mapping[str, Holder] = {}
+        self._sessions: Mapping[str, Holder] = {}
+        self._asked: dict[str, datetime] = {}
+        """Digest of a session → when it asked last."""
 
-    def install(self, holders: dict[str, Holder]) -> None:
-        """Know these from now on."""
-        self._holders = holders
+    def install(self, tokens: Mapping[str, Holder], sessions: Mapping[str, Holder]) -> None:
+        """Know these from now on: digest → holder of each."""
+        self._tokens, self._sessions = tokens, sessions
+        self._asked = {digest: at for digest, at in self._asked.items() if digest in sessions}
 
-    def holder(self, header: str | None, now: datetime) -> Holder | None:
+    def by_token(self, header: str | None, now: datetime) -> Holder | None:
         """Who sent this Authorization header; None for a missing, unknown, expired or revoked token."""
         scheme, _, token = (header or "").partition(" ")
-        if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN or not token.isascii():
+        if scheme.lower() != "bearer" or not _may_be_known(token):
             return None
-        found = self._holders.get(_digest(token))
-        return found if found is not None and now < found.expires_at else None
+        return _in_force(self._tokens.get(digest_of(token)), now)
+
+    def by_session(self, text: str | None, now: datetime) -> Holder | None:
+        """Whose session this text of a cookie is; None when it is missing, unknown, idle or at its end."""
+        if not text or not _may_be_known(text):
+            return None
+        digest = digest_of(text)
+        found = _in_force(self._sessions.get(digest), now)
+        if found is None or now - self._asked.setdefault(digest, now) >= IDLE:
+            return None
+        self._asked[digest] = now
+        return found
+
+
+def _may_be_known(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_TOKEN and text.isascii()
+
+
+def _in_force(holder: Holder | None, now: datetime) -> Holder | None:
+    return holder if holder is not None and now < holder.expires_at else None
 
 
 class Failures:
-    """Wrong tokens by address: who sends many waits."""
+    """Failures by whom they came from or were meant for: after many there is a wait."""
 
-    def __init__(self, limit: int = 20, window: float = 60.0, addresses: int = 10_000) -> None:
+    def __init__(self, limit: int = 20, window: float = 60.0, remembered: int = 10_000) -> None:
         self._limit = limit
         self._window = window
-        self._addresses = addresses
+        self._remembered = remembered
         self._since: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def add(self, address: str, now: float) -> None:
+    def add(self, key: str, now: float) -> None:
         """Another one, at `now` seconds."""
-        since, count = self._since.pop(address, (now, 0))
+        since, count = self._since.pop(key, (now, 0))
         if now - since >= self._window:
             since, count = now, 0
-        self._since[address] = (since, count + 1)
-        while len(self._since) > self._addresses:
+        self._since[key] = (since, count + 1)
+        while len(self._since) > self._remembered:
             self._since.popitem(last=False)
 
-    def wait(self, address: str, now: float) -> float:
-        """Seconds until the address may try again; 0 when it may."""
-        since, count = self._since.get(address, (now, 0))
+    def wait(self, key: str, now: float) -> float:
+        """Seconds until the next may come; 0 when it may now."""
+        since, count = self._since.get(key, (now, 0))
         return max(0.0, since + self._window - now) if count >= self._limit else 0.0

@@ -43,7 +43,7 @@ class OwnPages:
 
     async def me(self, request: Any) -> bytes:
         """Whose token it is; for a miner, its own entries and admissions."""
-        holder = self._gate.holder(request, None)
+        holder = await self._gate.admit(request, None)
         told: dict[str, Any] = {"name": holder.name, "role": holder.role, "expires_at": holder.expires_at}
         if holder.site is not None:
             told["site"] = holder.site
@@ -54,7 +54,7 @@ class OwnPages:
     @app.route("/account", methods=["GET"])
     async def account(self, request: Any) -> bytes:
         """Terms, balance and holds of a miner."""
-        party = self._gate.miner(request)
+        party = await self._gate.miner(request)
         parameters(request, ())
         now = datetime.now(UTC)
         return json_answer(request, await self._gate.read(accounts.account, party, self._subject.terms, now))
@@ -62,14 +62,14 @@ class OwnPages:
     @app.route("/credits", methods=["GET"])
     async def credits(self, request: Any) -> bytes:
         """A miner's part of each distribution, the newest first."""
-        party = self._gate.miner(request)
+        party = await self._gate.miner(request)
         limit, offset = paging(parameters(request, _PAGED))
         return json_answer(request, await self._gate.read(accounts.credits, party, limit, offset))
 
     @app.route("/payouts", methods=["GET"])
     async def payouts(self, request: Any) -> bytes:
         """What a miner was and is being paid, the newest first."""
-        party = self._gate.miner(request)
+        party = await self._gate.miner(request)
         limit, offset = paging(parameters(request, _PAGED))
         depths = Depths(self._subject.depths())
         return json_answer(request, await self._gate.read(accounts.payments, party, depths, limit, offset))
@@ -77,7 +77,7 @@ class OwnPages:
     @app.route("/statements", methods=["GET"])
     async def statements(self, request: Any) -> bytes:
         """The months of which a miner gets a statement, the newest first."""
-        party = self._gate.miner(request)
+        party = await self._gate.miner(request)
         limit, offset = paging(parameters(request, _PAGED))
         as_of = _settled()
         periods = await self._gate.read(accounts.statement_periods, party, as_of)
@@ -95,7 +95,7 @@ class OwnPages:
     @app.route("/statements/<name>", methods=["GET"])
     async def statement(self, request: Any, name: str) -> bytes:
         """A miner's statement for a year, quarter or month. The same moment gives the same bytes."""
-        party = self._gate.miner(request)
+        party = await self._gate.miner(request)
         asked = parameters(request, ("form", "lang", "as_of"))
         form, lang = asked.get("form", "json"), asked.get("lang", LANGUAGES[0])
         if form not in _FORMS or lang not in LANGUAGES:
@@ -118,7 +118,7 @@ class OwnPages:
     @app.route("/receipts", methods=["GET"])
     async def receipts(self, request: Any) -> bytes:
         """The final rounds that credit a miner, the newest first."""
-        party = self._gate.miner(request)
+        party = await self._gate.miner(request)
         limit, offset = paging(parameters(request, _PAGED))
         total, items = await self._gate.read(accounts.credited, party, limit, offset)
         return json_answer(request, {"total": total, "items": items})
@@ -126,7 +126,7 @@ class OwnPages:
     @app.route("/receipts/<int(max=9223372036854775807):number>", methods=["GET"])
     async def receipt(self, request: Any, number: int) -> bytes:
         """What proves a miner's credit in a round."""
-        party = self._gate.miner(request)
+        party = await self._gate.miner(request)
         journals = self._subject.journals
         told = await self._making.run(
             lambda: Deferred.fromCoroutine(self._gate.read(accounts.receipt_of, party, number, journals))
@@ -154,7 +154,7 @@ class AccountingPages:
     @app.route("/payouts", methods=["GET"])
     async def payouts(self, request: Any) -> bytes:
         """Whether payments may go out, the batches under way, and what is held."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         parameters(request, ())
         depths = Depths(self._subject.depths())
         return json_answer(request, await self._gate.read(accounts.standing_of_payouts, depths))
@@ -162,14 +162,14 @@ class AccountingPages:
     @app.route("/rounds", methods=["GET"])
     async def rounds(self, request: Any) -> bytes:
         """Rounds, the newest first."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         limit, offset = paging(parameters(request, _PAGED))
         return json_answer(request, await self._gate.read(accounts.rounds, limit, offset))
 
     @app.route("/sales", methods=["GET"])
     async def sales(self, request: Any) -> bytes:
         """What each miner still has to sell of a year."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         as_of = _settled()
         period = _period(parameters(request, ("year",)).get("year", f"{as_of:%Y}"), as_of)
         if not period.is_year:
@@ -181,7 +181,7 @@ class AccountingPages:
     @app.route("/distributed", methods=["GET"])
     async def distributed(self, request: Any) -> bytes:
         """The issued versions of the record of distributed assets."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         limit, offset = paging(parameters(request, _PAGED))
         return json_answer(request, await self._gate.read(accounts.distributed, limit, offset))
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from tarazy.config.settings import PortalSettings
 from tarazy.database.engine import Database
 from tarazy.portal.access import Access, Holder, Right, holders
 from tarazy.portal.desk import Rules
+from tarazy.portal.door import Door
 from tarazy.portal.events import BEAT_SECONDS, Hub
-from tarazy.portal.guard import MAXIMUM_BODY, MAXIMUM_PUSH, BoundedSite, Fault
+from tarazy.portal.guard import MAXIMUM_BODY, MAXIMUM_PUSH, MAXIMUM_SIGN_IN, BoundedSite, Fault
+from tarazy.portal.second_factor import Seal
 from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
+from tarazy.portal.users import sessions
 
 log = structlog.get_logger()
 
@@ -26,8 +30,12 @@ def _not_told(failure: Failure) -> None:
         log.error("portal_stream_failed", error=repr(failure.value))
 
 
-def _tokens_not_read(failure: Failure) -> None:
-    log.warning("tokens_not_read", error=type(failure.value).__name__)
+def _tokens_and_sessions(connection: Connection) -> tuple[dict[str, Holder], dict[str, Holder]]:
+    return holders(connection), sessions(connection)
+
+
+def _holders_not_read(failure: Failure) -> None:
+    log.warning("holders_not_read", error=type(failure.value).__name__)
 
 
 class Portal:
@@ -40,27 +48,30 @@ class Portal:
         database: Database,
         rules: Rules,
         *,
-        host: str = "127.0.0.1",
-        port: int = 8080,
+        settings: PortalSettings,
+        seal: Seal,
         language: str = "ru",
     ) -> None:
         # klein imports the global reactor, which must be installed first
         from tarazy.portal.gate import Gate
         from tarazy.portal.routes import Pages
+        from tarazy.portal.user_pages import UserPages
 
         self._reactor = reactor
-        self._address = (host, port)
+        self._address = (settings.host, settings.port)
         self.snapshots = Snapshots(reactor, database.engine, subject)
         self.hub = Hub()
         self.access = Access()
         self._database = database
-        pages = Pages(self.snapshots, self.hub, subject, language, Gate(database, self.access), rules)
+        self._gate = Gate(database, self.access, Door(settings.public_url, settings.proxies))
+        self._people = UserPages(self._gate, subject, seal, self.read_holders)
+        pages = Pages(self.snapshots, self.hub, subject, language, self._gate, rules, self._people)
         self.site = BoundedSite(pages.app.resource(), reactor, self._body_limit)
         self._told = ""
         self._pulse = LoopingCall(self._publish)
         self._beat = LoopingCall(self.hub.beat)
-        self._tokens = LoopingCall(self.read_tokens)
-        self._pulse.clock = self._beat.clock = self._tokens.clock = reactor
+        self._holders = LoopingCall(self.read_holders)
+        self._pulse.clock = self._beat.clock = self._holders.clock = reactor
         self._listener: Any = None
 
     def start(self) -> int:
@@ -70,7 +81,7 @@ class Portal:
         self.snapshots.start()
         self._pulse.start(FRESH_SECONDS, now=False)
         self._beat.start(BEAT_SECONDS, now=False)
-        self._tokens.start(FRESH_SECONDS)
+        self._holders.start(FRESH_SECONDS)
         bound: int = self._listener.getHost().port
         return bound
 
@@ -81,22 +92,22 @@ class Portal:
             return maybeDeferred(lambda: None)
         self._pulse.stop()
         self._beat.stop()
-        self._tokens.stop()
+        self._holders.stop()
         self.hub.close()
         closed: Deferred[None] = maybeDeferred(listener.stopListening)
         return closed.addCallback(lambda _: self.snapshots.stop())
 
     def _body_limit(self, request: Any) -> int:
         """How many bytes of a request's body are wanted."""
-        holder = self.access.holder(request.getHeader("authorization"), datetime.now(UTC))
-        if holder is None:
-            return 0
-        return MAXIMUM_BODY if holder.may(Right.WRITE) else MAXIMUM_PUSH if holder.may(Right.PUSH) else 0
+        holder = self._gate.known(request)
+        if holder is not None and holder.may(Right.WRITE):
+            return MAXIMUM_BODY
+        return MAXIMUM_PUSH if holder is not None and holder.may(Right.PUSH) else MAXIMUM_SIGN_IN
 
-    def read_tokens(self) -> Deferred[None]:
-        """Know the tokens of the moment; those known before count while the database is away."""
-        read: Deferred[dict[str, Holder]] = self._database.read(holders)
-        return read.addCallbacks(self.access.install, _tokens_not_read)
+    def read_holders(self) -> Deferred[None]:
+        """Know the tokens and sessions of the moment; those known before count while the database is away."""
+        read: Deferred[tuple[dict[str, Holder], dict[str, Holder]]] = self._database.read(_tokens_and_sessions)
+        return read.addCallbacks(lambda found: self.access.install(*found), _holders_not_read)
 
     def _publish(self) -> Deferred[None] | None:
         """Tell the open pages what changed; nothing is read while there are none."""

@@ -1,4 +1,4 @@
-"""Who may come in, and how answers and refusals are told: what all addresses that take a token share. Import late."""
+"""Who may come in, and how answers and refusals are told: what all addresses that take a holder share. Import late."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.database.engine import Database, reader
-from tarazy.portal.access import Access, Failures, Holder, Right
+from tarazy.portal.access import Access, Failures, Holder, Right, Role
+from tarazy.portal.door import Door
 from tarazy.portal.guard import Fault, refuse
 
 log = structlog.get_logger()
@@ -27,41 +29,85 @@ T = TypeVar("T")
 
 LIMIT, HIGHEST_LIMIT = 100, 1_000
 _READERS = 2
+LIVE_VIEW_SECONDS = 600.0
+MAXIMUM_VIEWS = 300
+"""Requests of one inspector in a minute: each is kept in the audit log."""
 
 
 class Gate:
-    """Lets holders of tokens in, and reads and writes for them."""
+    """Lets holders of tokens and sessions in, and reads and writes for them."""
 
-    def __init__(self, database: Database, access: Access) -> None:
+    def __init__(self, database: Database, access: Access, door: Door) -> None:
         self._database = database
         self._access = access
+        self.door = door
         self._reader = reader(database.engine)
         self._failures = Failures()
+        self._views = Failures(limit=MAXIMUM_VIEWS)
+        self._followed: dict[tuple[str, bytes], float] = {}
         self._reading = DeferredSemaphore(_READERS)
 
-    def holder(self, request: Any, right: Right | None) -> Holder:
-        """Who asks, who may do that. Raises `Fault`: here and nowhere else it is decided who may what."""
-        address = request.getClientAddress().host
-        wait = self._failures.wait(address, time.monotonic())
-        if wait:
-            request.setHeader(b"retry-after", b"%d" % (wait + 1))
-            raise Fault(429, "too_many_failures", "too many wrong tokens from this address; wait a minute")
+    def known(self, request: Any) -> Holder | None:
+        """Whose token or session the request brings, whatever it wants."""
         header = request.getHeader("authorization")
-        holder = self._access.holder(header, datetime.now(UTC))
+        if header is None:
+            return self.by_session(self.door.session(request))
+        return self._access.by_token(header, datetime.now(UTC))
+
+    def by_session(self, text: str | None) -> Holder | None:
+        """Whose session it is, if it goes on."""
+        return self._access.by_session(text, datetime.now(UTC))
+
+    async def admit(self, request: Any, right: Right | None, *, live: bool = False) -> Holder:
+        """Who asks, who may do that. Raises `Fault`: here and nowhere else it is decided who may what.
+
+        What an inspector asks for is in the audit log before it is answered; a `live` list, which an open page asks
+        for whenever it changes, once in `LIVE_VIEW_SECONDS`.
+        """
+        holder = self._holder(request, right)
+        if holder.role is Role.INSPECTOR and not (live and self._is_followed(holder.name, request.path)):
+            now = time.monotonic()
+            self.require_patience(request, self._views, holder.name, "too many requests of this inspector")
+            self._views.add(holder.name, now)
+            body = {"name": holder.name, "asked": request.uri.decode("ascii", "replace")}
+            await self.write(append, [AuditEvent("viewed", body)], datetime.now(UTC))
+        return holder
+
+    def _is_followed(self, name: str, path: bytes) -> bool:
+        """Whether this list was recorded a short while ago as seen; if not, it is going to be."""
+        now, key = time.monotonic(), (name, path)
+        if now < self._followed.get(key, 0.0):
+            return True
+        self._followed = {other: end for other, end in self._followed.items() if now < end}
+        self._followed[key] = now + LIVE_VIEW_SECONDS
+        return False
+
+    def _holder(self, request: Any, right: Right | None) -> Holder:
+        address = self.door.address(request)
+        self.require_patience(request, self._failures, address, "too many wrong tokens from this address")
+        holder = self.known(request)
         if holder is None:
-            if header is not None:
+            if request.getHeader("authorization") is not None:
                 self._failures.add(address, time.monotonic())
             request.setHeader(b"www-authenticate", b"Bearer")
-            text = "send a token in force, as Authorization: Bearer …; the operator makes it by `tarazy token create`"
-            raise Fault(401, "no_token", text)
+            raise Fault(401, "no_token", "sign in, or send a token in force as Authorization: Bearer …")
+        if request.method == b"POST" and request.getHeader("authorization") is None:
+            self.door.require_own_page(request)
         if right is not None and not holder.may(right):
             raise Fault(403, "not_allowed", f"the role {holder.role} may not do that; see /api/v1/me for what it may")
         return holder
 
-    def miner(self, request: Any) -> str:
-        """The party whose token it is. Raises `Fault` as `holder`."""
-        party = self.holder(request, Right.OWN).party
-        assert party is not None, "a miner's token is of a party"
+    def require_patience(self, request: Any, failures: Failures, key: str, text: str) -> None:
+        """Raises `Fault` while whoever `key` names has to wait."""
+        wait = failures.wait(key, time.monotonic())
+        if wait:
+            request.setHeader(b"retry-after", b"%d" % (wait + 1))
+            raise Fault(429, "too_many_failures", f"{text}; try again in {int(wait) + 1} s")
+
+    async def miner(self, request: Any) -> str:
+        """The party whose token or session it is. Raises `Fault` as `admit`."""
+        party = (await self.admit(request, Right.OWN)).party
+        assert party is not None, "a miner's holder is of a party"
         return party
 
     async def read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -17,18 +17,23 @@ MAXIMUM_BODY = 24 << 20
 """Bytes of a body from who may write: a spreadsheet or a document, which have limits of their own."""
 MAXIMUM_PUSH = 256 << 10
 """Bytes of a body from who may push readings alone."""
+MAXIMUM_SIGN_IN = 4 << 10
+"""Bytes of a body from anybody else, who may be about to sign in."""
 MAXIMUM_DISCARDED = 1 << 20
 """Bytes of a body read and thrown away so that its sender can read the refusal; then the line is cut."""
 MAXIMUM_CONNECTIONS = 600
 """Open connections; the rest is closed at once, so that they cannot eat the pool's file descriptors."""
 IDLE_SECONDS = 60
 
+SIGN_IN = b"/api/v1/users/"
+"""Beginning of the paths to which somebody unknown may send something."""
 WRITABLE = (
     b"/api/v1/registers/",
     b"/api/v1/documents",
     b"/api/v1/findings/",
     b"/api/v1/readings",
     b"/api/v1/signatures",
+    SIGN_IN,
 )
 """Beginnings of the paths that something may be sent to."""
 
@@ -84,9 +89,9 @@ class BoundedRequest(Request):
     """Bytes of its body that are kept."""
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
-        """Keep space for a body only for a holder of a token that may send one."""
+        """Keep space for as much of a body as its sender may send."""
         self.body_limit = self.channel.site.body_limit(self)
-        super().gotLength(0 if not self.body_limit or length is None else min(length, self.body_limit))  # type: ignore[no-untyped-call]
+        super().gotLength(0 if length is None else min(length, self.body_limit))  # type: ignore[no-untyped-call]
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """Keep the body within its limit, throw away the rest; cut the line when it does not end."""
@@ -126,7 +131,8 @@ def _fault(request: Any) -> Fault | None:
     if request.method not in (b"GET", b"HEAD") and not writing:
         request.setHeader(b"allow", b"GET, HEAD")
         return Fault(405, "method_not_allowed", "everything here is read with GET")
-    if writing and request.body_limit and request.body_length > request.body_limit:
+    may_write = request.body_limit > MAXIMUM_SIGN_IN or request.path.startswith(SIGN_IN)
+    if writing and may_write and request.body_length > request.body_limit:
         return Fault(413, "body_too_long", f"the body is longer than {request.body_limit >> 10} KiB; split it")
     if request.body_length and not writing:
         return Fault(413, "body_not_allowed", "a GET request has no body")

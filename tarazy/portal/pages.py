@@ -173,7 +173,62 @@ HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool
         ),
     ),
 }
-"""The pages that take a token: their tiles, and their lists with columns, which of them hold numbers, and hints."""
+"""The pages of who is signed in: their tiles, and their lists with columns, which of them hold numbers, and hints."""
+
+
+HOME: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]] = {
+    "blocks": ((("height", True), ("state", False), ("found", False), ("reward", True), ("hash", False)), False),
+}
+"""The lists that everybody sees: their columns, which of them hold numbers, and whether there is a hint."""
+
+POOL: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]] = {
+    "attention": ((("severity", False), ("text", False), ("at", False), ("owner", False)), True),
+    "miners": (
+        (
+            ("party", False),
+            ("admission", False),
+            ("site", False),
+            ("hashrate", True),
+            ("shares", True),
+            ("earned", True),
+            ("energy", True),
+            ("fee", True),
+        ),
+        True,
+    ),
+    "refusals": ((("account", False), ("reason", False), ("count", True), ("last", False)), True),
+    "blocks": (
+        (("height", True), ("state", False), ("found", False), ("finder", False), ("reward", True), ("hash", False)),
+        False,
+    ),
+    "distributions": (
+        (
+            ("block", True),
+            ("rounds", False),
+            ("state", False),
+            ("reward", True),
+            ("fee", True),
+            ("credited", True),
+            ("remainder", True),
+            ("credits", False),
+        ),
+        True,
+    ),
+    "energy": (
+        (
+            ("site", False),
+            ("status", False),
+            ("power", True),
+            ("metered", True),
+            ("estimate", True),
+            ("unallocated", True),
+            ("meters", False),
+        ),
+        True,
+    ),
+    "reports": ((("name", False), ("size", True), ("made", False)), False),
+}
+"""The lists of the whole pool, as `HOME`."""
 
 
 @cache
@@ -185,8 +240,8 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def page(lang: str, live: Live) -> bytes:
-    """The page in `lang`. Figures come to it by the API."""
+def page(lang: str, live: Live, lists: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]]) -> bytes:
+    """The live page in `lang` with `lists`, `HOME` or `POOL`. Figures come to it by the API."""
     html: str = _template("page.html").render(
         lang=lang,
         t=_said(lang),
@@ -196,22 +251,37 @@ def page(lang: str, live: Live) -> bytes:
         test_chain=live.test_chain,
         demo=live.demo,
         stratum_url=live.stratum_url,
+        lists=lists,
+        whole=lists is POOL,
     )
     return html.encode()
 
 
-def held_page(lang: str, pool: str, name: str) -> bytes:
-    """A page of `HELD` in `lang`. It asks for a token; figures come by the API to who has one."""
+def held_page(lang: str, live: Live, name: str) -> bytes:
+    """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
     tiles, lists = HELD[name]
     html: str = _template("held.html").render(
         lang=lang,
         t=_said(lang),
         asset=assets().__getitem__,
         version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
-        pool=pool,
+        pool=live.pool_name,
         name=name,
+        demo=live.demo,
         tiles=tiles,
         lists=lists,
+    )
+    return html.encode()
+
+
+def join_page(lang: str, pool: str) -> bytes:
+    """Where an invitation is taken up, in `lang`."""
+    html: str = _template("join.html").render(
+        lang=lang,
+        t=_said(lang),
+        asset=assets().__getitem__,
+        version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
+        pool=pool,
     )
     return html.encode()
 

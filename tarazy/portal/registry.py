@@ -49,7 +49,7 @@ class RegisterPages:
     @app.route(f"/registers/<{_KINDS}:kind>", methods=["GET"])
     async def listing(self, request: Any, kind: str) -> bytes:
         """What is in force in a register."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         asked = parameters(request, ("as_of", "known_at", "key", "limit", "offset"))
         moment = _moment(asked)
         now = datetime.now(UTC)
@@ -62,7 +62,7 @@ class RegisterPages:
     @app.route(f"/registers/<{_KINDS}:kind>/history", methods=["GET"])
     async def history(self, request: Any, kind: str) -> bytes:
         """Every version of an entry."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         asked = parameters(request, ("key", "known_at"))
         key = asked.get("key")
         if not key:
@@ -75,7 +75,7 @@ class RegisterPages:
     @app.route(f"/registers/<{_KINDS}:kind>", methods=["POST"])
     async def add(self, request: Any, kind: str) -> bytes:
         """Record entries, or say what that would change."""
-        holder = self._gate.holder(request, Right.WRITE)
+        holder = await self._gate.admit(request, Right.WRITE)
         asked = parameters(request, ("dry_run", "why"))
         body = _json_of(request)
         return await self._record(request, holder, asked, lambda: desk.lines_of(kind, body))
@@ -83,7 +83,7 @@ class RegisterPages:
     @app.route("/registers/import", methods=["POST"])
     async def import_table(self, request: Any) -> bytes:
         """Record the rows of a CSV or XLSX file, or say what that would change."""
-        holder = self._gate.holder(request, Right.WRITE)
+        holder = await self._gate.admit(request, Right.WRITE)
         asked = parameters(request, ("name", "dry_run", "why"))
         name = asked.get("name", "")
         if not _NAME.fullmatch(name):
@@ -94,7 +94,7 @@ class RegisterPages:
     @app.route("/registers/export", methods=["GET"])
     async def export(self, request: Any) -> bytes:
         """A register, or all of them, as a spreadsheet that can be imported."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         asked = parameters(request, ("kind", "form", "as_of", "known_at"))
         kind, form = asked.get("kind"), asked.get("form", "xlsx")
         if form not in _FORMS or (kind is None and form == "csv") or (kind is not None and kind not in BY_HAND):
@@ -107,7 +107,7 @@ class RegisterPages:
     @app.route("/admissions", methods=["GET"])
     async def admissions(self, request: Any) -> bytes:
         """Who was let in and who turned away, by the audit log."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         asked = parameters(request, ("from", "to", "party", "kind", "limit", "offset"))
         until = instant_of(asked, "to") or datetime.now(UTC)
         since = instant_of(asked, "from") or until - _PERIOD
@@ -124,7 +124,7 @@ class RegisterPages:
     @app.route("/admissions/at", methods=["GET"])
     async def admissible(self, request: Any) -> bytes:
         """Who might mine, where and on which machines, by the registers."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         asked = parameters(request, ("as_of", "known_at", "limit", "offset"))
         moment = _moment(asked)
         now = datetime.now(UTC)
@@ -136,7 +136,7 @@ class RegisterPages:
     @app.route("/findings/<any(take,resolve,dismiss):act>", methods=["POST"])
     async def move(self, request: Any, act: str) -> bytes:
         """Take a finding in hand, resolve it or dismiss it."""
-        holder = self._gate.holder(request, Right.WRITE)
+        holder = await self._gate.admit(request, Right.WRITE)
         asked = parameters(request, ("finding", "owner", "why"))
         why = asked.get("why")
         if not asked.get("finding") or (act != "take" and not why):
@@ -147,7 +147,7 @@ class RegisterPages:
     @app.route("/readings", methods=["POST"])
     async def push(self, request: Any) -> bytes:
         """Record what the meters of the agent's site showed."""
-        holder = self._gate.holder(request, Right.PUSH)
+        holder = await self._gate.admit(request, Right.PUSH)
         parameters(request, ())
         body = _json_of(request)
         told = await self._gate.write(readings.push, holder.site, body, datetime.now(UTC))
@@ -156,7 +156,7 @@ class RegisterPages:
     @app.route("/documents", methods=["POST"])
     async def attach(self, request: Any) -> bytes:
         """Keep the file in the body and attach it to an entry."""
-        holder = self._gate.holder(request, Right.WRITE)
+        holder = await self._gate.admit(request, Right.WRITE)
         names = ("of_register", "of_key", "title", "document", "number", "issued_by", "issued_on", "valid_to")
         asked = parameters(request, names)
         if asked.get("of_register") not in BY_HAND or not asked.get("of_key") or not asked.get("title"):
@@ -168,7 +168,7 @@ class RegisterPages:
     @app.route("/documents/file", methods=["GET"])
     async def fetch(self, request: Any) -> bytes:
         """The file of a document."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         entry, content = await self._gate.read(desk.fetched, parameters(request, ("document",)).get("document", ""))
         request.setHeader(b"content-disposition", b"attachment")
         return answer(request, content, entry.media_type)

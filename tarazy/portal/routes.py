@@ -16,22 +16,33 @@ from twisted.web.static import File
 
 from tarazy.accreditation.admission import Reason
 from tarazy.config.yaml_file import SafeLoader
+from tarazy.portal.access import Right
 from tarazy.portal.account_pages import AccountingPages, OwnPages
 from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
-from tarazy.portal.pages import HELD, assets, held_page, page, page_texts, preferred_language, refusals_page
+from tarazy.portal.pages import (
+    HELD,
+    HOME,
+    POOL,
+    assets,
+    held_page,
+    join_page,
+    page,
+    page_texts,
+    preferred_language,
+    refusals_page,
+)
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.signature_pages import SignaturePages
-from tarazy.portal.snapshot import Snapshots, Subject
+from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshots, Subject
+from tarazy.portal.user_pages import UserPages
 from tarazy.reports.language import LANGUAGES
 
 log = structlog.get_logger()
 
-LISTS = ("attention", "miners", "refusals", "blocks", "distributions", "reports")
-SERIES = ("hashrate", "energy")
 LIMIT, HIGHEST_LIMIT, HIGHEST_OFFSET = 100, 500, 1_000_000
 _LANG = f"any({','.join(LANGUAGES)})"
 _REASON = "any({})".format(", ".join(f"'{reason}'" for reason in Reason))
@@ -81,15 +92,24 @@ class Pages:
     app = Klein()
 
     def __init__(
-        self, snapshots: Snapshots, hub: Hub, subject: Subject, language: str, gate: Gate, rules: Rules
+        self,
+        snapshots: Snapshots,
+        hub: Hub,
+        subject: Subject,
+        language: str,
+        gate: Gate,
+        rules: Rules,
+        people: UserPages,
     ) -> None:
         self._snapshots = snapshots
         self._hub = hub
         self._subject = subject
         self._language = language
+        self._gate = gate
         self._registers = RegisterPages(gate, rules, subject.seat).app.resource()
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
+        self._people = people.app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
         self._signatures = SignaturePages(gate, subject.reports)
 
@@ -135,13 +155,24 @@ class Pages:
 
     @app.route(f"/<{_LANG}:lang>/")
     def show(self, request: Any, lang: str) -> bytes:
-        """The page."""
-        return _answer(request, page(lang, self._subject.live()), "text/html; charset=utf-8", "no-cache")
+        """What everybody may see."""
+        return _answer(request, page(lang, self._subject.live(), HOME), "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/pool/")
+    def show_pool(self, request: Any, lang: str) -> bytes:
+        """Everything of the pool, for operators and inspectors."""
+        return _answer(request, page(lang, self._subject.live(), POOL), "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/<any({','.join(HELD)}):name>/")
     def show_held(self, request: Any, lang: str, name: str) -> bytes:
-        """A page for holders of tokens."""
-        body = held_page(lang, self._subject.live().pool_name, name)
+        """A page of who is signed in."""
+        body = held_page(lang, self._subject.live(), name)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/join/")
+    def show_joining(self, request: Any, lang: str) -> bytes:
+        """Where an invitation is taken up."""
+        body = join_page(lang, self._subject.live().pool_name)
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/texts.json")
@@ -187,6 +218,11 @@ class Pages:
         """A signature that was made elsewhere."""
         return await self._signatures.add(request)
 
+    @app.route("/api/v1/users/", branch=True)
+    def people(self, request: Any) -> Any:
+        """Signing in and out, and who may."""
+        return self._people
+
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:
         """The API's description."""
@@ -210,22 +246,35 @@ class Pages:
     async def listing(self, request: Any, name: str) -> bytes:
         """A page of a list."""
         paging = _query(request, {"limit": (LIMIT, 1, HIGHEST_LIMIT), "offset": (0, 0, HIGHEST_OFFSET)})
+        told = await self._section(request, name)
         snapshot = await self._snapshots.get()
-        section = snapshot.sections[name]
+        section = snapshot.sections[told]
         items = section["items"][paging["offset"] : paging["offset"] + paging["limit"]]
-        version = f"{snapshot.versions[name]}-{paging['offset']}-{paging['limit']}"
+        version = f"{snapshot.versions[told]}-{paging['offset']}-{paging['limit']}"
         return _json(request, orjson.dumps({**section, "items": items}), version)
 
     @app.route(f"/api/v1/<any({','.join(SERIES)}):name>")
     async def series(self, request: Any, name: str) -> bytes:
         """Figures over time."""
         _query(request, {})
+        told = await self._section(request, name)
         snapshot = await self._snapshots.get()
-        return _json(request, orjson.dumps(snapshot.sections[name]), snapshot.versions[name])
+        return _json(request, orjson.dumps(snapshot.sections[told]), snapshot.versions[told])
+
+    async def _section(self, request: Any, name: str) -> str:
+        """The section that the reader sees under this name: all of it, or what everybody may. Raises `Fault`."""
+        request.setHeader(b"vary", b"authorization, cookie")
+        holder = self._gate.known(request)
+        is_anybody = holder is None and request.getHeader("authorization") is None
+        if name in PUBLIC and (is_anybody or (holder is not None and not holder.may(Right.READ))):
+            return PUBLIC[name]
+        await self._gate.admit(request, Right.READ, live=True)
+        return name
 
     @app.route("/api/v1/reports/<name>")
-    def report(self, request: Any, name: str) -> Any:
+    async def report(self, request: Any, name: str) -> Any:
         """A document for download."""
+        await self._gate.admit(request, Right.READ)
         _query(request, {})
         path = document(self._subject.reports, name)
         request.setHeader(b"content-disposition", b'attachment; filename="%s"' % name.encode("ascii"))

@@ -28,7 +28,7 @@ class SignaturePages:
 
     async def listing(self, request: Any) -> bytes:
         """The reports that may be signed, the newest first, and who signed them."""
-        self._gate.holder(request, Right.READ)
+        await self._gate.admit(request, Right.READ)
         limit, offset = paging(parameters(request, ("limit", "offset")))
 
         def look(_: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class SignaturePages:
 
     async def add(self, request: Any) -> bytes:
         """Keep a signature that was made elsewhere."""
-        holder = self._gate.holder(request, Right.WRITE)
+        holder = await self._gate.admit(request, Right.WRITE)
         name = parameters(request, ("name",)).get("name", "")
         document(self._directory, name)
         given = request.content.read()

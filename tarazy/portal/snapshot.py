@@ -43,6 +43,12 @@ from tarazy.reports.consumption import consumption_by_party
 
 log = structlog.get_logger()
 
+LISTS = ("attention", "miners", "refusals", "blocks", "distributions", "reports")
+SERIES = ("hashrate", "energy")
+LISTED_SECTIONS = frozenset(LISTS + SERIES)
+PUBLIC = {"blocks": "public_blocks", "hashrate": "public_hashrate"}
+"""What everybody sees of a section, instead of which who may read sees all; the other sections nobody else sees."""
+
 FRESH_SECONDS = 1.0
 """Younger answers are given again."""
 REST = 10
@@ -64,7 +70,7 @@ class Snapshot:
 
     def overview(self) -> bytes:
         """The overview as JSON, with the versions of the lists."""
-        lists = {name: version for name, version in self.versions.items() if name != "overview"}
+        lists = {name: version for name, version in self.versions.items() if name in LISTED_SECTIONS}
         return orjson.dumps({**self.sections["overview"], "versions": lists})
 
     def event(self) -> bytes:
@@ -201,7 +207,9 @@ def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: di
         "refusals": views.refusals(facts),
         "blocks": views.blocks(facts),
         "distributions": views.distributions(facts),
+        "public_blocks": views.without_finders(views.blocks(facts)),
         "hashrate": views.hashrate_series(facts),
+        "public_hashrate": {**views.hashrate_series(facts), "parties": []},
         "energy": views.energy(facts),
         "reports": reports,
     }

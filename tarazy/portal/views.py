@@ -57,7 +57,7 @@ def overview(facts: Facts, live: Live, health: Mapping[str, bool]) -> dict[str, 
         "round": {"number": present.open_round[0], "opened_at": iso(present.open_round[1])}
         if present.open_round
         else None,
-        "last_block": _block(present.blocks[0]) if present.blocks else None,
+        "last_block": {**_block(present.blocks[0]), "party": None} if present.blocks else None,
         "blocks": dict(present.block_counts),
         "chain": {
             "tip_height": live.tip_height,
@@ -86,6 +86,11 @@ def _block(block: Block) -> dict[str, Any]:
 def blocks(facts: Facts) -> dict[str, Any]:
     """Blocks found by the pool, newest first."""
     return _list((_block(block) for block in facts.present.blocks), sum(facts.present.block_counts.values()))
+
+
+def without_finders(blocks: dict[str, Any]) -> dict[str, Any]:
+    """The blocks as they are told to everybody: who found one is nobody else's business."""
+    return {**blocks, "items": [{**block, "party": None} for block in blocks["items"]]}
 
 
 def _list(items: Iterable[dict[str, Any]], total: int | None = None) -> dict[str, Any]:

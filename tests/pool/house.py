@@ -22,6 +22,7 @@ from tarazy.config.settings import Settings
 from tarazy.pool.cli import main
 from tarazy.pool.demo.prepare import free_ports, prepare
 from tarazy.pool.demo.scenario import demo_settings
+from tarazy.pool.demo.screen import Viewer
 from tests.forked import Forked
 
 LOWEST = 2.0**-32
@@ -55,6 +56,7 @@ class House:
         lowest = {"minimum_difficulty": LOWEST, "start_difficulty": LOWEST, "maximum_difficulty": LOWEST}
         settings["stratum"] |= {"listeners": [{"host": "127.0.0.1", "port": stratum_port}], **lowest}
         self.prepared = prepare(directory, settings, datetime.now(UTC))
+        self._viewer = Viewer(f"http://127.0.0.1:{portal_port}")
         self.directory = directory
         self.log = directory / "server.log"
         self.process: Forked | subprocess.Popen[bytes] | None = None
@@ -116,9 +118,8 @@ class House:
         return run_command(*arguments, "-c", str(self.prepared.path))
 
     def api(self, name: str) -> Any:
-        """An answer of the portal."""
-        with urlopen(f"http://127.0.0.1:{self.settings.portal.port}/api/v1/{name}", timeout=10) as response:
-            return json.load(response)
+        """An answer of the portal to the demo's operator."""
+        return self._viewer.get(name)
 
     def metrics(self) -> str:
         """What Prometheus would read."""

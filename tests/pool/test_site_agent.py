@@ -26,10 +26,9 @@ from tarazy.config.settings import SettingsError, load_agent_settings
 from tarazy.database.engine import Database
 from tarazy.pool.agent.spool import Spool, SpoolError
 from tarazy.portal.access import Role, create_token
-from tarazy.portal.app import Portal
 from tests.accounting.energy.support import T0, on_asyncio, scripted_meter
 from tests.portal.pool import EKIBASTUZ, SINCE, Pool
-from tests.portal.subject import make_subject, rules
+from tests.portal.subject import make_portal, make_subject
 from tests.portal.test_readings import behind_agent
 
 PROFILE = "abb-b23"
@@ -55,7 +54,7 @@ class _Office:
 
         self._database = Database(self._pool.engine, reactor)
         subject = make_subject(self._directory, datetime.now(UTC))
-        self._portal = Portal(reactor, subject, self._database, rules(), port=self.port)
+        self._portal = make_portal(reactor, subject, self._database, self.port)
         self.port = self._portal.start()
 
     async def end(self) -> None:

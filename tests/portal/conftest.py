@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest_twisted
 import treq
 
 from tarazy.database.engine import Database
+from tarazy.portal.access import Role, create_token
 from tarazy.portal.app import Portal
 from tests.portal.pool import Pool
-from tests.portal.subject import make_subject, rules
+from tests.portal.subject import make_portal, make_subject
 
 
 @dataclass
@@ -27,10 +28,13 @@ class Running:
     pool: Pool
     portal: Portal
     directory: Path
+    operator: str
+    """A token."""
 
     async def get(self, path: str, **options: Any) -> Any:
-        """Answer to a GET of `path`, over a connection of its own."""
-        return await treq.get(self.url + path, persistent=False, allow_redirects=False, **options)
+        """Answer to an operator's GET of `path`, over a connection of its own."""
+        headers = {"authorization": f"Bearer {self.operator}", **options.pop("headers", {})}
+        return await treq.get(self.url + path, headers=headers, persistent=False, allow_redirects=False, **options)
 
     async def json(self, path: str, **options: Any) -> Any:
         """JSON that `path` answers with status 200."""
@@ -44,9 +48,13 @@ def _run(directory: Path) -> Iterator[Running]:
 
     pool = Pool(directory)
     database = Database(pool.engine, reactor)
-    portal = Portal(reactor, make_subject(directory, datetime.now(UTC)), database, rules(), port=0)
+    portal = make_portal(reactor, make_subject(directory, datetime.now(UTC)), database, 0)
     port = portal.start()
-    yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory)
+    now = datetime.now(UTC)
+    with pool.engine.begin() as connection:
+        operator = create_token(connection, "conftest", Role.OPERATOR, None, now, now + timedelta(days=1), "test")
+    pytest_twisted.blockon(portal.read_holders())
+    yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory, operator)
     pytest_twisted.blockon(portal.stop())
     database.close()
 

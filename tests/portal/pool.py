@@ -47,6 +47,7 @@ from tarazy.accreditation.registers import append_all
 from tarazy.config.law.calendar import Period
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
+from tarazy.portal.users import let_in_demo_users
 
 SINCE = datetime(2024, 1, 15, tzinfo=UTC)
 INTERVAL = 900
@@ -208,6 +209,7 @@ class Pool:
             self._work(connection)
             self._energy(connection)
             self._refusals(connection)
+            let_in_demo_users(connection, "altyn", self.now)
 
     def _rounds(self, connection: Connection) -> None:
         opened = self.now - timedelta(hours=23)

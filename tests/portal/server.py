@@ -1,4 +1,4 @@
-"""The portal as a process of its own: prints its port and two tokens, does as it is told by lines of standard input."""
+"""The portal as a process of its own: prints its port, does as it is told by lines of standard input."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from twisted.internet.stdio import StandardIO  # noqa: E402
 from twisted.protocols.basic import LineReceiver  # noqa: E402
 
 from tarazy.database.engine import Database  # noqa: E402
-from tarazy.portal.access import Role, create_token  # noqa: E402
+from tarazy.portal.access import Role  # noqa: E402
 from tarazy.portal.app import Portal  # noqa: E402
+from tarazy.portal.users import invite  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
-from tests.portal.subject import make_subject, rules  # noqa: E402
+from tests.portal.subject import make_portal, make_subject  # noqa: E402
 
 
 class Orders(LineReceiver):
-    """A line `cut` from standard input ends the event streams; any other is a found block."""
+    """A line `cut` from standard input ends the event streams, `invite NAME` invites; any other is a found block."""
 
     delimiter = b"\n"
 
@@ -41,6 +42,11 @@ class Orders(LineReceiver):
             self._portal.hub.close()
             print("cut", flush=True)  # noqa: T201 - the test reads it
             return
+        if line.startswith(b"invite "):
+            with self._pool.engine.begin() as connection:
+                name, now = line.removeprefix(b"invite ").decode(), datetime.now(UTC)
+                print(invite(connection, name, Role.INSPECTOR, None, now, "test"), flush=True)  # noqa: T201 - as above
+            return
         print(self._pool.find_block(), flush=True)  # noqa: T201 - the test reads it
 
     def connectionLost(self, reason: object = None) -> None:  # noqa: N802 - Twisted's name
@@ -53,18 +59,12 @@ if __name__ == "__main__":
     reactor: Any = installed
     where = Path(sys.argv[1])
     pool = Pool(where)
-    with pool.engine.begin() as connection:
-        now = datetime.now(UTC)
-        tokens = [
-            create_token(connection, role, role, party, now, now + timedelta(days=1), "test")
-            for role, party in ((Role.OPERATOR, None), (Role.MINER, "altyn"))
-        ]
     subject = make_subject(where, datetime.now(UTC) - timedelta(hours=23))
     database = Database(pool.engine, reactor)
-    portal = Portal(reactor, subject, database, rules(), port=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    portal = make_portal(reactor, subject, database, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
 
     def begin() -> None:
-        print(portal.start(), *tokens, flush=True)  # noqa: T201 - the test reads it
+        print(portal.start(), flush=True)  # noqa: T201 - the test reads it
         StandardIO(Orders(pool, portal), reactor=reactor)  # type: ignore[no-untyped-call]
 
     reactor.callWhenRunning(begin)

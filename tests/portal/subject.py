@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
 
 from tarazy.accounting.schemes import Schedule, Scheme, Terms
 from tarazy.config.law import load_law
+from tarazy.config.settings import PortalSettings
+from tarazy.database.engine import Database
+from tarazy.portal.app import Portal
 from tarazy.portal.desk import Rules
 from tarazy.portal.facts import Live
+from tarazy.portal.second_factor import Seal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
 from tests.portal.pool import INTERVAL, TXIDS
@@ -23,11 +30,17 @@ TERMS = Schedule(
 )
 """With a fee of one party's own until another scheme, which is announced."""
 DEPTHS = {TXIDS[1]: 2}
+SEAL = Seal(Fernet.generate_key(), Path("portal.key"))
 
 
 def rules() -> Rules:
     """What recording goes by; every address and meter profile is usable here."""
     return Rules(LAW, timedelta(days=3), lambda lines: None)
+
+
+def make_portal(reactor: Any, subject: Subject, database: Database, port: int = 0) -> Portal:
+    """A portal on loopback."""
+    return Portal(reactor, subject, database, rules(), settings=PortalSettings(port=port), seal=SEAL)
 
 
 def make_subject(directory: Path, started: datetime) -> Subject:

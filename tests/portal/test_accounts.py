@@ -35,7 +35,7 @@ def tokens(running: Running) -> dict[str, str]:
                 ("samal", Role.MINER, "samal"),
             )
         }
-    pytest_twisted.blockon(running.portal.read_tokens())
+    pytest_twisted.blockon(running.portal.read_holders())
     return made
 
 

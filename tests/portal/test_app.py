@@ -13,21 +13,18 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+import treq
 from sqlalchemy import text as sql
 from twisted.internet.defer import Deferred
 
 from tarazy.accreditation.admission import Reason
 from tarazy.portal import events, guard, snapshot
 from tarazy.portal.facts import Live
-from tarazy.portal.snapshot import Snapshot
+from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshot
 from tarazy.reports.language import LANGUAGES, text
 from tests.portal.conftest import Running
-from tests.portal.pool import ADDRESS, NAMES
+from tests.portal.pool import ADDRESS, EKIBASTUZ, NAMES
 from tests.portal.shapes import faults
-
-LISTS = ("attention", "miners", "refusals", "blocks", "distributions", "reports")
-SERIES = ("hashrate", "energy")
-
 
 left_open: list[asyncio.StreamWriter] = []
 
@@ -54,11 +51,10 @@ async def test_answers_have_the_described_shapes(running: Running) -> None:
     document = await running.json("/api/v1/openapi.json")
     checked = 0
     for path, methods in document["paths"].items():
-        if "security" in next(method for name, method in methods.items() if name != "parameters"):
+        name = path.removeprefix("/api/v1/")
+        if name not in ("overview", *LISTS, *SERIES):
             continue
         content = methods["get"]["responses"]["200"]["content"]
-        if "{" in path or "application/json" not in content or path.endswith("openapi.json"):
-            continue
         body = await running.json(path)
         assert faults(body, content["application/json"]["schema"], document) == []
         assert body.get("items", True), f"{path} shows nothing to check"
@@ -92,12 +88,17 @@ async def test_figures_are_those_of_the_database(running: Running) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_no_identities_on_the_public_page(running: Running) -> None:
-    """BINs, wallets and addresses of machines are in no answer."""
+async def test_what_everybody_sees_names_nobody(running: Running) -> None:
+    """BINs, wallets and addresses of machines are in no answer to anybody; parties and sites in none to strangers."""
     secrets = [ADDRESS, "192.0.2.7", "127.0.0.3", *(number for number, *_ in NAMES.values())]
     for name in ("overview", *LISTS, *SERIES):
         body = await (await running.get(f"/api/v1/{name}")).text()
         assert not [secret for secret in secrets if secret in body], name
+        public = await treq.get(f"{running.url}/api/v1/{name}", persistent=False)
+        assert public.code == (200 if name in ("overview", *PUBLIC) else 401)
+        assert name == "overview" or public.headers.getRawHeaders("vary") == ["authorization, cookie"]
+        told = await public.text()
+        assert not [known for known in (*secrets, *NAMES, EKIBASTUZ) if known in told], name
 
 
 @pytest_twisted.ensureDeferred
@@ -141,7 +142,8 @@ async def test_faults_are_told(running: Running, path: str, status: int, code: s
     (reports / ".hidden.json").write_text("{}")
     if not (reports / "link.json").exists():
         (reports / "link.json").symlink_to(running.directory / "pool.db")
-    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    known = f"Authorization: Bearer {running.operator}\r\n"
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{known}Connection: close\r\n\r\n"
     answer = await raw(running.port, head.encode())
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     start = answer.index(b"{")
@@ -206,7 +208,7 @@ async def test_security_headers_and_integrity(running: Running) -> None:
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", page)
     assert not re.search(r'(src|href)="(https?:)?//', page)
     loaded = re.findall(r'(?:src|href)="(/static/[^"]+)" integrity="sha384-([^"]+)"', page)
-    assert len(loaded) == 8
+    assert len(loaded) == 9
     for url, digest in loaded:
         file = await running.get(url)
         assert base64.b64encode(hashlib.sha384(await file.content()).digest()).decode() == digest

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from functools import wraps
 from pathlib import Path
 from typing import IO, Any, ParamSpec
 
+import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 ROOT = Path(__file__).parents[2]
+PASSWORD = "tort tulik mal aman"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)")
 
@@ -28,9 +31,6 @@ class Server:
     """The portal's process."""
 
     url: str
-    operator: str
-    """A token, as the next."""
-    miner: str
     orders: IO[str]
     answers: IO[str]
 
@@ -39,6 +39,12 @@ class Server:
         self.orders.write("cut\n")
         self.orders.flush()
         assert self.answers.readline() == "cut\n"
+
+    def invite(self, name: str) -> str:
+        """Invite an inspector; the invitation's text."""
+        self.orders.write(f"invite {name}\n")
+        self.orders.flush()
+        return self.answers.readline().strip()
 
     def find_block(self) -> int:
         """Let the pool find a block; its height."""
@@ -54,8 +60,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
-    port, operator, miner = process.stdout.readline().split()
-    yield Server(f"http://127.0.0.1:{port}", operator, miner, process.stdin, process.stdout)
+    port = process.stdout.readline().strip()
+    yield Server(f"http://127.0.0.1:{port}", process.stdin, process.stdout)
     process.stdin.close()
     assert process.wait(20) == 0
     process.stdout.close()
@@ -91,13 +97,16 @@ def browser() -> Iterator[Browser]:
 
 
 def visit(browser: Browser, url: str, **options: Any) -> tuple[Page, list[str]]:
-    """A page that has loaded its lists, and whatever it complained of."""
+    """The pool's page in the language at the end of `url` as an operator sees it, and whatever it complained of."""
     page = browser.new_context(**options).new_page()
+    base = url.rsplit("/", 2)[0]
+    entered = page.request.post(f"{base}/api/v1/users/demo", data={"role": "operator"}, headers={"origin": base})
+    assert entered.ok
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
-    page.goto(url)
+    page.goto(f"{url}pool/")
     expect(page.locator("#energy tbody tr")).to_have_count(2)
     expect(page.locator("#stream")).to_have_attribute("data-state", "live")
     return page, complaints
@@ -164,24 +173,43 @@ def test_charts_have_table_twins_and_states_have_words(server: Server, browser: 
     page.context.close()
 
 
+@pytest.mark.parametrize(("lang", "width", "scheme"), [("kk", 390, "dark"), ("en", 1280, "light")])
+@in_browser_thread
+def test_what_everybody_sees(server: Server, browser: Browser, lang: str, width: int, scheme: Any) -> None:
+    """How to connect, the pool's hash rate, its blocks, live; nobody's name; nothing that is not answered."""
+    page = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{server.url}/{lang}/")
+    expect(page.locator("#blocks tbody tr")).not_to_have_count(0)
+    expect(page.locator("#hashrate-chart .uplot")).to_be_visible()
+    height = server.find_block()
+    expect(page.locator("#tile-last_block .figure")).to_contain_text(str(height)[-3:])
+    text = page.inner_text("body")
+    assert "stratum+tcp://" in text
+    assert not [name for name in ("altyn", "Altyn", "Алтын", "undefined", "null", "connect.") if name in text]
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    assert complaints == []
+    page.context.close()
+
+
 @pytest.mark.parametrize(("name", "lang", "scheme"), [("me", "kk", "dark"), ("accounting", "ru", "light")])
 @in_browser_thread
-def test_pages_for_holders_fit_and_show_nothing_without_a_token(
+def test_pages_of_the_signed_in_fit_and_show_nothing_to_others(
     server: Server, browser: Browser, name: str, lang: str, scheme: Any
 ) -> None:
-    """A wrong token shows nothing, the right one everything, nothing scrolls sideways; leaving forgets it."""
+    """To others it shows nothing, to whom it is for everything, nothing scrolls sideways; signing out forgets it."""
     page = browser.new_context(color_scheme=scheme).new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{server.url}/{lang}/{name}/")
-    for token in ("tarazy_wrong", server.operator if name == "me" else server.miner):
-        page.locator("#token").fill(token)
-        page.locator("#token").press("Enter")
-        expect(page.locator("#problem")).to_be_visible()
-        expect(page.locator("#shown")).to_be_hidden()
-        page.evaluate("document.getElementById('problem').hidden = true")
-    page.locator("#token").fill(server.miner if name == "me" else server.operator)
-    page.locator("#token").press("Enter")
+    expect(page.locator("#ask")).to_be_visible()
+    page.locator(f"[data-demo={'operator' if name == 'me' else 'miner'}]").click()
+    expect(page.locator("#problem")).to_be_visible()
+    expect(page.locator("#shown")).to_be_hidden()
+    page.locator("#forget").click()
+    page.locator(f"[data-demo={'miner' if name == 'me' else 'operator'}]").click()
     expect(page.locator("#shown")).to_be_visible()
     outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen') && "
     for width, rows in ((390, [1, 2, 2]), (1050, [2, 3]), (1280, [5])):
@@ -195,9 +223,53 @@ def test_pages_for_holders_fit_and_show_nothing_without_a_token(
     page.locator("#forget").click()
     expect(page.locator("#shown")).to_be_hidden()
     assert page.evaluate("sessionStorage.length") == 0
+    page.reload()
+    expect(page.locator("#ask")).to_be_visible()
     assert page.locator(".listing tbody tr").count() == 0
     assert errors == []
     page.context.close()
+
+
+@pytest.mark.parametrize("lang", ["kk", "ru", "en"])
+@in_browser_thread
+def test_an_invited_person_joins_and_signs_in(server: Server, browser: Browser, lang: str) -> None:
+    """With an app that reads the picture's key; what is wrong is said in the page's language."""
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto(f"{server.url}/{lang}/join/#broken")
+    expect(page.locator("#problem")).to_be_visible()
+    expect(page.locator("#join")).to_be_hidden()
+    page.goto("about:blank")
+    page.goto(f"{server.url}/{lang}/join/#{server.invite(f'aigul-{lang}')}")
+    expect(page.locator("#join")).to_be_visible()
+    totp = pyotp.TOTP(page.locator("#secret").inner_text().replace(" ", ""))
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    assert page.locator("#image").evaluate("image => image.naturalWidth") > 100
+    for code, password, again in (
+        ("000000", PASSWORD, PASSWORD),
+        (totp.at(time.time() - 30), PASSWORD, PASSWORD + "!"),
+    ):
+        fill(page, code=code, password=password, again=again)
+        expect(page.locator("#problem")).to_be_visible()
+    text = page.inner_text("body")
+    assert not [key for key in ("undefined", "null", "sign.", "join.") if key in text]
+    fill(page, code=totp.at(time.time() - 30), password=PASSWORD, again=PASSWORD)
+    expect(page.locator("#shown")).to_be_visible()
+    assert page.url == f"{server.url}/{lang}/pool/"
+    page.locator("#forget").click()
+    expect(page.locator("#ask")).to_be_visible()
+    fill(page, name=f"aigul-{lang}", password=PASSWORD, code="123456")
+    expect(page.locator("#problem")).to_be_visible()
+    fill(page, name=f"aigul-{lang}", password=PASSWORD, code=totp.now())
+    expect(page.locator("#shown")).to_be_visible()
+    page.context.close()
+
+
+def fill(page: Page, **values: str) -> None:
+    """Type these into the form of the page, and send it."""
+    page.evaluate("document.getElementById('problem').hidden = true")
+    for name, value in values.items():
+        page.locator(f"#{name}").fill(value)
+    page.locator("button[type=submit]").click()
 
 
 @in_browser_thread
@@ -205,8 +277,7 @@ def test_a_statement_is_saved_from_the_page(server: Server, browser: Browser) ->
     """The button gives the file under its own name; one that cannot be made says why."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto(f"{server.url}/en/me/")
-    page.locator("#token").fill(server.miner)
-    page.locator("#token").press("Enter")
+    page.locator("[data-demo=miner]").click()
     with page.expect_download() as saved:
         page.locator("#statements button", has_text="JSON").first.click()
     assert saved.value.suggested_filename.startswith("statement-altyn-")
@@ -221,10 +292,10 @@ def test_everything_interactive_is_reached_by_tab(server: Server, browser: Brows
     """The first Tab offers the way to the content; then come the controls, each with a name."""
     page, _ = visit(browser, f"{server.url}/ru/", viewport={"width": 1400, "height": 900})
     names = []
-    for _ in range(6):
+    for _ in range(8):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel"))
-    assert names == ["Перейти к содержанию", "Пауза", "◐", "Қазақша", "Русский", "English"]
+    assert names == ["Перейти к содержанию", "Tarazy", "Выйти", "Пауза", "◐", "Қазақша", "Русский", "English"]
     page.context.close()
 
 

@@ -50,7 +50,7 @@ def token(own: Running) -> str:
     with own.pool.engine.begin() as connection:
         append_all(connection, meters, SINCE, "test")
         text = create_token(connection, "a", Role.AGENT, None, now, now + timedelta(days=1), "test", EKIBASTUZ)
-    pytest_twisted.blockon(own.portal.read_tokens())
+    pytest_twisted.blockon(own.portal.read_holders())
     return text
 
 

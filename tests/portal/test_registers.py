@@ -61,7 +61,7 @@ def tokens(own: Running) -> dict[str, str]:
                 "test",
                 EKIBASTUZ if role is Role.AGENT else None,
             )
-    pytest_twisted.blockon(own.portal.read_tokens())
+    pytest_twisted.blockon(own.portal.read_holders())
     return made
 
 
@@ -90,6 +90,10 @@ ADDRESSES = [
     ("GET", "/api/v1/accounting/rounds", Right.READ),
     ("GET", "/api/v1/accounting/sales", Right.READ),
     ("GET", "/api/v1/accounting/distributed", Right.READ),
+    *(("GET", f"/api/v1/{name}", Right.READ) for name in ("attention", "miners", "refusals", "distributions")),
+    ("GET", "/api/v1/energy", Right.READ),
+    ("GET", "/api/v1/reports", Right.READ),
+    ("GET", "/api/v1/reports/absent.json", Right.READ),
     ("GET", "/api/v1/registers/party", Right.READ),
     ("GET", "/api/v1/registers/licence/history?key=L-1", Right.READ),
     ("GET", "/api/v1/registers/export", Right.READ),
@@ -100,6 +104,10 @@ ADDRESSES = [
     ("GET", "/api/v1/admissions/at", Right.READ),
     ("POST", "/api/v1/findings/dismiss?finding=x&why=y", Right.WRITE),
     ("POST", "/api/v1/readings", Right.PUSH),
+    ("GET", "/api/v1/users/all", Right.USERS),
+    ("POST", "/api/v1/users/invite", Right.USERS),
+    ("POST", "/api/v1/users/invite-again", Right.USERS),
+    ("POST", "/api/v1/users/remove", Right.USERS),
     ("POST", "/api/v1/documents?of_register=party&of_key=altyn&title=x", Right.WRITE),
 ]
 
@@ -340,7 +348,7 @@ async def test_guessing_is_slowed_down(own: Running, tokens: dict[str, str]) -> 
 
 def test_failures_are_forgotten_and_bounded() -> None:
     """After the window an address is free again; only so many are remembered."""
-    failures = Failures(limit=2, window=10, addresses=3)
+    failures = Failures(limit=2, window=10, remembered=3)
     failures.add("a", 0.0)
     assert failures.wait("a", 1.0) == 0
     failures.add("a", 1.0)
@@ -355,8 +363,8 @@ def test_failures_are_forgotten_and_bounded() -> None:
 def test_headers_that_name_nobody(header: str | None) -> None:
     """Nothing, other schemes, oversize, other letters."""
     access = Access()
-    access.install({"d": Holder("n", Role.OPERATOR, None, datetime.max.replace(tzinfo=UTC))})
-    assert access.holder(header, datetime.now(UTC)) is None
+    access.install({"d": Holder("n", Role.OPERATOR, None, datetime.max.replace(tzinfo=UTC))}, {})
+    assert access.by_token(header, datetime.now(UTC)) is None
 
 
 def test_tokens_that_are_not_made(own: Running) -> None:

@@ -31,7 +31,7 @@ def _token(own: Running, role: Role) -> str:
 async def test_a_signature_is_uploaded_once_and_told(own: Running, tmp_path: Path) -> None:
     """Only to a report, only one of it, by an operator; the list and the audit log say whose."""
     operator, inspector = _token(own, Role.OPERATOR), _token(own, Role.INSPECTOR)
-    await own.portal.read_tokens()
+    await own.portal.read_holders()
     report = own.directory / "reports" / NAME
     report.write_text(json.dumps({"kind": "accreditation", "as_of": "2026-11-22T00:00:00Z"}) + "\n")
     key = load_key(*make("Директор").files(tmp_path, "key"))
@@ -72,7 +72,7 @@ async def test_a_signature_is_uploaded_once_and_told(own: Running, tmp_path: Pat
 async def test_a_huge_signature_is_refused(own: Running, role: Role) -> None:
     """More than a signature has is not decoded."""
     token = _token(own, role)
-    await own.portal.read_tokens()
+    await own.portal.read_holders()
     (own.directory / "reports" / NAME).write_text('{"kind": "sale"}')
     code, told = await ask(own, "POST", f"{PATH}?name={NAME}", token, data=b"0" * 3_000_000)
     assert (code, "too long" in told["error"]["text"]) == (422, True)

@@ -10,7 +10,7 @@ from tarazy.config.settings.agent import AgentMeter, AgentSettings
 from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSettings, NodeSettings
 from tarazy.config.settings.loading import SettingsError, load_agent_settings, load_settings
 from tarazy.config.settings.pool import PoolSettings
-from tarazy.config.settings.server import LogSettings, Settings
+from tarazy.config.settings.server import LogSettings, PortalSettings, Settings
 from tarazy.config.settings.signing import KeySigning, ServiceSigning
 from tarazy.config.settings.stratum import LimitSettings, ListenerSettings, StratumSettings, TlsSettings
 
@@ -29,6 +29,7 @@ __all__ = [
     "NodeSettings",
     "PayoutSettings",
     "PoolSettings",
+    "PortalSettings",
     "ServiceSigning",
     "Settings",
     "SettingsError",

@@ -97,6 +97,7 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
 
     law = settings.law.model_copy(update={"directory": absolute(settings.law.directory)})
     audit = settings.audit.model_copy(update={"key": absolute(settings.audit.key)})
+    portal = settings.portal.model_copy(update={"key": absolute(settings.portal.key)})
     listeners = tuple(of_listener(listener) for listener in settings.stratum.listeners)
     stratum = settings.stratum.model_copy(update={"listeners": listeners})
     chain = settings.chain
@@ -111,5 +112,6 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     if signing is not None:
         secrets = {name: absolute(getattr(signing, name)) for name in _SECRET_FILES if hasattr(signing, name)}
         signing = signing.model_copy(update=secrets)
-    parts = {"signing": signing, "law": law, "audit": audit, "stratum": stratum, "chain": chain, "payouts": payouts}
-    return settings.model_copy(update={"data": absolute(settings.data), **parts})
+    rooms = {"law": law, "audit": audit, "portal": portal, "signing": signing}
+    parts = {"stratum": stratum, "chain": chain, "payouts": payouts}
+    return settings.model_copy(update={"data": absolute(settings.data), **rooms, **parts})

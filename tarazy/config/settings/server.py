@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tarazy.config.settings.accounting import AccountingSettings, EnergySettings, PayoutSettings
 from tarazy.config.settings.accreditation import AccreditationSettings
 from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSettings
-from tarazy.config.settings.fields import LAST_PORT, ListeningAddress, Port, Section, like
+from tarazy.config.settings.fields import LAST_PORT, ListeningAddress, Network, Port, Section, like
 from tarazy.config.settings.pool import PoolSettings
 from tarazy.config.settings.signing import SigningSettings
 from tarazy.config.settings.stratum import StratumSettings
@@ -37,11 +38,25 @@ class AuditSettings(Section):
     """PEM file of the Ed25519 key, relative to the settings file; made in `data` when absent."""
 
 
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    address = f"{parts.scheme}://{parts.netloc}".lower()
+    if parts.scheme not in ("http", "https") or not parts.hostname or value.rstrip("/").lower() != address:
+        raise ValueError("must be the address people type, without a path, for example https://pool.example.kz")
+    return address
+
+
 class PortalSettings(Section):
     """The page and the JSON API."""
 
     host: ListeningAddress = "127.0.0.1"
     port: Port = 8080
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    """The address people type when a proxy with TLS stands before the portal, such as https://pool.example.kz."""
+    proxies: tuple[Network, ...] = ()
+    """Networks of such proxies, whose X-Forwarded-For header is believed."""
+    key: Path | None = None
+    """File of the key that seals users' secrets, relative to the settings file; made in `data` when absent."""
 
 
 class MetricsSettings(Section):
@@ -140,6 +155,11 @@ class Settings(Section):
     def audit_key_path(self) -> Path:
         """File of the key that signs the heads of the audit log."""
         return self.audit.key or self.data / "keys" / "audit.pem"
+
+    @property
+    def portal_key_path(self) -> Path:
+        """File of the key that seals the secrets of users' second factors."""
+        return self.portal.key or self.data / "keys" / "portal.key"
 
     @property
     def journal_path(self) -> Path:

@@ -24,8 +24,9 @@ from tarazy.config.law.calendar import legal_day
 from tarazy.config.settings import Settings, load_settings
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import upgrade
-from tarazy.pool.demo.scenario import LICENSED_PARTIES, METERS, licence_table, register_tables
+from tarazy.pool.demo.scenario import LICENSED_PARTIES, METERS, STATEMENT_OF, licence_table, register_tables
 from tarazy.pool.imported import read_values
+from tarazy.portal.users import let_in_demo_users
 
 SETTINGS_HEAD = """\
 # A Tarazy server's settings, written by `tarazy demo`: invented parties, a worthless chain, loopback addresses that are
@@ -94,6 +95,7 @@ def prepare(directory: Path, settings: Mapping[str, Any], now: datetime) -> Prep
     with engine.begin() as connection:
         registers = as_of(connection, datetime.now(UTC))
         _import_values(connection, files / "values.csv", now)
+        let_in_demo_users(connection, STATEMENT_OF, now)
     engine.dispose()
     good = {row.party for row in registers.licences.values() if row.status is DocumentStatus.IN_FORCE}
     return Prepared(

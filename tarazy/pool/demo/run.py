@@ -22,7 +22,7 @@ from tarazy.database.schema import SchemaError
 from tarazy.pool.demo.children import ChildFailed, Children
 from tarazy.pool.demo.prepare import free_ports, prepare
 from tarazy.pool.demo.scenario import METERS, MINERS, STATEMENT_OF, demo_settings
-from tarazy.pool.demo.screen import Snapshot, one_line, read_snapshot, render
+from tarazy.pool.demo.screen import Snapshot, Viewer, one_line, render
 from tarazy.pool.demo.summary import summarise
 from tarazy.pool.preflight import port_finding
 from tarazy.pool.sockets import stratum_url
@@ -61,6 +61,7 @@ class Demo:
         except (SettingsError, SchemaError) as error:
             raise DemoError(str(error)) from None
         self._path, self._settings, self._meter_ports = prepared.path, prepared.settings, prepared.meter_ports
+        self._viewer = Viewer(self._portal)
         self._refuse_busy_ports(self._settings)
         logs = self._directory / "logs"
         logs.mkdir(exist_ok=True)
@@ -114,7 +115,7 @@ class Demo:
                 ],
             )
         children.start("server", "tarazy", ["serve", "-c", str(self._path)])
-        while read_snapshot(self._portal) is None:
+        while self._viewer.snapshot() is None:
             children.check()
             if self._ending.wait(0.2):
                 return
@@ -144,7 +145,7 @@ class Demo:
         with Live(console=self._console, auto_refresh=False, transient=False) as live:
             while not self._ending.is_set() and (self._seconds is None or time.monotonic() - begun < self._seconds):
                 children.check()
-                snapshot = read_snapshot(self._portal)
+                snapshot = self._viewer.snapshot()
                 elapsed = time.monotonic() - begun
                 if elapsed >= _FIRST_REPORT_AFTER and building is None:
                     building = self._begin_report()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -33,24 +34,42 @@ class Snapshot:
     sites: list[dict[str, Any]]
 
 
-def read_snapshot(portal: str) -> Snapshot | None:
-    """Ask the portal at `portal` (such as http://127.0.0.1:8080); None while it does not answer."""
+class Viewer:
+    """Asks the portal of a demo as the demo's operator."""
 
-    def get(name: str) -> Any:
-        with urlopen(f"{portal}/api/v1/{name}", timeout=5) as response:  # noqa: S310 - our own address
+    def __init__(self, portal: str) -> None:
+        """`portal` is an address such as http://127.0.0.1:8080."""
+        self._portal = portal
+        self._opener = build_opener(HTTPCookieProcessor())
+
+    def get(self, name: str) -> Any:
+        """What the API answers; raises `OSError` or `ValueError` while it does not."""
+        try:
+            return self._ask(f"/api/v1/{name}")
+        except HTTPError as error:
+            if error.code != HTTPStatus.UNAUTHORIZED:
+                raise
+        self._ask("/api/v1/users/demo", json.dumps({"role": "operator"}).encode())
+        return self._ask(f"/api/v1/{name}")
+
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        request = Request(self._portal + path, body, {"origin": self._portal})  # noqa: S310 - our own address
+        with self._opener.open(request, timeout=10) as response:
             return json.load(response)
 
-    try:
-        return Snapshot(
-            overview=get("overview"),
-            miners=get("miners")["items"],
-            blocks=get("blocks?limit=6")["items"],
-            distributions=get("distributions?limit=4")["items"],
-            refusals=get("refusals?limit=6")["items"],
-            sites=get("energy")["sites"],
-        )
-    except (URLError, OSError, ValueError):
-        return None
+    def snapshot(self) -> Snapshot | None:
+        """Everything at this moment; None while the portal does not answer."""
+        try:
+            return Snapshot(
+                overview=self.get("overview"),
+                miners=self.get("miners")["items"],
+                blocks=self.get("blocks?limit=6")["items"],
+                distributions=self.get("distributions?limit=4")["items"],
+                refusals=self.get("refusals?limit=6")["items"],
+                sites=self.get("energy")["sites"],
+            )
+        except (OSError, ValueError):
+            return None
 
 
 def hashrate(value: float) -> str:

@@ -106,8 +106,9 @@ function watchSizes() {
       if (plot && target.clientWidth && plot.width !== target.clientWidth) plot.setSize({width: target.clientWidth, height: 240});
     }
   });
-  for (const name of ["hashrate", "energy"]) {
-    observer.observe(document.getElementById(`${name}-chart`));
+  for (const chart of document.querySelectorAll(".chart")) {
+    const name = chart.id.replace("-chart", "");
+    observer.observe(chart);
     document.getElementById(`${name}-twin`).addEventListener("toggle", () => fillTwin(name));
   }
 }

@@ -1,35 +1,10 @@
 "use strict";
 
-/* The pages that take a token. It stays in this tab, and goes to this server alone, in a header. */
+/* The pages of who is signed in. The session is in a cookie that scripts do not see. */
 
-const API = "/api/v1/";
-const HELD = "tarazy-token";
 const REFRESH_SECONDS = 60;
 const BATCH_KINDS = {confirmed: "good", abandoned: "bad"};
 const answers = {};
-const box = (id) => document.getElementById(id);
-
-class Refused extends Error {
-  constructor(status, said) {
-    super(said);
-    this.status = status;
-  }
-}
-
-async function ask(path) {
-  const answer = await fetch(API + path, {headers: {authorization: `Bearer ${sessionStorage.getItem(HELD)}`}});
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({error: {text: String(answer.status)}}));
-  throw new Refused(answer.status, said.error.text);
-}
-
-async function send(path, body) {
-  const headers = {authorization: `Bearer ${sessionStorage.getItem(HELD)}`, "content-type": "application/octet-stream"};
-  const answer = await fetch(API + path, {method: "POST", headers, body});
-  if (answer.ok) return answer.json();
-  const said = await answer.json().catch(() => ({error: {text: String(answer.status)}}));
-  throw new Refused(answer.status, said.error.text);
-}
 
 /* A signature that was made elsewhere goes to the server, which looks whether it is of this report. */
 function attach(row) {
@@ -39,7 +14,8 @@ function attach(row) {
     box("problem").hidden = true;
     input.disabled = true;
     try {
-      await send(`signatures?name=${encodeURIComponent(row.name)}`, input.files[0]);
+      const headers = {"content-type": "application/octet-stream"};
+      await ask(`signatures?name=${encodeURIComponent(row.name)}`, {method: "POST", headers, body: input.files[0]});
       await load();
     } catch (error) {
       complain(t("signatures.refused", {why: error.message}));
@@ -62,12 +38,7 @@ function tile(name, figure, detail) {
   line.replaceChildren(detail ?? "");
 }
 
-function complain(text) {
-  box("problem").textContent = text;
-  box("problem").hidden = false;
-}
-
-/* A file that takes a token comes by script and is saved from memory. */
+/* A file that may be refused comes by script and is saved from memory. */
 function download(path, label) {
   const button = element("button", {type: "button"}, label);
   button.addEventListener("click", async () => {
@@ -320,28 +291,11 @@ async function load() {
     }));
     page.show(answers);
     for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
-    box("holder").textContent = t("held.as", {name: holder.name});
+    box("holder").textContent = holder.name;
     standing(true);
   } catch (error) {
-    if (!(error instanceof Refused)) complain(t("load_failed"));
-    else if (error.status === 401 || error.status === 403) leave(t(error.status === 401 ? "held.wrong" : "held.other"));
-    else complain(error.status === 429 ? t("held.wait") : error.message);
-    if (!box("holder").textContent) standing(false);
+    turnAway(error);
   }
-}
-
-function standing(inside) {
-  box("ask").hidden = inside;
-  for (const id of ["shown", "refresh", "forget"]) box(id).hidden = !inside;
-}
-
-function leave(said) {
-  sessionStorage.removeItem(HELD);
-  box("holder").textContent = "";
-  for (const body of document.querySelectorAll(".listing tbody")) body.replaceChildren();
-  standing(false);
-  if (said) complain(said);
-  box("token").focus();
 }
 
 async function start() {
@@ -351,13 +305,7 @@ async function start() {
     setTimeout(start, 10000);
     return;
   }
-  box("ask").addEventListener("submit", (event) => {
-    event.preventDefault();
-    sessionStorage.setItem(HELD, box("token").value.trim());
-    box("token").value = "";
-    load();
-  });
-  box("forget").addEventListener("click", () => leave());
+  waitForSomebody(load);
   box("refresh").addEventListener("click", load);
   for (const button of document.querySelectorAll(".more")) {
     button.addEventListener("click", () => {
@@ -366,10 +314,9 @@ async function start() {
     });
   }
   setInterval(() => {
-    if (sessionStorage.getItem(HELD) && !document.hidden) load();
+    if (box("ask").hidden && !document.hidden) load();
   }, REFRESH_SECONDS * 1000);
-  if (sessionStorage.getItem(HELD)) load();
-  else standing(false);
+  load();
 }
 
 themeButton(() => {});

@@ -2,7 +2,7 @@
 
 /* The page at work: the event stream brings the overview, whose versions tell which lists to read again. */
 
-const API = "/api/v1/";
+const whole = document.documentElement.dataset.page === "pool";
 const SHOW = {
   miners: (answer) => fillList("miners", answer),
   attention: (answer) => fillList("attention", answer),
@@ -16,7 +16,9 @@ const SHOW = {
     drawChart("energy", energyModel(answer));
   },
 };
+const LOADED = Object.keys(SHOW).filter((name) => box(name) ?? box(`${name}-chart`));
 const SERIES = {hashrate: true, energy: true};
+const READERS = ["operator", "inspector"];
 const seen = {};
 const loading = new Set();
 let paused = false;
@@ -24,8 +26,7 @@ let newest = null;
 let shown = null;
 
 function tile(name, figure, ...details) {
-  const box = document.getElementById(`tile-${name}`);
-  const [main, ...rest] = box.querySelectorAll("p");
+  const [main, ...rest] = box(`tile-${name}`).querySelectorAll("p");
   main.replaceChildren(figure);
   rest.forEach((line, at) => line.replaceChildren(details[at] ?? ""));
 }
@@ -53,22 +54,22 @@ function tellNews(view) {
     const before = shown.health.find((other) => other.part === part.part);
     if (before && before.ok !== part.ok) news.push(`${t(`health.${part.part}`)}: ${t(part.ok ? "health.ok" : "health.bad")}`);
   }
-  if (news.length) document.getElementById("news").textContent = news.join(". ");
+  if (news.length) box("news").textContent = news.join(". ");
 }
 
 async function load(name, version) {
   if (loading.has(name)) return;
   loading.add(name);
   try {
-    const answer = await fetch(`${API}${name}${name in SERIES ? "" : `?limit=${wholeLists.has(name) || name === "miners" ? LONG_LIST : SHORT_LIST + 1}`}`);
-    if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
-    const content = await answer.json();
+    const paging = name in SERIES ? "" : `?limit=${wholeLists.has(name) || name === "miners" ? LONG_LIST : SHORT_LIST + 1}`;
+    const content = await (await ask(name + paging)).json();
     if (name === "miners") for (const row of content.items) names.set(row.party, row.names[lang]);
     SHOW[name](content);
     seen[name] = version;
-    document.getElementById("problem").hidden = true;
+    box("problem").hidden = true;
   } catch (error) {
-    document.getElementById("problem").hidden = false;
+    if (whole) turnAway(error);
+    else complain(t("load_failed"));
   } finally {
     loading.delete(name);
   }
@@ -78,15 +79,14 @@ async function show(view) {
   showOverview(view);
   tellNews(view);
   shown = view;
-  const stale = Object.keys(SHOW).filter((name) => seen[name] !== view.versions[name]);
+  const stale = LOADED.filter((name) => seen[name] !== view.versions[name]);
   if (stale.includes("miners")) await load("miners", view.versions.miners);
   await Promise.all(stale.filter((name) => name !== "miners").map((name) => load(name, view.versions[name])));
 }
 
 function streamState(state) {
-  const box = document.getElementById("stream");
-  box.dataset.state = state;
-  box.textContent = t(`stream.${state}`);
+  box("stream").dataset.state = state;
+  box("stream").textContent = t(`stream.${state}`);
 }
 
 function listen() {
@@ -103,18 +103,18 @@ function listen() {
 }
 
 function pauseButton() {
-  const button = document.getElementById("pause");
+  const button = box("pause");
   button.addEventListener("click", () => {
     paused = !paused;
     button.setAttribute("aria-pressed", String(paused));
     button.textContent = t(paused ? "stream.resume" : "stream.pause");
-    if (document.getElementById("stream").dataset.state !== "lost") streamState(paused ? "paused" : "live");
+    if (box("stream").dataset.state !== "lost") streamState(paused ? "paused" : "live");
     if (!paused && newest) show(newest);
   });
 }
 
 function tick() {
-  document.getElementById("clock").textContent = clockTime.format(new Date());
+  box("clock").textContent = clockTime.format(new Date());
   if (shown && !paused) showOverview(shown);
 }
 
@@ -132,7 +132,7 @@ async function start() {
   try {
     await loadTexts();
   } catch (error) {
-    document.getElementById("problem").hidden = false;
+    complain(box("problem").textContent);
     setTimeout(start, 10000);
     return;
   }
@@ -141,7 +141,22 @@ async function start() {
   watchSizes();
   tick();
   setInterval(tick, 1000);
-  listen();
+  if (!whole) return listen();
+  waitForSomebody(enter);
+  await enter();
+}
+
+/* The pool's page is for operators and inspectors; others are told so before anything is asked for. */
+async function enter() {
+  try {
+    const holder = await (await ask("me")).json();
+    if (!READERS.includes(holder.role)) throw new Refused(403, "", "");
+    box("holder").textContent = holder.name;
+    standing(true);
+    listen();
+  } catch (error) {
+    turnAway(error);
+  }
 }
 
 themeButton(redrawCharts);

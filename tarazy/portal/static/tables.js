@@ -105,7 +105,10 @@ const LISTS = {
   },
   blocks: {
     key: (row) => row.block_hash,
-    cells: (row) => [number(row.height), blockState(row), when(row.found_at), partyName(row.party), bitcoin(row.reward), shortHash(row.block_hash)],
+    cells: (row) => [
+      number(row.height), blockState(row), when(row.found_at), ...(row.party === null ? [] : [partyName(row.party)]),
+      bitcoin(row.reward), shortHash(row.block_hash),
+    ],
   },
   distributions: {
     key: (row) => String(row.distribution),

@@ -1,0 +1,90 @@
+"use strict";
+
+/* Asking and telling the server as who is signed in, and forms that do so. */
+
+const API = "/api/v1/";
+const box = (id) => document.getElementById(id);
+
+class Refused extends Error {
+  constructor(status, code, said) {
+    super(said);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+async function ask(path, options = {}) {
+  const answer = await fetch(API + path, options);
+  if (answer.ok) return answer;
+  const {error} = await answer.json().catch(() => ({error: {code: "", text: String(answer.status)}}));
+  throw new Refused(answer.status, error.code, error.text);
+}
+
+async function tell(path, told) {
+  return (await ask(path, {method: "POST", headers: {"content-type": "application/json"}, body: JSON.stringify(told)})).json();
+}
+
+function complain(text) {
+  box("problem").textContent = text;
+  box("problem").hidden = false;
+}
+
+/* What is wrong, in the page's language where it has words for it. */
+function fault(error) {
+  if (!(error instanceof Refused)) return t("load_failed");
+  return has(`sign.fault.${error.code}`) ? t(`sign.fault.${error.code}`) : error.message;
+}
+
+function onSubmit(id, act) {
+  const form = box(id);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button[type=submit]");
+    button.disabled = true;
+    box("problem").hidden = true;
+    try {
+      await act(Object.fromEntries(new FormData(form)));
+      form.reset();
+    } catch (error) {
+      complain(fault(error));
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+function standing(inside) {
+  box("ask").hidden = inside;
+  for (const part of document.querySelectorAll("#shown, #refresh, #forget, #pause, #stream")) part.hidden = !inside;
+}
+
+/* Whoever is not signed in, or not for this page, is told so. */
+function turnAway(error) {
+  if (!(error instanceof Refused)) complain(t("load_failed"));
+  else if (error.status === 401) {
+    if (!box("shown").hidden) complain(t("held.ended"));
+    standing(false);
+    box("name").focus();
+  } else if (error.status === 403) {
+    complain(t("held.other"));
+    box("forget").hidden = false;
+  } else complain(error.status === 429 ? t("held.wait") : error.message);
+}
+
+/* The form and the way out; `enter` is called when somebody is in. */
+function waitForSomebody(enter) {
+  onSubmit("ask", async (told) => {
+    await tell("users/sign-in", told);
+    await enter();
+  });
+  for (const button of document.querySelectorAll("[data-demo]")) {
+    button.addEventListener("click", async () => {
+      box("problem").hidden = true;
+      await tell("users/demo", {role: button.dataset.demo}).then(enter, (error) => complain(fault(error)));
+    });
+  }
+  box("forget").addEventListener("click", async () => {
+    await tell("users/sign-out", {});
+    location.reload();
+  });
+}

@@ -1,0 +1,244 @@
+"""Signing in, joining by invitation, and the list of users. One method an address; import late."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, TypeVar
+
+from klein import Klein
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+
+from tarazy.portal import users
+from tarazy.portal.access import Failures, Right, Role
+from tarazy.portal.gate import Gate, answer_faults, json_answer, parameters
+from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.second_factor import Seal, SealError, accepted_step, enrolment
+from tarazy.portal.snapshot import Subject
+from tarazy.portal.users import UserError
+
+_T = TypeVar("_T")
+_HASHING, _LONGEST_QUEUE = 1, 30
+"""Passwords hashed at a time, each of which takes 64 MiB, and people who may wait for it."""
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
+_Secret = Annotated[str, Field(min_length=1, max_length=users.LONGEST_PASSWORD)]
+_Code = Annotated[str, Field(min_length=1, max_length=12)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _SignIn(_Asked):
+    name: _Name
+    password: _Secret
+    code: _Code
+
+
+class _Demo(_Asked):
+    role: Literal["operator", "inspector", "miner"]
+
+
+class _Invitation(_Asked):
+    invitation: _Secret
+
+
+class _Joining(_Asked):
+    invitation: _Secret
+    password: _Secret
+    code: _Code
+
+
+class _Invited(_Asked):
+    name: _Name
+    role: Annotated[Role, Field(strict=False)]
+    party: _Name | None = None
+
+
+class _Named(_Asked):
+    name: _Name
+
+
+class UserPages:
+    """What people sign in and out with, below `/users`."""
+
+    app = Klein()
+
+    def __init__(self, gate: Gate, subject: Subject, seal: Seal, refresh: Callable[[], Deferred[None]]) -> None:
+        """`refresh` lets the gate know the users and sessions of the moment."""
+        self._gate = gate
+        self._subject = subject
+        self._seal = seal
+        self._refresh = refresh
+        self._addresses = Failures(limit=20)
+        self._names = Failures(limit=30, window=900.0)
+        self._hashing = DeferredSemaphore(_HASHING)
+
+    @app.route("/sign-in", methods=["POST"])
+    async def sign_in(self, request: Any) -> bytes:
+        """Begin a session with name, password and code."""
+        self._gate.door.require_own_page(request)
+        asked = _body(request, _SignIn)
+        self._require_patience(request, asked.name)
+        found = await self._gate.read(users.known, asked.name)
+        now = datetime.now(UTC)
+        code = asked.code.replace(" ", "")
+        step = await self._hash(lambda: users.signed_step(found, asked.password, code, self._seal, now))
+        if step is None:
+            await self._failed(request, asked.name, found is not None)
+            raise Fault(401, "not_signed_in", "name, password or code is wrong, or the code was used already")
+        return await self._begun(
+            request, asked.name, await self._gate.write(users.begin_session, asked.name, step, now)
+        )
+
+    @app.route("/demo", methods=["POST"])
+    async def demo(self, request: Any) -> bytes:
+        """Begin a session of a demo's user: without a password, where everything is made up, on this machine alone."""
+        self._gate.door.require_own_page(request)
+        if not self._subject.live().demo or not ip_address(self._gate.door.address(request)).is_loopback:
+            raise Fault(404, "not_found", "this is no demo; people sign in with a password and a code")
+        name = users.demo_user(_body(request, _Demo).role)
+        session = await self._gate.write(users.open_session, name, datetime.now(UTC))
+        return await self._begun(request, name, session)
+
+    @app.route("/sign-out", methods=["POST"])
+    async def sign_out(self, request: Any) -> bytes:
+        """End the session."""
+        self._gate.door.require_own_page(request)
+        text = self._gate.door.session(request)
+        if text:
+            await self._gate.write(users.end_session, text, datetime.now(UTC))
+            await self._refresh()
+        self._gate.door.take_back(request)
+        return json_answer(request, {})
+
+    @app.route("/invitation", methods=["POST"])
+    async def invitation(self, request: Any) -> bytes:
+        """Who is invited, and what the authenticator app takes."""
+        self._gate.door.require_own_page(request)
+        asked = _body(request, _Invitation)
+        found = await self._invited(request, asked.invitation)
+        address, image = enrolment(found.secret, found.name, self._subject.live().pool_name)
+        told = {"name": found.name, "role": found.role, "secret": found.secret, "address": address, "image": image}
+        return json_answer(request, told)
+
+    @app.route("/join", methods=["POST"])
+    async def join(self, request: Any) -> bytes:
+        """Take an invitation up and begin a session."""
+        self._gate.door.require_own_page(request)
+        asked = _body(request, _Joining)
+        found = await self._invited(request, asked.invitation)
+        fault = users.password_fault(asked.password, found.name)
+        if fault is not None:
+            raise Fault(422, "bad_password", fault)
+        now = datetime.now(UTC)
+        step = accepted_step(found.secret, asked.code.replace(" ", ""), now, 0)
+        if step is None:
+            self._addresses.add(self._gate.door.address(request), time.monotonic())
+            raise Fault(
+                422, "bad_code", "the code is not of this moment; look at the app again, and at the phone's clock"
+            )
+        password = await self._hash(lambda: users.hash_password(asked.password))
+        name, session = await self._gate.write(users.join, asked.invitation, password, step, now)
+        return await self._begun(request, name, session)
+
+    @app.route("/all", methods=["GET"])
+    async def listing(self, request: Any) -> bytes:
+        """Who may sign in."""
+        await self._gate.admit(request, Right.USERS)
+        parameters(request, ())
+        found = await self._gate.read(users.users)
+        return json_answer(request, {"total": len(found), "items": found})
+
+    @app.route("/invite", methods=["POST"])
+    async def invite(self, request: Any) -> bytes:
+        """Invite somebody; the invitation is told once."""
+        holder = await self._gate.admit(request, Right.USERS)
+        asked = _body(request, _Invited)
+        now = datetime.now(UTC)
+        text = await self._gate.write(users.invite, asked.name, asked.role, asked.party, now, holder.name)
+        return json_answer(request, {"name": asked.name, "invitation": text, "ends_at": now + users.INVITATION})
+
+    @app.route("/invite-again", methods=["POST"])
+    async def invite_again(self, request: Any) -> bytes:
+        """A new invitation for who lost the password or the phone."""
+        holder = await self._gate.admit(request, Right.USERS)
+        asked, now = _body(request, _Named), datetime.now(UTC)
+        text = await self._gate.write(users.invite_again, asked.name, now, holder.name)
+        await self._refresh()
+        return json_answer(request, {"name": asked.name, "invitation": text, "ends_at": now + users.INVITATION})
+
+    @app.route("/remove", methods=["POST"])
+    async def remove(self, request: Any) -> bytes:
+        """End a user and its sessions for good."""
+        holder = await self._gate.admit(request, Right.USERS)
+        asked = _body(request, _Named)
+        if asked.name == holder.name:
+            raise Fault(422, "not_oneself", "nobody removes oneself; let another operator do it")
+        await self._gate.write(users.remove, asked.name, datetime.now(UTC), holder.name)
+        await self._refresh()
+        return json_answer(request, {"name": asked.name})
+
+    async def _invited(self, request: Any, invitation: str) -> users.Invited:
+        self._require_patience(request, "")
+        try:
+            return await self._gate.write(users.open_invitation, invitation, self._seal, datetime.now(UTC))
+        except UserError:
+            await self._failed(request, "", False)
+            raise
+
+    async def _begun(self, request: Any, name: str, session: str) -> bytes:
+        await self._refresh()
+        self._gate.door.give(request, session, int(users.SESSION.total_seconds()))
+        holder = self._gate.by_session(session)
+        if holder is None:
+            raise Fault(401, "not_signed_in", f"{name} was removed meanwhile")
+        return json_answer(request, {"name": name, "role": holder.role, "expires_at": holder.expires_at})
+
+    def _require_patience(self, request: Any, name: str) -> None:
+        address = self._gate.door.address(request)
+        self._gate.require_patience(request, self._addresses, address, "too many failures from this address")
+        self._gate.require_patience(request, self._names, name, "too many failures for this name")
+
+    async def _failed(self, request: Any, name: str, is_known: bool) -> None:
+        now = time.monotonic()
+        self._addresses.add(self._gate.door.address(request), now)
+        if is_known:
+            self._names.add(name, now)
+            await self._gate.write(users.note_failure, name, datetime.now(UTC))
+
+    async def _hash(self, work: Callable[[], _T]) -> _T:
+        if len(self._hashing.waiting) >= _LONGEST_QUEUE:
+            raise Fault(503, "busy", "too many people sign in at this moment; try again in a few seconds")
+        done: _T = await self._hashing.run(deferToThread, work)
+        return done
+
+    @app.handle_errors(UserError)
+    def unfit(self, request: Any, failure: Failure) -> bytes:
+        """The invitation or the user is not what it must be."""
+        return refuse(request, Fault(422, "no_such_user", str(failure.value)))
+
+    @app.handle_errors(SealError)
+    def sealed(self, request: Any, failure: Failure) -> bytes:
+        """The server cannot read its users' secrets."""
+        return refuse(request, Fault(500, "no_key", str(failure.value)))
+
+    answer_faults(app)
+
+
+_B = TypeVar("_B", bound=_Asked)
+
+
+def _body(request: Any, kind: type[_B]) -> _B:
+    parameters(request, ())
+    try:
+        return kind.model_validate_json(request.content.read())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in found["loc"])
+        raise Fault(400, "bad_body", f"{where}: {found['msg']}" if where else found["msg"]) from None
