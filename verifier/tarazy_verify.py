@@ -1029,15 +1029,20 @@ def look_cut(seen: Round) -> str:
     if sha256(told.encode()).hexdigest() != text(mapped(record, "previous"), "digest"):
         raise Fault("previous.json is not the record that this one follows")
     before = parsed(told, "previous.json")
-    if integer(before, "round") + 1 != integer(record, "first_round"):
-        raise Fault(f"round {before['round']} ends, and round {record['first_round']} begins")
+    last, first = integer(before, "round"), integer(record, "first_round")
+    if last >= first:
+        raise Fault(f"round {last} ends, and round {first} begins")
     ended = mapped(before, "gateways")
     for name in {*ended, *mapped(record, "gateways")}:
         end = mapped(ended, name) if name in ended else {"until": 0, "head": NOTHING.hex()}
         begin = seen.told_gateways.get(int(name)) if re.fullmatch(GATEWAY, name) else None
-        if begin is None or begin.get("after") != end.get("until") or begin.get("before") != end.get("head"):
-            raise Fault(f"gateway {name}: round {before['round']} ends elsewhere than this one begins")
-    return f"round {before['round']} ends where this one begins, on every gateway"
+        if begin is None or integer(begin, "after") < integer(end, "until"):
+            raise Fault(f"gateway {name}: round {last} ends behind where this one begins")
+        if last + 1 == first and (begin.get("after") != end.get("until") or begin.get("before") != end.get("head")):
+            raise Fault(f"gateway {name}: round {last} ends elsewhere than this one begins")
+    if last + 1 == first:
+        return f"round {last} ends where this one begins, on every gateway"
+    return f"round {last} ends before this one begins; of rounds {last + 1} to {first - 1} there was no record yet"
 
 
 def look_block(seen: Round) -> str:

@@ -60,6 +60,18 @@ def unproven(connection: Connection) -> list[int]:
     return list(connection.scalars(query))
 
 
+def last_round(connection: Connection, distribution: int) -> int:
+    """The round with which a distribution ended, by which people know it."""
+    return int(_distribution(connection, distribution).last_round)
+
+
+def unproven_round(connection: Connection, round_: int) -> int | None:
+    """The final distribution that ended with a round, if it has no record yet."""
+    last = select(tables.distribution.c.distribution).where(tables.distribution.c.last_round == round_)
+    found = set(connection.scalars(last)) & set(unproven(connection))
+    return next(iter(found), None)
+
+
 def proof_of(connection: Connection, round_: int) -> Proof:
     """The record of the distribution that ended with a round; raises `LookupError`."""
     table = tables.round_proof
