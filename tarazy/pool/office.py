@@ -92,8 +92,9 @@ class Office:
         self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books, rest=_FOLD_REST)
         self._signing: SigningKey | None = None
         self.heads = Repeat(clock, "sign_heads", _HEAD_SECONDS, self.sign_heads)
-        self._proving = Proving(clock, settings, database, self._signing_key)
-        self._pricing = Pricing(database, chain, settings.blocks_path.parent)
+        journals, found = settings.journal_path.parent, settings.blocks_path.parent
+        self._proving = Proving(clock, database, journals, found, self._signing_key)
+        self._pricing = Pricing(database, chain, found)
         self.prices = Repeat(clock, "price_rounds", _PRICE_SECONDS, self._pricing.price)
         self.proofs = Repeat(clock, "prove_rounds", _PROOF_SECONDS, self._proving.prove, rest=_PROOF_REST)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)

@@ -19,7 +19,6 @@ from tarazy.accounting.proof.record import compose, keep, last_round, spans_of, 
 from tarazy.accounting.proof.shares import Hashed, ProofError, Span, hash_rounds
 from tarazy.accreditation import audit
 from tarazy.accreditation.heads import SigningKey, sign_head
-from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
 from tarazy.pool.apart import Apart, StoppedError
 from tarazy.pool.chain.transactions import HEADER_SIZE, block_transactions
@@ -53,11 +52,18 @@ class Proving:
     """Makes the records that are due, many in one run of a process; what cannot be proven holds up no other."""
 
     def __init__(
-        self, clock: Clock, settings: Settings, database: Database, signing: Callable[[Connection], SigningKey]
+        self,
+        clock: Clock,
+        database: Database,
+        journals: Path,
+        blocks: Path,
+        signing: Callable[[Connection], SigningKey],
     ) -> None:
+        """`journals` and `blocks`: directories of all gateways."""
         self._clock = clock
-        self._settings = settings
         self._database = database
+        self._journals = journals
+        self._blocks = blocks
         self._signing = signing
         self._hashing: Apart[list[Hashed | Exception]] | None = None
         self._troubles: dict[int, _Trouble] = {}
@@ -66,12 +72,12 @@ class Proving:
 
     async def prove(self) -> None:
         """All that are due; those in trouble again when they have rested."""
-        waiting = await self._database.run(unproven)
+        waiting = await self._database.read(unproven)
         self._troubles = {each: self._troubles[each] for each in waiting if each in self._troubles}
         now = self._clock.seconds()
         todo = [each for each in waiting if each not in self._troubles or self._troubles[each].again <= now]
         while todo and not self._stopped:
-            batch = await self._database.run(_batch, todo, self._settings.journal_path.parent)
+            batch = await self._database.read(_batch, todo, self._journals)
             todo = todo[len(batch) :]
             await self._prove(batch)
 
@@ -106,8 +112,7 @@ class Proving:
         self._troubles[distribution] = _Trouble(reason, rests, self._clock.seconds() + rests)
 
     def _record(self, connection: Connection, distribution: int, spans: list[Span], hashed: Hashed) -> dict[str, Any]:
-        blocks = self._settings.blocks_path.parent
-        return put_on_record(connection, distribution, spans, hashed, blocks, self._signing(connection))
+        return put_on_record(connection, distribution, spans, hashed, self._blocks, self._signing(connection))
 
     def stop(self) -> None:
         """Begin nothing more; what is under way may end within seconds, else it is begun anew after the next start."""
@@ -132,6 +137,8 @@ def obstacle(connection: Connection, distribution: int, journals: Path, blocks: 
     """What keeps a final distribution from its record, as far as that is seen without hashing its shares."""
     try:
         for span in spans_of(connection, distribution, journals):
+            if span.after == span.until:
+                continue
             with reading(span.journal, span.gateway) as reader:
                 for _ in reader.segments(span.after, span.until):
                     pass

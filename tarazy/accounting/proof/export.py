@@ -21,6 +21,8 @@ from tarazy.accounting.schemes import Scheme
 from tarazy.stratum.job import Job
 
 Tell = Callable[[int, int], None]
+_CONTENTS = ("shares", "names.jsonl", "jobs.jsonl", "segments.jsonl")
+"""The files of a gateway."""
 
 
 def export(connection: Connection, proof: Proof, journals: Path, directory: Path, parent: str, tell: Tell) -> int:
@@ -66,6 +68,10 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
 def _write_span(connection: Connection, span: Span, base: Path) -> Iterator[int]:
     """The shares of a span and all that they name; how many, as they are written."""
     links = sealed(connection, span.gateway, span.after, span.until)
+    if not links:
+        for content in _CONTENTS:
+            base.with_suffix(f".{content}").touch()
+        return
     names, jobs = set[int](), set[int]()
     written = 0
     with reading(span.journal, span.gateway) as reader:

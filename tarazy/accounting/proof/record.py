@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,20 @@ def proof_of(connection: Connection, round_: int) -> Proof:
             f"part of a later one; {f'the newest record is of round {newest}' if newest else 'there is none yet'}"
         )
     return Proof(row.distribution, row.round, row.record, row.audit_row)
+
+
+def recorded(connection: Connection, since: datetime) -> dict[str, dict[str, Any]]:
+    """By block the round, both roots and the row in the audit log of distributions that were booked since then."""
+    proof, divided = tables.round_proof, tables.distribution
+    query = select(divided.c.block_hash, proof.c.record, proof.c.audit_row)
+    joined = query.join(proof, proof.c.distribution == divided.c.distribution).where(divided.c.booked_at >= since)
+    told = {}
+    for block_hash, text, audit_row in connection.execute(joined):
+        record = json.loads(text)
+        told[block_hash] = {name: record[name] for name in ("round", "sum_root", "share_root")} | {
+            "audit_row": audit_row
+        }
+    return told
 
 
 def proof_before(connection: Connection, round_: int) -> Proof | None:

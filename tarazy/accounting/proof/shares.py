@@ -127,7 +127,7 @@ def hash_shares(spans: list[Span], tell: Callable[[int, int], None] = lambda don
     weights: Counter[str] = Counter()
     records, of = 0, sum(span.until - span.after for span in spans)
     with SortedHashes() as hashes:
-        for span in spans:
+        for span in (each for each in spans if each.after < each.until):
             with reading(span.journal, span.gateway) as reader:
                 names: dict[int, NameRecord] = {}
                 jobs: dict[int, Job] = {}
