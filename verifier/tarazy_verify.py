@@ -18,18 +18,19 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 from tempfile import TemporaryFile
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 SHARE = Struct(">QIQ8sIIIbB")
 """Instant in microseconds, name, job, extranonce2, ntime, nonce, version, difficulty exponent, verdict."""
-HEADER_END = Struct("<III")
+HEADER = Struct("<I32s32sIII")
+"""Version, block before, merkle root, ntime, nbits, nonce."""
 ACCEPTED = 0
 LOWEST, HIGHEST = -32, 64
 VERSION_BITS = 0x1FFFE000
@@ -47,7 +48,11 @@ BRANCH_MOST, COINBASE_MOST = 16, 1_000_000
 NOTHING = bytes(32)
 GATEWAY = "0|[1-9][0-9]{0,2}"
 
+T = TypeVar("T")
+R = TypeVar("R")
 Json = dict[str, Any]
+Fields = tuple[int, int, int, bytes, int, int, int, int, int]
+"""Of a share."""
 
 
 class Fault(Exception):
@@ -297,6 +302,19 @@ class Tree:
         self.full.append(made[-1])
         return made
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add many, a level at a time."""
+        level, full, size = list(leaves), [], self.size
+        self.size += len(level)
+        while size or level:
+            if size & 1:
+                level.insert(0, self.full.pop())
+            if len(level) & 1:
+                full.append(level.pop())
+            level = paired(level)
+            size >>= 1
+        self.full = full[::-1]
+
     def root(self) -> bytes:
         if not self.full:
             return sha256().digest()
@@ -306,11 +324,16 @@ class Tree:
         return root
 
 
+def paired(level: Sequence[bytes]) -> list[bytes]:
+    """The nodes over pairs of a level; an odd one at its end is left out."""
+    return [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
+
+
 def root_of(leaves: Sequence[bytes]) -> bytes:
     level = list(leaves)
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
-        level = [node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)] + odd
+        level = paired(level) + odd
     return level[0] if level else sha256().digest()
 
 
@@ -638,44 +661,58 @@ class Looked:
         self.heaps: list[list[bytes]] = [[] for _ in range(HEAPS)]
         self.work: dict[tuple[bytes, Worth], int] = {}
         """By alias and worth."""
-        self._started: dict[tuple[int, int, int], Any] = {}
-        """By job, exponent and name: the hash of a coinbase's beginning."""
 
     def segment(self, segment: Segment, packed: bytes) -> None:
-        leaves = []
         names, jobs = self.gateway.names, self.gateway.jobs
+        bound: dict[tuple[int, int], bytes] = {}
+        accepted: dict[int, list[tuple[int, Fields]]] = {}
+        leaves, at = [], 0
         for sequence, fields in enumerate(SHARE.iter_unpack(packed), segment.first):
-            name, job = names.get(fields[1]), jobs.get(fields[2])
-            if name is None or job is None:
-                self.fault(3, sequence, f"there is no record of its {'job' if name else 'connection'}")
-                leaves.append(NOTHING)
-                continue
-            at = (sequence - segment.first) * SHARE.size
-            numbered = b"\x00" + sequence.to_bytes(8, "big") + packed[at : at + SHARE.size]
-            leaves.append(sha256(numbered + name.digest + job.digest).digest())
-            if fields[8] == ACCEPTED:
-                self.accepted(sequence, fields, name, job)
+            own = fields[1], fields[2]
+            if own not in bound:
+                name, job = names.get(own[0]), jobs.get(own[1])
+                if name is None or job is None:
+                    self.fault(3, sequence, f"there is no record of its {'job' if name else 'connection'}")
+                bound[own] = name.digest + job.digest if name and job else b""
+            share = packed[at : at + SHARE.size]
+            leaves.append(sha256(b"\x00" + sequence.to_bytes(8, "big") + share + bound[own]).digest())
+            at += SHARE.size
+            if fields[8] == ACCEPTED and bound[own]:
+                accepted.setdefault(own[1], []).append((sequence, fields))
         if root_of(leaves) != segment.root:
             told = f"shares {segment.first} to {segment.last} are not those in the chain"
             why = "one was altered, removed, added, moved or booked to another"
             self.faults.setdefault(1, f"gateway {self.gateway.number}: {told}: {why}")
+        for number, shares in accepted.items():
+            self.accepted(jobs[number], shares)
 
-    def accepted(self, sequence: int, fields: tuple[Any, ...], name: Name, job: Job) -> None:
-        at_us, number, job_number, extranonce2, ntime, nonce, version, exponent, _ = fields
-        if not LOWEST <= exponent <= HIGHEST:
-            self.fault(2, sequence, f"no difficulty is 2^{exponent}")
-            return
-        start = self._started.get((job_number, exponent, number))
-        if start is None:
-            start = sha256(job.coinb1(exponent) + name.extranonce1)
-            self._started[job_number, exponent, number] = start
-        coinbase = start.copy()
-        coinbase.update(extranonce2 + job.end)
-        root = sha256(coinbase.digest()).digest()
+    def accepted(self, job: Job, shares: list[tuple[int, Fields]]) -> None:
+        """Hash the shares of a job again, a level of its branch for all of them after the other."""
+        begun: dict[tuple[int, int], bytes] = {}
+        counted: dict[tuple[int, int], int] = {}
+        fit, roots = [], []
+        for sequence, fields in shares:
+            own = number, exponent = fields[1], fields[7]
+            if own not in begun:
+                if not LOWEST <= exponent <= HIGHEST:
+                    self.fault(2, sequence, f"no difficulty is 2^{exponent}")
+                    continue
+                begun[own] = job.coinb1(exponent) + self.gateway.names[number].extranonce1
+            counted[own] = counted.get(own, 0) + 1
+            fit.append((sequence, fields))
+            roots.append(sha256(sha256(begun[own] + fields[3] + job.end).digest()).digest())
         for element in job.branch:
-            root = sha256(sha256(root + element).digest()).digest()
-        numbers = HEADER_END.pack(ntime, job.nbits, nonce)
-        hash_ = double(version.to_bytes(4, "little") + job.previous + root + numbers)
+            roots = [sha256(sha256(root + element).digest()).digest() for root in roots]
+        for root, (sequence, fields) in zip(roots, fit, strict=True):
+            self.header(sequence, fields, job, root)
+        for (number, exponent), count_ in counted.items():
+            of = self.gateway.names[number].alias, job.worth
+            self.work[of] = self.work.get(of, 0) + (count_ << exponent - LOWEST)
+
+    def header(self, sequence: int, fields: Fields, job: Job, root: bytes) -> None:
+        at_us, number, _, _, ntime, nonce, version, exponent, _ = fields
+        header = HEADER.pack(version, job.previous, root, ntime, job.nbits, nonce)
+        hash_ = sha256(sha256(header).digest()).digest()
         if int.from_bytes(hash_, "little") > TARGETS[exponent - LOWEST]:
             self.fault(2, sequence, f"its hash does not meet difficulty 2^{exponent}, at which it is booked")
         elif not job.mintime <= ntime <= job.ntime + NTIME_AHEAD:
@@ -684,11 +721,9 @@ class Looked:
             self.fault(2, sequence, "its ntime lies too far in the future")
         elif (version ^ job.version) & ~VERSION_BITS:
             self.fault(2, sequence, "its version differs outside of the bits that miners may roll")
-        if name.at_us > at_us:
+        if self.gateway.names[number].at_us > at_us:
             self.fault(3, sequence, "its name was admitted after it")
         self.heaps[hash_[0] * HEAPS >> 8].append(hash_)
-        of = name.alias, job.worth
-        self.work[of] = self.work.get(of, 0) + (1 << exponent - LOWEST)
 
     def fault(self, check: int, sequence: int, told: str) -> None:
         self.faults.setdefault(check, f"gateway {self.gateway.number}, share {sequence}: {told}")
@@ -956,7 +991,7 @@ def hash_shares(seen: Round) -> None:
     todo = list(tasks(seen.segments))
     done = 0
     with ExitStack() as stack:
-        hashed = results(seen.gateways, todo, min(seen.processes, len(todo)), stack)
+        hashed = mapped_by(min(seen.processes, len(todo)), work, todo, stack, seen.gateways)
         for task, result in zip(todo, hashed, strict=True):
             done += result.shares
             progress(done, seen.chained)
@@ -972,13 +1007,19 @@ def hash_shares(seen: Round) -> None:
             seen.accepted += result.accepted
 
 
-def results(gateways: dict[str, Gateway], todo: list[Task], processes: int, stack: ExitStack) -> Iterator[Done]:
-    """What the tasks come to, in their order."""
+def mapped_by(
+    processes: int,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    stack: ExitStack,
+    gateways: dict[str, Gateway],
+) -> Iterator[R]:
+    """What a function makes of items, in their order, by processes that know the gateways."""
     if processes > 1:
         pool = multiprocessing.get_context("spawn").Pool(processes, _prepare, (gateways,))
-        return stack.enter_context(pool).imap(work, todo)
+        return stack.enter_context(pool).imap(function, items)
     _prepare(gateways)
-    return map(work, todo)
+    return map(function, items)
 
 
 def fine(seen: Round, check: int, told: str) -> str:
@@ -1003,20 +1044,29 @@ def look_connections(seen: Round) -> str:
 
 def look_unique(seen: Round) -> str:
     record, tree = seen.record, Tree()
-    for heap in seen.heaps:
-        heap.seek(0)
-        held = heap.read()
-        before = b""
-        for hash_ in sorted(held[i : i + 32] for i in range(0, len(held), 32)):
-            if hash_ == before:
-                raise Fault(f"the share with the hash {hash_[::-1].hex()} is there twice")
-            tree.add(sha256(b"\x00" + hash_).digest())
-            before = hash_
+    with ExitStack() as stack:
+        processes = seen.processes if seen.accepted > MILLION else 1
+        for leaves in mapped_by(processes, leaves_of, map(drained, seen.heaps), stack, {}):
+            tree.extend([leaves[i : i + 32] for i in range(0, len(leaves), 32)])
     if tree.size != integer(record, "shares"):
         raise Fault(f"{tree.size} accepted shares are there, the record says {record['shares']}")
     if tree.root() != data(record, "share_root", 32):
         raise Fault("the accepted shares are not those that the record was made of")
     return f"{tree.size} different hashes make the root of the shares"
+
+
+def drained(heap: IO[bytes]) -> bytes:
+    heap.seek(0)
+    return heap.read()
+
+
+def leaves_of(heap: bytes) -> bytes:
+    """The leaves over hashes in their order, joined. Raises Fault where one is there twice."""
+    hashes = sorted(heap[i : i + 32] for i in range(0, len(heap), 32))
+    for one, other in pairwise(hashes):
+        if one == other:
+            raise Fault(f"the share with the hash {one[::-1].hex()} is there twice")
+    return b"".join([sha256(b"\x00" + hash_).digest() for hash_ in hashes])
 
 
 def look_cut(seen: Round) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,15 @@ from twisted.internet.task import Clock, deferLater
 from tarazy.accounting import tables
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.proof.record import spans_of, unproven
-from tarazy.accounting.proof.shares import Hashed, hash_rounds
+from tarazy.accounting.proof.shares import Hashed, hash_rounds, hash_shares
 from tarazy.accounting.schemes import Terms
+from tarazy.accreditation import audit
+from tarazy.accreditation.heads import signing_key
 from tarazy.config.settings import load_settings
 from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import upgrade
 from tarazy.pool.demo.scenario import demo_settings
-from tarazy.pool.proving import Proving
+from tarazy.pool.proving import Proving, put_on_record
 from tests.pool.house import run_command
 from tests.pool.rounds import FEE_PPM, KEY, TEMPLATE, Pool, bury
 from tests.pool.test_round_proofs import run_verifier
@@ -38,7 +43,7 @@ class Books:
     def __init__(self, directory: Path) -> None:
         """What `make` made there."""
         self.file = directory / "tarazy.yaml"
-        settings = load_settings(self.file)
+        self.settings = settings = load_settings(self.file)
         self.journals, self.blocks = settings.journal_path.parent, settings.blocks_path.parent
         self.engine = open_engine(settings.database_url)
         self.clock = Clock()
@@ -56,11 +61,11 @@ class Books:
         journals, blocks = settings.journal_path.parent, settings.blocks_path.parent
         first, second = (Pool(journals, engine, gateway, blocks) for gateway in (1, 2))
         for pool in (first, second):
-            pool.join("alpha", -30)
-        found = []
+            pool.join("alpha", -32)
+        found: list[str] = []
         for work in ((first,), (first, second), (first,)):
             for pool in work:
-                pool.mine(5)
+                pool.write(*(pool.miners[0].work(pool.jobs[-1])[0] for _ in range(2_000 if len(found) == 2 else 5)))
             if second in work:
                 with engine.begin() as connection:
                     second.fold(connection)
@@ -221,3 +226,45 @@ def test_each_damage_of_a_journal_is_a_line(books: Books, damage: Callable[[Path
     assert (type(first), type(second), type(third)) == (Hashed, JournalError, Hashed)
     assert str(second).startswith(str(journal))
     assert told in str(second)
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Files cannot grow beyond so many bytes, which to a program is what a full disk is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("command", [("round", "export", "3"), ("audit", "export")])
+@pytest.mark.parametrize("existing", [False, True])
+def test_an_export_is_whole_or_not_there(
+    books: Books, tmp_path: Path, command: tuple[str, ...], existing: bool
+) -> None:
+    """A full disk is one line; nothing half-done stays, not even beside it. With room the same command succeeds."""
+    with books.engine.begin() as connection:
+        key = signing_key(connection, books.settings.audit_key_path, books.settings.audit.name)
+        for distribution in unproven(connection):
+            spans = spans_of(connection, distribution, books.journals)
+            put_on_record(connection, distribution, spans, hash_shares(spans), books.blocks, key)
+        audit.append(connection, [audit.AuditEvent("told", {"text": "x" * 300})] * 200, datetime.now(UTC))
+    books.engine.dispose()
+    place = tmp_path / "place"
+    place.mkdir()
+    output = place / "made"
+    if existing:
+        output.mkdir()
+    before = sorted(place.rglob("*"))
+    with disk_of(60_000):
+        failed = books.command(*command, "-o", str(output))
+    assert (failed.exit_code, failed.stderr.count("\n")) == (1, 1), failed.output
+    assert "File too large; free space, or name another place" in failed.stderr
+    assert str(output) in failed.stderr
+    assert "partial" not in failed.stderr
+    assert sorted(place.rglob("*")) == before
+    assert books.command(*command, "-o", str(output)).exit_code == 0
+    assert run_verifier(output, "--key", str(KEY.verifier), key=str(key.verifier)).returncode == 0
+    assert [path.name for path in place.iterdir()] == ["made"]

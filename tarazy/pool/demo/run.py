@@ -204,7 +204,7 @@ class Demo:
         records = [row["record"]["round"] for row in happened["distributions"] if row["record"]]
         if records:
             self._console.print(
-                f"{len(records)} rounds can be verified: tarazy round export {max(records)} -c {self._path} -o DIRECTORY",
+                f"{len(records)} rounds can be verified: tarazy round export {max(records)} -c {self._path} -o DIR",
                 soft_wrap=True,
                 highlight=False,
             )
