@@ -1086,10 +1086,13 @@ def look_cut(seen: Round) -> str:
     for name in {*ended, *mapped(record, "gateways")}:
         end = mapped(ended, name) if name in ended else {"until": 0, "head": NOTHING.hex()}
         begin = seen.told_gateways.get(int(name)) if re.fullmatch(GATEWAY, name) else None
-        if begin is None or integer(begin, "after") < integer(end, "until"):
-            raise Fault(f"gateway {name}: round {last} ends behind where this one begins")
-        if last + 1 == first and (begin.get("after") != end.get("until") or begin.get("before") != end.get("head")):
+        next_ = last + 1 == first
+        if begin is None or (
+            next_ and (begin.get("after") != end.get("until") or begin.get("before") != end.get("head"))
+        ):
             raise Fault(f"gateway {name}: round {last} ends elsewhere than this one begins")
+        if integer(begin, "after") < integer(end, "until"):
+            raise Fault(f"gateway {name}: round {last} ends behind where this one begins")
     if last + 1 == first:
         return f"round {last} ends where this one begins, on every gateway"
     return f"round {last} ends before this one begins; of rounds {last + 1} to {first - 1} there was no record yet"
