@@ -19,9 +19,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import pairwise
+from multiprocessing.pool import Pool
 from pathlib import Path
 from struct import Struct
 from tempfile import TemporaryFile
@@ -133,8 +134,10 @@ def content(path: Path) -> str:
     try:
         with opened(path) as file:
             return file.read().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Fault(f"{path.name} cannot be read ({error})") from None
+    except OSError as error:
+        raise Fault(f"{path.name} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise Fault(f"{path.name} is no UTF-8 text") from None
 
 
 def opened(path: Path) -> IO[bytes]:
@@ -145,17 +148,30 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def lines(path: Path) -> Iterator[Json]:
+    return lines_as(path, lambda row: row)
+
+
+def lines_as(path: Path, read: Callable[[Json], R]) -> Iterator[R]:
+    """What the lines of a file are read as; a fault names the line."""
     try:
         with opened(path) as file:
             number = 0
             while line := file.readline(LINE_MOST):
                 number += 1
-                try:
-                    yield parsed(line, "it")
-                except Fault as fault:
-                    raise Fault(f"{path.name}, line {number}: {fault}") from None
+                with named(f"{path.name}, line {number}"):
+                    value = read(parsed(line, "it"))
+                yield value
     except OSError as error:
-        raise Fault(f"{path.name} cannot be read ({error})") from None
+        raise Fault(f"{path.name} cannot be read ({error.strerror})") from None
+
+
+@contextmanager
+def named(place: str) -> Iterator[None]:
+    """Let faults name where they were found."""
+    try:
+        yield
+    except Fault as fault:
+        raise Fault(f"{place}: {fault}") from None
 
 
 # Ed25519 (RFC 8032), verification only.
@@ -672,7 +688,7 @@ class Looked:
             if own not in bound:
                 name, job = names.get(own[0]), jobs.get(own[1])
                 if name is None or job is None:
-                    self.fault(3, sequence, f"there is no record of its {'job' if name else 'connection'}")
+                    self.fault(1, sequence, f"the export has no record of its {'job' if name else 'connection'}")
                 bound[own] = name.digest + job.digest if name and job else b""
             share = packed[at : at + SHARE.size]
             leaves.append(sha256(b"\x00" + sequence.to_bytes(8, "big") + share + bound[own]).digest())
@@ -862,16 +878,17 @@ def audit_leaf(row: Json) -> bytes:
 class Round:
     """An export, and what the checks so far have read of it."""
 
-    def __init__(
-        self, directory: Path, keys: Sequence[Key], script: bytes | None, processes: int, heaps: Sequence[IO[bytes]]
-    ) -> None:
+    def __init__(self, directory: Path, keys: Sequence[Key], script: bytes | None, processes: int) -> None:
         self.directory = directory
         self.keys = keys
         self.script = script
         """The pool's, from who asks."""
         self.processes = processes
-        self.heaps = heaps
+        self.open = ExitStack()
+        """What is to be closed in the end."""
+        self.heaps = [self.open.enter_context(TemporaryFile()) for _ in range(HEAPS)]  # noqa: SIM115
         """The hashes of the accepted shares, by their first byte."""
+        self.pool: Pool | None = None
         self.record: Json = {}
         self.told_gateways: dict[int, Json] = {}
         self.gateways: dict[str, Gateway] = {}
@@ -892,15 +909,24 @@ class Round:
     def payee(self) -> bytes:
         return self.script or data(self.record, "script")
 
+    def each(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """What a function makes of items, in their order, by processes that know the gateways."""
+        if self.processes == 1:
+            _prepare(self.gateways)
+            return map(function, items)
+        if self.pool is None:
+            made = multiprocessing.get_context("spawn").Pool(self.processes, _prepare, (self.gateways,))
+            self.pool = self.open.enter_context(made)
+        return self.pool.imap(function, items)
+
     def file(self, name: str) -> Json:
         return parsed(content(self.directory / name), name)
 
 
 def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, report: Report, processes: int) -> None:
     """All checks of a round, one line each. Raises Fault behind the line of the first that fails."""
-    with ExitStack() as stack:
-        heaps = [stack.enter_context(TemporaryFile()) for _ in range(HEAPS)]
-        seen = Round(directory, keys, script, processes, heaps)
+    seen = Round(directory, keys, script, processes)
+    with seen.open:
         for name, look in CHECKS:
             report.look(name, look, seen)
 
@@ -908,7 +934,9 @@ def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, rep
 def look_record(seen: Round) -> str:
     told = content(seen.directory / "round.json")
     record = seen.record = parsed(told, "round.json")
-    where = audited(seen.file("audit.json"), told, seen.keys)
+    proof = seen.file("audit.json")
+    with named("audit.json"):
+        where = audited(proof, told, seen.keys)
     for name, value in mapped(record, "gateways").items():
         if not re.fullmatch(GATEWAY, name) or int(name) > 255 or not isinstance(value, dict):
             raise Fault("gateways names no gateways")
@@ -937,7 +965,7 @@ def read_gateways(seen: Round) -> None:
 def read_span(seen: Round, gateway: int, name: str, told: Json) -> dict[int, bytes]:
     """Some shares of a gateway: their chain, names and jobs; the heads by the last share before each."""
     base = seen.directory / name
-    segments = [read_segment(row) for row in lines(base.with_suffix(".segments.jsonl"))]
+    segments = list(lines_as(base.with_suffix(".segments.jsonl"), read_segment))
     heads, gaps = chain(str(gateway), told, segments)
     size = sum(each.last - each.first + 1 for each in segments)
     seen.segments[name] = segments
@@ -978,48 +1006,36 @@ def read_gateway(gateway: int, base: Path, size: int) -> Gateway:
     if not file.is_file() or file.stat().st_size != size * SHARE.size:
         raise Fault(f"{file.name} does not hold the {size} shares that the chain has")
     names: dict[int, Name] = {}
-    for row in lines(base.with_suffix(".names.jsonl")):
+
+    def take(row: Json) -> None:
         made = read_name(gateway, row, data(row, "alias", 32))
         if names.setdefault(integer(row, "name", 32), made) != made:
             raise Fault(f"gateway {gateway}: two records of name {row['name']}")
-    jobs = {job.number: job for job in map(read_job, lines(base.with_suffix(".jobs.jsonl")))}
+
+    for _ in lines_as(base.with_suffix(".names.jsonl"), take):
+        pass
+    jobs = {job.number: job for job in lines_as(base.with_suffix(".jobs.jsonl"), read_job)}
     return Gateway(gateway, str(file), names, jobs)
 
 
 def hash_shares(seen: Round) -> None:
     """Hash all shares again; their hashes go into the heaps, what is wrong with them into the faults."""
     todo = list(tasks(seen.segments))
+    seen.processes = max(1, min(seen.processes, len(todo)))
     done = 0
-    with ExitStack() as stack:
-        hashed = mapped_by(min(seen.processes, len(todo)), work, todo, stack, seen.gateways)
-        for task, result in zip(todo, hashed, strict=True):
-            done += result.shares
-            progress(done, seen.chained)
-            for number, fault in result.faults.items():
-                seen.faults.setdefault(number, fault)
-            if task.base.startswith("window"):
-                continue
-            for heap, hashes in zip(seen.heaps, result.hashes, strict=True):
-                heap.write(hashes)
-            for (alias, worth), weight in result.work.items():
-                own = seen.work.setdefault(alias, {})
-                own[worth] = own.get(worth, 0) + weight
-            seen.accepted += result.accepted
-
-
-def mapped_by(
-    processes: int,
-    function: Callable[[T], R],
-    items: Iterable[T],
-    stack: ExitStack,
-    gateways: dict[str, Gateway],
-) -> Iterator[R]:
-    """What a function makes of items, in their order, by processes that know the gateways."""
-    if processes > 1:
-        pool = multiprocessing.get_context("spawn").Pool(processes, _prepare, (gateways,))
-        return stack.enter_context(pool).imap(function, items)
-    _prepare(gateways)
-    return map(function, items)
+    for task, result in zip(todo, seen.each(work, todo), strict=True):
+        done += result.shares
+        progress(done, seen.chained)
+        for number, fault in result.faults.items():
+            seen.faults.setdefault(number, fault)
+        if task.base.startswith("window"):
+            continue
+        for heap, hashes in zip(seen.heaps, result.hashes, strict=True):
+            heap.write(hashes)
+        for (alias, worth), weight in result.work.items():
+            own = seen.work.setdefault(alias, {})
+            own[worth] = own.get(worth, 0) + weight
+        seen.accepted += result.accepted
 
 
 def fine(seen: Round, check: int, told: str) -> str:
@@ -1044,10 +1060,8 @@ def look_connections(seen: Round) -> str:
 
 def look_unique(seen: Round) -> str:
     record, tree = seen.record, Tree()
-    with ExitStack() as stack:
-        processes = seen.processes if seen.accepted > MILLION else 1
-        for leaves in mapped_by(processes, leaves_of, map(drained, seen.heaps), stack, {}):
-            tree.extend([leaves[i : i + 32] for i in range(0, len(leaves), 32)])
+    for leaves in seen.each(leaves_of, map(drained, seen.heaps)):
+        tree.extend([leaves[i : i + 32] for i in range(0, len(leaves), 32)])
     if tree.size != integer(record, "shares"):
         raise Fault(f"{tree.size} accepted shares are there, the record says {record['shares']}")
     if tree.root() != data(record, "share_root", 32):
@@ -1100,7 +1114,9 @@ def look_cut(seen: Round) -> str:
 
 def look_block(seen: Round) -> str:
     record = seen.record
-    header, coinbase = look_proven(seen.file("block.json"))
+    block = seen.file("block.json")
+    with named("block.json"):
+        header, coinbase = look_proven(block)
     shown = double(header)[::-1].hex()
     if shown != text(record, "block_hash"):
         raise Fault(f"block.json is block {shown}, not {str(record['block_hash'])[:64]}")
@@ -1212,7 +1228,7 @@ def look_proven(row: Json) -> tuple[bytes, Coinbase]:
 
 
 def read_parts(path: Path) -> list[Part]:
-    parts = [read_part(row) for row in lines(path)]
+    parts = list(lines_as(path, read_part))
     for before, after in pairwise(parts):
         if before.commit >= after.commit:
             raise Fault("the parties are not in the order of their commitments, or one is there twice")
@@ -1321,9 +1337,8 @@ def look_sums(seen: Round) -> str:
 
 
 def look_payouts(seen: Round) -> str:
-    transactions = {
-        integer(row, "batch"): read_transaction(row) for row in lines(seen.directory / "transactions.jsonl")
-    }
+    told = lines_as(seen.directory / "transactions.jsonl", lambda row: (integer(row, "batch"), read_transaction(row)))
+    transactions = dict(told)
     if len({each.txid for each in transactions.values()}) != len(transactions):
         raise Fault("a transaction is said to make the payments of two batches")
     due = {part.commit: part for part in seen.parts}
