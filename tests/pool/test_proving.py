@@ -268,3 +268,65 @@ def test_an_export_is_whole_or_not_there(
     assert books.command(*command, "-o", str(output)).exit_code == 0
     assert run_verifier(output, "--key", str(KEY.verifier), key=str(key.verifier)).returncode == 0
     assert [path.name for path in place.iterdir()] == ["made"]
+
+
+def block_lost(books: Books) -> None:
+    """No copy of the last round's block is there."""
+    with books.engine.begin() as connection:
+        name = connection.scalar(select(tables.block.c.block_hash).where(tables.block.c.round == 3))
+    next(books.blocks.glob(f"*/{name}.block")).unlink()
+
+
+def block_damaged(books: Books) -> None:
+    """Its file is cut off."""
+    with books.engine.begin() as connection:
+        name = connection.scalar(select(tables.block.c.block_hash).where(tables.block.c.round == 3))
+    path = next(books.blocks.glob(f"*/{name}.block"))
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize(
+    ("number", "damage", "told"),
+    [
+        (2, lambda books: gone(books.journals / "gateway-2.sqlite"), "is gone; bring a copy of the journal back"),
+        (3, block_lost, "bring its file back from a copy"),
+        (3, block_damaged, "damaged: not the whole block that its name says; bring its file back from a copy"),
+        (1, lambda books: None, "a running server writes it within seconds"),
+    ],
+)
+def test_commands_say_what_a_round_waits_for(
+    books: Books, tmp_path: Path, number: int, damage: Callable[[Books], None], told: str
+) -> None:
+    """`tarazy round` and `tarazy check` name the round, the fault and the cure, before any server looked."""
+    damage(books)
+    for command in (("export", str(number)), ("receipt", str(number), "alpha")):
+        asked = books.command("round", *command, "-o", str(tmp_path / "made"))
+        assert (asked.exit_code, asked.stderr.count("\n")) == (1, 1), asked.output
+        assert f"round {number} is final but has no record yet: " in asked.stderr
+        assert told in asked.stderr
+    assert not (tmp_path / "made").exists()
+    found = {each["subject"]: each for each in json.loads(books.command("check", "--json").stdout)}
+    if number == 1:
+        assert (found["records"]["fine"], found["records"]["text"]) == (
+            True,
+            "the server will write those of 3 final rounds",
+        )
+    else:
+        assert not found["records"]["fine"]
+        assert found["records"]["text"].startswith(f"round {number}: ")
+        assert found["records"]["text"].endswith("3 final rounds have no record and are not paid")
+        assert found["records"]["cure"] in told
+
+
+def test_a_receipt_is_not_made_of_lost_shares(books: Books, tmp_path: Path) -> None:
+    """A journal that lost shares after the round was recorded: receipt and export say so and leave nothing."""
+    with books.engine.begin() as connection:
+        for distribution in unproven(connection):
+            spans = spans_of(connection, distribution, books.journals)
+            put_on_record(connection, distribution, spans, hash_shares(spans), books.blocks, KEY)
+    change(books.journals / "gateway-2.sqlite", "DELETE FROM segment")
+    for command in (("export", "2"), ("receipt", "2", "alpha")):
+        asked = books.command("round", *command, "-o", str(tmp_path / "made"))
+        assert asked.exit_code == 1
+        assert "no longer all there; bring a copy of the journal back" in asked.stderr
+    assert not (tmp_path / "made").exists()
