@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -779,9 +780,12 @@ def printable(told: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told)
 
 
-def progress(done: int, of: int) -> None:
+def progress(done: int, of: int, began: float) -> None:
+    """A bar on a terminal, with the time that is left."""
     if sys.stderr.isatty():
-        print(f"\r{done:,} of {of:,} shares ({100 * done // max(of, 1)} %)", end="", file=sys.stderr, flush=True)
+        left = (time.monotonic() - began) * (of - done) / max(done, 1)
+        bar = "#" * (30 * done // max(of, 1))
+        print(f"\r[{bar:<30}] {done:,} of {of:,} shares, {left:.0f} s left\033[K", end="", file=sys.stderr, flush=True)
         if done >= of:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
@@ -1022,10 +1026,10 @@ def hash_shares(seen: Round) -> None:
     """Hash all shares again; their hashes go into the heaps, what is wrong with them into the faults."""
     todo = list(tasks(seen.segments))
     seen.processes = max(1, min(seen.processes, len(todo)))
-    done = 0
+    done, began = 0, time.monotonic()
     for task, result in zip(todo, seen.each(work, todo), strict=True):
         done += result.shares
-        progress(done, seen.chained)
+        progress(done, seen.chained, began)
         for number, fault in result.faults.items():
             seen.faults.setdefault(number, fault)
         if task.base.startswith("window"):
