@@ -98,7 +98,8 @@ def test_events_are_shown_by_kind_and_party(house: House) -> None:
 
 def test_events_are_shown_as_they_stand(house: House) -> None:
     """What a stranger called himself is text, not markup for the terminal: `[/a]` would end in a traceback."""
-    body = {"text": "no account", "worker": "[red]rig[/a]"}
+    now = datetime.now(UTC).isoformat()
+    body = {"text": "no account", "worker": "[red]rig[/a]", "reasons": [], "first": now, "last": now, "count": 1}
     engine = open_engine(house.settings.database_url)
     with engine.begin() as connection:
         audit.append(connection, [audit.AuditEvent("refused", body, None, "[/a]")], datetime.now(UTC))
@@ -172,7 +173,9 @@ def test_a_host_without_the_key_makes_none(house: House, tmp_path: Path) -> None
 
 def test_an_export_begins_where_asked(house: House, tmp_path: Path) -> None:
     """And says so; reports are in the log, with the digests of their files."""
-    report = json.loads(house.command("report", "build", "accreditation", "-o", str(tmp_path), "--json").stdout)
+    done = house.command("report", "build", "accreditation", "-o", str(tmp_path), "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
     (event,) = json.loads(house.command("audit", "show", "--kind", "report", "--json").stdout)
     made = {Path(path).name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in report["paths"]}
     assert (event["body"]["report"], event["body"]["files"]) == ("accreditation", made)
