@@ -28,3 +28,10 @@ def test_the_tests_named_are_there() -> None:
         assert named or number in ("T-01", "T-03", "T-04", "T-30"), number
         for path, test in named:
             assert re.search(rf"^(async )?def {test}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), test
+
+
+def test_every_check_of_the_rewards_is_cited() -> None:
+    """R-001 to R-033: each has a test that names it."""
+    sources = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")]
+    cited = {number for source in sources for number in re.findall(r"\bR-0[0-9]{2}\b", source)}
+    assert cited == {f"R-{number:03}" for number in range(1, 34)}

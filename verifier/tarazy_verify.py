@@ -18,18 +18,21 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import pairwise
+from multiprocessing.pool import Pool
 from pathlib import Path
 from struct import Struct
 from tempfile import TemporaryFile
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 SHARE = Struct(">QIQ8sIIIbB")
 """Instant in microseconds, name, job, extranonce2, ntime, nonce, version, difficulty exponent, verdict."""
-HEADER_END = Struct("<III")
+HEADER = Struct("<I32s32sIII")
+"""Version, block before, merkle root, ntime, nbits, nonce."""
 ACCEPTED = 0
 LOWEST, HIGHEST = -32, 64
 VERSION_BITS = 0x1FFFE000
@@ -47,7 +50,11 @@ BRANCH_MOST, COINBASE_MOST = 16, 1_000_000
 NOTHING = bytes(32)
 GATEWAY = "0|[1-9][0-9]{0,2}"
 
+T = TypeVar("T")
+R = TypeVar("R")
 Json = dict[str, Any]
+Fields = tuple[int, int, int, bytes, int, int, int, int, int]
+"""Of a share."""
 
 
 class Fault(Exception):
@@ -128,8 +135,10 @@ def content(path: Path) -> str:
     try:
         with opened(path) as file:
             return file.read().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Fault(f"{path.name} cannot be read ({error})") from None
+    except OSError as error:
+        raise Fault(f"{path.name} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise Fault(f"{path.name} is no UTF-8 text") from None
 
 
 def opened(path: Path) -> IO[bytes]:
@@ -140,17 +149,30 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def lines(path: Path) -> Iterator[Json]:
+    return lines_as(path, lambda row: row)
+
+
+def lines_as(path: Path, read: Callable[[Json], R]) -> Iterator[R]:
+    """What the lines of a file are read as; a fault names the line."""
     try:
         with opened(path) as file:
             number = 0
             while line := file.readline(LINE_MOST):
                 number += 1
-                try:
-                    yield parsed(line, "it")
-                except Fault as fault:
-                    raise Fault(f"{path.name}, line {number}: {fault}") from None
+                with named(f"{path.name}, line {number}"):
+                    value = read(parsed(line, "it"))
+                yield value
     except OSError as error:
-        raise Fault(f"{path.name} cannot be read ({error})") from None
+        raise Fault(f"{path.name} cannot be read ({error.strerror})") from None
+
+
+@contextmanager
+def named(place: str) -> Iterator[None]:
+    """Let faults name where they were found."""
+    try:
+        yield
+    except Fault as fault:
+        raise Fault(f"{place}: {fault}") from None
 
 
 # Ed25519 (RFC 8032), verification only.
@@ -297,6 +319,19 @@ class Tree:
         self.full.append(made[-1])
         return made
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add many, a level at a time."""
+        level, full, size = list(leaves), [], self.size
+        self.size += len(level)
+        while size or level:
+            if size & 1:
+                level.insert(0, self.full.pop())
+            if len(level) & 1:
+                full.append(level.pop())
+            level = paired(level)
+            size >>= 1
+        self.full = full[::-1]
+
     def root(self) -> bytes:
         if not self.full:
             return sha256().digest()
@@ -306,11 +341,16 @@ class Tree:
         return root
 
 
+def paired(level: Sequence[bytes]) -> list[bytes]:
+    """The nodes over pairs of a level; an odd one at its end is left out."""
+    return [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
+
+
 def root_of(leaves: Sequence[bytes]) -> bytes:
     level = list(leaves)
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
-        level = [node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)] + odd
+        level = paired(level) + odd
     return level[0] if level else sha256().digest()
 
 
@@ -638,44 +678,58 @@ class Looked:
         self.heaps: list[list[bytes]] = [[] for _ in range(HEAPS)]
         self.work: dict[tuple[bytes, Worth], int] = {}
         """By alias and worth."""
-        self._started: dict[tuple[int, int, int], Any] = {}
-        """By job, exponent and name: the hash of a coinbase's beginning."""
 
     def segment(self, segment: Segment, packed: bytes) -> None:
-        leaves = []
         names, jobs = self.gateway.names, self.gateway.jobs
+        bound: dict[tuple[int, int], bytes] = {}
+        accepted: dict[int, list[tuple[int, Fields]]] = {}
+        leaves, at = [], 0
         for sequence, fields in enumerate(SHARE.iter_unpack(packed), segment.first):
-            name, job = names.get(fields[1]), jobs.get(fields[2])
-            if name is None or job is None:
-                self.fault(3, sequence, f"there is no record of its {'job' if name else 'connection'}")
-                leaves.append(NOTHING)
-                continue
-            at = (sequence - segment.first) * SHARE.size
-            numbered = b"\x00" + sequence.to_bytes(8, "big") + packed[at : at + SHARE.size]
-            leaves.append(sha256(numbered + name.digest + job.digest).digest())
-            if fields[8] == ACCEPTED:
-                self.accepted(sequence, fields, name, job)
+            own = fields[1], fields[2]
+            if own not in bound:
+                name, job = names.get(own[0]), jobs.get(own[1])
+                if name is None or job is None:
+                    self.fault(1, sequence, f"the export has no record of its {'job' if name else 'connection'}")
+                bound[own] = name.digest + job.digest if name and job else b""
+            share = packed[at : at + SHARE.size]
+            leaves.append(sha256(b"\x00" + sequence.to_bytes(8, "big") + share + bound[own]).digest())
+            at += SHARE.size
+            if fields[8] == ACCEPTED and bound[own]:
+                accepted.setdefault(own[1], []).append((sequence, fields))
         if root_of(leaves) != segment.root:
             told = f"shares {segment.first} to {segment.last} are not those in the chain"
             why = "one was altered, removed, added, moved or booked to another"
             self.faults.setdefault(1, f"gateway {self.gateway.number}: {told}: {why}")
+        for number, shares in accepted.items():
+            self.accepted(jobs[number], shares)
 
-    def accepted(self, sequence: int, fields: tuple[Any, ...], name: Name, job: Job) -> None:
-        at_us, number, job_number, extranonce2, ntime, nonce, version, exponent, _ = fields
-        if not LOWEST <= exponent <= HIGHEST:
-            self.fault(2, sequence, f"no difficulty is 2^{exponent}")
-            return
-        start = self._started.get((job_number, exponent, number))
-        if start is None:
-            start = sha256(job.coinb1(exponent) + name.extranonce1)
-            self._started[job_number, exponent, number] = start
-        coinbase = start.copy()
-        coinbase.update(extranonce2 + job.end)
-        root = sha256(coinbase.digest()).digest()
+    def accepted(self, job: Job, shares: list[tuple[int, Fields]]) -> None:
+        """Hash the shares of a job again, a level of its branch for all of them after the other."""
+        begun: dict[tuple[int, int], bytes] = {}
+        counted: dict[tuple[int, int], int] = {}
+        fit, roots = [], []
+        for sequence, fields in shares:
+            own = number, exponent = fields[1], fields[7]
+            if own not in begun:
+                if not LOWEST <= exponent <= HIGHEST:
+                    self.fault(2, sequence, f"no difficulty is 2^{exponent}")
+                    continue
+                begun[own] = job.coinb1(exponent) + self.gateway.names[number].extranonce1
+            counted[own] = counted.get(own, 0) + 1
+            fit.append((sequence, fields))
+            roots.append(sha256(sha256(begun[own] + fields[3] + job.end).digest()).digest())
         for element in job.branch:
-            root = sha256(sha256(root + element).digest()).digest()
-        numbers = HEADER_END.pack(ntime, job.nbits, nonce)
-        hash_ = double(version.to_bytes(4, "little") + job.previous + root + numbers)
+            roots = [sha256(sha256(root + element).digest()).digest() for root in roots]
+        for root, (sequence, fields) in zip(roots, fit, strict=True):
+            self.header(sequence, fields, job, root)
+        for (number, exponent), count_ in counted.items():
+            of = self.gateway.names[number].alias, job.worth
+            self.work[of] = self.work.get(of, 0) + (count_ << exponent - LOWEST)
+
+    def header(self, sequence: int, fields: Fields, job: Job, root: bytes) -> None:
+        at_us, number, _, _, ntime, nonce, version, exponent, _ = fields
+        header = HEADER.pack(version, job.previous, root, ntime, job.nbits, nonce)
+        hash_ = sha256(sha256(header).digest()).digest()
         if int.from_bytes(hash_, "little") > TARGETS[exponent - LOWEST]:
             self.fault(2, sequence, f"its hash does not meet difficulty 2^{exponent}, at which it is booked")
         elif not job.mintime <= ntime <= job.ntime + NTIME_AHEAD:
@@ -684,11 +738,9 @@ class Looked:
             self.fault(2, sequence, "its ntime lies too far in the future")
         elif (version ^ job.version) & ~VERSION_BITS:
             self.fault(2, sequence, "its version differs outside of the bits that miners may roll")
-        if name.at_us > at_us:
+        if self.gateway.names[number].at_us > at_us:
             self.fault(3, sequence, "its name was admitted after it")
         self.heaps[hash_[0] * HEAPS >> 8].append(hash_)
-        of = name.alias, job.worth
-        self.work[of] = self.work.get(of, 0) + (1 << exponent - LOWEST)
 
     def fault(self, check: int, sequence: int, told: str) -> None:
         self.faults.setdefault(check, f"gateway {self.gateway.number}, share {sequence}: {told}")
@@ -728,9 +780,12 @@ def printable(told: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told)
 
 
-def progress(done: int, of: int) -> None:
+def progress(done: int, of: int, began: float) -> None:
+    """A bar on a terminal, with the time that is left."""
     if sys.stderr.isatty():
-        print(f"\r{done:,} of {of:,} shares ({100 * done // max(of, 1)} %)", end="", file=sys.stderr, flush=True)
+        left = (time.monotonic() - began) * (of - done) / max(done, 1)
+        bar = "#" * (30 * done // max(of, 1))
+        print(f"\r[{bar:<30}] {done:,} of {of:,} shares, {left:.0f} s left\033[K", end="", file=sys.stderr, flush=True)
         if done >= of:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
@@ -833,16 +888,17 @@ def audit_leaf(row: Json) -> bytes:
 class Round:
     """An export, and what the checks so far have read of it."""
 
-    def __init__(
-        self, directory: Path, keys: Sequence[Key], script: bytes | None, processes: int, heaps: Sequence[IO[bytes]]
-    ) -> None:
+    def __init__(self, directory: Path, keys: Sequence[Key], script: bytes | None, processes: int) -> None:
         self.directory = directory
         self.keys = keys
         self.script = script
         """The pool's, from who asks."""
         self.processes = processes
-        self.heaps = heaps
+        self.open = ExitStack()
+        """What is to be closed in the end."""
+        self.heaps = [self.open.enter_context(TemporaryFile()) for _ in range(HEAPS)]  # noqa: SIM115
         """The hashes of the accepted shares, by their first byte."""
+        self.pool: Pool | None = None
         self.record: Json = {}
         self.told_gateways: dict[int, Json] = {}
         self.gateways: dict[str, Gateway] = {}
@@ -863,15 +919,24 @@ class Round:
     def payee(self) -> bytes:
         return self.script or data(self.record, "script")
 
+    def each(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """What a function makes of items, in their order, by processes that know the gateways."""
+        if self.processes == 1:
+            _prepare(self.gateways)
+            return map(function, items)
+        if self.pool is None:
+            made = multiprocessing.get_context("spawn").Pool(self.processes, _prepare, (self.gateways,))
+            self.pool = self.open.enter_context(made)
+        return self.pool.imap(function, items)
+
     def file(self, name: str) -> Json:
         return parsed(content(self.directory / name), name)
 
 
 def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, report: Report, processes: int) -> None:
     """All checks of a round, one line each. Raises Fault behind the line of the first that fails."""
-    with ExitStack() as stack:
-        heaps = [stack.enter_context(TemporaryFile()) for _ in range(HEAPS)]
-        seen = Round(directory, keys, script, processes, heaps)
+    seen = Round(directory, keys, script, processes)
+    with seen.open:
         for name, look in CHECKS:
             report.look(name, look, seen)
 
@@ -879,7 +944,9 @@ def verify_round(directory: Path, keys: Sequence[Key], script: bytes | None, rep
 def look_record(seen: Round) -> str:
     told = content(seen.directory / "round.json")
     record = seen.record = parsed(told, "round.json")
-    where = audited(seen.file("audit.json"), told, seen.keys)
+    proof = seen.file("audit.json")
+    with named("audit.json"):
+        where = audited(proof, told, seen.keys)
     for name, value in mapped(record, "gateways").items():
         if not re.fullmatch(GATEWAY, name) or int(name) > 255 or not isinstance(value, dict):
             raise Fault("gateways names no gateways")
@@ -908,7 +975,7 @@ def read_gateways(seen: Round) -> None:
 def read_span(seen: Round, gateway: int, name: str, told: Json) -> dict[int, bytes]:
     """Some shares of a gateway: their chain, names and jobs; the heads by the last share before each."""
     base = seen.directory / name
-    segments = [read_segment(row) for row in lines(base.with_suffix(".segments.jsonl"))]
+    segments = list(lines_as(base.with_suffix(".segments.jsonl"), read_segment))
     heads, gaps = chain(str(gateway), told, segments)
     size = sum(each.last - each.first + 1 for each in segments)
     seen.segments[name] = segments
@@ -949,42 +1016,36 @@ def read_gateway(gateway: int, base: Path, size: int) -> Gateway:
     if not file.is_file() or file.stat().st_size != size * SHARE.size:
         raise Fault(f"{file.name} does not hold the {size} shares that the chain has")
     names: dict[int, Name] = {}
-    for row in lines(base.with_suffix(".names.jsonl")):
+
+    def take(row: Json) -> None:
         made = read_name(gateway, row, data(row, "alias", 32))
         if names.setdefault(integer(row, "name", 32), made) != made:
             raise Fault(f"gateway {gateway}: two records of name {row['name']}")
-    jobs = {job.number: job for job in map(read_job, lines(base.with_suffix(".jobs.jsonl")))}
+
+    for _ in lines_as(base.with_suffix(".names.jsonl"), take):
+        pass
+    jobs = {job.number: job for job in lines_as(base.with_suffix(".jobs.jsonl"), read_job)}
     return Gateway(gateway, str(file), names, jobs)
 
 
 def hash_shares(seen: Round) -> None:
     """Hash all shares again; their hashes go into the heaps, what is wrong with them into the faults."""
     todo = list(tasks(seen.segments))
-    done = 0
-    with ExitStack() as stack:
-        hashed = results(seen.gateways, todo, min(seen.processes, len(todo)), stack)
-        for task, result in zip(todo, hashed, strict=True):
-            done += result.shares
-            progress(done, seen.chained)
-            for number, fault in result.faults.items():
-                seen.faults.setdefault(number, fault)
-            if task.base.startswith("window"):
-                continue
-            for heap, hashes in zip(seen.heaps, result.hashes, strict=True):
-                heap.write(hashes)
-            for (alias, worth), weight in result.work.items():
-                own = seen.work.setdefault(alias, {})
-                own[worth] = own.get(worth, 0) + weight
-            seen.accepted += result.accepted
-
-
-def results(gateways: dict[str, Gateway], todo: list[Task], processes: int, stack: ExitStack) -> Iterator[Done]:
-    """What the tasks come to, in their order."""
-    if processes > 1:
-        pool = multiprocessing.get_context("spawn").Pool(processes, _prepare, (gateways,))
-        return stack.enter_context(pool).imap(work, todo)
-    _prepare(gateways)
-    return map(work, todo)
+    seen.processes = max(1, min(seen.processes, len(todo)))
+    done, began = 0, time.monotonic()
+    for task, result in zip(todo, seen.each(work, todo), strict=True):
+        done += result.shares
+        progress(done, seen.chained, began)
+        for number, fault in result.faults.items():
+            seen.faults.setdefault(number, fault)
+        if task.base.startswith("window"):
+            continue
+        for heap, hashes in zip(seen.heaps, result.hashes, strict=True):
+            heap.write(hashes)
+        for (alias, worth), weight in result.work.items():
+            own = seen.work.setdefault(alias, {})
+            own[worth] = own.get(worth, 0) + weight
+        seen.accepted += result.accepted
 
 
 def fine(seen: Round, check: int, told: str) -> str:
@@ -1009,20 +1070,27 @@ def look_connections(seen: Round) -> str:
 
 def look_unique(seen: Round) -> str:
     record, tree = seen.record, Tree()
-    for heap in seen.heaps:
-        heap.seek(0)
-        held = heap.read()
-        before = b""
-        for hash_ in sorted(held[i : i + 32] for i in range(0, len(held), 32)):
-            if hash_ == before:
-                raise Fault(f"the share with the hash {hash_[::-1].hex()} is there twice")
-            tree.add(sha256(b"\x00" + hash_).digest())
-            before = hash_
+    for leaves in seen.each(leaves_of, map(drained, seen.heaps)):
+        tree.extend([leaves[i : i + 32] for i in range(0, len(leaves), 32)])
     if tree.size != integer(record, "shares"):
         raise Fault(f"{tree.size} accepted shares are there, the record says {record['shares']}")
     if tree.root() != data(record, "share_root", 32):
         raise Fault("the accepted shares are not those that the record was made of")
     return f"{tree.size} different hashes make the root of the shares"
+
+
+def drained(heap: IO[bytes]) -> bytes:
+    heap.seek(0)
+    return heap.read()
+
+
+def leaves_of(heap: bytes) -> bytes:
+    """The leaves over hashes in their order, joined. Raises Fault where one is there twice."""
+    hashes = sorted(heap[i : i + 32] for i in range(0, len(heap), 32))
+    for one, other in pairwise(hashes):
+        if one == other:
+            raise Fault(f"the share with the hash {one[::-1].hex()} is there twice")
+    return b"".join([sha256(b"\x00" + hash_).digest() for hash_ in hashes])
 
 
 def look_cut(seen: Round) -> str:
@@ -1035,20 +1103,30 @@ def look_cut(seen: Round) -> str:
     if sha256(told.encode()).hexdigest() != text(mapped(record, "previous"), "digest"):
         raise Fault("previous.json is not the record that this one follows")
     before = parsed(told, "previous.json")
-    if integer(before, "round") + 1 != integer(record, "first_round"):
-        raise Fault(f"round {before['round']} ends, and round {record['first_round']} begins")
+    last, first = integer(before, "round"), integer(record, "first_round")
+    if last >= first:
+        raise Fault(f"round {last} ends, and round {first} begins")
     ended = mapped(before, "gateways")
     for name in {*ended, *mapped(record, "gateways")}:
         end = mapped(ended, name) if name in ended else {"until": 0, "head": NOTHING.hex()}
         begin = seen.told_gateways.get(int(name)) if re.fullmatch(GATEWAY, name) else None
-        if begin is None or begin.get("after") != end.get("until") or begin.get("before") != end.get("head"):
-            raise Fault(f"gateway {name}: round {before['round']} ends elsewhere than this one begins")
-    return f"round {before['round']} ends where this one begins, on every gateway"
+        next_ = last + 1 == first
+        if begin is None or (
+            next_ and (begin.get("after") != end.get("until") or begin.get("before") != end.get("head"))
+        ):
+            raise Fault(f"gateway {name}: round {last} ends elsewhere than this one begins")
+        if integer(begin, "after") < integer(end, "until"):
+            raise Fault(f"gateway {name}: round {last} ends behind where this one begins")
+    if last + 1 == first:
+        return f"round {last} ends where this one begins, on every gateway"
+    return f"round {last} ends before this one begins; of rounds {last + 1} to {first - 1} there was no record yet"
 
 
 def look_block(seen: Round) -> str:
     record = seen.record
-    header, coinbase = look_proven(seen.file("block.json"))
+    block = seen.file("block.json")
+    with named("block.json"):
+        header, coinbase = look_proven(block)
     shown = double(header)[::-1].hex()
     if shown != text(record, "block_hash"):
         raise Fault(f"block.json is block {shown}, not {str(record['block_hash'])[:64]}")
@@ -1160,7 +1238,7 @@ def look_proven(row: Json) -> tuple[bytes, Coinbase]:
 
 
 def read_parts(path: Path) -> list[Part]:
-    parts = [read_part(row) for row in lines(path)]
+    parts = list(lines_as(path, read_part))
     for before, after in pairwise(parts):
         if before.commit >= after.commit:
             raise Fault("the parties are not in the order of their commitments, or one is there twice")
@@ -1269,9 +1347,8 @@ def look_sums(seen: Round) -> str:
 
 
 def look_payouts(seen: Round) -> str:
-    transactions = {
-        integer(row, "batch"): read_transaction(row) for row in lines(seen.directory / "transactions.jsonl")
-    }
+    told = lines_as(seen.directory / "transactions.jsonl", lambda row: (integer(row, "batch"), read_transaction(row)))
+    transactions = dict(told)
     if len({each.txid for each in transactions.values()}) != len(transactions):
         raise Fault("a transaction is said to make the payments of two batches")
     due = {part.commit: part for part in seen.parts}

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, select, update
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import settled_round
 from tarazy.accounting.durable import durable_file
-from tarazy.accounting.journal_file import SHARE, JournalError, JournalReader
+from tarazy.accounting.journal_file import SHARE, JournalReader, required_job, required_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,7 +104,7 @@ def write_archive(
             shares += len(numbers)
             if not going_on():
                 raise ArchiveStopped
-    named = [{"name": number, **record._asdict()} for number, record in sorted(reader.names(names).items())]
+    named = [{"name": number, **record._asdict()} for number, record in sorted(required_names(reader, names).items())]
     worked = [_job_row(reader, number) for number in sorted(jobs)]
     for schema, rows, content in ((name, named, "names"), (job, worked, "jobs")):
         with durable_file(stretch.path(directory, content)) as file:
@@ -139,9 +139,7 @@ def _groups(reader: JournalReader, stretch: Stretch) -> Iterator[tuple[list[int]
 
 
 def _job_row(reader: JournalReader, number: int) -> dict[str, Any]:
-    job = reader.job(number)
-    if job is None:
-        raise JournalError(f"{reader.path}: damaged: shares of job {number:016x}, which it does not have")
+    job = required_job(reader, number)
     values = {field: getattr(job, field) for field in job.__slots__}
     return values | {"job": values.pop("number"), "target": job.target.to_bytes(32, "big"), "branch": list(job.branch)}
 

@@ -15,7 +15,7 @@ import os
 import secrets
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -61,6 +61,10 @@ CREATE TABLE block (
     reward INTEGER NOT NULL, sequence INTEGER NOT NULL, name INTEGER NOT NULL, found_at_us INTEGER NOT NULL
 ) STRICT;
 """
+
+
+CURE = "bring a copy of the journal back"
+"""What helps where shares that were folded can no longer be read."""
 
 
 class JournalError(NotReadyError):
@@ -243,6 +247,9 @@ class JournalReader:
             skip = max(0, after + 1 - first)
             end = count if until is None else min(count, until + 1 - first)
             if skip < end:
+                if len(shares) != count * SHARE.size:
+                    where = f"shares {first} to {first + count - 1}"
+                    raise JournalError(f"{self.path}: damaged: {where} are not whole; {CURE}")
                 yield Segment(first + skip, end - skip, shares[skip * SHARE.size : end * SHARE.size])
 
     def next_block(self, block: int) -> tuple[int, BlockRecord] | None:
@@ -302,6 +309,37 @@ class JournalReader:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+@contextlib.contextmanager
+def reading(path: Path, gateway: int) -> Iterator[JournalReader]:
+    """A journal of which shares were folded, closed behind the block.
+
+    That it is gone, cannot be opened, or turns out damaged inside the block is a `JournalError` with its cure.
+    """
+    if not path.exists():
+        raise JournalError(f"{path}: is gone; {CURE}")
+    with contextlib.closing(JournalReader(path, gateway)) as reader:
+        try:
+            yield reader
+        except sqlite3.Error as error:
+            raise JournalError(f"{path}: cannot be read ({error}); {CURE}") from None
+
+
+def required_job(reader: JournalReader, number: int) -> Job:
+    """The job that a share names. Raises `JournalError` when the journal does not have it."""
+    job = reader.job(number)
+    if job is None:
+        raise JournalError(f"{reader.path}: damaged: shares of job {number:016x}, which it does not have; {CURE}")
+    return job
+
+
+def required_names(reader: JournalReader, numbers: Collection[int]) -> dict[int, NameRecord]:
+    """The names that shares refer to. Raises `JournalError` when the journal does not have them all."""
+    names = reader.names(numbers)
+    if lost := sorted(set(numbers) - names.keys()):
+        raise JournalError(f"{reader.path}: damaged: shares of name {lost[0]}, which it does not have; {CURE}")
+    return names
 
 
 def prune(path: Path, gateway: int, last: int, commits: int) -> int:

@@ -24,9 +24,9 @@ from sqlalchemy import Connection, insert, select, update
 
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState
-from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment
+from tarazy.accounting.journal_file import SHARE, UNKNOWN_FINDER, BlockRecord, JournalReader, Segment, required_job
 from tarazy.accounting.order import forget_order, keep_order, next_place, window_before_now
-from tarazy.accounting.proof.sealing import digests_of, required_job, salts, seal
+from tarazy.accounting.proof.sealing import digests_of, salts, seal
 from tarazy.accounting.schemes import Schedule, Scheme, window_weight
 from tarazy.accounting.tallies import Counts, add, by_worth, count, names_in, work_of
 from tarazy.accounting.upsert import upsert

@@ -91,7 +91,7 @@ def read_table(path: Path, kind: str | None = None) -> list[Line]:
     Raises `RegisterImportError` when the file is no such table.
     """
     source = path.name
-    content = _content(path, source)
+    content = read_content(path)
     if content[:2] == b"PK":
         return [line for table in _xlsx_tables(content, source, kind) for line in table]
     register = _register(source, kind or path.stem)
@@ -103,8 +103,13 @@ def read_sheet(path: Path, kind: str, fields: Mapping[str, Field]) -> list[tuple
 
     Raises `RegisterImportError` when the file is no such table or a cell breaks its column's rule.
     """
-    source = path.name
-    content = _content(path, source)
+    return sheet_rows(read_content(path), path.name, kind, fields)
+
+
+def sheet_rows(
+    content: bytes, source: str, kind: str, fields: Mapping[str, Field]
+) -> list[tuple[Line, dict[str, Any]]]:
+    """The same of a file's content, `source` being its name."""
     if content[:2] == b"PK":
         sheets = _sheets(content, source)
         if len(sheets) > 1:
@@ -139,7 +144,9 @@ def _fail(source: str, problem: str, row: int | None = None, column: str | None 
     return RegisterImportError([TableFault(source, problem, row, column)])
 
 
-def _content(path: Path, source: str) -> bytes:
+def read_content(path: Path) -> bytes:
+    """A file, which is no larger than a table may be. Raises `RegisterImportError`."""
+    source = path.name
     try:
         if not path.is_file():
             raise _fail(source, "no such file")

@@ -18,7 +18,7 @@ from tarazy.accounting.assets.values import BITCOIN, Value, ValueFile
 from tarazy.accreditation.documents import MAXIMUM_BYTES, DocumentError, store
 from tarazy.accreditation.fields import Cell, Count, Day, Field, PartyKey, read_text, read_valid_from
 from tarazy.accreditation.registers import versions_of
-from tarazy.accreditation.sheets import RegisterImportError, TableFault, read_sheet
+from tarazy.accreditation.sheets import RegisterImportError, TableFault, read_content, read_sheet, sheet_rows
 
 _MAXIMUM_NAME = 64
 
@@ -86,8 +86,8 @@ def read_values(path: Path, source: str) -> tuple[ValueFile, bytes, list[Value]]
     """A published file: what is kept of it, its content, its values. Raises `RegisterImportError`."""
     if not path.name.isprintable():
         raise RegisterImportError([TableFault(path.name, "its name holds control characters; rename it")])
-    rows = read_sheet(path, "values", VALUE_COLUMNS)
-    content = path.read_bytes()
+    content = read_content(path)
+    rows = sheet_rows(content, path.name, "values", VALUE_COLUMNS)
     file = ValueFile(path.name[-255:], hashlib.sha256(content).hexdigest(), source)
     return file, content, [Value(**values) for _, values in rows]
 

@@ -50,7 +50,9 @@ _PATIENCE_SECONDS = 30.0
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
 _HEAD_SECONDS = 60.0
-_PROOF_SECONDS = 10.0
+_PROOF_SECONDS = 2.0
+_PROOF_REST = 5.0
+"""A run of the process that makes records costs its start: where rounds come often, it takes more of them at once."""
 _PRICE_SECONDS = 5.0
 _READINGS_HELD = 100_000
 """Readings that wait while the database is away; the oldest go first, the cumulative register makes up for them."""
@@ -90,10 +92,11 @@ class Office:
         self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books, rest=_FOLD_REST)
         self._signing: SigningKey | None = None
         self.heads = Repeat(clock, "sign_heads", _HEAD_SECONDS, self.sign_heads)
-        self._proving = Proving(settings, database, self._signing_key)
-        self._pricing = Pricing(database, chain, settings.blocks_path.parent)
+        journals, found = settings.journal_path.parent, settings.blocks_path.parent
+        self._proving = Proving(clock, database, journals, found, self._signing_key)
+        self._pricing = Pricing(database, chain, found)
         self.prices = Repeat(clock, "price_rounds", _PRICE_SECONDS, self._pricing.price)
-        self.proofs = Repeat(clock, "prove_rounds", _PROOF_SECONDS, self._proving.prove)
+        self.proofs = Repeat(clock, "prove_rounds", _PROOF_SECONDS, self._proving.prove, rest=_PROOF_REST)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
     async def check(self) -> None:

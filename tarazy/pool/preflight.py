@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tarazy.accounting.ledger import check as check_ledger
 from tarazy.accounting.payouts.batches import check as check_payouts
+from tarazy.accounting.proof.record import last_round, unproven
 from tarazy.accounting.reserve import reserve
 from tarazy.accounting.schemes import Scheme
 from tarazy.accreditation.entries import DocumentStatus
@@ -35,6 +36,7 @@ from tarazy.pool.chain.bitcoind.faults import CURES, NodeError
 from tarazy.pool.chain.bitcoind.probe import probe
 from tarazy.pool.machine import observe
 from tarazy.pool.payouts.wallet import wallet_of
+from tarazy.pool.proving import obstacle
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.pool.terms import advised_blocks, schedule_of, terms_text
 from tarazy.portal.second_factor import SealError, open_seal
@@ -44,6 +46,8 @@ from tarazy.reports.signing.signer import exposed
 
 _DISK_RESERVE = 1 << 30
 _DESCRIPTORS = 4096
+_RECORDS = 10
+"""Rounds without a record whose journals and blocks are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,7 @@ def _database(settings: Settings, now: datetime) -> Iterator[Finding]:
             if faults := check_ledger(connection) + check_payouts(connection):
                 yield Finding("ledger", False, faults[0], "stop the pool and find out who wrote to the database")
             yield Finding("database", True, "reachable, schema up to date")
+            yield from _records(connection, settings)
             yield from _registers(connection, settings, now)
     except SchemaError as error:
         yield Finding("database", False, str(error).partition(";")[0], "run `tarazy db upgrade -c FILE`")
@@ -250,6 +255,20 @@ def _database(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield Finding("database", False, text, "check `database` in the settings and that its server runs")
     finally:
         engine.dispose()
+
+
+def _records(connection: Connection, settings: Settings) -> Iterator[Finding]:
+    """What keeps final rounds from their records, without which they are not paid."""
+    waiting = unproven(connection)
+    journals, blocks = settings.journal_path.parent, settings.blocks_path.parent
+    for distribution in waiting[:_RECORDS]:
+        if why := obstacle(connection, distribution, journals, blocks):
+            text, _, cure = why.rpartition("; ")
+            effect = f"{len(waiting)} final rounds have no record and are not paid" if len(waiting) > 1 else "not paid"
+            yield Finding("records", False, f"round {last_round(connection, distribution)}: {text}; {effect}", cure)
+            return
+    if waiting:
+        yield Finding("records", True, f"the server will write those of {len(waiting)} final rounds")
 
 
 def _registers(connection: Connection, settings: Settings, now: datetime) -> Iterator[Finding]:

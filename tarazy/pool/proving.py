@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,63 +14,138 @@ from sqlalchemy import Connection, select
 from twisted.internet.threads import deferToThread
 
 from tarazy.accounting import tables
-from tarazy.accounting.proof.record import compose, keep, spans_of, unproven
-from tarazy.accounting.proof.shares import Hashed, ProofError, Span, hash_shares
+from tarazy.accounting.journal_file import JournalError, reading
+from tarazy.accounting.proof.record import compose, keep, last_round, spans_of, unproven
+from tarazy.accounting.proof.shares import Hashed, ProofError, Span, hash_rounds
 from tarazy.accreditation import audit
 from tarazy.accreditation.heads import SigningKey, sign_head
-from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
 from tarazy.pool.apart import Apart, StoppedError
 from tarazy.pool.chain.transactions import HEADER_SIZE, block_transactions
-from tarazy.stratum.job import displayed, merkle_branch
+from tarazy.pool.clock import Clock
+from tarazy.stratum.job import displayed, double_sha256, merkle_branch
 
 _log = structlog.get_logger()
 
 EVENT = "round_proof"
+_ROUNDS, _SHARES = 200, 1_000_000
+"""At most so many rounds are hashed in one run of a process, and no more once they hold so many shares."""
+_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 60.0, 3600.0
+"""How long a round that could not be proven rests; each time twice as long."""
+_GRACE_SECONDS = 3.0
+"""How long the server's end waits for a run under way."""
+
+_Spans = Sequence[tuple[int, list[Span]]]
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """A round that could not be proven."""
+
+    reason: str
+    rests: float
+    again: float
+    """When it is tried again, by the clock."""
 
 
 class Proving:
-    """Makes the records that are due, one after the other."""
+    """Makes the records that are due, many in one run of a process; what cannot be proven holds up no other."""
 
-    def __init__(self, settings: Settings, database: Database, signing: Callable[[Connection], SigningKey]) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        clock: Clock,
+        database: Database,
+        journals: Path,
+        blocks: Path,
+        signing: Callable[[Connection], SigningKey],
+    ) -> None:
+        """`journals` and `blocks`: directories of all gateways."""
+        self._clock = clock
         self._database = database
+        self._journals = journals
+        self._blocks = blocks
         self._signing = signing
-        self._hashing: Apart[Hashed] | None = None
-        self._given_up: set[int] = set()
+        self._hashing: Apart[list[Hashed | Exception]] | None = None
+        self._troubles: dict[int, _Trouble] = {}
+        """By distribution."""
         self._stopped = False
 
     async def prove(self) -> None:
-        """Once. A round that cannot be proven is told once and left unproven until the next start; nor is it paid."""
-        for distribution in await self._database.run(unproven):
-            if distribution not in self._given_up and not self._stopped:
-                await self._prove(distribution)
+        """All that are due; those in trouble again when they have rested."""
+        waiting = await self._database.read(unproven)
+        self._troubles = {each: self._troubles[each] for each in waiting if each in self._troubles}
+        now = self._clock.seconds()
+        todo = [each for each in waiting if each not in self._troubles or self._troubles[each].again <= now]
+        while todo and not self._stopped:
+            batch = await self._database.read(_batch, todo, self._journals)
+            todo = todo[len(batch) :]
+            await self._prove(batch)
 
-    async def _prove(self, distribution: int) -> None:
-        journals = self._settings.journal_path.parent
+    async def _prove(self, batch: _Spans) -> None:
+        self._hashing = Apart(hash_rounds, [spans for _, spans in batch])
         try:
-            spans = await self._database.run(spans_of, distribution, journals)
-            self._hashing = Apart(hash_shares, spans)
-            hashed = await deferToThread(self._hashing.result)
-            record = await self._database.run(self._record, distribution, spans, hashed)
-        except StoppedError:
-            if not self._stopped:
-                raise
-        except ProofError as error:
-            self._given_up.add(distribution)
-            _log.error("round_not_proven", distribution=distribution, reason=str(error))
-        else:
-            _log.info("round_proven", round=record["round"], shares=hashed.shares, sum_root=record["sum_root"])
+            results = await deferToThread(self._hashing.result)
+        except StoppedError as error:
+            if self._stopped:
+                return
+            results = [error] * len(batch)
+        finally:
+            self._hashing = None
+        for (distribution, spans), hashed in zip(batch, results, strict=True):
+            try:
+                if isinstance(hashed, Exception):
+                    raise hashed
+                record = await self._database.run(self._record, distribution, spans, hashed)
+            except (ProofError, JournalError, StoppedError, OSError) as error:
+                await self._rest(distribution, str(error))
+            else:
+                self._troubles.pop(distribution, None)
+                _log.info("round_proven", round=record["round"], shares=hashed.shares, sum_root=record["sum_root"])
+
+    async def _rest(self, distribution: int, reason: str) -> None:
+        """Let a round wait; the log tells a reason once."""
+        before = self._troubles.get(distribution)
+        rests = min(2 * before.rests, _LONGEST_WAIT_SECONDS) if before else _WAIT_SECONDS
+        if before is None or before.reason != reason:
+            round_ = await self._database.run(last_round, distribution)
+            _log.error("round_not_proven", round=round_, reason=reason, effect="it is not paid; it is tried again")
+        self._troubles[distribution] = _Trouble(reason, rests, self._clock.seconds() + rests)
 
     def _record(self, connection: Connection, distribution: int, spans: list[Span], hashed: Hashed) -> dict[str, Any]:
-        blocks = self._settings.blocks_path.parent
-        return put_on_record(connection, distribution, spans, hashed, blocks, self._signing(connection))
+        return put_on_record(connection, distribution, spans, hashed, self._blocks, self._signing(connection))
 
     def stop(self) -> None:
-        """Leave what is under way; it is begun anew after the next start."""
+        """Begin nothing more; what is under way may end within seconds, else it is begun anew after the next start."""
         self._stopped = True
         if self._hashing is not None:
-            self._hashing.stop()
+            self._clock.callLater(_GRACE_SECONDS, self._hashing.stop)
+
+
+def _batch(connection: Connection, distributions: Sequence[int], journals: Path) -> list[tuple[int, list[Span]]]:
+    """So many of some distributions, from the first on, as one run hashes; with their shares."""
+    batch: list[tuple[int, list[Span]]] = []
+    held = 0
+    for distribution in distributions[:_ROUNDS]:
+        batch.append((distribution, spans_of(connection, distribution, journals)))
+        held += sum(span.until - span.after for span in batch[-1][1])
+        if held >= _SHARES:
+            break
+    return batch
+
+
+def obstacle(connection: Connection, distribution: int, journals: Path, blocks: Path) -> str | None:
+    """What keeps a final distribution from its record, as far as that is seen without hashing its shares."""
+    try:
+        for span in spans_of(connection, distribution, journals):
+            if span.after == span.until:
+                continue
+            with reading(span.journal, span.gateway) as reader:
+                for _ in reader.segments(span.after, span.until):
+                    pass
+        _script(connection, distribution, blocks)
+    except (ProofError, JournalError, OSError) as error:
+        return str(error)
+    return None
 
 
 def put_on_record(
@@ -99,10 +175,23 @@ def _script(connection: Connection, distribution: int, blocks: Path) -> bytes:
 
 
 def read_block(directory: Path, block_hash: str) -> bytes:
-    """A found block, wherever its gateway keeps it. Raises `ProofError`."""
-    for path in (*directory.glob(f"gateway-*/{block_hash}.block"), *directory.glob(f"*/settled/{block_hash}.block")):
-        return path.read_bytes()
-    raise ProofError(f"{directory}: no gateway keeps block {block_hash}; bring its file back from a copy")
+    """A found block, wherever its gateway keeps it. Raises `ProofError` or OSError."""
+    cure = "bring its file back from a copy"
+    found = (*directory.glob(f"gateway-*/{block_hash}.block"), *directory.glob(f"*/settled/{block_hash}.block"))
+    for path in found:
+        block = path.read_bytes()
+        if displayed(double_sha256(block[:HEADER_SIZE])) == block_hash and _is_whole(block):
+            return block
+    if found:
+        raise ProofError(f"{found[0]}: damaged: not the whole block that its name says; {cure}")
+    raise ProofError(f"{directory}: no gateway keeps block {block_hash}; {cure}")
+
+
+def _is_whole(block: bytes) -> bool:
+    try:
+        return bool(block_transactions(block))
+    except ValueError:
+        return False
 
 
 def previous_of(block: bytes) -> str:

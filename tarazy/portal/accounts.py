@@ -14,6 +14,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.assets.tables import issued_record
 from tarazy.accounting.blocks import MATURITY
 from tarazy.accounting.history import PartyCredit, credits_of
+from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, PAID, PAYABLE, REMAINDER
 from tarazy.accounting.payouts import batches as payouts
 from tarazy.accounting.payouts import tables as payout_tables
@@ -22,6 +23,7 @@ from tarazy.accounting.payouts.fence import standing
 from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState
 from tarazy.accounting.proof.receipt import receipt
 from tarazy.accounting.proof.record import credited_rounds, proof_of, unproven
+from tarazy.accounting.proof.shares import ProofError
 from tarazy.accounting.queries import balance_of, distribution_state
 from tarazy.accounting.schemes import Schedule
 from tarazy.accreditation.audit_proof import prove_row
@@ -116,7 +118,10 @@ def receipt_of(connection: Connection, party: str, number: int, journals: Path) 
     proof = proof_of(connection, number)
     if proof.record["shares"] > RECEIPT_SHARES:
         raise LookupError(f"round {number} is too large to be proven here; ask the pool for `tarazy round receipt`")
-    told = receipt(connection, proof, party, journals)
+    try:
+        told = receipt(connection, proof, party, journals)
+    except (ProofError, JournalError):
+        raise LookupError(f"the shares of round {number} cannot be read now; tell the pool's operator") from None
     return told | {"audit": prove_row(connection, proof.audit_row)}
 
 

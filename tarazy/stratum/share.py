@@ -93,7 +93,8 @@ Judgement: TypeAlias = tuple[ShareRecord, bytes, bool, bool]
 """The record with its verdict; the header; whether it is a block not found before; whether to keep it."""
 
 _FIELDS = Struct(">8sIII")
-_HEADER = Struct("<I32s32sIII")
+HEADER = Struct("<I32s32sIII")
+"""Version, previous block, merkle root, ntime, nbits, nonce."""
 
 
 def header_of(
@@ -106,7 +107,7 @@ def header_of(
     nonce: int,
 ) -> bytes:
     """The 80-byte header over a coinbase without witness."""
-    return _HEADER.pack(version, previous_block_hash, merkle_root(coinbase, branch), ntime, nbits, nonce)
+    return HEADER.pack(version, previous_block_hash, merkle_root(coinbase, branch), ntime, nbits, nonce)
 
 
 def hash_value(header: bytes) -> int:
@@ -136,7 +137,7 @@ def judge(
     extranonce2, ntime, nonce, bits = _FIELDS.unpack(fields)
     version = (job.version & ~mask) | bits
     root = merkle_root(work.coinb1 + extranonce1 + extranonce2 + job.coinbase_end, job.branch)
-    header = _HEADER.pack(version, job.previous_block_hash, root, ntime, job.nbits, nonce)
+    header = HEADER.pack(version, job.previous_block_hash, root, ntime, job.nbits, nonce)
     value = int.from_bytes(sha256(sha256(header).digest()).digest(), "little")
     found = value <= job.target and header not in seen
     if found:

@@ -85,12 +85,12 @@ class Miner:
 class Pool:
     """One gateway's journal, a ledger, a directory of blocks."""
 
-    def __init__(self, directory: Path, engine: Engine, gateway: int = 1) -> None:
+    def __init__(self, directory: Path, engine: Engine, gateway: int = 1, blocks: Path | None = None) -> None:
         self.directory = directory
         self.engine = engine
         self.gateway = gateway
         self.at_us = TEMPLATE.curtime * 1_000_000
-        self.blocks = directory / "blocks"
+        self.blocks = blocks or directory / "blocks"
         self.file = JournalFile(directory / f"gateway-{gateway}.sqlite", gateway)
         self.reader = JournalReader(self.file.path, gateway)
         self.miners: list[Miner] = []
@@ -168,13 +168,19 @@ def new_template(height: int) -> Template:
     return replace(TEMPLATE, height=height, previous_block_hash=height.to_bytes(32, "little"))
 
 
-def mature(engine: Engine, directory: Path, *blocks: str) -> None:
-    """Let blocks become final, and record what follows."""
+def bury(engine: Engine, *blocks: str) -> None:
+    """Let blocks become final."""
     now = datetime.now(UTC)
     with engine.begin() as connection:
         for name in blocks:
             observe_block(connection, name, 100, now)
         reconcile(connection, now)
+
+
+def mature(engine: Engine, directory: Path, *blocks: str) -> None:
+    """Let blocks become final, and record what follows."""
+    bury(engine, *blocks)
+    with engine.begin() as connection:
         for distribution in unproven(connection):
             spans = spans_of(connection, distribution, directory)
             put_on_record(connection, distribution, spans, hash_shares(spans), directory / "blocks", KEY)

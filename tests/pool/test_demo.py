@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,17 @@ def test_rewards_mature_and_a_block_is_orphaned(first_run: dict[str, Any]) -> No
     states = {block["state"] for block in first_run["blocks"]}
     assert {"mature", "orphaned"} <= states
     assert any(row["state"] == "final" for row in first_run["distributions"])
+
+
+def test_final_rounds_are_on_record(first_run: dict[str, Any]) -> None:
+    """Within seconds, so that a run of 45 of them has rounds to verify."""
+    blocks = {block["block_hash"]: block for block in first_run["blocks"]}
+    ended = datetime.fromisoformat(first_run["ended_at"])
+    first = next(row for row in first_run["distributions"] if row["state"] == "final")
+    final_since = ended - datetime.fromisoformat(blocks[first["block_hash"]]["state_at"])
+    assert first["record"] or final_since < timedelta(seconds=20)
+    records = [row["record"] for row in first_run["distributions"] if row["record"]]
+    assert all(len(record["sum_root"]) == len(record["share_root"]) == 64 for record in records)
 
 
 def test_the_reports_open(first_run: dict[str, Any]) -> None:

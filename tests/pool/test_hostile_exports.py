@@ -97,7 +97,7 @@ def test_an_earlier_record_of_no_gateway(name: str, tmp_path: Path) -> None:
     """Names in the record before are of gateways, or they are a fault."""
     before = json.dumps({"round": 1, "gateways": {name: {"until": 0, "head": "00" * 32}}})
     (tmp_path / "previous.json").write_text(before)
-    seen = verifier.Round(tmp_path, [], None, 1, [])
+    seen = verifier.Round(tmp_path, [], None, 1)
     seen.record = {"first_round": 2, "gateways": {}, "previous": {"digest": sha256(before.encode()).hexdigest()}}
     with pytest.raises(verifier.Fault, match="ends elsewhere"):
         verifier.look_cut(seen)

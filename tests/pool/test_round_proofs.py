@@ -19,6 +19,8 @@ import tarazy_verify as verifier
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from embit.script import Script, Witness
 from embit.transaction import Transaction, TransactionInput, TransactionOutput
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from tarazy.accounting.journal_file import SHARE
@@ -499,6 +501,56 @@ def test_damaged_files_are_told(exported: Path, tmp_path: Path, name: str, conte
     damaged = shutil.copytree(exported, tmp_path / "x")
     (damaged / name).write_text(content)
     assert verifier.main([str(damaged), "--key", str(KEY.verifier), "--processes", "1"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("round.json", None, "round.json cannot be read (No such file or directory)"),
+        ("audit.json", b"{}", "audit.json: row is no object"),
+        ("block.json", b"\xff", "block.json is no UTF-8 text"),
+        ("parties.jsonl", b"{}\n", "parties.jsonl, line 1: weight is no number"),
+        ("gateway-1.segments.jsonl", b"{}\n", "gateway-1.segments.jsonl, line 1: first is no number"),
+        ("gateway-1.names.jsonl", b"[]\n", "gateway-1.names.jsonl, line 1: it is no JSON object"),
+        ("gateway-1.jobs.jsonl", b"", "gateway 1, share 42: the export has no record of its job"),
+        ("gateway-1.names.jsonl", b"", "gateway 1, share 42: the export has no record of its connection"),
+        ("gateway-1.shares", b"", "gateway-1.shares does not hold the 14 shares that the chain has"),
+        ("transactions.jsonl", b"{}\n", "transactions.jsonl, line 1: batch is no number"),
+    ],
+)
+def test_the_damaged_file_is_named(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes | None, told: str
+) -> None:
+    """With its line, and in one."""
+    damaged = shutil.copytree(exported, tmp_path / "x")
+    (damaged / name).unlink()
+    if content is not None:
+        (damaged / name).write_bytes(content)
+    assert verifier.main([str(damaged), "--key", str(KEY.verifier), "--processes", "1"]) == 1
+    fault = capsys.readouterr().err
+    assert told in fault
+    assert fault.count("\n") == 1
+
+
+def test_hashes_that_come_twice_are_named_whoever_sorts_them() -> None:
+    """In this process, and in others: what they find is told here."""
+    heaps = [bytes(range(32)) + bytes(32), bytes(range(32)) * 2]
+    for processes in (1, 2):
+        seen = verifier.Round(Path(), [], None, processes)
+        with seen.open, pytest.raises(verifier.Fault, match=r"hash 1f1e.*0100 is there twice"):
+            list(seen.each(verifier.leaves_of, heaps))
+
+
+@given(st.lists(st.integers(0, 40), max_size=8))
+def test_a_tree_that_grows_in_steps_is_the_tree_over_all(steps: list[int]) -> None:
+    """However many leaves come at once."""
+    leaves = [sha256(bytes([number])).digest() for number in range(sum(steps) % 256)]
+    tree, at = verifier.Tree(), 0
+    for step in steps:
+        tree.extend(leaves[at : at + step])
+        at += step
+    tree.extend(leaves[at:])
+    assert (tree.size, tree.root()) == (len(leaves), verifier.root_of(leaves))
 
 
 @pytest.mark.parametrize("party", ["alpha", "beta", "gamma"])

@@ -9,18 +9,20 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tarazy.accounting.journal_file import JournalReader
+from tarazy.accounting.journal_file import CURE, JournalReader, reading, required_job, required_names
 from tarazy.accounting.paid_blocks import before as blocks_before
 from tarazy.accounting.proof.chain import Link, alias_of, references
 from tarazy.accounting.proof.payments import payments_of, transactions_of
-from tarazy.accounting.proof.record import Proof, parts_of, proof_before, spans_of
-from tarazy.accounting.proof.sealing import last_note, required_job, salts, sealed
+from tarazy.accounting.proof.record import Proof, parts_of, proof_of, spans_of
+from tarazy.accounting.proof.sealing import last_note, salts, sealed
 from tarazy.accounting.proof.shares import ProofError, Span
 from tarazy.accounting.proof.window import window_of
 from tarazy.accounting.schemes import Scheme
 from tarazy.stratum.job import Job
 
 Tell = Callable[[int, int], None]
+_CONTENTS = ("shares", "names.jsonl", "jobs.jsonl", "segments.jsonl")
+"""The files of a gateway."""
 
 
 def export(connection: Connection, proof: Proof, journals: Path, directory: Path, parent: str, tell: Tell) -> int:
@@ -56,9 +58,9 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
     if proof.record["scheme"] == Scheme.FPPS:
         count = min(proof.record["fee_blocks"], proof.record["height"] - 1)
         _write(directory / "fee-blocks.jsonl", (block.proof for block in blocks_before(connection, parent, count)))
-    before = proof_before(connection, proof.round)
+    before = proof.record["previous"]
     if before is not None:
-        (directory / "previous.json").write_text(before.text)
+        (directory / "previous.json").write_text(proof_of(connection, before["round"]).text)
     (directory / "round.json").write_text(proof.text)
     return written
 
@@ -66,10 +68,13 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
 def _write_span(connection: Connection, span: Span, base: Path) -> Iterator[int]:
     """The shares of a span and all that they name; how many, as they are written."""
     links = sealed(connection, span.gateway, span.after, span.until)
-    reader = JournalReader(span.journal, span.gateway)
+    if not links:
+        for content in _CONTENTS:
+            base.with_suffix(f".{content}").touch()
+        return
     names, jobs = set[int](), set[int]()
     written = 0
-    try:
+    with reading(span.journal, span.gateway) as reader:
         with base.with_suffix(".shares").open("wb") as file:
             for segment in reader.segments(span.after, span.until):
                 file.write(segment.shares)
@@ -80,12 +85,10 @@ def _write_span(connection: Connection, span: Span, base: Path) -> Iterator[int]
                 yield segment.count
         if written != sum(link.last - link.first + 1 for link in links):
             where = f"shares {span.after + 1} to {span.until}"
-            raise ProofError(f"{span.journal}: {where} are no longer all there; bring a copy of the journal back")
+            raise ProofError(f"{span.journal}: {where} are no longer all there; {CURE}")
         _write(base.with_suffix(".names.jsonl"), _names(connection, reader, names))
         _write(base.with_suffix(".jobs.jsonl"), _jobs(reader, jobs))
         _write(base.with_suffix(".segments.jsonl"), map(_segment, links))
-    finally:
-        reader.close()
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -110,7 +113,7 @@ def _parties(connection: Connection, proof: Proof) -> Iterator[dict[str, Any]]:
 
 
 def _names(connection: Connection, reader: JournalReader, numbers: set[int]) -> Iterator[dict[str, Any]]:
-    names = reader.names(numbers)
+    names = required_names(reader, numbers)
     hidden = salts(connection, {name.party for name in names.values()})
     for number, name in sorted(names.items()):
         yield {

@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tarazy.accounting.journal_file import SHARE, JournalReader
+from tarazy.accounting.journal_file import CURE, SHARE, JournalReader, reading, required_names
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import Digests, Link, leaf_hashes, others_of
 from tarazy.accounting.proof.payments import payment_to
 from tarazy.accounting.proof.record import Part, Proof, parts_of, spans_of, work_rows
 from tarazy.accounting.proof.sealing import digests_of, salts, sealed
-from tarazy.accounting.proof.shares import Span
+from tarazy.accounting.proof.shares import ProofError, Span
 from tarazy.accounting.schemes import Scheme
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.ports import NameRecord
@@ -24,7 +24,8 @@ from tarazy.stratum.share import ShareRecord, Verdict
 def receipt(connection: Connection, proof: Proof, party: str, journals: Path) -> dict[str, Any]:
     """The receipt of a party for a round; for the party alone, because it tells its salt.
 
-    Raises `LookupError` for a party without a part, `JournalError`. Costs what the shares of the round cost.
+    Raises `LookupError` for a party without a part, `ProofError` or `JournalError`. Costs what the round's
+    shares cost.
     """
     parts = parts_of(connection, proof.distribution)
     index = next((index for index, part in enumerate(parts) if part.party == party), None)
@@ -51,12 +52,9 @@ def receipt(connection: Connection, proof: Proof, party: str, journals: Path) ->
 
 
 def _of_gateway(connection: Connection, span: Span, own: Part) -> dict[str, Any]:
-    reader = JournalReader(span.journal, span.gateway)
-    try:
-        names: dict[int, NameRecord] = {}
+    names: dict[int, NameRecord] = {}
+    with reading(span.journal, span.gateway) as reader:
         segments = list(_segments(connection, reader, span, own, names))
-    finally:
-        reader.close()
     told = [
         {
             "name": number,
@@ -79,7 +77,9 @@ def _segments(
     for link in sealed(connection, span.gateway, span.after, span.until):
         packed = b"".join(segment.shares for segment in reader.segments(link.first - 1, link.last))
         shares = [ShareRecord._make(fields) for fields in SHARE.iter_unpack(packed)]
-        names |= reader.names({share.name for share in shares} - names.keys())
+        if len(shares) != link.last - link.first + 1:
+            raise ProofError(f"{span.journal}: shares {link.first} to {link.last} are no longer all there; {CURE}")
+        names |= required_names(reader, {share.name for share in shares} - names.keys())
         mine = [
             index
             for index, share in enumerate(shares)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,18 @@ def unproven(connection: Connection) -> list[int]:
     return list(connection.scalars(query))
 
 
+def last_round(connection: Connection, distribution: int) -> int:
+    """The round with which a distribution ended, by which people know it."""
+    return int(_distribution(connection, distribution).last_round)
+
+
+def unproven_round(connection: Connection, round_: int) -> int | None:
+    """The final distribution that ended with a round, if it has no record yet."""
+    last = select(tables.distribution.c.distribution).where(tables.distribution.c.last_round == round_)
+    found = set(connection.scalars(last)) & set(unproven(connection))
+    return next(iter(found), None)
+
+
 def proof_of(connection: Connection, round_: int) -> Proof:
     """The record of the distribution that ended with a round; raises `LookupError`."""
     table = tables.round_proof
@@ -71,6 +84,20 @@ def proof_of(connection: Connection, round_: int) -> Proof:
             f"part of a later one; {f'the newest record is of round {newest}' if newest else 'there is none yet'}"
         )
     return Proof(row.distribution, row.round, row.record, row.audit_row)
+
+
+def recorded(connection: Connection, since: datetime) -> dict[str, dict[str, Any]]:
+    """By block the round, both roots and the row in the audit log of distributions that were booked since then."""
+    proof, divided = tables.round_proof, tables.distribution
+    query = select(divided.c.block_hash, proof.c.record, proof.c.audit_row)
+    joined = query.join(proof, proof.c.distribution == divided.c.distribution).where(divided.c.booked_at >= since)
+    told = {}
+    for block_hash, text, audit_row in connection.execute(joined):
+        record = json.loads(text)
+        told[block_hash] = {name: record[name] for name in ("round", "sum_root", "share_root")} | {
+            "audit_row": audit_row
+        }
+    return told
 
 
 def proof_before(connection: Connection, round_: int) -> Proof | None:

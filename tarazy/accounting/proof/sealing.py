@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, insert, select, update
 
 from tarazy.accounting import tables
-from tarazy.accounting.journal_file import JournalError, JournalReader, Segment
+from tarazy.accounting.journal_file import JournalReader, Segment, required_job
 from tarazy.accounting.proof.chain import (
     NO_HEAD,
     SALT_BYTES,
@@ -19,7 +19,6 @@ from tarazy.accounting.proof.chain import (
     links,
     name_digest,
 )
-from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord
 
 _PARTIES_AT_ONCE = 10_000
@@ -58,14 +57,6 @@ def digests_of(
         return named[name] + made[job]
 
     return digests
-
-
-def required_job(reader: JournalReader, number: int) -> Job:
-    """The job that a share names. Raises `JournalError` when the journal does not have it."""
-    job = reader.job(number)
-    if job is None:
-        raise JournalError(f"{reader.path}: damaged: shares of job {number:016x}, which it does not have")
-    return job
 
 
 def last_head(connection: Connection, gateway: int, until: int | None = None) -> bytes:

@@ -99,14 +99,19 @@ def export_log(settings: Settings, output: Path, since: datetime | None, as_json
     from tarazy.accreditation.audit_export import export
     from tarazy.accreditation.heads import sign_head
     from tarazy.database.engine import reader
+    from tarazy.pool.cli.output import whole_directory
 
     with ledger(settings) as engine:
         with signing(settings, engine) as (connection, own):
             sign_head(connection, own, datetime.now(UTC))
         try:
-            with progress_bar("Writing the rows") as tell, reader(engine).begin() as connection:
-                before, rows = export(connection, output, since, tell)
-        except (UnreadableRowError, LookupError, OSError) as error:
+            with (
+                progress_bar("Writing the rows") as tell,
+                reader(engine).begin() as connection,
+                whole_directory(output) as directory,
+            ):
+                before, rows = export(connection, directory, since, tell)
+        except (UnreadableRowError, LookupError) as error:
             raise Wanting(str(error)) from None
     if as_json:
         told = {"rows": rows, "rows_before": before, "directory": str(output), "verifier": str(own.verifier)}

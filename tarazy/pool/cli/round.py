@@ -14,7 +14,9 @@ from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import NUMBER, Wanting, json_option, ledger, print_json, progress_bar, settings_option
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
+
+    from tarazy.accounting.proof.record import Proof
 
 
 @click.group("round")
@@ -38,6 +40,20 @@ def _readable(settings: Settings) -> Iterator[Engine]:
             raise Wanting(f"{place}{error.strerror}; free space, or name another place, and begin anew") from None
 
 
+def _proof(connection: Connection, number: int, settings: Settings) -> Proof:
+    """The record of a round. Raises `LookupError`, which says why it is not there, and `ProofError`."""
+    from tarazy.accounting.proof.record import proof_of, unproven_round
+    from tarazy.accounting.proof.shares import ProofError
+    from tarazy.pool.proving import obstacle
+
+    waiting = unproven_round(connection, number)
+    if waiting is None:
+        return proof_of(connection, number)
+    why = obstacle(connection, waiting, settings.journal_path.parent, settings.blocks_path.parent)
+    told = why or "a running server writes it within seconds; if it does not, its log says why (round_not_proven)"
+    raise ProofError(f"round {number} is final but has no record yet: {told}")
+
+
 @round_.command("export")
 @click.argument("number", type=NUMBER)
 @settings_option
@@ -50,22 +66,28 @@ def export_round(number: int, settings: Settings, output: Path, as_json: bool) -
     recomputes every satoshi from it.
     """
     from tarazy.accounting.proof.export import export
-    from tarazy.accounting.proof.record import proof_of
     from tarazy.accreditation.audit_proof import prove_row
     from tarazy.accreditation.heads import verifiers
     from tarazy.database.engine import reader
+    from tarazy.pool.cli.output import whole_directory
     from tarazy.pool.proving import block_row, previous_of, read_block
 
-    with _readable(settings) as engine, reader(engine).begin() as connection:
-        proof = proof_of(connection, number)
+    if output.exists() and any(output.iterdir()):
+        raise Wanting(f"{output} is not empty; name another directory")
+    with (
+        _readable(settings) as engine,
+        reader(engine).begin() as connection,
+        whole_directory(output) as directory,
+    ):
+        proof = _proof(connection, number, settings)
         block = read_block(settings.blocks_path.parent, proof.record["block_hash"])
         with progress_bar("Writing the shares") as tell:
-            shares = export(connection, proof, settings.journal_path.parent, output, previous_of(block), tell)
-        (output / "block.json").write_text(json.dumps(block_row(block)))
+            shares = export(connection, proof, settings.journal_path.parent, directory, previous_of(block), tell)
+        (directory / "block.json").write_text(json.dumps(block_row(block)))
         audit = json.dumps(prove_row(connection, proof.audit_row), ensure_ascii=False)
-        (output / "audit.json").write_text(audit, encoding="utf-8")
+        (directory / "audit.json").write_text(audit, encoding="utf-8")
         keys = [str(key) for key in verifiers(connection)]
-        (output / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
+        (directory / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
     if as_json:
         print_json({"round": number, "shares": shares, "directory": str(output), "verifier": keys[-1]})
     else:
@@ -81,12 +103,11 @@ def write_receipt(number: int, party: str, settings: Settings, output: Path) -> 
     """Write the receipt of PARTY for the round NUMBER, for that party alone: it tells what hides it elsewhere."""
     from tarazy.accounting.durable import write_durably
     from tarazy.accounting.proof.receipt import receipt
-    from tarazy.accounting.proof.record import proof_of
     from tarazy.accreditation.audit_proof import prove_row
     from tarazy.database.engine import reader
 
     with _readable(settings) as engine, reader(engine).begin() as connection:
-        proof = proof_of(connection, number)
+        proof = _proof(connection, number, settings)
         told = receipt(connection, proof, party, settings.journal_path.parent)
         told["audit"] = prove_row(connection, proof.audit_row)
         write_durably(output, json.dumps(told, ensure_ascii=False).encode(), 0o600)

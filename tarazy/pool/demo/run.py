@@ -202,6 +202,13 @@ class Demo:
             f"{blocks} blocks, {happened['shares']['accepted']} shares accepted, "
             f"{len(happened['distributions'])} rewards divided, {len(happened['refused'])} miners refused."
         )
+        records = [row["record"]["round"] for row in happened["distributions"] if row["record"]]
+        if records:
+            self._console.print(
+                f"{len(records)} rounds can be verified: tarazy round export {max(records)} -c {self._path} -o DIR",
+                soft_wrap=True,
+                highlight=False,
+            )
         for path in self._reports:
             self._console.print(f"  {path}", soft_wrap=True, highlight=False)
 

@@ -13,6 +13,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import recent_blocks
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import energy_by_party
+from tarazy.accounting.proof.record import recorded
 from tarazy.accounting.queries import distributions
 from tarazy.accreditation.decisions import REFUSED, decisions_between
 from tarazy.config.settings import Settings
@@ -22,7 +23,10 @@ _MOST_BLOCKS = 10_000
 
 
 def summarise(settings: Settings, since: datetime, metrics: str, reports: list[str]) -> dict[str, Any]:
-    """The run that began at `since`: blocks, shares, refusals, distributions that stand, energy, reports."""
+    """The run that began at `since`: blocks, shares, refusals, distributions that stand, energy, reports.
+
+    A distribution's `record` is null until its block is final.
+    """
     now = datetime.now(UTC) + timedelta(seconds=1)
     engine = open_engine(settings.database_url)
     with reader(engine).begin() as connection:
@@ -32,6 +36,7 @@ def summarise(settings: Settings, since: datetime, metrics: str, reports: list[s
         energy = energy_by_party(connection, since, now)
         table = tables.tally
         query = select(table.c.party, func.sum(table.c.shares)).where(table.c.interval_start >= since)
+        records = recorded(connection, since)
         by_party = {party: int(shares) for party, shares in connection.execute(query.group_by(table.c.party))}
     engine.dispose()
     energy_wh: dict[str, int] = {}
@@ -63,6 +68,7 @@ def summarise(settings: Settings, since: datetime, metrics: str, reports: list[s
                 "fee": row.fee,
                 "remainder": row.remainder,
                 "credits": row.credits,
+                "record": records.get(row.block_hash),
             }
             for row in booked
             if row.state is not DistributionState.REVERSED
