@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -209,18 +209,21 @@ class Office:
     async def _settle_energy(self) -> None:
         readings, self._readings = self._readings, []
         try:
-            await self._database.run(self._settle, readings, self._admissions.registers)
+            await self._database.run(append_readings, readings, datetime.now(UTC))
         except BaseException:
             self._readings = [*readings, *self._readings][-_READINGS_HELD:]
             raise
+        rest: Sequence[Meter] = self.meters
+        while rest:
+            rest = await self._database.run(self._settle, rest, self._admissions.registers)
 
     def _take_reading(self, reading: Reading) -> None:
         self._readings.append(reading)
         self._answers[reading.meter] = reading.status
 
-    def _settle(self, connection: Connection, readings: Iterable[Reading], registers: Registers) -> None:
+    def _settle(self, connection: Connection, meters: Sequence[Meter], registers: Registers) -> Sequence[Meter]:
+        """Settle a part, in a transaction of its own; those that are not settled to the end."""
         now = datetime.now(UTC)
-        append_readings(connection, readings, now)
 
         def efficiency(_: Connection, site: str, party: str, at: datetime) -> int | None:
             machines = registers.at(at).machines_by_site.get((party, site), [])
@@ -230,9 +233,10 @@ class Office:
             return sharing_of(registers.at(at), site)
 
         seconds = self._settings.energy.interval_seconds
-        settled = settle(connection, self.meters, seconds, now - _LATE, work_by_site_interval, efficiency, now, rule)
+        settled = settle(connection, meters, seconds, now - _LATE, work_by_site_interval, efficiency, now, rule)
         for meter, _ in settled.breaks:
             _log.warning("meter_register_not_believed", meter=meter.meter, site=meter.site)
+        return settled.rest
 
 
 def _book(connection: Connection, blocks: Iterable[FoundBlock]) -> list[str]:

@@ -153,7 +153,7 @@ def _insert(connection: Connection, readings: Sequence[Reading], recorded_at: da
         connection.execute(insert(reading), rows)
     since: dict[str, datetime] = {}
     for item in readings:
-        if item.status == "ok":
+        if item.status == "ok" and item.quantity == "import":
             begun = item.at - timedelta(seconds=item.seconds or 0)
             since[item.meter] = min(begun, since.get(item.meter, begun))
     if since:
@@ -241,8 +241,9 @@ def steps_since(
 
 
 def last_before(connection: Connection, meter: str, instant: datetime) -> datetime | None:
-    """When a good reading was taken last before `instant`."""
-    query = select(func.max(reading.c.at)).where(reading.c.meter == meter, reading.c.at < instant, _in_force(None))
+    """When a good reading of the import register was taken last before `instant`."""
+    own = and_(reading.c.meter == meter, reading.c.quantity == "import")
+    query = select(func.max(reading.c.at)).where(own, reading.c.at < instant, _in_force(None))
     found: datetime | None = connection.scalar(query)
     return found
 
@@ -283,10 +284,9 @@ def site_power_w(
 
 
 def last_seen(connection: Connection, meters: Iterable[str]) -> dict[str, datetime | None]:
-    """When each meter last gave a good reading; None when it never did."""
+    """When each meter last gave a good reading of its import register; None when it never did."""
+    good = and_(reading.c.quantity == "import", reading.c.status == "ok")
     return {
-        meter: connection.scalar(
-            select(func.max(reading.c.at)).where(reading.c.meter == meter, reading.c.status == "ok")
-        )
+        meter: connection.scalar(select(func.max(reading.c.at)).where(reading.c.meter == meter, good))
         for meter in meters
     }

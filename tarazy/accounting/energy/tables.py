@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
 from tarazy.database.types import BigCount, Instant, RowNumber, metadata
 
@@ -39,6 +39,7 @@ due = Table(
     Column("due", RowNumber, primary_key=True, autoincrement=True),
     Column("meter", String(64), nullable=False),
     Column("since", Instant, nullable=False),
+    Column("resumes", Boolean, nullable=False, default=False, doc="earlier intervals are done: go on exactly there"),
     Index("ix_reading_due_meter", "meter"),
 )
 """From when on a meter's intervals are to be derived again; written with what calls for it, removed when done."""
