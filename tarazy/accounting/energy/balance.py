@@ -119,7 +119,7 @@ def derive_meter(
 
     Work begins where earlier calls left off, or before that where late readings, corrections or devices call for it.
     """
-    start = _begin(connection, meter.meter)
+    start = _begin(connection, meter)
     if start is None:
         return Derived([], [], 0, True)
     start = floor_to(start, seconds)
@@ -156,27 +156,36 @@ def recomputed(
     return [(start, energy, fresh[start]) for start, energy in stored.items() if energy != fresh[start]]
 
 
-def _begin(connection: Connection, meter: str) -> datetime | None:
+def _begin(connection: Connection, meter: Meter) -> datetime | None:
     """Where derivation goes on: after the last interval, at the first reading of all when there is none.
 
-    Where something is due before that, at the last good reading before it: the step from there on may be another now.
-    What an earlier call left goes on exactly there.
+    Where something is due before that, at the last believed reading before it: the step from there on may be another
+    now. What an earlier call left goes on exactly there.
     """
-    stored = select(interval).where(interval.c.meter == meter).order_by(interval.c.interval_start.desc()).limit(1)
+    key = meter.meter
+    stored = select(interval).where(interval.c.meter == key).order_by(interval.c.interval_start.desc()).limit(1)
     last = connection.execute(stored).first()
     start: datetime | None
     if last:
         start = last.interval_start + timedelta(seconds=last.seconds)
     else:
-        start = connection.scalar(select(func.min(reading.c.at)).where(reading.c.meter == meter))
-    calls = connection.execute(select(due).where(due.c.meter == meter)).all()
+        start = connection.scalar(select(func.min(reading.c.at)).where(reading.c.meter == key))
+    calls = connection.execute(select(due).where(due.c.meter == key)).all()
     if calls:
         connection.execute(delete(due).where(due.c.due.in_([row.due for row in calls])))
         starts = [row.since for row in calls if row.resumes] + ([] if start is None else [start])
         if fresh := [row.since for row in calls if not row.resumes]:
-            starts.append(last_before(connection, meter, min(fresh)) or min(fresh))
+            starts.append(_changed_from(connection, meter, min(fresh)))
         start = min(starts)
     return start
+
+
+def _changed_from(connection: Connection, meter: Meter, since: datetime) -> datetime:
+    """From when on steps may be others, now that something is other from `since` on: one may pass over that moment,
+    from before readings that are not believed."""
+    before = last_before(connection, meter.meter, since) or since
+    segments, _ = steps_since(connection, meter, before)
+    return min([before, *(segment.start for segment in segments if segment.end >= before)])
 
 
 def _remainder(connection: Connection, meter: str, start: datetime) -> Fraction:

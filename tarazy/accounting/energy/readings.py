@@ -17,9 +17,9 @@ from tarazy.accounting.energy.tables import due, reading
 
 _KEYS_AT_ONCE = 200
 _WH_PER_KWH = 1000
-_CONTEXT = 4
+_CONTEXT = 16
 """Good readings before a moment from which on a chain agrees with the one from the beginning: a wrong one at its start
-is overcome by two that agree."""
+is overcome by two that agree, and so many that agree with none are passed over."""
 
 
 class ReadingError(ValueError):

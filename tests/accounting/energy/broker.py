@@ -1,4 +1,4 @@
-"""A real mosquitto on loopback, started, stopped and started again as a test says."""
+"""A real mosquitto on loopback, started, stopped and started again as a test says, and who listens to it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import json
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiomqtt import Client, MqttError
+
+from tarazy.accounting.energy.meter import Reading
+from tarazy.accounting.energy.mqtt import MqttListener
+from tarazy.config.settings import MqttSettings
+from tests.accounting.energy.support import T0
 
 _USUAL = "/usr/sbin/mosquitto"
 
@@ -78,3 +84,62 @@ async def publish(broker: Broker, topic: str, *messages: Any, retain: bool = Fal
                 return
         except MqttError:
             await asyncio.sleep(0.05)
+
+
+DATED = {"count": "n", "at": "at"}
+
+
+def told(port: int, payload: dict[str, Any] | None = None, scheme: str = "mqtt", **more: Any) -> MqttSettings:
+    """Settings of two meters, m1 and m2, at topics of their own."""
+    meters = {key: {"topic": f"site/{key}/energy", "payload": "p"} for key in ("m1", "m2")}
+    payloads = {"p": DATED if payload is None else payload}
+    return MqttSettings.model_validate(
+        {"url": f"{scheme}://127.0.0.1:{port}", "payloads": payloads, "meters": meters, **more}
+    )
+
+
+class Heard:
+    """A listener whose readings a test waits for."""
+
+    def __init__(self, settings: MqttSettings) -> None:
+        self.readings: list[Reading] = []
+        self._told = asyncio.Event()
+        self.now = T0
+        self.listener = MqttListener(settings, self._take, lambda: self.now, 0.05)
+
+    def _take(self, reading: Reading) -> None:
+        self.readings.append(reading)
+        self._told.set()
+
+    @property
+    def counts(self) -> list[int | None]:
+        """What was heard, in order."""
+        return [reading.register_count for reading in self.readings]
+
+    async def until(self, count: int) -> None:
+        """Wait until that count was heard."""
+        while count not in self.counts:
+            self._told.clear()
+            await self._told.wait()
+
+    async def connected(self, so: bool = True) -> None:
+        """Wait until it is, or is not."""
+        while self.listener.connected is not so:
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def hearing(settings: MqttSettings, *meters: str) -> AsyncIterator[Heard]:
+    """A connected listener."""
+    heard = Heard(settings)
+    heard.listener.follow(meters or ("m1", "m2"))
+    try:
+        await heard.connected()
+        yield heard
+    finally:
+        await heard.listener.stop().asFuture(asyncio.get_running_loop())
+
+
+def at(minutes: float) -> str:
+    """An instant as a message tells it."""
+    return (T0 + timedelta(minutes=minutes)).isoformat()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,68 +11,9 @@ from typing import Any
 import pytest
 
 from tarazy.accounting.energy.meter import Reading
-from tarazy.accounting.energy.mqtt import MqttListener
 from tarazy.config.settings import MqttSettings
-from tests.accounting.energy.broker import publish, running_broker
+from tests.accounting.energy.broker import Heard, at, hearing, publish, running_broker, told
 from tests.accounting.energy.support import T0, on_asyncio
-
-DATED = {"count": "n", "at": "at"}
-
-
-def told(port: int, payload: dict[str, Any] | None = None, scheme: str = "mqtt", **more: Any) -> MqttSettings:
-    """Settings of two meters, m1 and m2, at topics of their own."""
-    meters = {key: {"topic": f"site/{key}/energy", "payload": "p"} for key in ("m1", "m2")}
-    payloads = {"p": DATED if payload is None else payload}
-    return MqttSettings.model_validate(
-        {"url": f"{scheme}://127.0.0.1:{port}", "payloads": payloads, "meters": meters, **more}
-    )
-
-
-class Heard:
-    """A listener whose readings a test waits for."""
-
-    def __init__(self, settings: MqttSettings) -> None:
-        self.readings: list[Reading] = []
-        self._told = asyncio.Event()
-        self.now = T0
-        self.listener = MqttListener(settings, self._take, lambda: self.now, 0.05)
-
-    def _take(self, reading: Reading) -> None:
-        self.readings.append(reading)
-        self._told.set()
-
-    @property
-    def counts(self) -> list[int | None]:
-        """What was heard, in order."""
-        return [reading.register_count for reading in self.readings]
-
-    async def until(self, count: int) -> None:
-        """Wait until that count was heard."""
-        while count not in self.counts:
-            self._told.clear()
-            await self._told.wait()
-
-    async def connected(self, so: bool = True) -> None:
-        """Wait until it is, or is not."""
-        while self.listener.connected is not so:
-            await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def hearing(settings: MqttSettings, *meters: str) -> AsyncIterator[Heard]:
-    """A connected listener."""
-    heard = Heard(settings)
-    heard.listener.follow(meters or ("m1", "m2"))
-    try:
-        await heard.connected()
-        yield heard
-    finally:
-        await heard.listener.stop().asFuture(asyncio.get_running_loop())
-
-
-def at(minutes: float) -> str:
-    """An instant as a message tells it."""
-    return (T0 + timedelta(minutes=minutes)).isoformat()
 
 
 @on_asyncio
