@@ -168,7 +168,7 @@ def _lives(connection: Connection, steps: list[list[tuple[int, int, Kind]]], mon
 def test_every_watt_hour_of_a_quarter_is_in_a_fee_line(sqlite_engine: Engine) -> None:
     """Rollovers, gaps of weeks, exchanges, late readings and corrections; a sub-meter, and supplies with limits."""
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.tuples(_STEPS, _STEPS, _STEPS), st.integers(0, 600))
     def balances(steps: tuple[list[tuple[int, int, Kind]], ...], month_kwh: int) -> None:
         with sqlite_engine.connect() as connection, connection.begin() as transaction:

@@ -50,11 +50,15 @@ class MqttListener:
         on_reading: Callable[[Reading], None],
         clock: Callable[[], datetime],
         shortest_pause: float = 1.0,
+        *,
+        lasting: bool = True,
     ) -> None:
+        """`lasting`: whether the broker may keep messages while we are away, if each says when the meter was read."""
         self._settings = settings
         self._on_reading = on_reading
         self._clock = clock
         self._shortest_pause = shortest_pause
+        self._lasting = lasting and settings.dated
         self._meters: dict[str, str] = {}
         """By their topics."""
         self._task: asyncio.Task[None] | None = None
@@ -120,11 +124,11 @@ class MqttListener:
                 self._take(message)
 
     def _client(self) -> Client:
-        """A new connection; the broker keeps a session only for messages that say how old they are."""
+        """A new connection."""
         settings = self._settings
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = 2 * MAXIMUM_BYTES
-        if settings.dated:
+        if self._lasting:
             properties.SessionExpiryInterval = _SESSION_SECONDS
         password = None if settings.password is None else settings.password.read_text(encoding="utf-8").strip()
         secure = settings.address.scheme == "mqtts"
@@ -135,7 +139,7 @@ class MqttListener:
             password=password,
             identifier=settings.client_id,
             protocol=ProtocolVersion.V5,
-            clean_start=not settings.dated,
+            clean_start=not self._lasting,
             properties=properties,
             tls_context=ssl.create_default_context(cafile=settings.ca) if secure else None,
             max_queued_incoming_messages=_QUEUE,

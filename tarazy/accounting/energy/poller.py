@@ -77,7 +77,7 @@ class MeterPoller:
         if not isinstance(profile, ModbusProfile):  # its readings come in by another way
             return
         device = ModbusMeter(meter, profile, self._timeout_seconds)
-        failures = exports = 0
+        failures = rest = 0
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -90,12 +90,13 @@ class MeterPoller:
                     log.warning("meter_not_read", meter=meter.meter, site=meter.site, status=status)
                 self._tell(Reading(meter.meter, self._clock(), count, status))
                 if status == "ok" and profile.export_address is not None:
-                    if exports % _EXPORT_REST == 0:
+                    rest = max(0, rest - 1)
+                    if not rest:
                         count, status = await device.read("export")
                         if task.cancelling():
                             return
                         self._tell(Reading(meter.meter, self._clock(), count, status, "export"))
-                    exports = 0 if status == "ok" else exports + 1
+                        rest = 0 if status == "ok" else _EXPORT_REST
                 await asyncio.sleep(pause_seconds(self._poll_seconds, failures))
         finally:
             device.close()
