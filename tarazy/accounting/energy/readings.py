@@ -240,6 +240,21 @@ def steps_since(
     return [*segments, *segments_of_spans], [*breaks, *breaks_of_spans]
 
 
+def exported_wh(
+    connection: Connection, meter: Meter, start: datetime, end: datetime, known_at: datetime | None = None
+) -> int | None:
+    """What the export register moved by in [start, end), in whole watt-hours rounded down; None where none was read.
+
+    It is evidence beside consumption, which it does not lower.
+    """
+    registers = registers_since(connection, meter.meter, start, "export", known_at, _CONTEXT)
+    if not registers:
+        return None
+    segments, _ = believed(registers, devices_of(connection, meter.meter, meter.profile, "export", known_at))
+    moved = sum((each.energy_until(end) - each.energy_until(start) for each in segments), Fraction(0))
+    return int(moved)
+
+
 def last_before(connection: Connection, meter: str, instant: datetime) -> datetime | None:
     """When a good reading of the import register was taken last before `instant`."""
     own = and_(reading.c.meter == meter, reading.c.quantity == "import")

@@ -20,7 +20,7 @@ from tarazy.accounting.energy.figures import (
     site_intervals,
 )
 from tarazy.accounting.energy.meter import Meter, Reading, Status
-from tarazy.accounting.energy.readings import append_readings, last_seen, site_power_w
+from tarazy.accounting.energy.readings import append_readings, exported_wh, last_seen, site_power_w
 from tarazy.accounting.energy.tables import allocation, due, interval, reading
 from tests.accounting.energy.support import T0, meter
 
@@ -258,6 +258,20 @@ def _chunk(connection: Connection, meters: Sequence[Meter], until: float) -> Set
     return settle(
         connection, meters, 900, _at(until), lambda *_: _work({"a": 1}), lambda *_: 20_000, _at(until), most=100
     )
+
+
+def test_export_stands_beside_consumption_and_lowers_nothing(engine: Engine) -> None:
+    """Intervals are of the import register alone; what was given back is told by itself, to the watt-hour."""
+    with engine.begin() as connection:
+        append_readings(connection, _steady("m1", 0, 60, 10), _at(60))
+        _settle(connection, [meter()], 60, {"a": 1})
+        exports = [Reading("m1", _at(minute), 3 * minute, "ok", "export") for minute in (0, 30, 60)]
+        append_readings(connection, exports, _at(60))
+        assert _settle(connection, [meter()], 60, {"a": 1}).intervals == 0
+        assert sum(each.energy_wh for each in site_intervals(connection, T0, FOREVER)) == 600
+        assert exported_wh(connection, meter(), _at(15), _at(50)) == 105
+        assert exported_wh(connection, meter(), T0, FOREVER) == 180
+        assert exported_wh(connection, meter("m2"), T0, FOREVER) is None
 
 
 def test_weeks_of_silence_are_settled_in_parts(engine: Engine) -> None:
