@@ -193,13 +193,15 @@ async def test_faults_of_a_modbus_conversation(sqlite_engine: Engine, fault: str
     profile = "schneider-iem3155" if fault == "rolls over" else PROFILE
     office = Office(sqlite_engine, profile, ReadBy.POOL)
     async with scripted_meter(profile) as (server, where), _wired(where.port) as (wire, port):
-        device = ModbusMeter(replace(where, port=port), load_modbus_profile(profile), timeout_seconds=0.1)
+        known = load_modbus_profile(profile)
+        patient, hasty = (ModbusMeter(replace(where, port=port), known, seconds) for seconds in (5, 0.1))
         for place, answer in enumerate(answers):
             wire.mode = answer if answer in (CUT, NOISE) else ""
             server.answer = answer
+            device = hasty if answer in (CUT, NOISE, SILENCE) else patient
             count, status = await device.read()
+            device.close()
             office.look([Reading("m1", T0 + timedelta(minutes=3 * place), count, status)], 3 * place)
-        device.close()
     office.require(findings, intervals)
 
 
@@ -208,7 +210,7 @@ async def test_a_stuck_register_while_machines_work(sqlite_engine: Engine) -> No
     """An hour of the same count: measured zeros, and found."""
     office = Office(sqlite_engine, PROFILE, ReadBy.POOL, works=True)
     async with scripted_meter() as (server, where):
-        device = ModbusMeter(where, load_modbus_profile(PROFILE), timeout_seconds=1)
+        device = ModbusMeter(where, load_modbus_profile(PROFILE), timeout_seconds=5)
         server.answer = 777
         for minute in range(0, 65, 5):
             count, status = await device.read()
@@ -222,7 +224,7 @@ async def test_the_pools_own_clock_is_set_back(sqlite_engine: Engine) -> None:
     """Two readings change places by their instants: the one that contradicts is passed over, and the sum is exact."""
     office = Office(sqlite_engine, PROFILE, ReadBy.POOL)
     async with scripted_meter() as (server, where):
-        device = ModbusMeter(where, load_modbus_profile(PROFILE), timeout_seconds=1)
+        device = ModbusMeter(where, load_modbus_profile(PROFILE), timeout_seconds=5)
         for answer, minute in zip(STEADY, (0, 3, 6, 5, 9, 12, 15), strict=True):
             server.answer = answer
             count, status = await device.read()
