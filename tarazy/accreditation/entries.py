@@ -140,6 +140,8 @@ class ReadBy(StrEnum):
     POOL = "pool"
     AGENT = "agent"
     """The site's agent, which pushes what it read."""
+    MQTT = "mqtt"
+    """Nobody: it tells it over MQTT, where the pool hears it."""
 
 
 class MeterStatus(StrEnum):
@@ -180,6 +182,8 @@ class FindingKind(StrEnum):
     """A meter that is asked and gives no reading."""
     METER_REGISTER = "meter-register"
     """A register that went backwards, or faster than its feeder can carry."""
+    METER_REFUSED = "meter-refused"
+    """A meter whose readings came in and could not be taken."""
     METER_STUCK = "meter-stuck"
     """A register that stands still while the site's machines work."""
     ENERGY_QUOTA = "energy-quota"

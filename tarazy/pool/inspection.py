@@ -10,11 +10,11 @@ import structlog
 from sqlalchemy import Connection
 from twisted.internet.threads import deferToThread
 
-from tarazy.accounting.energy.faults import Fault, meter_faults
+from tarazy.accounting.energy.faults import meter_faults
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.workload import intervals_before, shared_names, site_totals
 from tarazy.accreditation.consistency import contradictions, disputed_networks
-from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind, Meter, Severity, Supply
+from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind, Meter, Supply
 from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.expiry import THRESHOLDS, Ending, Expiry, expiries
 from tarazy.accreditation.expiry_warnings import warn
@@ -36,17 +36,12 @@ from tarazy.pool.admissions import Admissions
 from tarazy.pool.clock import Clock
 from tarazy.pool.energy_use import month_use
 from tarazy.pool.metered import meters_of
-from tarazy.pool.reconciled import below_floor, drifts, site_days
+from tarazy.pool.reconciled import below_floor, drifts, of_meter, site_days
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.access import endings
 from tarazy.stratum.difficulty import hashes_of
 
 _SECONDS = 60.0
-_METER_FINDINGS = {
-    "silent": (FindingKind.METER_SILENT, Severity.WARNING),
-    "register": (FindingKind.METER_REGISTER, Severity.SERIOUS),
-    "stuck": (FindingKind.METER_STUCK, Severity.SERIOUS),
-}
 _LATE = timedelta(seconds=30)
 """How long work may take to reach the ledger before its interval is judged."""
 
@@ -140,7 +135,7 @@ class Inspection:
             meters = meters_of(registers)
             faults = meter_faults(connection, meters, work.since, now, self._interval_seconds, working)
             use = self._use(connection, registers, now)
-            energy = [*map(_of_meter, faults), *self._unreconciled(connection, registers, work, now)]
+            energy = [*map(of_meter, faults), *self._unreconciled(connection, registers, work, now)]
         return self._changes(registers, law, work, use, tokens, energy), cases
 
     def _changes(
@@ -191,11 +186,6 @@ def work_between(connection: Connection, since: datetime, until: datetime, inter
         SharedName(row.party, row.worker, row.sites, row.intervals) for row in shared_names(connection, since, until)
     ]
     return Work(since, until, interval, sites, shared)
-
-
-def _of_meter(fault: Fault) -> Condition:
-    kind, severity = _METER_FINDINGS[fault.kind]
-    return Condition(kind, severity, "meter", fault.meter.meter, None, fault.meter.site, fault.evidence)
 
 
 def _record(connection: Connection, changes: list[Finding], registers: Registers) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +13,11 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.energy.allocation import Sharing
 from tarazy.accounting.energy.devices import devices_of
+from tarazy.accounting.energy.intake import RowError, take
 from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, parse_80020
 from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import ProfileError
-from tarazy.accounting.energy.readings import ReadingError, require_possible
+from tarazy.accounting.energy.readings import ReadingError, append_readings, require_possible
 from tarazy.accreditation.entries import EnergyRest, ReadBy
 from tarazy.accreditation.entries import Meter as Entry
 from tarazy.accreditation.fields import Cell, Count, Field, SiteKey, parts_of, read_text, read_valid_from
@@ -80,10 +81,28 @@ def read_file(path: Path, points: Mapping[str, str]) -> ReadingFile:
 def meters_of(registers: Registers, *read_by: ReadBy) -> list[Meter]:
     """The meters of the register, or those that one of `read_by` reads."""
     return [
-        Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile, row.party)
+        Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile, row.party, row.read_by is not ReadBy.POOL)
         for row in registers.meters.values()
         if row.read_by in (read_by or ReadBy)
     ]
+
+
+def take_readings(
+    connection: Connection, readings: Iterable[Reading], registers: Registers, now: datetime
+) -> list[tuple[Reading, RowError]]:
+    """Record what the pool read and heard of its meters; gives what it heard and cannot take."""
+    readings = list(readings)
+    meters = {meter.meter: meter for meter in meters_of(registers.at(now), ReadBy.MQTT)}
+
+    def profile_of(key: str) -> str:
+        if key not in meters:
+            raise RowError("unknown_meter", "no meter of that key is registered with read_by mqtt")
+        return meters[key].profile
+
+    append_readings(connection, [reading for reading in readings if reading.source != "mqtt"], now)
+    heard = dict(enumerate(reading for reading in readings if reading.source == "mqtt"))
+    refused = take(connection, heard, profile_of, now).refused
+    return [(heard[number], error) for number, error in refused.items()]
 
 
 def sharing_of(registers: Registers, site: str) -> Sharing:

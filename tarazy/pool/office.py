@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 
 import structlog
 from sqlalchemy import Connection
@@ -15,9 +16,9 @@ from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy.allocation import Sharing, fleet_efficiency
 from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.meter import Meter, Reading
+from tarazy.accounting.energy.mqtt import MqttListener
 from tarazy.accounting.energy.poller import MeterPoller
 from tarazy.accounting.energy.profiles import is_usable
-from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.queries import work_by_site_interval
@@ -36,7 +37,7 @@ from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.journals import Journals
-from tarazy.pool.metered import meters_of, sharing_of
+from tarazy.pool.metered import meters_of, sharing_of, take_readings
 from tarazy.pool.pricing import Pricing
 from tarazy.pool.proving import Proving
 from tarazy.pool.repeat import Repeat
@@ -49,6 +50,8 @@ _PATIENCE_SECONDS = 30.0
 """How long a found block waits for another gateway's journal before the log says so."""
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
+_AHEAD = timedelta(minutes=5)
+"""By how much a meter's clock may be ahead: its readings wait until their instant has come."""
 _HEAD_SECONDS = 60.0
 _PROOF_SECONDS = 2.0
 _PROOF_REST = 5.0
@@ -89,6 +92,8 @@ class Office:
         """Whether every meter has a known profile, and those that the pool asks gave a good reading last."""
         self._answers: dict[str, str] = {}
         self._poller = MeterPoller(self._take_reading, lambda: datetime.now(UTC), settings.energy.poll_seconds)
+        mqtt = settings.energy.mqtt
+        self._listener = MqttListener(mqtt, self._take_reading, lambda: datetime.now(UTC)) if mqtt else None
         self.books = Repeat(clock, "keep_books", _FOLD_SECONDS, self.keep_books, rest=_FOLD_REST)
         self._signing: SigningKey | None = None
         self.heads = Repeat(clock, "sign_heads", _HEAD_SECONDS, self.sign_heads)
@@ -120,6 +125,8 @@ class Office:
         await self.heads.stop()
         await self.energy.stop()
         await self._poller.stop()
+        if self._listener is not None:
+            await self._listener.stop()
         await self.books.stop()
         try:
             await self._settle_energy()
@@ -203,6 +210,8 @@ class Office:
         registers = self._admissions.registers.at(datetime.now(UTC))
         registered, asked = meters_of(registers), meters_of(registers, ReadBy.POOL)
         self._poller.follow(asked)
+        if self._listener is not None:
+            self._listener.follow(each.meter for each in meters_of(registers, ReadBy.MQTT))
         self.meters = [meter for meter in registered if is_usable(meter.profile)]
         self.meters_answer = len(self.meters) == len(registered) and all(
             self._answers.get(meter.meter, "ok") == "ok" for meter in asked
@@ -210,20 +219,28 @@ class Office:
         await self._settle_energy()
 
     async def _settle_energy(self) -> None:
-        readings, self._readings = self._readings, []
+        now, readings = datetime.now(UTC), self._readings
+        early = [now < reading.at <= now + _AHEAD for reading in readings]
+        self._readings = list(compress(readings, early))
+        readings = [reading for reading, waits in zip(readings, early, strict=True) if not waits]
         try:
-            await self._database.run(self._settle, readings, self._admissions.registers)
+            for reading, error in await self._database.run(take_readings, readings, self._admissions.registers, now):
+                _log.warning("reading_refused", meter=reading.meter, at=reading.at.isoformat(), problem=str(error))
         except BaseException:
             self._readings = [*readings, *self._readings][-_READINGS_HELD:]
             raise
+        rest: Sequence[Meter] = self.meters
+        while rest:
+            rest = await self._database.run(self._settle, rest, self._admissions.registers)
 
     def _take_reading(self, reading: Reading) -> None:
         self._readings.append(reading)
-        self._answers[reading.meter] = reading.status
+        if reading.quantity == "import":
+            self._answers[reading.meter] = reading.status
 
-    def _settle(self, connection: Connection, readings: Iterable[Reading], registers: Registers) -> None:
+    def _settle(self, connection: Connection, meters: Sequence[Meter], registers: Registers) -> Sequence[Meter]:
+        """Settle a part, in a transaction of its own; those that are not settled to the end."""
         now = datetime.now(UTC)
-        append_readings(connection, readings, now)
 
         def efficiency(_: Connection, site: str, party: str, at: datetime) -> int | None:
             machines = registers.at(at).machines_by_site.get((party, site), [])
@@ -233,9 +250,10 @@ class Office:
             return sharing_of(registers.at(at), site)
 
         seconds = self._settings.energy.interval_seconds
-        settled = settle(connection, self.meters, seconds, now - _LATE, work_by_site_interval, efficiency, now, rule)
+        settled = settle(connection, meters, seconds, now - _LATE, work_by_site_interval, efficiency, now, rule)
         for meter, _ in settled.breaks:
             _log.warning("meter_register_not_believed", meter=meter.meter, site=meter.site)
+        return settled.rest
 
 
 def _book(connection: Connection, blocks: Iterable[FoundBlock]) -> list[str]:

@@ -20,14 +20,21 @@ from tarazy.accounting.payouts.batches import check as check_payouts
 from tarazy.accounting.proof.record import last_round, unproven
 from tarazy.accounting.reserve import reserve
 from tarazy.accounting.schemes import Scheme
-from tarazy.accreditation.entries import DocumentStatus
+from tarazy.accreditation.entries import DocumentStatus, ReadBy
 from tarazy.accreditation.evidence import INDICATION, EvidenceRule, disagreements, lists_in_force, stale
 from tarazy.accreditation.heads import SigningError, load_key
 from tarazy.accreditation.registers import as_of, newest_recorded_at
 from tarazy.accreditation.server_evidence import findings, gather
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawError, load_law
-from tarazy.config.settings import BitcoindChainSettings, PoolSettings, ServiceSigning, Settings, TlsSettings
+from tarazy.config.settings import (
+    BitcoindChainSettings,
+    MqttSettings,
+    PoolSettings,
+    ServiceSigning,
+    Settings,
+    TlsSettings,
+)
 from tarazy.database.engine import open_engine, reader
 from tarazy.database.schema import SchemaError, require_schema
 from tarazy.pool.certificates import CertificateError, make_context, read_certificate
@@ -35,6 +42,7 @@ from tarazy.pool.chain.bitcoind.credentials import credentials_of
 from tarazy.pool.chain.bitcoind.faults import CURES, NodeError
 from tarazy.pool.chain.bitcoind.probe import probe
 from tarazy.pool.machine import observe
+from tarazy.pool.metered import meters_of
 from tarazy.pool.payouts.wallet import wallet_of
 from tarazy.pool.proving import obstacle
 from tarazy.pool.templates import TemplateError, address_script
@@ -48,6 +56,7 @@ _DISK_RESERVE = 1 << 30
 _DESCRIPTORS = 4096
 _RECORDS = 10
 """Rounds without a record whose journals and blocks are looked at."""
+_BROKER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,27 @@ def _rewards(registers: Registers, pool: PoolSettings, now: datetime) -> Finding
         text = f"pool.terms has a fee for {strangers[0]}, which is no party of the register"
         return Finding("rewards", False, text, "correct its key in the settings, or import the party")
     return Finding("rewards", True, terms_text(pool, now))
+
+
+def meters_heard(registers: Registers, mqtt: MqttSettings | None) -> Iterator[Finding]:
+    """Whether meters that are heard over MQTT have a topic, topics a meter, and the broker can be reached."""
+    heard = {meter.meter for meter in meters_of(registers, ReadBy.MQTT)}
+    told = set(mqtt.meters) if mqtt else set()
+    for key in sorted(heard - told):
+        yield Finding("meters", False, f"{key} has read_by mqtt and no topic", "add it to energy.mqtt.meters")
+    for key in sorted(told - heard):
+        cure = "set its read_by, or take it out of energy.mqtt.meters"
+        yield Finding("meters", False, f"{key} has a topic, and no meter of that key has read_by mqtt", cure)
+    if mqtt is None:
+        return
+    try:
+        if mqtt.password is not None:
+            mqtt.password.read_text(encoding="utf-8")
+        socket.create_connection((mqtt.address.hostname or "", mqtt.port), _BROKER_SECONDS).close()
+    except (OSError, UnicodeError) as error:
+        yield Finding("mqtt broker", False, str(error), "check energy.mqtt.url and password, and that it runs")
+    else:
+        yield Finding("mqtt broker", True, f"{mqtt.url} answers; {len(told & heard)} meters")
 
 
 def _reserve(connection: Connection, pool: PoolSettings, now: datetime) -> Iterator[Finding]:
@@ -275,6 +305,7 @@ def _registers(connection: Connection, settings: Settings, now: datetime) -> Ite
     registers = as_of(connection, now)
     yield _rewards(registers, settings.pool, now)
     yield from _reserve(connection, settings.pool, now)
+    yield from meters_heard(registers, settings.energy.mqtt)
     cure = "import it with `tarazy register import FILE`"
     server = registers.servers.get(settings.accreditation.server)
     if server is None:

@@ -1,4 +1,4 @@
-"""Energy of the sites held against their work, carried from the accounts to findings."""
+"""Faults of meters, and energy of the sites held against their work, carried from the accounts to findings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.energy.faults import Fault
 from tarazy.accounting.energy.figures import energy_by_party, site_intervals
 from tarazy.accounting.energy.reconciliation import CONFOUNDERS, Drift, drift, least_wh
 from tarazy.accreditation.entries import FindingKind, Severity
@@ -20,6 +21,20 @@ DAYS = 60
 """Legal days before today that drift is looked for in; the first of them are the baseline."""
 _UNCERTAIN_PERCENT = 5
 """Of a day's energy; with more that is estimated or missing the day says nothing."""
+
+
+_METER_FINDINGS = {
+    "silent": (FindingKind.METER_SILENT, Severity.WARNING),
+    "register": (FindingKind.METER_REGISTER, Severity.SERIOUS),
+    "refused": (FindingKind.METER_REFUSED, Severity.WARNING),
+    "stuck": (FindingKind.METER_STUCK, Severity.SERIOUS),
+}
+
+
+def of_meter(fault: Fault) -> Condition:
+    """The finding that a fault of a meter is."""
+    kind, severity = _METER_FINDINGS[fault.kind]
+    return Condition(kind, severity, "meter", fault.meter.meter, None, fault.meter.site, fault.evidence)
 
 
 @dataclass(frozen=True, slots=True)

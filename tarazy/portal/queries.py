@@ -94,11 +94,11 @@ def refusals(connection: Connection, now: datetime) -> list[Refusal]:
 
 
 def meter_states(connection: Connection, meters: Mapping[str, tuple[str, bool]]) -> list[MeterState]:
-    """The last answer of each meter, given as meter → (site, whether it is registered as faulty)."""
+    """The last answer of each meter about its import register; meter → (site, whether it is registered as faulty)."""
     table = energy_tables.reading
     states = []
     for meter, (site, faulty) in sorted(meters.items()):
-        query = select(table.c.status, table.c.at).where(table.c.meter == meter)
+        query = select(table.c.status, table.c.at).where(table.c.meter == meter, table.c.quantity == "import")
         row = connection.execute(query.order_by(table.c.at.desc()).limit(1)).first()
         status = "faulty" if faulty else row.status if row else "none"
         states.append(MeterState(meter, site, status, row.at if row else None))

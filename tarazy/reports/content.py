@@ -241,6 +241,8 @@ class PartyEnergy:
     """From work and equipment efficiency; none where any interval has no estimate."""
     uncertain_wh: int
     """The part of `energy_wh` from intervals that were estimated or missing."""
+    submetered_wh: int | None
+    """What its sub-meters there showed; none where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +303,10 @@ class FeeLine:
     meter: str
     source: str
     """Where the electricity came from."""
+    supply: str | None
+    """Key of the supply that gave it, where the site's supplies are registered."""
+    contract: str | None
+    """Number of that supply's contract, if it is entered."""
     ground: str
     """Why the rate applies to this quantity by itself."""
     energy_wh: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -26,12 +27,14 @@ from tarazy.config.settings import SettingsError, load_agent_settings
 from tarazy.database.engine import Database
 from tarazy.pool.agent.spool import Spool, SpoolError
 from tarazy.portal.access import Role, create_token
+from tests.accounting.energy.broker import publish, running_broker
 from tests.accounting.energy.support import T0, on_asyncio, scripted_meter
 from tests.portal.pool import EKIBASTUZ, SINCE, Pool
 from tests.portal.subject import make_portal, make_subject
 from tests.portal.test_readings import behind_agent
 
 PROFILE = "abb-b23"
+MQTT = {"url": "mqtt://127.0.0.1", "payloads": {"p": {}}, "meters": {"b-2": {"topic": "a", "payload": "p"}}}
 
 
 class _Office:
@@ -42,7 +45,7 @@ class _Office:
         self._pool = Pool(directory)
         now = datetime.now(UTC)
         with self._pool.engine.begin() as connection:
-            append_all(connection, [behind_agent("b-1", EKIBASTUZ)], SINCE, "test")
+            append_all(connection, [behind_agent(key, EKIBASTUZ) for key in ("b-1", "b-2")], SINCE, "test")
             self.token = create_token(
                 connection, "a", Role.AGENT, None, now, now + timedelta(days=1), "test", EKIBASTUZ
             )
@@ -150,6 +153,46 @@ async def test_nothing_is_lost_or_doubled_while_the_pool_is_away_and_the_agent_i
 
 
 @on_asyncio
+async def test_meters_are_heard_and_exports_pushed_and_the_check_says_what_is_wanting(
+    office: _Office, tmp_path: Path
+) -> None:
+    """b-1 over Modbus with its export register, b-2 over MQTT: both reach the pool; `--check` tells of either."""
+    with running_broker(tmp_path) as broker:
+        async with scripted_meter(PROFILE, exports=70) as (server, where):
+            server.answer = 4000
+            file = _write(tmp_path, office.port, where.port, office.token)
+            heard = {"b-2": {"topic": "site/b-2", "payload": "p"}}
+            payloads = {"p": {"count": "n", "at": "at"}}
+            mqtt = {"url": f"mqtt://127.0.0.1:{broker.port}", "payloads": payloads, "meters": heard}
+            file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "mqtt": mqtt}))
+            wanting = await _check(file)
+            at = datetime.now(UTC).isoformat()
+            await publish(broker, "site/b-2", {"n": 77, "at": at}, retain=True)
+            with _agent(file):
+                await office.until(77)
+                await office.until(4000)
+                await office.until(70)
+            fine = await _check(file)
+    assert [(each["subject"], each["fine"]) for each in wanting[1]] == [
+        ("b-1", True),
+        ("MQTT broker", True),
+        ("b-2", False),
+        ("pool", True),
+    ]
+    assert (wanting[0], fine[0]) == (1, 0)
+    texts = {each["subject"]: each["text"] for each in fine[1]}
+    assert texts["b-1"] == "4000 counts, 40.000 kWh; export 70"
+    assert texts["b-2"] == f"77 counts at {at}"
+    assert texts["pool"] == f"takes readings of site {EKIBASTUZ}"
+
+
+async def _check(file: Path) -> tuple[int, list[dict[str, Any]]]:
+    command = [sys.executable, "-m", "tarazy", "site-agent", "-c", str(file), "--check", "--listen", "1", "--json"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+@on_asyncio
 async def test_rows_that_the_pool_refuses_hold_up_no_other(office: _Office, tmp_path: Path) -> None:
     """A meter it does not know is told and passed over; ahead of the pool's clock, the agent waits for it."""
     from twisted.internet import reactor
@@ -201,9 +244,14 @@ def test_a_spool_holds_what_was_added_in_order_and_belongs_to_one(tmp_path: Path
         ({"pool": "http://pool.example.kz"}, "must begin with https://"),
         ({"pool": "pool.example.kz"}, "must be the address"),
         ({"pool": "https://pool.example.kz:x"}, "must be the address"),
-        ({"meters": {}}, "meters"),
+        ({"meters": {}}, "name a meter"),
         ({"meters": {"b-1": {"host": "h h", "profile": PROFILE}}}, "a host name"),
         ({"metres": {}}, "unknown key"),
+        (
+            {"mqtt": {**MQTT, "meters": {"b-1": {"topic": "a", "payload": "p"}}}},
+            "stands under `meters` and under `mqtt`",
+        ),
+        ({"mqtt": {**MQTT, "url": "mqtt://far.example.kz"}}, "must begin with mqtts://"),
     ],
 )
 def test_settings_that_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:

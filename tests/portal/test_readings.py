@@ -62,7 +62,8 @@ def row(meter: str, at: datetime, count: object = 1, **more: Any) -> dict[str, A
 def kept(own: Running) -> list[tuple[Any, ...]]:
     """What was pushed, as it is in the database."""
     columns = (reading.c.meter, reading.c.quantity, reading.c.register_count, reading.c.status)
-    query = select(*columns).where(reading.c.source == "agent").order_by(reading.c.reading)
+    taken = reading.c.status.in_(("ok", "silent"))
+    query = select(*columns).where(reading.c.source == "agent", taken).order_by(reading.c.reading)
     with own.pool.engine.begin() as connection:
         return [tuple(found) for found in connection.execute(query)]
 
@@ -131,6 +132,11 @@ async def test_each_unfit_row_is_told_and_the_others_are_recorded(own: Running, 
     document = await own.json("/api/v1/openapi.json")
     assert faults(told, {"$ref": "#/components/schemas/Pushed"}, document) == []
     assert kept(own) == [("b-2", "import", 6, "ok"), ("b-1", "import", 5, "ok")]
+    await ask(own, "POST", PATH, token, json={"readings": rows})
+    with own.pool.engine.begin() as connection:
+        failed = select(reading.c.meter, reading.c.status).where(reading.c.status.not_in(("ok", "silent")))
+        told = sorted(map(tuple, connection.execute(failed)))
+    assert told == [("b-1", "future"), ("b-1", "impossible"), ("b-1", "too_old"), ("b-2", "contradicts")]
 
 
 @pytest_twisted.ensureDeferred

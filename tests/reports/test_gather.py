@@ -9,15 +9,21 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Connection, Engine
 
+from tarazy.accounting.energy.balance import store_intervals
 from tarazy.accounting.energy.figures import peak_power
+from tarazy.accounting.energy.intervals import Interval
+from tarazy.accounting.energy.meter import Meter as MeterPoint
 from tarazy.accreditation import audit
-from tarazy.accreditation.entries import Meter, MeterStatus
+from tarazy.accreditation.entries import EnergySource, Meter, MeterStatus, Supply
 from tarazy.accreditation.registers import append_all
 from tarazy.config.law import load_law
 from tarazy.reports.canonical import canonical_json
 from tarazy.reports.content import AccreditationReport, Records
+from tarazy.reports.document import Section, Table
 from tarazy.reports.gather import gather
 from tarazy.reports.gather.records import numbered, period_until
+from tarazy.reports.layout.energy import fee as fee_section
+from tarazy.reports.layout.voice import Voice
 from tests.reports import world
 
 
@@ -158,6 +164,55 @@ def test_change_of_a_meter_cuts_the_quarter(connection: Connection) -> None:
         (3_600, 2_410, "no_or_faulty_meter", 25),
         (2 * 3_600, 2_410, "average_price", 10),
     ]
+
+
+def test_supplies_of_one_price_are_told_apart(connection: Connection) -> None:
+    """Two contracts of one source and price are two lines with their numbers, in the data and in every language."""
+    site = next(row for row in world.registers() if isinstance(row, Meter)).site
+    supplies = [
+        Supply(
+            supply=f"import-{number}",
+            site=site,
+            source=EnergySource.IMPORT,
+            priority=number,
+            price_tiyn_per_kwh=1_200,
+            month_kwh=month_kwh,
+            contract=f"17/{number}",
+            valid_from=world.BEGIN,
+        )
+        for number, month_kwh in ((1, 40), (2, None))
+    ]
+    append_all(connection, supplies, world.BEGIN + timedelta(days=1), "operator")
+    report = gather(connection, world.MOMENT, world.POOL, world.assumed_law())
+    bought = [line for fee in report.fee.fees for line in fee.lines if line.supply is not None]
+    told = {(line.supply, line.contract) for line in bought}
+    assert told == {("import-1", "17/1"), ("import-2", "17/2")}
+    assert {(line.source, line.price_tiyn_per_kwh) for line in bought} == {("import", 1_200)}
+    assert 0 <= 40_000 - sum(line.energy_wh for line in bought if line.supply == "import-1") <= 1
+    for lang, word in (("kk", "17/2 шарты"), ("ru", "договор 17/2"), ("en", "contract 17/2")):
+        cells = [
+            cell
+            for table in _tables(fee_section(Voice(lang, report.names), report))
+            for row in table.rows
+            for cell in row
+        ]
+        assert any(word in str(cell) for cell in cells)
+
+
+def test_what_submeters_showed_stands_beside_what_was_allocated(connection: Connection) -> None:
+    """A party with a sub-meter has its figure; one without has none."""
+    site = next(row for row in world.registers() if isinstance(row, Meter)).site
+    start = datetime(2026, 11, 10, 2, tzinfo=UTC)
+    point = MeterPoint("sub-1", site, "10.0.0.9", 502, 1, "tarazy-demo", "altyn")
+    store_intervals(connection, point, [Interval(start, 3600, 1_234, "measured")], start + timedelta(hours=1))
+    report = gather(connection, world.MOMENT, world.POOL, world.assumed_law())
+    shown = {(each.site, part.party): part.submetered_wh for each in report.energy.sites for part in each.parties}
+    assert shown.pop((site, "altyn")) == 1_234
+    assert set(shown.values()) == {None}
+
+
+def _tables(section: Section) -> list[Table]:
+    return [block for block in section.blocks if isinstance(block, Table)]
 
 
 def test_missing_rule_is_stated(connection: Connection) -> None:

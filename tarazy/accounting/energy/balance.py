@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
@@ -31,6 +31,9 @@ Rule = Callable[[str, datetime], Sharing]
 """(site, instant) → the rule by which the site's energy is shared."""
 
 _RECHECKED_INTERVALS = 4
+MOST_INTERVALS = 2_000
+"""Intervals that one settlement derives, give or take those of a site with many meters: about a second of work."""
+_LEAST_INTERVALS = 96
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,20 @@ class Settled:
     intervals: int
     allocations: int
     breaks: tuple[tuple[Meter, Break], ...]
+    rest: tuple[Meter, ...] = ()
+    """Those that are not settled to the end: settle them in the next transaction."""
+
+
+class Derived(NamedTuple):
+    """What became of a meter's intervals."""
+
+    changed: list[datetime]
+    """Starts of those that changed."""
+    breaks: list[Break]
+    """Those that lie in them."""
+    passed: int
+    """How many were derived, changed or not."""
+    complete: bool
 
 
 def store_intervals(
@@ -53,7 +70,10 @@ def store_intervals(
         return []
     stored = connection.execute(
         select(interval)
-        .where(interval.c.meter == meter.meter, interval.c.interval_start >= intervals[0].start)
+        .where(
+            interval.c.meter == meter.meter,
+            interval.c.interval_start.between(intervals[0].start, intervals[-1].start),
+        )
         .order_by(interval.c.version)
     )
     latest = {row.interval_start: row for row in stored}
@@ -88,23 +108,32 @@ def store_intervals(
 
 
 def derive_meter(
-    connection: Connection, meter: Meter, seconds: int, until: datetime, recorded_at: datetime
-) -> tuple[list[datetime], list[Break]]:
-    """Derive and store the meter's intervals that have ended by `until`.
+    connection: Connection,
+    meter: Meter,
+    seconds: int,
+    until: datetime,
+    recorded_at: datetime,
+    most: int = MOST_INTERVALS,
+) -> Derived:
+    """Derive and store the meter's intervals that have ended by `until`, at most so many.
 
     Work begins where earlier calls left off, or before that where late readings, corrections or devices call for it.
-    Returns the starts of the intervals that changed, and the breaks that lie in them.
     """
-    start = _begin(connection, meter.meter)
+    start = _begin(connection, meter)
     if start is None:
-        return [], []
+        return Derived([], [], 0, True)
     start = floor_to(start, seconds)
+    stop = min(until, start + timedelta(seconds=most * seconds))
     segments, breaks = steps_since(connection, meter, start - timedelta(seconds=seconds))
     remainder = _remainder(connection, meter.meter, start)
-    intervals = list(derive_intervals(segments, start, until, seconds, remainder))
+    intervals = list(derive_intervals(segments, start, stop, seconds, remainder))
     changed = store_intervals(connection, meter, intervals, recorded_at)
+    complete = stop + timedelta(seconds=seconds) > until
+    if not complete:
+        connection.execute(insert(due), {"meter": meter.meter, "since": stop, "resumes": True})
     fresh = set(changed)
-    return changed, [item for item in breaks if floor_to(item.after, seconds) in fresh]
+    told = [item for item in breaks if floor_to(item.after, seconds) in fresh]
+    return Derived(changed, told, len(intervals), complete)
 
 
 def recomputed(
@@ -127,25 +156,36 @@ def recomputed(
     return [(start, energy, fresh[start]) for start, energy in stored.items() if energy != fresh[start]]
 
 
-def _begin(connection: Connection, meter: str) -> datetime | None:
+def _begin(connection: Connection, meter: Meter) -> datetime | None:
     """Where derivation goes on: after the last interval, at the first reading of all when there is none.
 
-    Where something is due before that, at the last good reading before it: the step from there on may be another now.
+    Where something is due before that, at the last believed reading before it: the step from there on may be another
+    now. What an earlier call left goes on exactly there.
     """
-    stored = select(interval).where(interval.c.meter == meter).order_by(interval.c.interval_start.desc()).limit(1)
+    key = meter.meter
+    stored = select(interval).where(interval.c.meter == key).order_by(interval.c.interval_start.desc()).limit(1)
     last = connection.execute(stored).first()
     start: datetime | None
     if last:
         start = last.interval_start + timedelta(seconds=last.seconds)
     else:
-        start = connection.scalar(select(func.min(reading.c.at)).where(reading.c.meter == meter))
-    calls = connection.execute(select(due).where(due.c.meter == meter)).all()
+        start = connection.scalar(select(func.min(reading.c.at)).where(reading.c.meter == key))
+    calls = connection.execute(select(due).where(due.c.meter == key)).all()
     if calls:
-        since = min(row.since for row in calls)
         connection.execute(delete(due).where(due.c.due.in_([row.due for row in calls])))
-        since = last_before(connection, meter, since) or since
-        start = since if start is None else min(start, since)
+        starts = [row.since for row in calls if row.resumes] + ([] if start is None else [start])
+        if fresh := [row.since for row in calls if not row.resumes]:
+            starts.append(_changed_from(connection, meter, min(fresh)))
+        start = min(starts)
     return start
+
+
+def _changed_from(connection: Connection, meter: Meter, since: datetime) -> datetime:
+    """From when on steps may be others, now that something is other from `since` on: one may pass over that moment,
+    from before readings that are not believed."""
+    before = last_before(connection, meter.meter, since) or since
+    segments, _ = steps_since(connection, meter, before)
+    return min([before, *(segment.start for segment in segments if segment.end >= before)])
 
 
 def _remainder(connection: Connection, meter: str, start: datetime) -> Fraction:
@@ -220,25 +260,37 @@ def settle(
     efficiency: Efficiency,
     recorded_at: datetime,
     rule: Rule = lambda _site, _at: Sharing(),
+    most: int = MOST_INTERVALS,
 ) -> Settled:
-    """Derive every meter's intervals that have ended by `until`, and divide those that changed.
+    """Derive the meters' intervals that have ended by `until`, and divide those that changed.
 
-    The last few intervals are divided again each time, because work may reach the ledger after the
-    energy did. `until` should lie behind the clock by what readings and work need to arrive.
+    Once about `most` were derived, what remains is left to the next call, in a transaction of its own. The last few
+    intervals are divided again each time, because work may reach the ledger after the energy did. `until` should lie
+    behind the clock by what readings and work need to arrive.
     """
     recent = floor_to(until, seconds) - timedelta(seconds=_RECHECKED_INTERVALS * seconds)
-    starts: dict[str, set[datetime]] = {}
-    breaks: list[tuple[Meter, Break]] = []
-    derived = 0
+    by_site: dict[str, list[Meter]] = {}
     for meter in meters:
-        changed, found = derive_meter(connection, meter, seconds, until, recorded_at)
-        derived += len(changed)
-        breaks.extend((meter, item) for item in found)
-        starts.setdefault(meter.site, set()).update(changed)
-    divided = 0
-    for site, changed_here in starts.items():
-        first = min({*changed_here, recent})
-        for item in site_intervals(connection, first, until, site=site):
-            if item.start >= recent or item.start in changed_here:
+        by_site.setdefault(meter.site, []).append(meter)
+    breaks: list[tuple[Meter, Break]] = []
+    rest: list[Meter] = []
+    stored = passed = divided = 0
+    for site, own in by_site.items():
+        if passed >= most:
+            rest.extend(own)
+            continue
+        changed: set[datetime] = set()
+        for meter in own:
+            derived = derive_meter(
+                connection, meter, seconds, until, recorded_at, max(_LEAST_INTERVALS, most // len(own))
+            )
+            changed.update(derived.changed)
+            stored += len(derived.changed)
+            passed += derived.passed
+            breaks.extend((meter, item) for item in derived.breaks)
+            if not derived.complete:
+                rest.append(meter)
+        for item in site_intervals(connection, min({*changed, recent}), until, site=site):
+            if item.start >= recent or item.start in changed:
                 divided += divide(connection, item, work, efficiency, rule, recorded_at)
-    return Settled(derived, divided, tuple(breaks))
+    return Settled(stored, divided, tuple(breaks), tuple(rest))

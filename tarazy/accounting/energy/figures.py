@@ -182,6 +182,20 @@ def energy_by_meter(
     return found
 
 
+def energy_by_submeter(
+    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+) -> dict[tuple[str, str], int]:
+    """(site, party) → watt-hours that the party's sub-meters there showed; who has none is not in it."""
+    source = _latest(interval, interval.c.meter, start, end, known_at)
+    query = (
+        select(interval.c.site, interval.c.party, func.sum(interval.c.energy_wh).label("energy_wh"))
+        .select_from(source)
+        .where(~_MAIN)
+        .group_by(interval.c.site, interval.c.party)
+    )
+    return {(row.site, row.party): int(row.energy_wh) for row in connection.execute(query)}
+
+
 def peak_power(
     connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
 ) -> dict[str, tuple[int, datetime]]:

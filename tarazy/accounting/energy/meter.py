@@ -9,11 +9,14 @@ from typing import Literal
 Quantity = Literal["import", "export"]
 """Active energy into the site, or out of it."""
 
-Status = Literal["ok", "exception", "silent", "refused", "garbage", "withdrawn"]
-"""ok; an error answer; no answer in time; no connection; an answer that cannot be a register value; a reading that a
-correction takes away."""
+Unfit = Literal["future", "too_old", "impossible", "contradicts"]
+"""Why a reading that came in by itself was not taken."""
 
-Source = Literal["modbus", "agent", "file", "hand"]
+Status = Literal["ok", "exception", "silent", "refused", "garbage", "stale", "withdrawn", Unfit]
+"""ok; an error answer; no answer in time; no connection; an answer that cannot be a register value; a message of
+unknown age; a reading that a correction takes away; one that was not taken, at about the time when it came."""
+
+Source = Literal["modbus", "mqtt", "agent", "file", "hand"]
 """How a reading came in."""
 
 
@@ -29,6 +32,8 @@ class Meter:
     profile: str
     party: str | None = None
     """Whose machines alone it measures, below the site's main meters; None: it is one of those."""
+    pushed: bool = False
+    """Whether its readings are to come in by themselves, over MQTT or from an agent."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import logging
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 
-from tarazy.accounting.energy.meter import Meter, Status
+from tarazy.accounting.energy.meter import Meter, Quantity, Status
 from tarazy.accounting.energy.profiles import ModbusProfile
 
 for _name in ("pymodbus", "pymodbus.logging"):  # their lines carry addresses and raw frames (invariant 12)
@@ -27,11 +27,17 @@ class ModbusMeter:
             meter.host, port=meter.port, timeout=timeout_seconds, retries=0, reconnect_delay=0
         )
 
-    async def read(self) -> tuple[int | None, Status]:
-        """The count of the import register with status ok, or None with the status that says why not."""
+    async def read(self, quantity: Quantity = "import") -> tuple[int | None, Status]:
+        """The count of that register with status ok, or None with the status that says why not.
+
+        Raises ValueError for an export register that the profile does not have.
+        """
+        address = self._profile.address if quantity == "import" else self._profile.export_address
+        if address is None:
+            raise ValueError("the profile has no export register")
         try:
             async with asyncio.timeout(2 * self._timeout):
-                value, status = await self._ask()
+                value, status = await self._ask(address)
         except ConnectionException:
             value, status = None, "refused"
         except (ModbusException, TimeoutError):
@@ -42,14 +48,14 @@ class ModbusMeter:
             self.close()
         return value, status
 
-    async def _ask(self) -> tuple[int | None, Status]:
+    async def _ask(self, address: int) -> tuple[int | None, Status]:
         if not self._client.connected and not await self._client.connect():
             return None, "refused"
         profile = self._profile
         ask = (
             self._client.read_holding_registers if profile.registers == "holding" else self._client.read_input_registers
         )
-        answer = await ask(profile.address, count=profile.words, device_id=self._unit)
+        answer = await ask(address, count=profile.words, device_id=self._unit)
         if answer.isError():
             return None, "exception"
         count = profile.count_of(answer.registers)

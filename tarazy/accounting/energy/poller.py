@@ -17,6 +17,8 @@ from tarazy.accounting.energy.profiles import ModbusProfile, ProfileError, load_
 log = structlog.get_logger()
 
 _LONGEST_PAUSE_SECONDS = 60.0
+_EXPORT_REST = 60
+"""Every how many polls a meter is asked for an export register that it did not give: some kinds have none."""
 
 
 def pause_seconds(poll_seconds: float, failures: int) -> float:
@@ -75,7 +77,7 @@ class MeterPoller:
         if not isinstance(profile, ModbusProfile):  # its readings come in by another way
             return
         device = ModbusMeter(meter, profile, self._timeout_seconds)
-        failures = 0
+        failures = rest = 0
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -87,6 +89,14 @@ class MeterPoller:
                 if failures == 1:
                     log.warning("meter_not_read", meter=meter.meter, site=meter.site, status=status)
                 self._tell(Reading(meter.meter, self._clock(), count, status))
+                if status == "ok" and profile.export_address is not None:
+                    rest = max(0, rest - 1)
+                    if not rest:
+                        count, status = await device.read("export")
+                        if task.cancelling():
+                            return
+                        self._tell(Reading(meter.meter, self._clock(), count, status, "export"))
+                        rest = 0 if status == "ok" else _EXPORT_REST
                 await asyncio.sleep(pause_seconds(self._poll_seconds, failures))
         finally:
             device.close()

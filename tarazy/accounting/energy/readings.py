@@ -17,9 +17,9 @@ from tarazy.accounting.energy.tables import due, reading
 
 _KEYS_AT_ONCE = 200
 _WH_PER_KWH = 1000
-_CONTEXT = 4
+_CONTEXT = 16
 """Good readings before a moment from which on a chain agrees with the one from the beginning: a wrong one at its start
-is overcome by two that agree."""
+is overcome by two that agree, and so many that agree with none are passed over."""
 
 
 class ReadingError(ValueError):
@@ -153,7 +153,7 @@ def _insert(connection: Connection, readings: Sequence[Reading], recorded_at: da
         connection.execute(insert(reading), rows)
     since: dict[str, datetime] = {}
     for item in readings:
-        if item.status == "ok":
+        if item.status == "ok" and item.quantity == "import":
             begun = item.at - timedelta(seconds=item.seconds or 0)
             since[item.meter] = min(begun, since.get(item.meter, begun))
     if since:
@@ -240,9 +240,25 @@ def steps_since(
     return [*segments, *segments_of_spans], [*breaks, *breaks_of_spans]
 
 
+def exported_wh(
+    connection: Connection, meter: Meter, start: datetime, end: datetime, known_at: datetime | None = None
+) -> int | None:
+    """What the export register moved by in [start, end), in whole watt-hours rounded down; None where none was read.
+
+    It is evidence beside consumption, which it does not lower.
+    """
+    registers = registers_since(connection, meter.meter, start, "export", known_at, _CONTEXT)
+    if not registers:
+        return None
+    segments, _ = believed(registers, devices_of(connection, meter.meter, meter.profile, "export", known_at))
+    moved = sum((each.energy_until(end) - each.energy_until(start) for each in segments), Fraction(0))
+    return int(moved)
+
+
 def last_before(connection: Connection, meter: str, instant: datetime) -> datetime | None:
-    """When a good reading was taken last before `instant`."""
-    query = select(func.max(reading.c.at)).where(reading.c.meter == meter, reading.c.at < instant, _in_force(None))
+    """When a good reading of the import register was taken last before `instant`."""
+    own = and_(reading.c.meter == meter, reading.c.quantity == "import")
+    query = select(func.max(reading.c.at)).where(own, reading.c.at < instant, _in_force(None))
     found: datetime | None = connection.scalar(query)
     return found
 
@@ -283,10 +299,9 @@ def site_power_w(
 
 
 def last_seen(connection: Connection, meters: Iterable[str]) -> dict[str, datetime | None]:
-    """When each meter last gave a good reading; None when it never did."""
+    """When each meter last gave a good reading of its import register; None when it never did."""
+    good = and_(reading.c.quantity == "import", reading.c.status == "ok")
     return {
-        meter: connection.scalar(
-            select(func.max(reading.c.at)).where(reading.c.meter == meter, reading.c.status == "ok")
-        )
+        meter: connection.scalar(select(func.max(reading.c.at)).where(reading.c.meter == meter, good))
         for meter in meters
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
 from tarazy.database.types import BigCount, Instant, RowNumber, metadata
 
@@ -15,8 +15,8 @@ reading = Table(
     Column("at", Instant, nullable=False, doc="when the register was read"),
     Column("register_count", BigInteger, nullable=True, doc="as the meter shows it; null unless status is 'ok'"),
     Column("seconds", Integer, nullable=True, doc="not the register, but counts of the span that ended then"),
-    Column("status", String(16), nullable=False, doc="'ok', 'exception', 'silent', 'refused', 'garbage', 'withdrawn'"),
-    Column("source", String(16), nullable=False, doc="'modbus', 'agent', 'file' or 'hand'"),
+    Column("status", String(16), nullable=False, doc="'ok', or how it failed"),
+    Column("source", String(16), nullable=False, doc="'modbus', 'mqtt', 'agent', 'file' or 'hand'"),
     Column("corrects", RowNumber, ForeignKey("reading.reading"), nullable=True, doc="the reading that it replaces"),
     Column("recorded_at", Instant, nullable=False),
     Index("ix_reading_meter", "meter", "at"),
@@ -39,6 +39,7 @@ due = Table(
     Column("due", RowNumber, primary_key=True, autoincrement=True),
     Column("meter", String(64), nullable=False),
     Column("since", Instant, nullable=False),
+    Column("resumes", Boolean, nullable=False, default=False, doc="earlier intervals are done: go on exactly there"),
     Index("ix_reading_due_meter", "meter"),
 )
 """From when on a meter's intervals are to be derived again; written with what calls for it, removed when done."""

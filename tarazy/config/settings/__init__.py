@@ -9,6 +9,7 @@ from tarazy.config.settings.accreditation import AccreditationSettings, DemoAddr
 from tarazy.config.settings.agent import AgentMeter, AgentSettings
 from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSettings, NodeSettings
 from tarazy.config.settings.loading import SettingsError, load_agent_settings, load_settings
+from tarazy.config.settings.mqtt import MqttSettings, PayloadSettings
 from tarazy.config.settings.pool import PoolSettings
 from tarazy.config.settings.server import LogSettings, PortalSettings, Settings
 from tarazy.config.settings.signing import KeySigning, ServiceSigning
@@ -26,7 +27,9 @@ __all__ = [
     "LimitSettings",
     "ListenerSettings",
     "LogSettings",
+    "MqttSettings",
     "NodeSettings",
+    "PayloadSettings",
     "PayoutSettings",
     "PoolSettings",
     "PortalSettings",

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from tarazy.config.settings.chain import NodeSettings
 from tarazy.config.settings.fields import Section, like
+from tarazy.config.settings.mqtt import MqttSettings
 
 
 class ArchiveSettings(Section):
@@ -31,6 +32,8 @@ class EnergySettings(Section):
     poll_seconds: float = Field(default=60.0, ge=0.2, le=900)
     interval_seconds: int = Field(default=900, ge=5, le=3600)
     """Length of the intervals energy is divided in; 900 is the 15 minutes of Kazakhstan's metering rules."""
+    mqtt: MqttSettings | None = None
+    """Where meters with `read_by` mqtt are heard; none is when absent."""
 
     @model_validator(mode="after")
     def _divides_hour(self) -> EnergySettings:

@@ -70,6 +70,7 @@ FindingName = Literal[
     "evidence-disagrees",
     "meter-silent",
     "meter-register",
+    "meter-refused",
     "meter-stuck",
     "energy-quota",
     "drawn-power",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from tarazy.config.settings.fields import LAST_PORT, Section, like
+from tarazy.config.settings.mqtt import MeterKey, MqttSettings
 from tarazy.config.settings.server import LogSettings
-
-_METER_KEY = like(r"[a-z0-9][a-z0-9._-]{0,63}", "the meter's key in the pool's register")
 
 
 def _pool_address(value: str) -> str:
@@ -54,5 +53,19 @@ class AgentSettings(Section):
     spool: Path = Path("readings.sqlite")
     """SQLite file of what is not pushed yet; relative to the settings file."""
     poll_seconds: float = Field(default=60.0, ge=0.2, le=900)
-    meters: dict[Annotated[str, _METER_KEY], AgentMeter] = Field(min_length=1, max_length=1000)
+    meters: dict[MeterKey, AgentMeter] = Field(default={}, max_length=1000)
+    """Those that are asked over Modbus."""
+    mqtt: MqttSettings | None = None
+    """Those that are heard over MQTT."""
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _has_meters(self) -> Self:
+        heard = set(self.mqtt.meters) if self.mqtt else set()
+        if not self.meters and not heard:
+            raise ValueError(
+                "name a meter: under `meters` one that is asked over Modbus, under `mqtt` one that is heard"
+            )
+        if twice := sorted(heard & set(self.meters)):
+            raise ValueError(f"{twice[0]} stands under `meters` and under `mqtt`")
+        return self

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tarazy.config.settings.agent import AgentSettings
 from tarazy.config.settings.chain import BitcoindChainSettings
 from tarazy.config.settings.fields import Section
+from tarazy.config.settings.mqtt import MqttSettings
 from tarazy.config.settings.server import Settings
 from tarazy.config.settings.stratum import ListenerSettings, TlsSettings
 from tarazy.config.yaml_file import YamlFileError, read_yaml
@@ -64,7 +65,15 @@ def load_agent_settings(path: Path) -> AgentSettings:
     """Read and check the settings file of a site's agent. Raises `SettingsError`, as `load_settings`."""
     settings = _checked(path, AgentSettings)
     files = {name: (path.parent / getattr(settings, name)).resolve() for name in ("token", "spool")}
-    return settings.model_copy(update=files)
+    return settings.model_copy(update={**files, "mqtt": _beside(settings.mqtt, path.parent)})
+
+
+def _beside(mqtt: MqttSettings | None, directory: Path) -> MqttSettings | None:
+    """The same with its files relative to `directory`."""
+    if mqtt is None:
+        return None
+    named = {"password": mqtt.password, "ca": mqtt.ca}
+    return mqtt.model_copy(update={name: file and (directory / file).resolve() for name, file in named.items()})
 
 
 def _checked(path: Path, kind: type[S]) -> S:
@@ -113,5 +122,6 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
         secrets = {name: absolute(getattr(signing, name)) for name in _SECRET_FILES if hasattr(signing, name)}
         signing = signing.model_copy(update=secrets)
     rooms = {"law": law, "audit": audit, "portal": portal, "signing": signing}
-    parts = {"stratum": stratum, "chain": chain, "payouts": payouts}
+    energy = settings.energy.model_copy(update={"mqtt": _beside(settings.energy.mqtt, directory)})
+    parts = {"stratum": stratum, "chain": chain, "payouts": payouts, "energy": energy}
     return settings.model_copy(update={"data": absolute(settings.data), **rooms, **parts})

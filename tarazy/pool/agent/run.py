@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.http_headers import Headers
 
 from tarazy.accounting.energy.meter import Meter
+from tarazy.accounting.energy.mqtt import MqttListener
 from tarazy.accounting.energy.poller import MeterPoller
 from tarazy.config.settings import AgentSettings
 from tarazy.pool.agent.spool import Spool, Spooled
@@ -32,7 +33,7 @@ class PushError(Exception):
 
 
 class SiteAgent:
-    """Polls, spools, pushes."""
+    """Polls, hears, spools, pushes."""
 
     def __init__(self, reactor: Any, settings: AgentSettings, spool: Spool, clock: Callable[[], datetime]) -> None:
         self._reactor = reactor
@@ -40,6 +41,7 @@ class SiteAgent:
         self._spool = spool
         self._clock = clock
         self._poller = MeterPoller(spool.add, clock, settings.poll_seconds)
+        self._listener = MqttListener(settings.mqtt, spool.add, clock) if settings.mqtt else None
         seconds = min(_PUSH_SECONDS, settings.poll_seconds)
         self._pushing = Repeat(reactor, "push_readings", seconds, self.push)
 
@@ -47,12 +49,17 @@ class SiteAgent:
         """Begin."""
         told = self._settings.meters.items()
         self._poller.follow(Meter(key, "", each.host, each.port, each.unit, each.profile) for key, each in told)
+        heard = self._settings.mqtt.meters if self._settings.mqtt else {}
+        if self._listener is not None:
+            self._listener.follow(heard)
         self._pushing.start()
-        log.info("site_agent_started", meters=len(self._settings.meters), pool=self._settings.pool)
+        log.info("site_agent_started", meters=len(told) + len(heard), pool=self._settings.pool)
 
     async def stop(self) -> None:
         """End after the push under way; what is not acknowledged stays on disk."""
         await self._poller.stop()
+        if self._listener is not None:
+            await self._listener.stop()
         await self._pushing.stop()
         self._spool.close()
 
@@ -72,7 +79,16 @@ class SiteAgent:
 
     async def _post(self, rows: Iterable[Spooled]) -> Any:
         body = {
-            "readings": [{"meter": row.meter, "at": row.at, "count": row.count, "status": row.status} for row in rows]
+            "readings": [
+                {
+                    "meter": row.meter,
+                    "at": row.at,
+                    "count": row.count,
+                    "status": row.status,
+                    "quantity": row.quantity,
+                }
+                for row in rows
+            ]
         }
         token = self._settings.token.read_text(encoding="ascii").strip()
         exchange: Deferred[tuple[int, bytes]] = Deferred.fromCoroutine(self._exchange(token, orjson.dumps(body)))

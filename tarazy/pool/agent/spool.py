@@ -25,6 +25,7 @@ class Spooled:
     at: str
     count: int | None
     status: str
+    quantity: str
 
 
 class Spool:
@@ -41,20 +42,25 @@ class Spool:
                 "CREATE TABLE IF NOT EXISTS reading (sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
                 " meter TEXT NOT NULL, at TEXT NOT NULL, count INTEGER, status TEXT NOT NULL) STRICT"
             )
+            if "quantity" not in {row[1] for row in self._file.execute("PRAGMA table_info(reading)")}:
+                self._file.execute("ALTER TABLE reading ADD COLUMN quantity TEXT NOT NULL DEFAULT 'import'")
         except sqlite3.Error as error:
             raise SpoolError(f"{path}: {error}; is another agent running, or is this another file?") from None
 
     def add(self, reading: Reading) -> None:
         """Keep a reading; with too many, the oldest goes."""
-        row = (reading.meter, reading.at.isoformat(), reading.register_count, reading.status)
+        row = (reading.meter, reading.at.isoformat(), reading.register_count, reading.status, reading.quantity)
         with self._file:  # commits, or takes all of it back
             self._file.execute("BEGIN")
-            added = self._file.execute("INSERT INTO reading (meter, at, count, status) VALUES (?, ?, ?, ?)", row)
+            added = self._file.execute(
+                "INSERT INTO reading (meter, at, count, status, quantity) VALUES (?, ?, ?, ?, ?)", row
+            )
             self.drop((added.lastrowid or 0) - self._most)
 
     def oldest(self, count: int) -> list[Spooled]:
         """The first `count` readings."""
-        rows = self._file.execute("SELECT sequence, meter, at, count, status FROM reading ORDER BY 1 LIMIT ?", (count,))
+        query = "SELECT sequence, meter, at, count, status, quantity FROM reading ORDER BY 1 LIMIT ?"
+        rows = self._file.execute(query, (count,))
         return [Spooled(*row) for row in rows]
 
     def drop(self, until: int) -> None:

@@ -194,9 +194,11 @@ def show_meter(
     """Show what stood at METER, and its intervals with quality and version."""
     from tarazy.accounting.energy.devices import fittings
     from tarazy.accounting.energy.figures import meter_intervals
+    from tarazy.accounting.energy.readings import exported_wh
 
+    start = start or end - timedelta(days=1)
     with ledger(settings) as engine, engine.begin() as connection:
-        _require(connection, meter)
+        exported = exported_wh(connection, _require(connection, meter), start, end, known_at)
         fitted = fittings(connection, meter, known_at)
         rows = [
             {
@@ -206,14 +208,17 @@ def show_meter(
                 "quality": row.quality,
                 "version": row.version,
             }
-            for row in meter_intervals(connection, meter, start or end - timedelta(days=1), end, known_at)
+            for row in meter_intervals(connection, meter, start, end, known_at)
         ]
     if as_json:
-        print_json({"meter": meter, "devices": [vars(each) for each in fitted], "intervals": rows})
+        devices = [vars(each) for each in fitted]
+        print_json({"meter": meter, "devices": devices, "exported_wh": exported, "intervals": rows})
         return
     for each in fitted:
         ratios = f"CT {each.ct_ratio}, VT {each.vt_ratio}"
         click.echo(f"since {each.since.isoformat()}: {each.profile}, {ratios}, serial {each.serial or 'unknown'}")
+    if exported is not None:
+        click.echo(f"export register: {exported} Wh in that time; consumption is not lowered by it")
     _print(rows, ("start", "energy_wh", "quality", "version"), False)
 
 

@@ -8,17 +8,19 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tarazy.accounting.energy.allocation import REST
-from tarazy.accounting.energy.figures import MeterEnergy, energy_by_meter, energy_by_party
+from tarazy.accounting.energy.figures import MeterEnergy, energy_by_meter, energy_by_party, energy_by_submeter
 from tarazy.reports.content import EnergySection, PartyEnergy, Period, Records, SiteEnergy
 
 
 def gather_energy(connection: Connection, period: Period, known_at: datetime) -> EnergySection:
     """Energy of every site and of every party at it, as known at `known_at`."""
     meters = energy_by_meter(connection, period.start, period.end, known_at)
+    below = energy_by_submeter(connection, period.start, period.end, known_at)
     parties: defaultdict[str, list[PartyEnergy]] = defaultdict(list)
     for (site, party), part in sorted(energy_by_party(connection, period.start, period.end, known_at).items()):
         if party != REST:
-            parties[site].append(PartyEnergy(party, part.energy_wh, part.estimate_wh, part.uncertain_wh))
+            own = below.get((site, party))
+            parties[site].append(PartyEnergy(party, part.energy_wh, part.estimate_wh, part.uncertain_wh, own))
     by_site: defaultdict[str, list[MeterEnergy]] = defaultdict(list)
     for (site, _), item in sorted(meters.items()):
         by_site[site].append(item)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from tarazy.accounting.fee.consumption import FeeError
 from tarazy.accounting.fee.due import due_dates
 from tarazy.accounting.fee.statement import FeeStatement, compute_fee
+from tarazy.accreditation.entries import Supply
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook, NoRuleInForceError
 from tarazy.config.law.calendar import Quarter
@@ -29,8 +30,13 @@ def gather_fee(
     quarter = Quarter.parse(period.quarter)
     consumed = consumption_by_party(connection, registers, period.start, period.end, known_at)
     sites = {meter.meter: meter.site for meter in registers.meters.values()}
+    contracts = {
+        key: newest.contract
+        for key, (newest, *_) in registers.histories(Supply.register).items()
+        if isinstance(newest, Supply)
+    }
     return FeeSection(
-        fees=tuple(_fee(book, quarter, period, party, used, sites) for party, used in consumed.items()),
+        fees=tuple(_fee(book, quarter, period, party, used, sites, contracts) for party, used in consumed.items()),
         due=_due(book, quarter),
         source=(numbered("meter", (meter.entry for meter in registers.meters.values())),),
     )
@@ -44,7 +50,15 @@ def _due(book: LawBook, quarter: Quarter) -> Due | None:
     return Due(dates.declare.day if dates.declare else None, dates.pay.day, dates.rule.id)
 
 
-def _fee(book: LawBook, quarter: Quarter, period: Period, party: str, used: Consumed, sites: Mapping[str, str]) -> Fee:
+def _fee(
+    book: LawBook,
+    quarter: Quarter,
+    period: Period,
+    party: str,
+    used: Consumed,
+    sites: Mapping[str, str],
+    contracts: Mapping[str, str | None],
+) -> Fee:
     refused = Fee(party, used.energy_wh, None, None, None, (), None, used.fault)
     if used.fault is not None:
         return refused
@@ -54,10 +68,12 @@ def _fee(book: LawBook, quarter: Quarter, period: Period, party: str, used: Cons
         return replace(refused, missing=missing_rule(error))
     except FeeError as error:
         return replace(refused, fault=str(error))
-    return _computed(party, statement, sites)
+    return _computed(party, statement, sites, contracts)
 
 
-def _computed(party: str, statement: FeeStatement, sites: Mapping[str, str]) -> Fee:
+def _computed(
+    party: str, statement: FeeStatement, sites: Mapping[str, str], contracts: Mapping[str, str | None]
+) -> Fee:
     return Fee(
         party=party,
         energy_wh=statement.energy_wh,
@@ -69,6 +85,8 @@ def _computed(party: str, statement: FeeStatement, sites: Mapping[str, str]) -> 
                 site=sites.get(line.point, ""),
                 meter=line.point,
                 source=line.source,
+                supply=line.supply,
+                contract=contracts.get(line.supply) if line.supply else None,
                 ground=line.ground,
                 energy_wh=line.energy_wh,
                 price_tiyn_per_kwh=line.price_tiyn_per_kwh,

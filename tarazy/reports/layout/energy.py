@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tarazy.reports.content import AccreditationReport, Due, Fee, FeeLine
 from tarazy.reports.document import Block, Column, Notice, Paragraph, Section, Table
 from tarazy.reports.language import tenge
@@ -57,6 +59,7 @@ def _shares(voice: Voice, report: AccreditationReport) -> Table:
             voice.site(site.site),
             voice.party(share.party),
             voice.energy(share.energy_wh),
+            NOTHING if share.submetered_wh is None else voice.energy(share.submetered_wh),
             voice.energy(share.uncertain_wh),
             voice.say("energy.no_estimate") if share.estimate_wh is None else voice.energy(share.estimate_wh),
         )
@@ -64,11 +67,12 @@ def _shares(voice: Voice, report: AccreditationReport) -> Table:
         for share in site.parties
     )
     columns = (
-        Column(voice.say("miners.centre"), 28),
-        Column(voice.say("miners.miner"), 44),
-        Column(voice.say("energy.share"), 22, "right"),
-        Column(voice.say("energy.uncertain"), 22, "right"),
-        Column(voice.say("energy.estimate"), 22, "right"),
+        Column(voice.say("miners.centre"), 24),
+        Column(voice.say("miners.miner"), 36),
+        Column(voice.say("energy.share"), 20, "right"),
+        Column(voice.say("energy.submetered"), 20, "right"),
+        Column(voice.say("energy.uncertain"), 20, "right"),
+        Column(voice.say("energy.estimate"), 20, "right"),
     )
     return Table(voice.say("energy.parties"), columns, rows)
 
@@ -142,7 +146,7 @@ def _lines(voice: Voice, report: AccreditationReport) -> Table:
         (
             voice.party(item.party),
             f"{voice.site(line.site)} / {line.meter}" if line.site else line.meter,
-            f"{voice.word('energy_source', line.source)}; {voice.word('fee_ground', line.ground)}",
+            "; ".join(_basis(voice, line)),
             voice.energy(line.energy_wh),
             *_rates(voice, line),
             f"{line.rule}: {_standing(voice, report, line.rule)}",
@@ -160,6 +164,14 @@ def _lines(voice: Voice, report: AccreditationReport) -> Table:
         Column(voice.say("fee.rule"), 30),
     )
     return Table(voice.say("fee.lines"), columns, rows)
+
+
+def _basis(voice: Voice, line: FeeLine) -> Iterator[str]:
+    yield voice.word("energy_source", line.source)
+    if line.supply is not None:
+        contract = line.contract and voice.say("fee.contract", number=line.contract)
+        yield f"{line.supply} ({contract})" if contract else line.supply
+    yield voice.word("fee_ground", line.ground)
 
 
 def _rates(voice: Voice, line: FeeLine) -> tuple[str, str]:

@@ -29,35 +29,43 @@ Answer = int | list[int] | ExcCodes | str
 class ScriptedMeter:
     """Answers each request with `answer`, which a test may change at any time."""
 
-    def __init__(self, profile: str = PROFILE) -> None:
+    def __init__(self, profile: str = PROFILE, exports: int | None = None) -> None:
         self.answer: Answer = 0
+        self.exports = exports
+        """What its export register shows; None: it has none."""
         self.asked = 0
         self._ended = asyncio.Event()
         self._name = profile
         self._profile = load_modbus_profile(profile)
         words = self._profile.words
-        data = SimData(self._profile.address, count=words, values=0, datatype=DataType.REGISTERS)
-        self._device = SimDevice(id=1, simdata=[data], action=self._on_access)
+        places = [self._profile.address]
+        if exports is not None and self._profile.export_address is not None:
+            places.append(self._profile.export_address)
+        data = [SimData(place, count=words, values=0, datatype=DataType.REGISTERS) for place in places]
+        self._device = SimDevice(id=1, simdata=data, action=self._on_access)
         self._server = ModbusTcpServer(self._device, address=("127.0.0.1", 0))
 
     async def _on_access(
         self,
         _function: int,
-        _first: int,
-        _address: int,
-        _count: int,
+        first: int,
+        address: int,
+        count: int,
         registers: list[int],
         _written: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
+        if address == self._profile.export_address and self.exports is not None:
+            registers[address - first : address - first + count] = self._profile.words_of(self.exports)
+            return None
         self.asked += 1
         if self.answer == SILENCE:
             await self._ended.wait()
         if isinstance(self.answer, ExcCodes):
             return self.answer
         if isinstance(self.answer, int):
-            registers[:] = self._profile.words_of(self.answer)
+            registers[:count] = self._profile.words_of(self.answer)
         elif isinstance(self.answer, list):
-            registers[:] = self.answer
+            registers[:count] = self.answer
         return None
 
     async def start(self) -> Meter:
@@ -74,9 +82,11 @@ class ScriptedMeter:
 
 
 @asynccontextmanager
-async def scripted_meter(profile: str = PROFILE) -> AsyncIterator[tuple[ScriptedMeter, Meter]]:
+async def scripted_meter(
+    profile: str = PROFILE, exports: int | None = None
+) -> AsyncIterator[tuple[ScriptedMeter, Meter]]:
     """A listening `ScriptedMeter`."""
-    server = ScriptedMeter(profile)
+    server = ScriptedMeter(profile, exports)
     meter = await server.start()
     try:
         yield server, meter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, select
 
 from tarazy.accounting.energy.allocation import REST, Sharing
-from tarazy.accounting.energy.balance import Settled, derive_meter, settle
+from tarazy.accounting.energy.balance import Settled, derive_meter, recomputed, settle
 from tarazy.accounting.energy.figures import (
     Energy,
     energy_by_meter,
@@ -20,8 +20,8 @@ from tarazy.accounting.energy.figures import (
     site_intervals,
 )
 from tarazy.accounting.energy.meter import Meter, Reading, Status
-from tarazy.accounting.energy.readings import append_readings, last_seen, site_power_w
-from tarazy.accounting.energy.tables import allocation, interval, reading
+from tarazy.accounting.energy.readings import append_readings, exported_wh, last_seen, site_power_w
+from tarazy.accounting.energy.tables import allocation, due, interval, reading
 from tests.accounting.energy.support import T0, meter
 
 FOREVER = T0 + timedelta(days=400)
@@ -194,7 +194,7 @@ def test_late_readings_correct_the_past_by_a_new_version(engine: Engine) -> None
         _read(connection, "m1", (0, 0, "ok"), (45, 450, "ok"))
         _settle(connection, [meter()], 45, {"a": 1}, recorded=46)
         _read(connection, "m1", (15, 20, "ok"), (30, 40, "ok"))
-        changed, _ = derive_meter(connection, meter(), 900, _at(45), _at(50))
+        changed = derive_meter(connection, meter(), 900, _at(45), _at(50)).changed
         assert changed == [_at(0), _at(15), _at(30)]
         energies = [item.energy_wh for item in site_intervals(connection, T0, FOREVER)]
         assert energies == [20, 20, 410]
@@ -252,6 +252,59 @@ def test_a_period_takes_the_intervals_that_begin_in_it(engine: Engine) -> None:
         first = energy_by_party(connection, T0, _at(30))["site-1", "a"].energy_wh
         second = energy_by_party(connection, _at(30), FOREVER)["site-1", "a"].energy_wh
         assert (first, second) == (300, 300)
+
+
+def _chunk(connection: Connection, meters: Sequence[Meter], until: float) -> Settled:
+    return settle(
+        connection, meters, 900, _at(until), lambda *_: _work({"a": 1}), lambda *_: 20_000, _at(until), most=100
+    )
+
+
+def test_export_stands_beside_consumption_and_lowers_nothing(engine: Engine) -> None:
+    """Intervals are of the import register alone; what was given back is told by itself, to the watt-hour."""
+    with engine.begin() as connection:
+        append_readings(connection, _steady("m1", 0, 60, 10), _at(60))
+        _settle(connection, [meter()], 60, {"a": 1})
+        exports = [Reading("m1", _at(minute), 3 * minute, "ok", "export") for minute in (0, 30, 60)]
+        append_readings(connection, exports, _at(60))
+        assert _settle(connection, [meter()], 60, {"a": 1}).intervals == 0
+        assert sum(each.energy_wh for each in site_intervals(connection, T0, FOREVER)) == 600
+        assert exported_wh(connection, meter(), _at(15), _at(50)) == 105
+        assert exported_wh(connection, meter(), T0, FOREVER) == 180
+        assert exported_wh(connection, meter("m2"), T0, FOREVER) is None
+
+
+def test_weeks_of_silence_are_settled_in_parts(engine: Engine) -> None:
+    """Three days between two readings, and two meters of another site, 100 intervals a transaction.
+
+    A reading that comes between two parts is heeded by the next one, and the sum is the register's throughout.
+    """
+    days = 3 * 24 * 60
+    meters = [meter("m1"), meter("m2", "site-2"), meter("m3", "site-2")]
+    with engine.begin() as connection:
+        for name in ("m1", "m2", "m3"):
+            _read(connection, name, (0, 100, "ok"))
+        assert _chunk(connection, meters, 30).rest == ()
+        _read(connection, "m1", (days, 7301, "ok"))
+    parts, rest = [], meters
+    while rest:
+        with engine.begin() as connection:
+            settled = _chunk(connection, rest, days + 15)
+            parts.append((settled.intervals, [each.meter for each in settled.rest]))
+            rest = list(settled.rest)
+            if len(parts) == 2:
+                _read(connection, "m1", (60, 7300, "ok"))
+    names = ["m1", "m2", "m3"]
+    assert parts[:2] == [(100, names), (100, names)]
+    assert [names for _, names in parts[-3:]] == [["m2", "m3"], ["m2", "m3"], []]
+    assert max(intervals for intervals, _ in parts) <= 3 * 100
+    with engine.begin() as connection:
+        assert connection.scalar(select(func.count()).select_from(due)) == 0
+        assert [recomputed(connection, each, 900) for each in meters] == [[], [], []]
+        energy = energy_by_party(connection, T0, FOREVER)
+        assert sum(item.energy_wh for (site, _), item in energy.items() if site == "site-1") == 7201
+        first = site_intervals(connection, T0, _at(60), site="site-1")
+        assert [item.energy_wh for item in first] == [1800] * 4
 
 
 def test_power_now(engine: Engine) -> None:

@@ -37,6 +37,22 @@ def test_pauses_double_up_to_a_minute_and_never_undercut_the_schedule() -> None:
 
 
 @on_asyncio
+async def test_an_export_register_is_read_where_there_is_one() -> None:
+    """After each import, of the same meter; one without it is asked again only after an hour of polls."""
+    listener = _Listener()
+    async with scripted_meter("abb-b23", exports=9) as (server, where), scripted_meter("abb-b23") as (_, without):
+        server.answer = 50
+        poller = listener.poller(0.01)
+        poller.follow([where, replace(without, meter="m2")])
+        await listener.until(meter="m1", quantity="export", status="ok", register_count=9)
+        await listener.until(meter="m1", quantity="import", register_count=50)
+        await listener.until(meter="m2", quantity="export", status="exception")
+        told = [await listener.until(meter="m2") for _ in range(10)]
+        await poller.stop().asFuture(asyncio.get_running_loop())
+    assert {(each.quantity, each.status) for each in told} == {("import", "ok")}
+
+
+@on_asyncio
 async def test_faults_of_one_meter_become_readings_and_leave_the_other_alone() -> None:
     """Exception, silence and garbage each give a row with a status; afterwards the meter is read again."""
     listener = _Listener()

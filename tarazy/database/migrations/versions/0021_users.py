@@ -7,8 +7,8 @@ from alembic import op
 
 from tarazy.database.types import Instant, RowNumber
 
-revision = "0023"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 
 
 def upgrade() -> None:
