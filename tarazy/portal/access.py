@@ -41,14 +41,16 @@ class Right(StrEnum):
     """See every register, as of and as known at any moment, and every document."""
     WRITE = "write"
     """Add to the registers."""
+    ENERGY = "energy"
+    """See the energy of one's own party, or with `READ` of everybody."""
     PUSH = "push"
     """Send readings of one site's meters."""
 
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
-    Role.OPERATOR: frozenset({Right.READ, Right.WRITE}),
-    Role.INSPECTOR: frozenset({Right.READ}),
-    Role.MINER: frozenset({Right.OWN}),
+    Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY}),
+    Role.INSPECTOR: frozenset({Right.READ, Right.ENERGY}),
+    Role.MINER: frozenset({Right.OWN, Right.ENERGY}),
     Role.AGENT: frozenset({Right.PUSH}),
 }
 

@@ -64,6 +64,11 @@ class Gate:
         assert party is not None, "a miner's token is of a party"
         return party
 
+    def whose_energy(self, request: Any) -> str | None:
+        """The party whose energy alone may be seen; None for who may see all. Raises `Fault` as `holder`."""
+        holder = self.holder(request, Right.ENERGY)
+        return None if holder.may(Right.READ) else holder.party
+
     async def read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """What `work` reads, in a transaction of its own on another thread."""
 

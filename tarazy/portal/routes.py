@@ -19,6 +19,7 @@ from tarazy.config.yaml_file import SafeLoader
 from tarazy.portal.account_pages import AccountingPages, OwnPages
 from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
+from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
@@ -89,6 +90,7 @@ class Pages:
         self._registers = RegisterPages(gate, rules, subject.seat).app.resource()
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
+        self._energy = EnergyPages(gate, subject).app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
 
     @app.route("/")
@@ -175,6 +177,11 @@ class Pages:
         """All accounts."""
         return self._accounting
 
+    @app.route("/api/v1/energy/", branch=True)
+    def energy(self, request: Any) -> Any:
+        """Energy of the sites."""
+        return self._energy
+
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:
         """The API's description."""
@@ -203,6 +210,11 @@ class Pages:
         items = section["items"][paging["offset"] : paging["offset"] + paging["limit"]]
         version = f"{snapshot.versions[name]}-{paging['offset']}-{paging['limit']}"
         return _json(request, orjson.dumps({**section, "items": items}), version)
+
+    @app.route("/api/v1/energy")
+    async def energy_series(self, request: Any) -> bytes:
+        """Energy over time."""
+        return await self.series(request, "energy")
 
     @app.route(f"/api/v1/<any({','.join(SERIES)}):name>")
     async def series(self, request: Any, name: str) -> bytes:

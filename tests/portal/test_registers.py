@@ -98,6 +98,12 @@ ADDRESSES = [
     ("GET", "/api/v1/admissions/at", Right.READ),
     ("POST", "/api/v1/findings/dismiss?finding=x&why=y", Right.WRITE),
     ("POST", "/api/v1/readings", Right.PUSH),
+    ("GET", "/api/v1/energy/sites", Right.ENERGY),
+    *(
+        ("GET", f"/api/v1/energy/sites/ekibastuz/{name}", Right.ENERGY)
+        for name in ("load", "allocation", "supplies", "reconciliation", "meters", "findings")
+    ),
+    ("GET", "/api/v1/energy/fees/2026-Q1", Right.ENERGY),
     ("POST", "/api/v1/documents?of_register=party&of_key=altyn&title=x", Right.WRITE),
 ]
 

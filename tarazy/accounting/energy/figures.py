@@ -138,6 +138,13 @@ def submetered(connection: Connection, site: str, start: datetime) -> list[SubMe
     return list(newest.values())
 
 
+def submetered_parties(connection: Connection, start: datetime, end: datetime, place: Place) -> set[str]:
+    """Whose machines at a place a sub-meter told of in the period."""
+    during = (interval.c.interval_start >= start) & (interval.c.interval_start < end)
+    query = select(interval.c.party).where(_within(interval, place), during, interval.c.party.is_not(None)).distinct()
+    return set(connection.scalars(query))
+
+
 def meter_intervals(
     connection: Connection, meter: str, start: datetime, end: datetime, known_at: datetime | None = None
 ) -> list[MeterInterval]:
