@@ -206,6 +206,18 @@ def held_page(lang: str, pool: str, name: str) -> bytes:
     return html.encode()
 
 
+def energy_page(lang: str, pool: str) -> bytes:
+    """The page on energy in `lang`. It asks for a token as those of `HELD` do."""
+    html: str = _template("energy.html").render(
+        lang=lang,
+        t=_said(lang),
+        asset=assets().__getitem__,
+        version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
+        pool=pool,
+    )
+    return html.encode()
+
+
 def refusals_page(lang: str, pool: str, reason: Reason | None = None) -> bytes:
     """What refusals mean and what to do next, in `lang`: of one `reason`, or of all."""
     html: str = _template("refusals.html").render(

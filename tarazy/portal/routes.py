@@ -23,7 +23,7 @@ from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
-from tarazy.portal.pages import HELD, assets, held_page, page, page_texts, preferred_language, refusals_page
+from tarazy.portal.pages import HELD, assets, energy_page, held_page, page, page_texts, preferred_language, refusals_page
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.snapshot import Snapshots, Subject
 from tarazy.reports.language import LANGUAGES
@@ -142,6 +142,12 @@ class Pages:
     def show_held(self, request: Any, lang: str, name: str) -> bytes:
         """A page for holders of tokens."""
         body = held_page(lang, self._subject.live().pool_name, name)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/energy/")
+    def show_energy(self, request: Any, lang: str) -> bytes:
+        """The page on energy, for holders of tokens."""
+        body = energy_page(lang, self._subject.live().pool_name)
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/texts.json")

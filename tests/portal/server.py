@@ -1,4 +1,4 @@
-"""The portal as a process of its own: prints its port and two tokens, does as it is told by lines of standard input."""
+"""The portal as a process of its own: prints its port and tokens, does as it is told by lines of standard input."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from twisted.protocols.basic import LineReceiver  # noqa: E402
 from tarazy.database.engine import Database  # noqa: E402
 from tarazy.portal.access import Role, create_token  # noqa: E402
 from tarazy.portal.app import Portal  # noqa: E402
+from tests.portal.metered import metered  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
 from tests.portal.subject import make_subject, rules  # noqa: E402
 
@@ -53,11 +54,12 @@ if __name__ == "__main__":
     reactor: Any = installed
     where = Path(sys.argv[1])
     pool = Pool(where)
+    metered(pool)
     with pool.engine.begin() as connection:
         now = datetime.now(UTC)
         tokens = [
             create_token(connection, role, role, party, now, now + timedelta(days=1), "test")
-            for role, party in ((Role.OPERATOR, None), (Role.MINER, "altyn"))
+            for role, party in ((Role.OPERATOR, None), (Role.MINER, "altyn"), (Role.INSPECTOR, None))
         ]
     subject = make_subject(where, datetime.now(UTC) - timedelta(hours=23))
     database = Database(pool.engine, reactor)

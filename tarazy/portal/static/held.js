@@ -231,7 +231,7 @@ function showStanding(standing) {
   }
 }
 
-const PAGES = {
+Object.assign(PAGES, {
   me: {
     sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements"},
     paged: ["credits", "payouts", "statements"],
@@ -247,7 +247,7 @@ const PAGES = {
       told.warnings = {items: warningsOf(told.standing, told.distributed)};
     },
   },
-};
+});
 const page = PAGES[document.documentElement.dataset.page];
 
 function pathOf(name) {
@@ -259,18 +259,22 @@ async function load() {
   box("problem").hidden = true;
   try {
     const holder = await (await ask("me")).json();
-    await Promise.all(Object.keys(page.sources).map(async (name) => {
-      answers[name] = await (await ask(pathOf(name))).json();
-    }));
-    page.show(answers);
-    for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
     box("holder").textContent = t("held.as", {name: holder.name});
+    if (page.load) await page.load(holder, answers);
+    else {
+      await Promise.all(Object.keys(page.sources).map(async (name) => {
+        answers[name] = await (await ask(pathOf(name))).json();
+      }));
+      page.show(answers);
+    }
     standing(true);
+    for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
+    page.shown?.(answers);
   } catch (error) {
     if (!(error instanceof Refused)) complain(t("load_failed"));
     else if (error.status === 401 || error.status === 403) leave(t(error.status === 401 ? "held.wrong" : "held.other"));
     else complain(error.status === 429 ? t("held.wait") : error.message);
-    if (!box("holder").textContent) standing(false);
+    if (!sessionStorage.getItem(HELD)) standing(false);
   }
 }
 
@@ -283,6 +287,7 @@ function leave(said) {
   sessionStorage.removeItem(HELD);
   box("holder").textContent = "";
   for (const body of document.querySelectorAll(".listing tbody")) body.replaceChildren();
+  page.clear?.();
   standing(false);
   if (said) complain(said);
   box("token").focus();
@@ -316,5 +321,5 @@ async function start() {
   else standing(false);
 }
 
-themeButton(() => {});
+themeButton(() => page.repaint?.());
 start();
