@@ -23,7 +23,16 @@ from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
-from tarazy.portal.pages import HELD, assets, energy_page, held_page, page, page_texts, preferred_language, refusals_page
+from tarazy.portal.pages import (
+    HELD,
+    assets,
+    energy_page,
+    held_page,
+    page,
+    page_texts,
+    preferred_language,
+    refusals_page,
+)
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.snapshot import Snapshots, Subject
 from tarazy.reports.language import LANGUAGES

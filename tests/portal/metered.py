@@ -33,7 +33,7 @@ SUBMETER = "dala-sub"
 
 def registered(now: datetime) -> list[Any]:
     """Supplies, a quota that is nearly taken, a guest's sub-meter, and what is wrong with a site."""
-    month = f"{legal_day(now):%Y-%m}"
+    month = f"{legal_day(now - timedelta(days=1)):%Y-%m}"
     place: dict[str, Any] = {"site": EKIBASTUZ, "valid_from": SINCE}
     reach: dict[str, Any] = {"host": "127.0.0.1", "port": 5020, "unit": 3, "profile": "tarazy-demo"}
     about: dict[str, Any] = {"state": FindingState.OPEN, "valid_from": now - timedelta(hours=4)}
@@ -51,7 +51,12 @@ def registered(now: datetime) -> list[Any]:
         ),
         Supply(supply="grid", source=EnergySource.GRID, priority=2, price_tiyn_per_kwh=2210, **place),
         Quota(
-            quota="q-1", month=month, energy_kwh=10**6, number="77", site=EKIBASTUZ, valid_from=now - timedelta(days=30)
+            quota="q-1",
+            month=month,
+            energy_kwh=340_000,
+            number="77",
+            site=EKIBASTUZ,
+            valid_from=now - timedelta(days=30),
         ),
         Meter(
             meter=SUBMETER,
@@ -79,7 +84,7 @@ def registered(now: datetime) -> list[Any]:
             of_register="site",
             of_key=EKIBASTUZ,
             site=EKIBASTUZ,
-            evidence={"month": month, "source": "grid", "taken_kwh": 960_000, "quota_kwh": 10**6, "percent": 96},
+            evidence={"month": month, "source": "grid", "taken_kwh": 326_400, "quota_kwh": 340_000, "percent": 96},
             **about,
         ),
     ]

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import IO, Any, ParamSpec
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tarazy.config.law.calendar import legal_day
 
 CHROMIUM = shutil.which("chromium")
 ROOT = Path(__file__).parents[2]
@@ -31,6 +34,7 @@ class Server:
     operator: str
     """A token, as the next."""
     miner: str
+    inspector: str
     orders: IO[str]
     answers: IO[str]
 
@@ -54,8 +58,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
-    port, operator, miner = process.stdout.readline().split()
-    yield Server(f"http://127.0.0.1:{port}", operator, miner, process.stdin, process.stdout)
+    port, operator, miner, inspector = process.stdout.readline().split()
+    yield Server(f"http://127.0.0.1:{port}", operator, miner, inspector, process.stdin, process.stdout)
     process.stdin.close()
     assert process.wait(20) == 0
     process.stdout.close()
@@ -197,6 +201,74 @@ def test_pages_for_holders_fit_and_show_nothing_without_a_token(
     assert page.evaluate("sessionStorage.length") == 0
     assert page.locator(".listing tbody tr").count() == 0
     assert errors == []
+    page.context.close()
+
+
+SITES = {"operator": 2, "inspector": 2, "miner": 1}
+SECTIONS = ("sitefindings", "allocation", "limits", "supply", "meterlist", "feelines")
+
+
+@pytest.mark.parametrize(
+    ("role", "lang", "scheme", "width", "word"),
+    [
+        ("operator", "ru", "light", 1280, "Распределение энергии"),
+        ("inspector", "en", "light", 768, "Who used it"),
+        ("miner", "kk", "dark", 390, "Энергияны бөлу"),
+    ],
+)
+@in_browser_thread
+def test_energy_is_shown_to_each_in_its_language(
+    server: Server, browser: Browser, role: str, lang: str, scheme: Any, width: int, word: str
+) -> None:
+    """Load, parts, limits, meters and the fee, found by the keyboard alone; a miner sees no other's name."""
+    page = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+    complaints: list[str] = []
+    bytes_of: list[int] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("response", lambda answer: bytes_of.append(len(answer.body())))
+    yesterday = legal_day(datetime.now(UTC) - timedelta(days=1))
+    page.goto(f"{server.url}/{lang}/energy/?site=ekibastuz&span=week&day={yesterday}")
+    page.locator("#token").fill(getattr(server, role))
+    page.locator("#token").press("Enter")
+    expect(page.locator("#allocation-title")).to_have_text(word)
+    expect(page.locator("#load-chart .uplot")).to_have_count(1)
+    expect(page.locator("#site option")).to_have_count(SITES[role])
+    for section in SECTIONS:
+        assert page.locator(f"#{section} tbody tr").count() > 0, section
+    assert page.locator("#balance tbody tr").count() == (0 if role == "miner" else 10 if width > 560 else 4)
+    assert ("Dala" in page.inner_text("main") or "Дала" in page.inner_text("main")) is (role != "miner")
+    page.locator("[data-span=month]").press("Enter")
+    expect(page.locator("[data-span=month]")).to_have_attribute("aria-pressed", "true")
+    page.locator("#load-twin summary").press("Enter")
+    expect(page.locator("#load-twin thead th")).to_have_count(3)
+    assert page.locator("#load-twin tbody time[title$='Z']").first.get_attribute("datetime")
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen, .scroll, option') && "
+    assert page.evaluate(outside + "e.getBoundingClientRect().right > innerWidth).length") == 0
+    text = page.inner_text("body")
+    keys = ("undefined", "NaN", "null", "{", "portal.", "energypage.", "feelines.", "balance.", "rule.", "confounder.")
+    assert not [key for key in keys if key in text]
+    assert complaints == []
+    assert sum(bytes_of) < 300_000
+    page.locator("#forget").click()
+    expect(page.locator("#shown")).to_be_hidden()
+    assert page.locator("#load-chart .uplot").count() == 0
+    page.context.close()
+
+
+@in_browser_thread
+def test_a_period_without_energy_says_what_to_do(server: Server, browser: Browser) -> None:
+    """The day before the meters: no chart, words instead; the address keeps what was chosen."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(f"{server.url}/en/energy/?site=karaganda&span=day&day=2026-01-01&quarter=2026-Q1")
+    page.locator("#token").fill(server.operator)
+    page.locator("#token").press("Enter")
+    expect(page.locator("#allocation-title ~ .empty")).to_be_visible()
+    expect(page.locator("#load-chart-title ~ .empty")).to_contain_text("Choose another date")
+    page.locator("#later").press("Enter")
+    expect(page.locator("#day")).to_have_value("2026-01-02")
+    assert "day=2026-01-02" in page.url
     page.context.close()
 
 

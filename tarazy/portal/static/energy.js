@@ -7,6 +7,9 @@ const QUARTERS = 8;
 const LEVEL_KINDS = {80: "wait", 95: "bad", 100: "bad"};
 const chosen = Object.fromEntries(new URLSearchParams(location.search));
 
+/* Who chooses again while answers are on their way gets those of the last choice alone. */
+let turn = 0;
+
 function today() {
   return dayNumber.format(new Date());
 }
@@ -61,6 +64,10 @@ function tiyn(value) {
 function confirmedWords(line) {
   if (line.assumed) return badge("bad", t("feelines.assumed"));
   return line.confirmed ? badge("good", t("feelines.confirmed_yes")) : badge("wait", t("feelines.unconfirmed"));
+}
+
+function articleWords(rule) {
+  return rule.article === null ? t("feelines.no_article") : t("feelines.article", {article: rule.article});
 }
 
 function held(row) {
@@ -129,7 +136,7 @@ Object.assign(LISTS, {
       wattHours(row.energy_wh), tiyn(row.price_tiyn_per_kwh), word("fee_ground", row.ground),
       [`${number(row.rate_kzt_per_kwh)}${NARROW}₸`, row.own_rate_kzt_per_kwh === row.rate_kzt_per_kwh ? null : small(t("feelines.highest", {rate: row.own_rate_kzt_per_kwh}))],
       `${number(Number(row.amount_kzt), 3)}${NARROW}₸`,
-      [row.act, small(t("feelines.article", {article: row.article ?? "–"})), confirmedWords(row)],
+      [row.act, small(articleWords(row)), confirmedWords(row)],
     ],
   },
 });
@@ -153,7 +160,7 @@ function loadModel(answer) {
 
 function ruleWords(rule) {
   const how = rule.by === null ? t("rule.hashes") : t(`rule.${rule.by}`);
-  const rest = rule.rest === null ? "" : ` ${t(`rule.rest_${rule.rest}`)}`;
+  const rest = rule.rest === null ? "" : t(`rule.rest_${rule.rest}`);
   return `${how}${rest}${rule.parts.length ? ` (${rule.parts.join(", ")})` : ""}`;
 }
 
@@ -180,6 +187,7 @@ function showReconciled(answer) {
     words.push(floor === null ? t("balance.no_floor") : t(floor.broken ? "balance.below" : "balance.above", {metered: energy(floor.metered_wh), least: energy(floor.least_wh)}));
     words.push(t("balance.confounders", {list: answer.confounders.map((each) => t(`confounder.${each.replaceAll(" ", "_")}`)).join(", ")}));
   }
+  box("balance").closest("section").hidden = !answer.told;
   box("reconciled").replaceChildren(...words.map((line) => element("li", {}, line)));
   if (!answer.told) tile("drift", "–", t("balance.not_told"));
   else if (drift === null) tile("drift", badge("none", t("energypage.few_days")));
@@ -200,7 +208,7 @@ function showFee(answer) {
     tile("fee", tenge(String(fee.total_kzt)), fee.rule.assumed ? t("feelines.assumed") : fee.rule.confirmed ? "" : t("feelines.unconfirmed"));
     lines.push([t(fee.partial ? "feelines.partial" : "feelines.whole", {exact: `${number(Number(fee.exact_kzt), 3)}${NARROW}₸`, total: tenge(String(fee.total_kzt))})]);
     if (fee.average_price_kzt_per_kwh) lines.push([t("feelines.average", {price: `${number(Number(fee.average_price_kzt_per_kwh.rounded), 6)}${NARROW}₸`})]);
-    lines.push([t("feelines.rule", {act: fee.rule.act, article: fee.rule.article ?? "–"}), " ", confirmedWords(fee.rule)]);
+    lines.push([`${fee.rule.act}, ${articleWords(fee.rule)} `, confirmedWords(fee.rule)]);
     if (fee.rest_wh) lines.push([t("feelines.rest", {amount: energy(fee.rest_wh)})]);
     if (fee.due === null) lines.push([t("feelines.no_due")]);
     else lines.push(dueWords("declare", fee.due.declare), dueWords("pay", fee.due.pay));
@@ -216,14 +224,17 @@ async function loadFee() {
   return {items: (answer.fee?.lines ?? []).map((line, at) => ({...line, key: `${answer.party} ${answer.quarter} ${at}`}))};
 }
 
-async function loadSite(answers) {
+async function loadSite(answers, newest) {
   const site = `energy/sites/${encodeURIComponent(chosen.site)}`;
   const span = `?span=${chosen.span}&day=${chosen.day}`;
   const month = chosen.day.slice(0, 7) > today().slice(0, 7) ? today().slice(0, 7) : chosen.day.slice(0, 7);
   const paths = {load: `load${span}`, allocation: `allocation${span}`, supplies: `supplies?month=${month}`, reconciliation: "reconciliation", meterlist: "meters", sitefindings: "findings"};
+  const told = {};
   await Promise.all(Object.entries(paths).map(async ([name, path]) => {
-    answers[name] = await (await ask(`${site}/${path}`)).json();
+    told[name] = await (await ask(`${site}/${path}`)).json();
   }));
+  if (!newest()) return;
+  Object.assign(answers, told);
   for (const source of [answers.allocation, answers.meterlist]) for (const [party, row] of Object.entries(source.names)) names.set(party, row[lang]);
   const {load: curve, allocation, supplies, reconciliation} = answers;
   const whole = allocation.divided_wh;
@@ -262,14 +273,16 @@ function fillParties(answers) {
 
 PAGES.energy = {
   async load(holder, answers) {
+    const mine = ++turn;
     answers.sites = await (await ask("energy/sites")).json();
     const any = answers.sites.items.length > 0;
     box("nothing").hidden = any;
     box("everything").hidden = !any;
-    for (const table of document.querySelectorAll(".listing")) answers[table.id] = {items: []};
+    for (const table of document.querySelectorAll(".listing")) answers[table.id] ??= {items: []};
     if (!any) return;
     fillChoices(answers.sites);
-    await loadSite(answers);
+    await loadSite(answers, () => mine === turn);
+    if (mine !== turn) return;
     fillParties(answers);
     answers.feelines = await loadFee();
   },
