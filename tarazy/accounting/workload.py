@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Float, case, cast, func, select
+from sqlalchemy import Connection, Float, case, cast, func, select, true
 
 from tarazy.accounting import tables
 from tarazy.accounting.energy.intervals import floor_to
@@ -45,9 +45,10 @@ def intervals_before(now: datetime, span: timedelta, seconds: int) -> tuple[date
     return until - max(1, span // step) * step, until
 
 
-def site_totals(connection: Connection, since: datetime, until: datetime) -> list[SiteTotal]:
-    """Work in the intervals that begin in [since, until), by party and site."""
+def site_totals(connection: Connection, since: datetime, until: datetime, site: str | None = None) -> list[SiteTotal]:
+    """Work in the intervals that begin in [since, until), by party and site; of one site where it is named."""
     tally = tables.tally
+    here = true() if site is None else tally.c.site == site
     weight = cast(tally.c.weight, Float)
     place = (tally.c.party, tally.c.site)
     total = func.sum(weight)
@@ -60,7 +61,7 @@ def site_totals(connection: Connection, since: datetime, until: datetime) -> lis
             func.max(weight / tally.c.shares).label("heaviest"),
             func.row_number().over(partition_by=place, order_by=total.desc()).label("rank"),
         )
-        .where(tally.c.interval_start >= since, tally.c.interval_start < until, tally.c.shares > 0)
+        .where(tally.c.interval_start >= since, tally.c.interval_start < until, tally.c.shares > 0, here)
         .group_by(*place, tally.c.account, tally.c.worker)
         .subquery()
     )

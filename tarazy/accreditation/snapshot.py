@@ -270,6 +270,15 @@ class Registers:
         return {party: tuple(sorted(sites)) for party, sites in grouped.items()}
 
     @cached_property
+    def meters_by_site(self) -> dict[str, tuple[str, ...]]:
+        """Keys of the meters that stand or ever stood at each site, in order."""
+        grouped: dict[str, list[str]] = {}
+        for key, entries in self._registers[Meter.register].versions.items():
+            for site in {entry.site for entry in entries if isinstance(entry, Meter)}:
+                grouped.setdefault(site, []).append(key)
+        return {site: tuple(keys) for site, keys in grouped.items()}
+
+    @cached_property
     def equipment_by_site(self) -> dict[tuple[str, str], Equipment]:
         """One machine of a party at a site, the first recorded, by (party, site)."""
         found: dict[tuple[str, str], Equipment] = {}
@@ -312,6 +321,7 @@ _DERIVED: Mapping[str, tuple[str, ...]] = {
     "licences_by_party": ("licence",),
     "placements_by_site": ("placement",),
     "sites_by_party": ("site", "placement"),
+    "meters_by_site": ("meter",),
     "equipment_by_site": ("equipment",),
     "machines_by_site": ("equipment",),
     "equipped_parties": ("equipment",),

@@ -12,14 +12,14 @@ from twisted.internet.threads import deferToThread
 
 from tarazy.accounting.energy.faults import meter_faults
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.workload import intervals_before, shared_names, site_totals
+from tarazy.accounting.workload import intervals_before, shared_names
 from tarazy.accreditation.consistency import contradictions, disputed_networks
 from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind, Meter, Supply
 from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.expiry import THRESHOLDS, Ending, Expiry, expiries
 from tarazy.accreditation.expiry_warnings import warn
 from tarazy.accreditation.findings import Condition, Patience, Watch, record
-from tarazy.accreditation.plausibility import SharedName, SiteWork, Work, implausibilities
+from tarazy.accreditation.plausibility import SharedName, Work, implausibilities
 from tarazy.accreditation.procedure.store import all_cases
 from tarazy.accreditation.procedure.warnings import Severity as CaseSeverity
 from tarazy.accreditation.procedure.warnings import open_warnings
@@ -34,12 +34,11 @@ from tarazy.database.engine import Database, reader
 from tarazy.metrics.facts import AttentionFacts
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.clock import Clock
-from tarazy.pool.energy_use import month_use
 from tarazy.pool.metered import meters_of
-from tarazy.pool.reconciled import below_floor, drifts, of_meter, site_days
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.access import endings
-from tarazy.stratum.difficulty import hashes_of
+from tarazy.reports.energy_use import month_use
+from tarazy.reports.reconciled import below_floor, drifts, of_meter, site_days, site_work
 
 _SECONDS = 60.0
 _LATE = timedelta(seconds=30)
@@ -169,23 +168,10 @@ class Inspection:
 
 def work_between(connection: Connection, since: datetime, until: datetime, interval: timedelta) -> Work:
     """What the ledger's tallies tell of the intervals in [since, until)."""
-    sites = [
-        SiteWork(
-            row.party,
-            row.site,
-            hashes_of(int(row.weight)),
-            row.shares,
-            hashes_of(int(row.heaviest)),
-            row.workers,
-            row.busiest,
-            hashes_of(int(row.busiest_weight)),
-        )
-        for row in site_totals(connection, since, until)
-    ]
     shared = [
         SharedName(row.party, row.worker, row.sites, row.intervals) for row in shared_names(connection, since, until)
     ]
-    return Work(since, until, interval, sites, shared)
+    return Work(since, until, interval, site_work(connection, since, until), shared)
 
 
 def _record(connection: Connection, changes: list[Finding], registers: Registers) -> list[Finding]:

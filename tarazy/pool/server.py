@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -47,6 +47,7 @@ from tarazy.portal.desk import Rules
 from tarazy.portal.second_factor import open_seal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
+from tarazy.reports.reconciled import FloorRule
 from tarazy.stratum.difficulty import exponent_of
 
 _log = structlog.get_logger()
@@ -225,7 +226,7 @@ class Server:
         return embedded
 
     def _make_portal(self, told: OfficeTelemetry, paying: PayoutDesk | None) -> Portal:
-        settings = self.settings
+        settings, findings = self.settings, self.settings.accreditation.findings
         self._subject = Subject(
             live=told.live,
             seat=Seat(settings.accreditation.server, settings.accreditation.country),
@@ -234,6 +235,7 @@ class Server:
             interval_seconds=settings.energy.interval_seconds,
             journals=settings.journal_path.parent,
             terms=schedule_of(settings.pool),
+            floor=FloorRule(findings.best_machine_mj_per_th, timedelta(hours=findings.window_hours)),
             depths=lambda: paying.depths if paying else {},
         )
         self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)

@@ -48,6 +48,8 @@ class Right(StrEnum):
     """See every register, as of and as known at any moment, and every document."""
     WRITE = "write"
     """Add to the registers."""
+    ENERGY = "energy"
+    """See the energy of one's own party, or with `READ` of everybody."""
     PUSH = "push"
     """Send readings of one site's meters."""
     USERS = "users"
@@ -55,9 +57,9 @@ class Right(StrEnum):
 
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
-    Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.USERS}),
-    Role.INSPECTOR: frozenset({Right.READ}),
-    Role.MINER: frozenset({Right.OWN}),
+    Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY, Right.USERS}),
+    Role.INSPECTOR: frozenset({Right.READ, Right.ENERGY}),
+    Role.MINER: frozenset({Right.OWN, Right.ENERGY}),
     Role.AGENT: frozenset({Right.PUSH}),
 }
 

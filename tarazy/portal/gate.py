@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 LIMIT, HIGHEST_LIMIT = 100, 1_000
 _READERS = 2
-LIVE_VIEW_SECONDS = 600.0
+VIEW_SECONDS = 600.0
 MAXIMUM_VIEWS = 300
 """Requests of one inspector in a minute: each is kept in the audit log."""
 
@@ -44,7 +44,7 @@ class Gate:
         self._reader = reader(database.engine)
         self._failures = Failures()
         self._views = Failures(limit=MAXIMUM_VIEWS)
-        self._followed: dict[tuple[str, bytes], float] = {}
+        self._viewed: dict[tuple[str, bytes], float] = {}
         self._reading = DeferredSemaphore(_READERS)
 
     def known(self, request: Any) -> Holder | None:
@@ -58,14 +58,14 @@ class Gate:
         """Whose session it is, if it goes on."""
         return self._access.by_session(text, datetime.now(UTC))
 
-    async def admit(self, request: Any, right: Right | None, *, live: bool = False) -> Holder:
+    async def admit(self, request: Any, right: Right | None) -> Holder:
         """Who asks, who may do that. Raises `Fault`: here and nowhere else it is decided who may what.
 
-        What an inspector asks for is in the audit log before it is answered; a `live` list, which an open page asks
-        for whenever it changes, once in `LIVE_VIEW_SECONDS`.
+        What an inspector asks for is in the audit log before it is answered; the same again, as an open page asks for
+        it, once in `VIEW_SECONDS`.
         """
         holder = self._holder(request, right)
-        if holder.role is Role.INSPECTOR and not (live and self._is_followed(holder.name, request.path)):
+        if holder.role is Role.INSPECTOR and not self._was_viewed(holder.name, request.uri):
             now = time.monotonic()
             self.require_patience(request, self._views, holder.name, "too many requests of this inspector")
             self._views.add(holder.name, now)
@@ -73,13 +73,13 @@ class Gate:
             await self.write(append, [AuditEvent("viewed", body)], datetime.now(UTC))
         return holder
 
-    def _is_followed(self, name: str, path: bytes) -> bool:
-        """Whether this list was recorded a short while ago as seen; if not, it is going to be."""
-        now, key = time.monotonic(), (name, path)
-        if now < self._followed.get(key, 0.0):
+    def _was_viewed(self, name: str, uri: bytes) -> bool:
+        """Whether this was recorded a short while ago as seen; if not, it is going to be."""
+        now, key = time.monotonic(), (name, uri)
+        if now < self._viewed.get(key, 0.0):
             return True
-        self._followed = {other: end for other, end in self._followed.items() if now < end}
-        self._followed[key] = now + LIVE_VIEW_SECONDS
+        self._viewed = {other: end for other, end in self._viewed.items() if now < end}
+        self._viewed[key] = now + VIEW_SECONDS
         return False
 
     def _holder(self, request: Any, right: Right | None) -> Holder:
@@ -109,6 +109,11 @@ class Gate:
         party = (await self.admit(request, Right.OWN)).party
         assert party is not None, "a miner's holder is of a party"
         return party
+
+    async def whose_energy(self, request: Any) -> str | None:
+        """The party whose energy alone may be seen; None for who may see all. Raises `Fault` as `admit`."""
+        holder = await self.admit(request, Right.ENERGY)
+        return None if holder.may(Right.READ) else holder.party
 
     async def read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """What `work` reads, in a transaction of its own on another thread."""

@@ -242,46 +242,37 @@ def _template(name: str) -> Any:
 
 def page(lang: str, live: Live, lists: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]]) -> bytes:
     """The live page in `lang` with `lists`, `HOME` or `POOL`. Figures come to it by the API."""
-    html: str = _template("page.html").render(
-        lang=lang,
-        t=_said(lang),
-        asset=assets().__getitem__,
-        version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
-        pool=live.pool_name,
-        test_chain=live.test_chain,
-        demo=live.demo,
-        stratum_url=live.stratum_url,
-        lists=lists,
-        whole=lists is POOL,
-    )
-    return html.encode()
+    whole = lists is POOL
+    values = {"test_chain": live.test_chain, "stratum_url": live.stratum_url, "lists": lists, "whole": whole}
+    return _scripted("page.html", lang, live, **values)
 
 
 def held_page(lang: str, live: Live, name: str) -> bytes:
     """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
     tiles, lists = HELD[name]
-    html: str = _template("held.html").render(
+    return _scripted("held.html", lang, live, name=name, tiles=tiles, lists=lists)
+
+
+def energy_page(lang: str, live: Live) -> bytes:
+    """The page on energy in `lang`, as those of `HELD`."""
+    return _scripted("energy.html", lang, live)
+
+
+def join_page(lang: str, live: Live) -> bytes:
+    """Where an invitation is taken up, in `lang`."""
+    return _scripted("join.html", lang, live)
+
+
+def _scripted(template: str, lang: str, live: Live, **values: Any) -> bytes:
+    """A page whose script takes its texts from `page_texts`."""
+    html: str = _template(template).render(
         lang=lang,
         t=_said(lang),
         asset=assets().__getitem__,
         version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
         pool=live.pool_name,
-        name=name,
         demo=live.demo,
-        tiles=tiles,
-        lists=lists,
-    )
-    return html.encode()
-
-
-def join_page(lang: str, pool: str) -> bytes:
-    """Where an invitation is taken up, in `lang`."""
-    html: str = _template("join.html").render(
-        lang=lang,
-        t=_said(lang),
-        asset=assets().__getitem__,
-        version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
-        pool=pool,
+        **values,
     )
     return html.encode()
 

@@ -20,6 +20,7 @@ from tarazy.portal.access import Right
 from tarazy.portal.account_pages import AccountingPages, OwnPages
 from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
+from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
@@ -28,6 +29,7 @@ from tarazy.portal.pages import (
     HOME,
     POOL,
     assets,
+    energy_page,
     held_page,
     join_page,
     page,
@@ -110,6 +112,7 @@ class Pages:
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
+        self._energy = EnergyPages(gate, subject).app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
         self._signatures = SignaturePages(gate, subject.reports)
 
@@ -172,7 +175,13 @@ class Pages:
     @app.route(f"/<{_LANG}:lang>/join/")
     def show_joining(self, request: Any, lang: str) -> bytes:
         """Where an invitation is taken up."""
-        body = join_page(lang, self._subject.live().pool_name)
+        body = join_page(lang, self._subject.live())
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/energy/")
+    def show_energy(self, request: Any, lang: str) -> bytes:
+        """The page on energy, of who is signed in."""
+        body = energy_page(lang, self._subject.live())
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/texts.json")
@@ -223,6 +232,11 @@ class Pages:
         """Signing in and out, and who may."""
         return self._people
 
+    @app.route("/api/v1/energy/", branch=True)
+    def energy(self, request: Any) -> Any:
+        """Energy of the sites."""
+        return self._energy
+
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:
         """The API's description."""
@@ -253,6 +267,11 @@ class Pages:
         version = f"{snapshot.versions[told]}-{paging['offset']}-{paging['limit']}"
         return _json(request, orjson.dumps({**section, "items": items}), version)
 
+    @app.route("/api/v1/energy")
+    async def energy_series(self, request: Any) -> bytes:
+        """Energy over time."""
+        return await self.series(request, "energy")
+
     @app.route(f"/api/v1/<any({','.join(SERIES)}):name>")
     async def series(self, request: Any, name: str) -> bytes:
         """Figures over time."""
@@ -268,7 +287,7 @@ class Pages:
         is_anybody = holder is None and request.getHeader("authorization") is None
         if name in PUBLIC and (is_anybody or (holder is not None and not holder.may(Right.READ))):
             return PUBLIC[name]
-        await self._gate.admit(request, Right.READ, live=True)
+        await self._gate.admit(request, Right.READ)
         return name
 
     @app.route("/api/v1/reports/<name>")

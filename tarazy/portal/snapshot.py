@@ -40,6 +40,7 @@ from tarazy.portal.queries import LISTED
 from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
 from tarazy.reports.attention import Notice, present_notices
 from tarazy.reports.consumption import consumption_by_party
+from tarazy.reports.reconciled import FloorRule
 
 log = structlog.get_logger()
 
@@ -90,6 +91,8 @@ class Subject:
     journals: Path
     terms: Schedule
     """Scheme and fees by date."""
+    floor: FloorRule
+    """What energy is held against."""
     depths: Callable[[], Mapping[str, int]] = dict
     """Confirmations of the sent transactions by txid, as the wallet last told."""
 

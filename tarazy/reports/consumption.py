@@ -11,7 +11,7 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from tarazy.accounting.energy.allocation import REST
-from tarazy.accounting.energy.figures import energy_by_meter, energy_by_party
+from tarazy.accounting.energy.figures import Place, energy_by_meter, energy_by_party
 from tarazy.accounting.energy.supply import UNCOVERED, Limit, draw, spread
 from tarazy.accounting.fee.consumption import BOUGHT, Consumption
 from tarazy.accounting.fee.rates import Source
@@ -42,10 +42,22 @@ class Consumed:
     """Why the items do not tell the whole energy, where they do not."""
 
 
+def place_of(registers: Registers, site: str) -> Place:
+    """A site with every meter that the registers ever knew there."""
+    return Place(site, registers.meters_by_site.get(site, ()))
+
+
 def consumption_by_party(
-    connection: Connection, registers: Registers, start: datetime, end: datetime, known_at: datetime
+    connection: Connection,
+    registers: Registers,
+    start: datetime,
+    end: datetime,
+    known_at: datetime,
+    place: Place | None = None,
 ) -> dict[str, Consumed]:
     """The consumption of every party that was allocated energy in [start, end), as known at `known_at`.
+
+    At every site, or at `place` alone.
 
     In each part of the period that `site_consumption` tells, a party has of everything in proportion to its energy;
     the parts of all parties and the rest add up to the site's, watt-hour for watt-hour. Where a rule shares a site's
@@ -55,10 +67,10 @@ def consumption_by_party(
     energy: defaultdict[str, int] = defaultdict(int)
     rests: defaultdict[str, int] = defaultdict(int)
     faults: dict[str, str] = {}
-    for part in site_consumption(connection, registers, start, end, known_at):
+    for part in site_consumption(connection, registers, start, end, known_at, place):
         by_site: defaultdict[str, dict[str, int]] = defaultdict(dict)
         sites = registers.at(part.start).sites
-        for (site, party), allocated in energy_by_party(connection, part.start, part.end, known_at).items():
+        for (site, party), allocated in energy_by_party(connection, part.start, part.end, known_at, place).items():
             entry = sites.get(site)
             if party == REST and entry is not None and entry.energy_by is not None:
                 party = entry.party
@@ -83,11 +95,16 @@ def consumption_by_party(
 
 
 def energy_by_source(
-    connection: Connection, registers: Registers, start: datetime, end: datetime, known_at: datetime
+    connection: Connection,
+    registers: Registers,
+    start: datetime,
+    end: datetime,
+    known_at: datetime,
+    place: Place | None = None,
 ) -> dict[str, dict[Source, int]]:
     """Site → watt-hours of each source in [start, end)."""
     found: defaultdict[str, defaultdict[Source, int]] = defaultdict(lambda: defaultdict(int))
-    for part in site_consumption(connection, registers, start, end, known_at):
+    for part in site_consumption(connection, registers, start, end, known_at, place):
         for site, items in part.sites.items():
             for item in items:
                 found[site][item.source] += item.energy_wh
@@ -104,7 +121,12 @@ class Part:
 
 
 def site_consumption(
-    connection: Connection, registers: Registers, start: datetime, end: datetime, known_at: datetime
+    connection: Connection,
+    registers: Registers,
+    start: datetime,
+    end: datetime,
+    known_at: datetime,
+    place: Place | None = None,
 ) -> Iterator[Part]:
     """What each site used in the parts of [start, end), by metering point, source, supply and price.
 
@@ -114,14 +136,15 @@ def site_consumption(
     What the main meters of a site bought is what its supplies gave, as `draw` says, if it has any; each meter has of
     each supply in proportion. Energy that none of them covers has no price.
     """
-    supplies = registers.histories(Supply.register)
+    entries = _entries(registers, place)
+    supplies = any(isinstance(entry, Supply) for entry in entries)
     month = LegalPeriod.parse(f"{legal_day(start):%Y-%m}").start
     drawn: defaultdict[tuple[str, str], int] = defaultdict(int)
-    for since, until in pairwise(_cuts(registers, {month, start, end} if supplies else {start, end})):
+    for since, until in pairwise(_cuts(entries, {month, start, end} if supplies else {start, end}, supplies)):
         if legal_day(since).day == 1 and since == day_start(legal_day(since)):
             drawn.clear()
         then = registers.at(since)
-        sites = _metered(connection, then, since, until, known_at)
+        sites = _metered(connection, then, since, until, known_at, place)
         if supplies:
             sites = {site: _supplied(then, site, items, drawn) for site, items in sites.items()}
         if since >= start:
@@ -166,11 +189,16 @@ def _order(item: Consumption) -> tuple[str, str, int, str, bool]:
 
 
 def _metered(
-    connection: Connection, registers: Registers, start: datetime, end: datetime, known_at: datetime
+    connection: Connection,
+    registers: Registers,
+    start: datetime,
+    end: datetime,
+    known_at: datetime,
+    place: Place | None,
 ) -> dict[str, list[Consumption]]:
     """What the meters of each site gave, in the order of their keys."""
     found: defaultdict[str, list[Consumption]] = defaultdict(list)
-    for (site, key), energy in sorted(energy_by_meter(connection, start, end, known_at).items()):
+    for (site, key), energy in sorted(energy_by_meter(connection, start, end, known_at, place).items()):
         meter = registers.meters.get(key)
         metered = meter is not None and meter.status is MeterStatus.OK
         for entry in (meter,) if meter else registers.versions_of(Meter.register, key)[:1]:
@@ -181,17 +209,23 @@ def _metered(
     return found
 
 
-def _cuts(registers: Registers, limits: set[datetime]) -> list[datetime]:
-    """`limits` and every instant between at which an entry begins or ends; with supplies, also where a month does."""
+def _entries(registers: Registers, place: Place | None) -> list[Entry]:
+    """Every version of an entry that tells whose energy it is, of which source and at what price."""
+    if place is None:
+        told = [registers.histories(kind.register).values() for kind in (Meter, Supply, Site)]
+        return [entry for histories in told for versions in histories for entry in versions]
+    meters = [registers.versions_of(Meter.register, key) for key in place.meters]
+    of_site = [*meters, registers.versions_of(Site.register, place.site)]
+    supplies = registers.histories(Supply.register).values()
+    found = [entry for versions in supplies for entry in versions if getattr(entry, "site", None) == place.site]
+    return [*found, *(entry for versions in of_site for entry in versions)]
+
+
+def _cuts(entries: Sequence[Entry], limits: set[datetime], months: bool) -> list[datetime]:
+    """`limits` and every instant between at which an entry begins or ends; where asked, also where a month does."""
     first, end = min(limits), max(limits)
-    entries: list[Entry] = [
-        entry
-        for register in (Meter.register, Supply.register, Site.register)
-        for versions in registers.histories(register).values()
-        for entry in versions
-    ]
     told = {instant for entry in entries for instant in (entry.valid_from, entry.valid_to) if instant is not None}
-    if registers.histories(Supply.register):
+    if months:
         told |= set(_months(first, end))
     return sorted(limits | {instant for instant in told if first < instant < end})
 

@@ -29,7 +29,7 @@ from tarazy.accreditation.entries import EnergySource, Finding, Meter, MeterStat
 from tarazy.accreditation.findings import Patience, Watch, record
 from tarazy.accreditation.registers import append_all, as_of
 from tarazy.pool.metered import meters_of, take_readings
-from tarazy.pool.reconciled import of_meter
+from tarazy.reports.reconciled import of_meter
 from tests.accounting.energy.broker import Broker, Heard, hearing, publish, running_broker, told
 from tests.accounting.energy.support import PROFILE, SILENCE, T0, Answer, on_asyncio, scripted_meter
 from tests.reports.world import registers

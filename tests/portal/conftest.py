@@ -43,7 +43,8 @@ class Running:
         return await answer.json()
 
 
-def _run(directory: Path) -> Iterator[Running]:
+def run_portal(directory: Path) -> Iterator[Running]:
+    """A portal over a pool in a directory, until the iterator goes on."""
     from twisted.internet import reactor
 
     pool = Pool(directory)
@@ -62,10 +63,10 @@ def _run(directory: Path) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A portal over a pool with a day of history, shared by tests that only read."""
-    yield from _run(tmp_path_factory.mktemp("portal"))
+    yield from run_portal(tmp_path_factory.mktemp("portal"))
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Running]:
     """A portal of the test's own, which may change its pool."""
-    yield from _run(tmp_path)
+    yield from run_portal(tmp_path)

@@ -23,6 +23,7 @@ from tarazy.database.engine import Database  # noqa: E402
 from tarazy.portal.access import Role  # noqa: E402
 from tarazy.portal.app import Portal  # noqa: E402
 from tarazy.portal.users import invite  # noqa: E402
+from tests.portal.metered import metered  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
 from tests.portal.subject import make_portal, make_subject  # noqa: E402
 
@@ -59,6 +60,7 @@ if __name__ == "__main__":
     reactor: Any = installed
     where = Path(sys.argv[1])
     pool = Pool(where)
+    metered(pool)
     subject = make_subject(where, datetime.now(UTC) - timedelta(hours=23))
     database = Database(pool.engine, reactor)
     portal = make_portal(reactor, subject, database, int(sys.argv[2]) if len(sys.argv) > 2 else 0)

@@ -19,6 +19,7 @@ from tarazy.portal.facts import Live
 from tarazy.portal.second_factor import Seal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
+from tarazy.reports.reconciled import FloorRule
 from tests.portal.pool import INTERVAL, TXIDS
 
 LAW = load_law(("fee-2026-ladder-continued",))
@@ -29,6 +30,7 @@ TERMS = Schedule(
     ((datetime(2030, 1, 1, tzinfo=UTC), Terms(8_000, {}, Scheme.PPLNS, 4)),),
 )
 """With a fee of one party's own until another scheme, which is announced."""
+FLOOR = FloorRule(8_500, timedelta(hours=6))
 DEPTHS = {TXIDS[1]: 2}
 SEAL = Seal(Fernet.generate_key(), Path("portal.key"))
 
@@ -65,4 +67,4 @@ def make_subject(directory: Path, started: datetime) -> Subject:
             health={"journal": True, "chain": True, "meters": True},
         )
 
-    return Subject(live, Seat("astana-1", "KZ"), LAW, reports, INTERVAL, directory, TERMS, lambda: DEPTHS)
+    return Subject(live, Seat("astana-1", "KZ"), LAW, reports, INTERVAL, directory, TERMS, FLOOR, lambda: DEPTHS)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import IO, Any, ParamSpec
@@ -18,6 +19,8 @@ from typing import IO, Any, ParamSpec
 import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tarazy.config.law.calendar import legal_day
 
 CHROMIUM = shutil.which("chromium")
 ROOT = Path(__file__).parents[2]
@@ -96,12 +99,15 @@ def browser() -> Iterator[Browser]:
     THREAD.submit(playwright.stop).result()
 
 
+def enter(page: Page, url: str, role: str) -> None:
+    """Be signed in at the portal as the demo's user of `role`."""
+    assert page.request.post(f"{url}/api/v1/users/demo", data={"role": role}, headers={"origin": url}).ok
+
+
 def visit(browser: Browser, url: str, **options: Any) -> tuple[Page, list[str]]:
     """The pool's page in the language at the end of `url` as an operator sees it, and whatever it complained of."""
     page = browser.new_context(**options).new_page()
-    base = url.rsplit("/", 2)[0]
-    entered = page.request.post(f"{base}/api/v1/users/demo", data={"role": "operator"}, headers={"origin": base})
-    assert entered.ok
+    enter(page, url.rsplit("/", 2)[0], "operator")
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -270,6 +276,72 @@ def fill(page: Page, **values: str) -> None:
     for name, value in values.items():
         page.locator(f"#{name}").fill(value)
     page.locator("button[type=submit]").click()
+
+
+SITES = {"operator": 2, "inspector": 2, "miner": 1}
+SECTIONS = ("sitefindings", "allocation", "limits", "supply", "meterlist", "feelines")
+
+
+@pytest.mark.parametrize(
+    ("role", "lang", "scheme", "width", "word"),
+    [
+        ("operator", "ru", "light", 1280, "Распределение энергии"),
+        ("inspector", "en", "light", 768, "Who used it"),
+        ("miner", "kk", "dark", 390, "Энергияны бөлу"),
+    ],
+)
+@in_browser_thread
+def test_energy_is_shown_to_each_in_its_language(
+    server: Server, browser: Browser, role: str, lang: str, scheme: Any, width: int, word: str
+) -> None:
+    """Load, parts, limits, meters and the fee, found by the keyboard alone; a miner sees no other's name."""
+    page = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+    complaints: list[str] = []
+    bytes_of: list[int] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("response", lambda answer: bytes_of.append(len(answer.body())))
+    yesterday = legal_day(datetime.now(UTC) - timedelta(days=1))
+    enter(page, server.url, role)
+    page.goto(f"{server.url}/{lang}/energy/?site=ekibastuz&span=week&day={yesterday}")
+    expect(page.locator("#allocation-title")).to_have_text(word)
+    expect(page.locator("#load-chart .uplot")).to_have_count(1)
+    expect(page.locator("#site option")).to_have_count(SITES[role])
+    for section in SECTIONS:
+        assert page.locator(f"#{section} tbody tr").count() > 0, section
+    assert page.locator("#balance tbody tr").count() == (0 if role == "miner" else 10 if width > 560 else 4)
+    assert ("Dala" in page.inner_text("main") or "Дала" in page.inner_text("main")) is (role != "miner")
+    page.locator("[data-span=month]").press("Enter")
+    expect(page.locator("[data-span=month]")).to_have_attribute("aria-pressed", "true")
+    page.locator("#load-twin summary").press("Enter")
+    expect(page.locator("#load-twin thead th")).to_have_count(3)
+    assert page.locator("#load-twin tbody time[title$='Z']").first.get_attribute("datetime")
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen, .scroll, option') && "
+    assert page.evaluate(outside + "e.getBoundingClientRect().right > innerWidth).length") == 0
+    text = page.inner_text("body")
+    keys = ("undefined", "NaN", "null", "{", "portal.", "energypage.", "feelines.", "balance.", "rule.", "confounder.")
+    assert not [key for key in keys if key in text]
+    assert complaints == []
+    assert sum(bytes_of) < 300_000
+    page.locator("#forget").click()
+    expect(page.locator("#ask")).to_be_visible()
+    assert page.locator("#load-chart .uplot").count() == 0
+    page.context.close()
+
+
+@in_browser_thread
+def test_a_period_without_energy_says_what_to_do(server: Server, browser: Browser) -> None:
+    """The day before the meters: no chart, words instead; the address keeps what was chosen."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(f"{server.url}/en/energy/?site=karaganda&span=day&day=2026-01-01&quarter=2026-Q1")
+    page.locator("[data-demo=operator]").press("Enter")
+    expect(page.locator("#allocation-title ~ .empty")).to_be_visible()
+    expect(page.locator("#load-chart-title ~ .empty")).to_contain_text("Choose another date")
+    page.locator("#later").press("Enter")
+    expect(page.locator("#day")).to_have_value("2026-01-02")
+    assert "day=2026-01-02" in page.url
+    page.context.close()
 
 
 @in_browser_thread

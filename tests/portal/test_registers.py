@@ -108,6 +108,12 @@ ADDRESSES = [
     ("POST", "/api/v1/users/invite", Right.USERS),
     ("POST", "/api/v1/users/invite-again", Right.USERS),
     ("POST", "/api/v1/users/remove", Right.USERS),
+    ("GET", "/api/v1/energy/sites", Right.ENERGY),
+    *(
+        ("GET", f"/api/v1/energy/sites/ekibastuz/{name}", Right.ENERGY)
+        for name in ("load", "allocation", "supplies", "reconciliation", "meters", "findings")
+    ),
+    ("GET", "/api/v1/energy/fees/2026-Q1", Right.ENERGY),
     ("POST", "/api/v1/documents?of_register=party&of_key=altyn&title=x", Right.WRITE),
 ]
 

@@ -209,15 +209,15 @@ async def test_what_an_inspector_sees_is_kept_first(own: Running, monkeypatch: p
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_list_that_a_page_follows_is_kept_once(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_page_asks_for_again_is_kept_once(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """An inspector's open page asks for a list whenever it changes; ten minutes later it is kept again."""
     inspector, _ = await joined(own, "saule", Role.INSPECTOR)
     for _ in range(3):
         assert await inspector.ask("/api/v1/miners?limit=500") == 200
         assert await inspector.ask("/api/v1/refusals") == 200
     assert [body["asked"] for body in events(own, "viewed")] == ["/api/v1/miners?limit=500", "/api/v1/refusals"]
-    monkeypatch.setattr(gate, "LIVE_VIEW_SECONDS", 0.0)
-    own.portal._gate._followed.clear()
+    monkeypatch.setattr(gate, "VIEW_SECONDS", 0.0)
+    own.portal._gate._viewed.clear()
     for _ in range(2):
         assert await inspector.ask("/api/v1/miners") == 200
     assert len(events(own, "viewed")) == 4

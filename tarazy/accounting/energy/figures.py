@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, Connection, FromClause, Select, Table, and_, case, func, select
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, Select, Table, and_, case, func, select, true
 
 from tarazy.accounting.energy.intervals import Quality, worst
 from tarazy.accounting.energy.tables import allocation, interval
 
 _MAIN = interval.c.party.is_(None)
 """What a sub-meter gives is in its site's main meters already."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site by itself: what is asked of it costs what it has, however large the pool is."""
+
+    site: str
+    meters: Collection[str]
+    """Every meter that ever stood there, by which its intervals are found."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +75,25 @@ class MeterEnergy:
     intervals: dict[Quality, int]
 
 
-def _latest(table: Table, key: Column[str], start: datetime, end: datetime, known_at: datetime | None) -> FromClause:
+def _within(table: Table, place: Place | None) -> ColumnElement[bool]:
+    if place is None:
+        return true()
+    here = table.c.site == place.site
+    return here & table.c.meter.in_(place.meters) if table is interval else here
+
+
+def _latest(
+    table: Table,
+    key: Column[str],
+    start: datetime,
+    end: datetime,
+    known_at: datetime | None,
+    place: Place | None = None,
+) -> FromClause:
     """The rows of the newest version of each (key, interval_start) in the period."""
     query: Select[tuple[object, ...]] = (
         select(key, table.c.interval_start, func.max(table.c.version).label("version"))
-        .where(table.c.interval_start >= start, table.c.interval_start < end)
+        .where(table.c.interval_start >= start, table.c.interval_start < end, _within(table, place))
         .group_by(key, table.c.interval_start)
     )
     if known_at is not None:
@@ -89,9 +113,10 @@ def site_intervals(
     end: datetime,
     known_at: datetime | None = None,
     site: str | None = None,
+    place: Place | None = None,
 ) -> list[SiteInterval]:
-    """Every interval of every site (or of `site`), summed over its main meters, in order of site and start."""
-    source = _latest(interval, interval.c.meter, start, end, known_at)
+    """Every interval of every site (or of `site`, or `place`), summed over its main meters, by site and start."""
+    source = _latest(interval, interval.c.meter, start, end, known_at, place)
     query = select(interval).select_from(source).where(_MAIN)
     if site is not None:
         query = query.where(interval.c.site == site)
@@ -113,6 +138,13 @@ def submetered(connection: Connection, site: str, start: datetime) -> list[SubMe
     return list(newest.values())
 
 
+def submetered_parties(connection: Connection, start: datetime, end: datetime, place: Place) -> set[str]:
+    """Whose machines at a place a sub-meter told of in the period."""
+    during = (interval.c.interval_start >= start) & (interval.c.interval_start < end)
+    query = select(interval.c.party).where(_within(interval, place), during, interval.c.party.is_not(None)).distinct()
+    return set(connection.scalars(query))
+
+
 def meter_intervals(
     connection: Connection, meter: str, start: datetime, end: datetime, known_at: datetime | None = None
 ) -> list[MeterInterval]:
@@ -125,11 +157,27 @@ def meter_intervals(
     ]
 
 
+def party_intervals(
+    connection: Connection, party: str, start: datetime, end: datetime, place: Place
+) -> list[SiteInterval]:
+    """What a party was allocated in each interval at a place, in order."""
+    source = _latest(allocation, allocation.c.site, start, end, None, place)
+    query = select(allocation).select_from(source).where(allocation.c.party == party)
+    return [
+        SiteInterval(row.site, row.interval_start, row.seconds, row.energy_wh, row.quality)
+        for row in connection.execute(query.order_by(allocation.c.interval_start))
+    ]
+
+
 def energy_by_party(
-    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    known_at: datetime | None = None,
+    place: Place | None = None,
 ) -> dict[tuple[str, str], Energy]:
     """(site, party) → watt-hours. Party '' is the rest: per site, all parties add up to the site's meters."""
-    source = _latest(allocation, allocation.c.site, start, end, known_at)
+    source = _latest(allocation, allocation.c.site, start, end, known_at, place)
     energy = allocation.c.energy_wh
     query = (
         select(
@@ -156,10 +204,14 @@ def energy_by_party(
 
 
 def energy_by_meter(
-    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    known_at: datetime | None = None,
+    place: Place | None = None,
 ) -> dict[tuple[str, str], MeterEnergy]:
     """(site, main meter) → watt-hours and the qualities of its intervals."""
-    source = _latest(interval, interval.c.meter, start, end, known_at)
+    source = _latest(interval, interval.c.meter, start, end, known_at, place)
     query = (
         select(
             interval.c.site,
@@ -197,10 +249,14 @@ def energy_by_submeter(
 
 
 def peak_power(
-    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    known_at: datetime | None = None,
+    place: Place | None = None,
 ) -> dict[str, tuple[int, datetime]]:
     """Site → the highest mean power of an interval over its main meters, in W rounded down, and when that one began."""
-    source = _latest(interval, interval.c.meter, start, end, known_at)
+    source = _latest(interval, interval.c.meter, start, end, known_at, place)
     power = func.sum(interval.c.energy_wh) * 3600 // interval.c.seconds
     each = (
         select(interval.c.site, interval.c.interval_start, power.label("power_w"))

@@ -305,3 +305,13 @@ def last_seen(connection: Connection, meters: Iterable[str]) -> dict[str, dateti
         meter: connection.scalar(select(func.max(reading.c.at)).where(reading.c.meter == meter, good))
         for meter in meters
     }
+
+
+def last_reading(connection: Connection, meter: str) -> Reading | None:
+    """What a meter showed, or how it failed to, the last time it was asked or sent something."""
+    row = connection.execute(
+        select(reading).where(reading.c.meter == meter).order_by(reading.c.at.desc(), reading.c.reading.desc()).limit(1)
+    ).first()
+    if row is None:
+        return None
+    return Reading(row.meter, row.at, row.register_count, row.status, row.quantity, row.source, row.seconds)

@@ -1,4 +1,4 @@
-"""The figures of `tarazy bench vardiff` and `schemes` as pictures, on their own ground so that any page shows them.
+"""The figures of `tarazy bench vardiff`, `schemes` and `drift` as pictures, on their own ground for any page.
 
 Needs pygal: `pip install tarazy[plot]`.
 """
@@ -31,6 +31,11 @@ def vardiff_plot(figures: dict[str, Any]) -> str:
 def schemes_plot(figures: dict[str, Any]) -> str:
     """An SVG document: how much pay varies with the length of a shift, and what a hopper earns."""
     return _below_one_another(_deviations(figures), _hopping(figures))
+
+
+def drift_plot(figures: dict[str, Any]) -> str:
+    """An SVG document: how soon each fraud is told, and how many honest sites are told in a year."""
+    return _below_one_another(_frauds(figures), _honest(figures))
 
 
 def _below_one_another(*charts: str) -> str:
@@ -158,6 +163,44 @@ def _hopping(figures: dict[str, Any]) -> str:
             _scheme(scheme), [(each["leaves"], 100 * each["earns"][scheme]) for each in hopping], stroke_style=_WIDE
         )
     chart.x_labels = [0.1, 0.435, 1, 1.5, 2, 3]
+    return _rendered(chart)
+
+
+def _frauds(figures: dict[str, Any]) -> str:
+    title = f"What goes past the meter: sites told, %, at {100 * figures['noise']:g} % noise a day and a season of 5 %"
+    colours = (*_SCHEME_COLOURS, "#b45309")
+    chart = _chart("frauds", title, "days since it began", "%", colours, legend_at_bottom_columns=2)
+    for fraud in figures["frauds"]:
+        if fraud["season"]:
+            points = [(0.0, 0.0), *((float(day), 100.0 * told) for day, told in enumerate(fraud["told_by_day"], 1))]
+            chart.add(fraud["what"], _corners(points[:21]), stroke_style=_WIDE)
+    chart.x_labels = list(range(0, 21, 2))
+    chart.range = (0, 100)
+    return _rendered(chart)
+
+
+def _honest(figures: dict[str, Any]) -> str:
+    title = f"Honest sites told by mistake within a year, % of {figures['sites']}"
+    chart = _chart(
+        "honest",
+        title,
+        "days (alike: each day half like the one before)",
+        "%",
+        _SCHEME_COLOURS,
+        legend_at_bottom_columns=5,
+    )
+    for each in figures["honest"]:
+        days = [*each["days"], 365]
+        steps = [(0.0, 0.0)]
+        for count, day in enumerate(days):
+            steps += [
+                (day, 100 * count / figures["sites"]),
+                (day, 100 * min(count + 1, len(days) - 1) / figures["sites"]),
+            ]
+        name = f"season {100 * each['season']:g} %" + (", alike" if each["alike"] else "")
+        chart.add(name, _corners(steps), stroke_style=_WIDE)
+    chart.x_labels = [0, 60, 120, 180, 240, 300, 360]
+    chart.range = (0, None)
     return _rendered(chart)
 
 

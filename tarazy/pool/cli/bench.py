@@ -206,6 +206,35 @@ def bench_schemes(json_file: Path | None, plot_file: Path | None, runs: int, rou
         Console().print(table)
 
 
+@bench.command("drift")
+@_json_file_option
+@_plot_file_option
+@click.option("--sites", type=click.IntRange(1), default=300, show_default=True, help="Sites of each sort.")
+@click.option("--seed", default=1, show_default=True, help="The same seed brings the same figures.")
+def bench_drift(json_file: Path | None, plot_file: Path | None, sites: int, seed: int) -> None:
+    """Simulate what goes past a meter, and honest sites over a year: how soon, how often wrongly it is told."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tarazy.pool.bench.drift import run_drift_bench
+
+    with Console(stderr=True).status("starting") as status:
+        figures = run_drift_bench(sites=sites, seed=seed, progress=status.update)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _draw(plot_file, "drift_plot", figures)
+    honest = Table("season", "days alike", "told in a year", title="Honest sites", title_justify="left")
+    for each in figures["honest"]:
+        honest.add_row(f"{each['season']:.0%}", f"{each['alike']:g}", f"{each['told']:.1%}")
+    frauds = Table("what", "season", "by day 7", "by day 14", "95 % by day", title_justify="left")
+    for each in figures["frauds"]:
+        days = each["told_by_day"]
+        frauds.add_row(
+            each["what"], f"{each['season']:.0%}", f"{days[6]:.0%}", f"{days[13]:.0%}", str(each["p95"] or "never")
+        )
+    Console().print(honest, frauds)
+
+
 @bench.command("admission")
 @_json_file_option
 @click.option("--parties", default=1_000, show_default=True, help="Parties, each with a site.")

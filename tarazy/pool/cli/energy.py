@@ -41,7 +41,7 @@ def quota(site: str, settings: Settings, month: Period | None, known_at: datetim
     """Hold what SITE took in a month against its quotas and its permitted power; exit code 1 at 100 %."""
     from tarazy.accreditation.registers import as_of
     from tarazy.database.engine import reader
-    from tarazy.pool.energy_use import month_use
+    from tarazy.reports.energy_use import month_use
 
     known_at = known_at or datetime.now(UTC)
     month = month or Period.parse(f"{legal_day(known_at):%Y-%m}")
@@ -67,36 +67,22 @@ def quota(site: str, settings: Settings, month: Period | None, known_at: datetim
 @json_option
 def reconcile(site: str, settings: Settings, as_json: bool) -> None:
     """Hold what SITE's meters gave against its work, by day and by the floor; exit code 1 where they do not agree."""
-    from dataclasses import asdict
-
-    from tarazy.accounting.energy.reconciliation import CONFOUNDERS
-    from tarazy.accounting.workload import intervals_before
-    from tarazy.accreditation.registers import versions_of
+    from tarazy.accreditation.registers import as_of
     from tarazy.database.engine import reader
-    from tarazy.pool.inspection import work_between
-    from tarazy.pool.reconciled import floors, site_days, site_drift
+    from tarazy.reports.reconciled import FloorRule, reconciliation
 
-    now, rules = datetime.now(UTC), settings.accreditation.findings
-    step = timedelta(seconds=settings.energy.interval_seconds)
-    since, until = intervals_before(now - step, timedelta(hours=rules.window_hours), settings.energy.interval_seconds)
+    now, findings = datetime.now(UTC), settings.accreditation.findings
+    rule = FloorRule(findings.best_machine_mj_per_th, timedelta(hours=findings.window_hours))
     with ledger(settings) as engine, reader(engine).begin() as connection:
-        if not versions_of(connection, "site", site):
+        registers = as_of(connection, now)
+        if not registers.versions_of("site", site):
             raise Wanting(f"there is no site {site}; see `tarazy register show site`")
-        days = site_days(connection, legal_day(now), now).get(site, [])
-        floor = floors(connection, work_between(connection, since, until, step), rules.best_machine_mj_per_th).get(site)
-    moved = site_drift(days)
-    told = {
-        "site": site,
-        "days": [{**asdict(each), "ratio": f"{each.ratio:.4f}"} for each in days],
-        "drift": moved and {**{name: f"{value:.4f}" for name, value in asdict(moved).items()}, "drifts": moved.drifts},
-        "floor": floor and {"since": since, "until": until, **asdict(floor), "broken": floor.broken},
-        "confounders": CONFOUNDERS,
-    }
+        told = reconciliation(connection, registers, site, rule, now, settings.energy.interval_seconds)
     if as_json:
         print_json(told)
     else:
         _print_reconciled(told)
-    if (moved and moved.drifts) or (floor and floor.broken):
+    if (told["drift"] and told["drift"]["drifts"]) or (told["floor"] and told["floor"]["broken"]):
         raise SystemExit(FOUND_WANTING)
 
 

@@ -15,9 +15,7 @@ from tarazy.pool.cli.register.shared import KNOWN_AT, law_of
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from tarazy.accounting.fee.due import DueDay
-    from tarazy.accounting.fee.statement import FeeLine, FeeStatement
-    from tarazy.config.law import LawBook, Rule, RuleReference
+    from tarazy.config.law import LawBook
 
 
 class QuarterParam(click.ParamType[Quarter]):
@@ -57,116 +55,28 @@ def explain(party: str, quarter: Quarter, settings: Settings, known_at: datetime
     if known_at <= quarter.start:
         raise Wanting(f"{quarter} has not begun: it begins at {_local(quarter.start)}")
     with ledger(settings) as engine, reader(engine).begin() as connection:
-        statement, rest_wh = _statement(connection, law, party, quarter, known_at)
-    told = {"party": party, "known_at": known_at, **_told(statement), "rest_wh": rest_wh, **_due(law, quarter)}
+        told = _explained(connection, law, party, quarter, known_at)
     if as_json:
         print_json(told)
     else:
         _print(told)
 
 
-def _statement(
+def _explained(
     connection: Connection, law: LawBook, party: str, quarter: Quarter, known_at: datetime
-) -> tuple[FeeStatement, int]:
-    """The statement, and how much of its energy is the rest of sites of its own."""
+) -> dict[str, Any]:
     from tarazy.accounting.fee.consumption import FeeError
-    from tarazy.accounting.fee.statement import compute_fee
     from tarazy.accreditation.registers import as_of
     from tarazy.config.law import NoRuleInForceError
-    from tarazy.reports.consumption import consumption_by_party
+    from tarazy.reports.explained import explain_fee
 
-    end = min(quarter.end, known_at)
-    registers = as_of(connection, end, known_at)
+    registers = as_of(connection, min(quarter.end, known_at), known_at)
     if not registers.versions_of("party", party):
         raise Wanting(f"there is no party {party}; see `tarazy register show party`")
-    used = consumption_by_party(connection, registers, quarter.start, end, known_at).get(party)
     try:
-        if used and used.fault:
-            raise FeeError(used.fault)
-        statement = compute_fee(law, quarter, used.items if used else (), quarter.start, end)
+        return explain_fee(connection, registers, law, party, quarter, known_at)
     except (FeeError, NoRuleInForceError) as error:
         raise Wanting(f"no fee is computed: {error}") from None
-    return statement, used.rest_wh if used else 0
-
-
-def _told(statement: FeeStatement) -> dict[str, Any]:
-    from tarazy.reports.gather.fee import six_places
-
-    price = statement.average_price_kzt
-    return {
-        "quarter": str(statement.quarter),
-        "start": statement.start,
-        "end": statement.end,
-        "partial": statement.partial,
-        "energy_wh": statement.energy_wh,
-        "average_price_kzt_per_kwh": None
-        if price is None
-        else {"exact": str(price), "rounded": str(six_places(price))},
-        "rule": _reading(statement.rule),
-        "lines": [_line(line) for line in statement.lines],
-        "exact_kzt": str(statement.exact_kzt),
-        "total_kzt": statement.total_kzt,
-        "total_kzt_at_own_rates": statement.split_total_kzt,
-    }
-
-
-def _line(line: FeeLine) -> dict[str, Any]:
-    return {
-        "meter": line.point,
-        "source": line.source,
-        "supply": line.supply,
-        "energy_wh": line.energy_wh,
-        "price_tiyn_per_kwh": line.price_tiyn_per_kwh,
-        "ground": line.ground,
-        "own_rate_kzt_per_kwh": line.split_rate_kzt,
-        "rate_kzt_per_kwh": line.rate_kzt,
-        "amount_kzt": str(line.amount_kzt),
-        **_act(line.rule),
-    }
-
-
-def _act(rule: RuleReference) -> dict[str, Any]:
-    return {
-        "rule": rule.id,
-        "digest": rule.digest,
-        "act": rule.act,
-        "article": rule.article,
-        "confirmed": rule.confirmed,
-        "assumed": rule.assumed,
-    }
-
-
-def _reading(rule: Rule) -> dict[str, Any]:
-    """The whole rule: also how what the act leaves open is read."""
-    return {**rule.model_dump(mode="json"), "digest": rule.digest}
-
-
-def _due(law: LawBook, quarter: Quarter) -> dict[str, Any]:
-    from tarazy.accounting.fee.due import due_dates
-    from tarazy.config.law import NoRuleInForceError
-
-    try:
-        dates = due_dates(law, quarter)
-    except NoRuleInForceError as error:
-        return {"due": None, "due_missing": str(error)}
-    return {
-        "due": {
-            "declare": _day(dates.declare) if dates.declare else None,
-            "pay": _day(dates.pay),
-            "shift_if_non_working": dates.shift_if_non_working,
-            **_act(dates.rule),
-        },
-        "due_missing": None,
-    }
-
-
-def _day(due: DueDay) -> dict[str, Any]:
-    return {
-        "day": due.day,
-        "as_stated": due.stated,
-        "first_working_day": due.working_day,
-        "doubts": sorted(due.doubts),
-    }
 
 
 _NOT_OF_THE_READING = {

@@ -1,6 +1,6 @@
 "use strict";
 
-/* Two charts, each with a table twin of the same figures. */
+/* Charts, each with a table twin of the same figures. */
 
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]];
 const charts = new Map();
@@ -12,6 +12,9 @@ function colour(name) {
 function finest(times) {
   return times.length > 1 && times[1] - times[0] < 60 ? clockTime : shortTime;
 }
+
+/* Days by their names, the hours between them by the clock. */
+const calendar = {format: (date) => (shortTime.format(date) === "00:00" ? dayName : shortTime).format(date)};
 
 /* What a chart shows: {times, series: [{label, values, drawn, style}], format}. `values` are told, `drawn` are drawn. */
 function hashrateModel(answer) {
@@ -47,7 +50,7 @@ function axis(extra) {
 
 function options(model, width) {
   const scale = Math.max(1, ...model.series.flatMap((series) => (series.drawn ?? series.values).map((value) => value ?? 0)));
-  const time = finest(model.times);
+  const time = model.clock ?? finest(model.times);
   return {
     width, height: 240, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), ALMATY),
     cursor: {y: false, points: {show: false}},
@@ -58,11 +61,11 @@ function options(model, width) {
       axis({size: 78, values: (_, ticks) => ticks.map((tick) => model.format(tick, scale))}),
     ],
     series: [
-      {label: t("charts.time"), value: (_, ts) => time.format(new Date((ts ?? model.times.at(-1)) * 1e3))},
+      {label: t("charts.time"), value: (_, ts) => (model.clock ? moment : (ms) => time.format(new Date(ms)))((ts ?? model.times.at(-1)) * 1e3)},
       ...model.series.map((series) => ({
         label: series.label, width: series.width, dash: series.dash, stroke: colour(series.paint),
         fill: series.bars ? colour(series.paint) : series.fill ? colour("--wash") : undefined,
-        paths: series.bars ? uPlot.paths.bars({size: [0.8, 40]}) : undefined, points: {show: false},
+        paths: series.bars ? uPlot.paths.bars({size: [0.8, 40]}) : series.steps ? uPlot.paths.stepped({align: 1}) : undefined, points: {show: false},
         value: (_, __, ___, at) => told(model, series.values[at ?? model.times.length - 1], scale),
       })),
     ],
@@ -87,11 +90,12 @@ function fillTwin(name) {
   const model = charts.get(name)?.model;
   if (!twin.open || !model) return;
   const table = twin.querySelector("table");
-  const heads = [t("charts.time"), ...model.series.map((series) => series.label)];
+  const series = model.told ?? model.series;
+  const heads = [t("charts.time"), ...series.map((each) => each.label)];
   table.tHead.replaceChildren(element("tr", {}, ...heads.map((head, at) => element("th", {scope: "col", class: at ? "number" : undefined}, head))));
   const rows = model.times.map((time, at) => element("tr", {},
-    element("th", {scope: "row"}, moment(time * 1e3)),
-    ...model.series.map((series) => element("td", {class: "number"}, told(model, series.values[at])))));
+    element("th", {scope: "row"}, when(new Date(time * 1e3).toISOString())),
+    ...series.map((each) => element("td", {class: "number"}, each.words ? each.words[at] : told(model, each.values[at])))));
   table.tBodies[0].replaceChildren(...rows.reverse());
 }
 

@@ -253,7 +253,7 @@ function showSignatures(answer) {
   tile("unsigned", number(answer.items.length - signed.length));
 }
 
-const PAGES = {
+Object.assign(PAGES, {
   signing: {
     sources: {signatures: "signatures"},
     paged: ["signatures"],
@@ -274,7 +274,7 @@ const PAGES = {
       told.warnings = {items: warningsOf(told.standing, told.distributed)};
     },
   },
-};
+});
 const page = PAGES[document.documentElement.dataset.page];
 
 function pathOf(name) {
@@ -286,13 +286,17 @@ async function load() {
   box("problem").hidden = true;
   try {
     const holder = await (await ask("me")).json();
-    await Promise.all(Object.keys(page.sources).map(async (name) => {
-      answers[name] = await (await ask(pathOf(name))).json();
-    }));
-    page.show(answers);
-    for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
     box("holder").textContent = holder.name;
+    if (page.load) await page.load(holder, answers);
+    else {
+      await Promise.all(Object.keys(page.sources).map(async (name) => {
+        answers[name] = await (await ask(pathOf(name))).json();
+      }));
+      page.show(answers);
+    }
     standing(true);
+    for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
+    page.shown?.(answers);
   } catch (error) {
     turnAway(error);
   }
@@ -319,5 +323,5 @@ async function start() {
   load();
 }
 
-themeButton(() => {});
+themeButton(() => page.repaint?.());
 start();

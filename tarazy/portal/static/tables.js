@@ -139,6 +139,9 @@ const LISTS = {
   },
 };
 
+/* What the pages that take a token show, by name. */
+const PAGES = {};
+
 const SHORT_LIST = window.matchMedia("(max-width: 560px)").matches ? 4 : 10;
 const LONG_LIST = 500;
 const wholeLists = new Set();

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
 from tarazy.accounting.energy.faults import Fault
-from tarazy.accounting.energy.figures import energy_by_party, site_intervals
+from tarazy.accounting.energy.figures import Place, energy_by_party, site_intervals
 from tarazy.accounting.energy.reconciliation import CONFOUNDERS, Drift, drift, least_wh
+from tarazy.accounting.workload import intervals_before, site_totals
 from tarazy.accreditation.entries import FindingKind, Severity
 from tarazy.accreditation.findings import Condition
 from tarazy.accreditation.plausibility import HEAVIER_SHARES, SiteWork, Work
-from tarazy.config.law.calendar import day_start
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.law.calendar import day_start, legal_day
+from tarazy.reports.consumption import place_of
+from tarazy.stratum.difficulty import hashes_of
 
 DAYS = 60
 """Legal days before today that drift is looked for in; the first of them are the baseline."""
@@ -64,8 +69,36 @@ class Floor:
         return self.metered_wh < self.least_wh
 
 
-def site_days(connection: Connection, today: date, known_at: datetime) -> dict[str, list[SiteDay]]:
-    """Site → its days before `today`, in order.
+@dataclass(frozen=True, slots=True)
+class FloorRule:
+    """What the floor is taken by."""
+
+    best_mj_per_th: int
+    """That no machine in existence goes below."""
+    window: timedelta
+
+
+def site_work(connection: Connection, since: datetime, until: datetime, site: str | None = None) -> list[SiteWork]:
+    """Work of each party at each site, or at one, in the intervals that begin in [since, until)."""
+    return [
+        SiteWork(
+            row.party,
+            row.site,
+            hashes_of(int(row.weight)),
+            row.shares,
+            hashes_of(int(row.heaviest)),
+            row.workers,
+            row.busiest,
+            hashes_of(int(row.busiest_weight)),
+        )
+        for row in site_totals(connection, since, until, site)
+    ]
+
+
+def site_days(
+    connection: Connection, today: date, known_at: datetime, place: Place | None = None
+) -> dict[str, list[SiteDay]]:
+    """Site → its days before `today`, in order; of every site, or of `place` alone.
 
     A day is left out where nobody worked, machines of a party that did are not registered, or much is not measured.
     """
@@ -76,7 +109,7 @@ def site_days(connection: Connection, today: date, known_at: datetime) -> dict[s
         uncertain: defaultdict[str, int] = defaultdict(int)
         expected: defaultdict[str, list[int | None]] = defaultdict(list)
         start, end = day_start(day), day_start(day + timedelta(days=1))
-        for (site, _), energy in energy_by_party(connection, start, end, known_at).items():
+        for (site, _), energy in energy_by_party(connection, start, end, known_at, place).items():
             metered[site] += energy.energy_wh
             uncertain[site] += energy.uncertain_wh
             expected[site].append(energy.estimate_wh)
@@ -112,14 +145,14 @@ def drifts(days: Mapping[str, Sequence[SiteDay]]) -> list[Condition]:
     return found
 
 
-def floors(connection: Connection, work: Work, best_mj_per_th: int) -> dict[str, Floor]:
+def floors(connection: Connection, work: Work, best_mj_per_th: int, place: Place | None = None) -> dict[str, Floor]:
     """Site → its floor in the window of `work`; only where its meters measured all of it."""
     by_site: defaultdict[str, list[SiteWork]] = defaultdict(list)
     for row in work.sites:
         by_site[row.site].append(row)
     found: dict[str, Floor] = {}
     for site, rows in by_site.items():
-        intervals = site_intervals(connection, work.since, work.until, site=site)
+        intervals = site_intervals(connection, work.since, work.until, site=site, place=place)
         told = timedelta(seconds=sum(item.seconds for item in intervals))
         if told == work.until - work.since and all(item.quality == "measured" for item in intervals):
             heaviest = HEAVIER_SHARES * max(row.heaviest for row in rows)
@@ -151,3 +184,22 @@ def below_floor(connection: Connection, work: Work, best_mj_per_th: int) -> list
         for site, floor in floors(connection, work, best_mj_per_th).items()
         if floor.broken
     ]
+
+
+def reconciliation(
+    connection: Connection, registers: Registers, site: str, rule: FloorRule, now: datetime, interval_seconds: int
+) -> dict[str, Any]:
+    """A site's energy held against its work, by day, by drift and by the floor, as plain values."""
+    place, step = place_of(registers, site), timedelta(seconds=interval_seconds)
+    days = site_days(connection, legal_day(now), now, place).get(site, [])
+    since, until = intervals_before(now - step, rule.window, interval_seconds)
+    work = Work(since, until, step, site_work(connection, since, until, site), [])
+    floor = floors(connection, work, rule.best_mj_per_th, place).get(site)
+    moved = site_drift(days)
+    return {
+        "site": site,
+        "days": [{**asdict(each), "ratio": f"{each.ratio:.4f}"} for each in days],
+        "drift": moved and {**{name: f"{value:.4f}" for name, value in asdict(moved).items()}, "drifts": moved.drifts},
+        "floor": floor and {"since": since, "until": until, **asdict(floor), "broken": floor.broken},
+        "confounders": CONFOUNDERS,
+    }

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from tarazy.accreditation.entries import FindingKind, Severity
 from tarazy.accreditation.plausibility import SiteWork, Work
 from tarazy.config.law.calendar import day_start
-from tarazy.pool.reconciled import below_floor, drifts, site_days
+from tarazy.reports.reconciled import below_floor, drifts, site_days
 from tests.reports.world import meter_hour
 
 TODAY = date(2026, 3, 1)
