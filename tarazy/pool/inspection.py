@@ -23,7 +23,7 @@ from tarazy.accreditation.plausibility import SharedName, SiteWork, Work, implau
 from tarazy.accreditation.procedure.store import all_cases
 from tarazy.accreditation.procedure.warnings import Severity as CaseSeverity
 from tarazy.accreditation.procedure.warnings import open_warnings
-from tarazy.accreditation.quotas import MonthUse, overuse
+from tarazy.accreditation.quotas import MonthUse, overuse, unpriced
 from tarazy.accreditation.snapshot import Registers
 from tarazy.accreditation.tables import lock_writers
 from tarazy.config.law import LawBook
@@ -162,7 +162,7 @@ class Inspection:
         self._expiries = [each for each in self._expiries if each.ending.ends_at > registers.valid_at]
         tolerance = self._findings.hash_rate_tolerance_percent
         implausible = implausibilities(registers, work, tolerance)
-        overused = overuse(registers, use)
+        overused = [*overuse(registers, use), *unpriced(registers, use)]
         return self._watch.look(registers, [*self._contradictions, *implausible, *overused, *energy])
 
     def _counted(self, registers: Registers, changes: list[Finding], cases: dict[str, int]) -> AttentionFacts:

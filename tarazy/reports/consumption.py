@@ -82,18 +82,6 @@ def consumption_by_party(
     }
 
 
-def energy_by_source(
-    connection: Connection, registers: Registers, start: datetime, end: datetime, known_at: datetime
-) -> dict[str, dict[Source, int]]:
-    """Site → watt-hours of each source in [start, end)."""
-    found: defaultdict[str, defaultdict[Source, int]] = defaultdict(lambda: defaultdict(int))
-    for part in site_consumption(connection, registers, start, end, known_at):
-        for site, items in part.sites.items():
-            for item in items:
-                found[site][item.source] += item.energy_wh
-    return {site: dict(sources) for site, sources in found.items()}
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """What the sites used in [start, end), in which no register says anything else."""

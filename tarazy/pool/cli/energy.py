@@ -118,6 +118,10 @@ def _print_reconciled(told: dict[str, Any]) -> None:
     else:
         state = "broken" if floor["broken"] else "kept"
         click.echo(f"floor: {state}; metered {floor['metered_wh']:,} Wh, at least {floor['least_wh']:,} Wh")
+        best = floor["machine"]
+        source = "setting" if best["since"] is None else f"{best['machine']}, from {best['since']}"
+        unconfirmed = "" if best["confirmed"] or best["since"] is None else ", not confirmed"
+        click.echo(f"best machine: {best['mj_per_th'] / 1000:g} J/TH as tuned ({source}{unconfirmed})")
     click.echo(f"other causes: {', '.join(told['confounders'])}")
 
 
