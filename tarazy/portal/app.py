@@ -15,6 +15,7 @@ from tarazy.portal.access import Access, Holder, Right, holders
 from tarazy.portal.desk import Rules
 from tarazy.portal.events import BEAT_SECONDS, Hub
 from tarazy.portal.guard import MAXIMUM_BODY, MAXIMUM_PUSH, BoundedSite, Fault
+from tarazy.portal.readings import Pushed
 from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
 
 log = structlog.get_logger()
@@ -43,6 +44,7 @@ class Portal:
         host: str = "127.0.0.1",
         port: int = 8080,
         language: str = "ru",
+        pushed: Pushed | None = None,
     ) -> None:
         # klein imports the global reactor, which must be installed first
         from tarazy.portal.gate import Gate
@@ -54,7 +56,9 @@ class Portal:
         self.hub = Hub()
         self.access = Access()
         self._database = database
-        pages = Pages(self.snapshots, self.hub, subject, language, Gate(database, self.access), rules)
+        pages = Pages(
+            self.snapshots, self.hub, subject, language, Gate(database, self.access), rules, pushed or Pushed()
+        )
         self.site = BoundedSite(pages.app.resource(), reactor, self._body_limit)
         self._told = ""
         self._pulse = LoopingCall(self._publish)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 
 from sqlalchemy import Connection
 
-from tarazy.accounting.energy.devices import Device, devices_of
+from tarazy.accounting.energy.devices import Device, devices_from, fittings
 from tarazy.accounting.energy.meter import Quantity, Reading, Status
 from tarazy.accounting.energy.profiles import ProfileError
-from tarazy.accounting.energy.readings import ReadingError, append_readings, gives, recorded_counts, require_possible
+from tarazy.accounting.energy.readings import (
+    ReadingError,
+    append_readings,
+    folded_until,
+    gives_spans,
+    recorded_counts,
+    require_possible,
+)
 from tarazy.accreditation.entries import Meter, ReadBy
-from tarazy.accreditation.registers import versions_of
+from tarazy.accreditation.registers import all_versions
 from tarazy.accreditation.snapshot import version_at
 from tarazy.portal.guard import Fault
 
@@ -23,6 +30,24 @@ _OLDEST = timedelta(days=366)
 _HIGHEST = 2**63 - 1
 _COLUMNS = {"meter", "at", "count", "quantity", "status"}
 _STATUSES = set(get_args(Status)) - {"withdrawn"}
+
+
+class Pushed:
+    """What became of the readings that were pushed to this process. It counts on, and is read beside."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, int] = {"recorded": 0, "repeated": 0, "refused": 0}
+        self.waiting: dict[str, int] = {}
+        """By site, what its agent still had to push."""
+
+    def count(self, site: str, told: Mapping[str, Any], body: object) -> None:
+        """Count an answer that was given, and take over what the agent says of its spool."""
+        self.results["recorded"] += told["recorded"]
+        self.results["repeated"] += told["repeated"]
+        self.results["refused"] += len(told["refused"])
+        waiting = body.get("waiting") if isinstance(body, dict) else None
+        if type(waiting) is int and 0 <= waiting <= _HIGHEST:
+            self.waiting[site] = waiting
 
 
 class _RowError(ValueError):
@@ -41,22 +66,22 @@ def push(connection: Connection, site: str, body: object, now: datetime) -> dict
     rows = body.get("readings") if isinstance(body, dict) else None
     if not isinstance(rows, list) or len(rows) > MAXIMUM_ROWS:
         raise Fault(422, "unfit", f'expected {{"readings": [{{"meter", "at", "count"}}]}}, at most {MAXIMUM_ROWS} rows')
-    devices: dict[str, list[Device] | _RowError] = {}
+    told = {row["meter"] for row in rows if isinstance(row, dict) and isinstance(row.get("meter"), str)}
+    devices = _devices(connection, site, sorted(meter for meter in told if "\0" not in meter), now)
     fit: dict[int, Reading] = {}
     refused: dict[int, _RowError] = {}
     for number, row in enumerate(rows):
         try:
             reading = _reading(row)
-            if reading.meter not in devices:
-                devices[reading.meter] = _devices(connection, site, reading.meter, now)
             _require(reading, devices[reading.meter], now)
             fit[number] = reading
         except _RowError as error:
             refused[number] = error
     refused |= _contradictions(connection, fit)
+    refused |= _folded(connection, fit)
     taken = append_readings(connection, [reading for number, reading in fit.items() if number not in refused], now)
-    told = [{"row": number, "code": error.code, "problem": str(error)} for number, error in sorted(refused.items())]
-    return {"recorded": taken.recorded, "repeated": taken.repeated, "refused": told}
+    faults = [{"row": number, "code": error.code, "problem": str(error)} for number, error in sorted(refused.items())]
+    return {"recorded": taken.recorded, "repeated": taken.repeated, "refused": faults}
 
 
 def _contradictions(connection: Connection, fit: Mapping[int, Reading]) -> dict[int, _RowError]:
@@ -69,6 +94,18 @@ def _contradictions(connection: Connection, fit: Mapping[int, Reading]) -> dict[
         if first != reading.register_count:
             found[number] = _RowError("contradicts", f"{first} is recorded; correct it: tarazy meter correct")
     return found
+
+
+def _folded(connection: Connection, fit: Mapping[int, Reading]) -> dict[int, _RowError]:
+    """Rows that would change energy which changes no more; one that is recorded already is no matter."""
+    until = folded_until(connection, sorted({reading.meter for reading in fit.values()}))
+    late = {number: reading for number, reading in fit.items() if reading.at < until.get(reading.meter, reading.at)}
+    known = recorded_counts(connection, list(late.values()))
+    return {
+        number: _RowError("too_old", f"energy up to {until[reading.meter].isoformat()} is folded and changes no more")
+        for number, reading in late.items()
+        if reading.status != "ok" or (reading.meter, reading.quantity, reading.at) not in known
+    }
 
 
 def _reading(row: object) -> Reading:
@@ -96,18 +133,30 @@ def _instant(text: object) -> datetime:
     raise _RowError("malformed", "at is an instant with its zone, such as 2026-03-03T12:00:00+05:00")
 
 
-def _devices(connection: Connection, site: str, meter: str, now: datetime) -> list[Device] | _RowError:
-    entry = version_at(versions_of(connection, "meter", meter), now)
-    if not isinstance(entry, Meter) or entry.site != site:
-        return _RowError("unknown_meter", f"site {site} has no such meter in the register")
-    if entry.read_by is not ReadBy.AGENT:
-        return _RowError("not_behind_agent", "the pool reads this meter itself; register it with read_by agent")
-    if gives(connection, meter, spans=True):
-        return _RowError("contradicts", "this meter gives the energy of spans, not its register; register another")
-    try:
-        return list(devices_of(connection, meter, entry.profile))
-    except ProfileError as error:
-        return _RowError("no_profile", str(error))
+def _devices(
+    connection: Connection, site: str, meters: Sequence[str], now: datetime
+) -> dict[str, list[Device] | _RowError]:
+    """The devices of each meter, or why nothing may be pushed of it."""
+    entries = all_versions(connection, Meter.register, keys=meters)
+    spans = gives_spans(connection, meters, now)
+    fitted = fittings(connection, meters)
+    found: dict[str, list[Device] | _RowError] = {}
+    for meter in meters:
+        entry = version_at(entries.get(meter, []), now)
+        if not isinstance(entry, Meter) or entry.site != site:
+            found[meter] = _RowError("unknown_meter", f"site {site} has no such meter in the register")
+        elif entry.read_by is not ReadBy.AGENT:
+            problem = "the pool reads this meter itself; register it with read_by agent"
+            found[meter] = _RowError("not_behind_agent", problem)
+        elif spans.get(meter, False):
+            problem = "this meter gives the energy of spans, not its register; register another"
+            found[meter] = _RowError("contradicts", problem)
+        else:
+            try:
+                found[meter] = devices_from(fitted[meter], entry.profile)
+            except ProfileError as error:
+                found[meter] = _RowError("no_profile", str(error))
+    return found
 
 
 def _require(reading: Reading, devices: list[Device] | _RowError, now: datetime) -> None:

@@ -23,6 +23,7 @@ from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
 from tarazy.portal.pages import HELD, assets, held_page, page, page_texts, preferred_language, refusals_page
+from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.snapshot import Snapshots, Subject
 from tarazy.reports.language import LANGUAGES
@@ -80,13 +81,20 @@ class Pages:
     app = Klein()
 
     def __init__(
-        self, snapshots: Snapshots, hub: Hub, subject: Subject, language: str, gate: Gate, rules: Rules
+        self,
+        snapshots: Snapshots,
+        hub: Hub,
+        subject: Subject,
+        language: str,
+        gate: Gate,
+        rules: Rules,
+        pushed: Pushed,
     ) -> None:
         self._snapshots = snapshots
         self._hub = hub
         self._subject = subject
         self._language = language
-        self._registers = RegisterPages(gate, rules, subject.seat).app.resource()
+        self._registers = RegisterPages(gate, rules, subject.seat, pushed).app.resource()
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()

@@ -184,6 +184,11 @@ def _cuts(registers: Registers, limits: set[datetime]) -> list[datetime]:
     return sorted(limits | {instant for instant in told if first < instant < end})
 
 
+def cuts(registers: Registers, start: datetime, end: datetime) -> set[datetime]:
+    """Every instant between at which what is asked of the energy in [start, end) is asked in parts."""
+    return set(_cuts(registers, {start, end})) | set(_months(start, end))
+
+
 def _months(first: datetime, end: datetime) -> Iterator[datetime]:
     """The instants at which a calendar month begins, after `first` and before `end`."""
     month = LegalPeriod.parse(f"{legal_day(first):%Y-%m}")

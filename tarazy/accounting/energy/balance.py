@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from tarazy.accounting.energy.allocation import Part, Sharing, allocate
 from tarazy.accounting.energy.figures import SiteInterval, site_intervals, submetered
 from tarazy.accounting.energy.intervals import Break, Interval, derive_intervals, floor_to, worst
 from tarazy.accounting.energy.meter import Meter
-from tarazy.accounting.energy.readings import last_before, steps_since
-from tarazy.accounting.energy.tables import allocation, due, interval, reading
+from tarazy.accounting.energy.readings import calls_for, steps_of, steps_since
+from tarazy.accounting.energy.tables import allocation, interval, reading, settled
 
 Work = Callable[[Connection, str, datetime, datetime], Mapping[str, int]]
 """(connection, site, start, end) → accepted work of each party there in that interval, as weight."""
@@ -31,6 +31,7 @@ Rule = Callable[[str, datetime], Sharing]
 """(site, instant) → the rule by which the site's energy is shared."""
 
 _RECHECKED_INTERVALS = 4
+_METERS_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -49,62 +50,103 @@ def store_intervals(
 
     An interval stays with the site and party that the meter stood for when it was derived first.
     """
-    if not intervals:
-        return []
+    return _store(connection, [(meter, intervals)], recorded_at)[meter.meter]
+
+
+def _store(
+    connection: Connection, derived: Sequence[tuple[Meter, Sequence[Interval]]], recorded_at: datetime
+) -> dict[str, list[datetime]]:
+    """The same of several meters."""
+    changed: dict[str, list[datetime]] = {meter.meter: [] for meter, _ in derived}
+    starts = [intervals[0].start for _, intervals in derived if intervals]
+    if not starts:
+        return changed
     stored = connection.execute(
         select(interval)
-        .where(interval.c.meter == meter.meter, interval.c.interval_start >= intervals[0].start)
+        .where(interval.c.meter.in_(list(changed)), interval.c.interval_start >= min(starts))
         .order_by(interval.c.version)
     )
-    latest = {row.interval_start: row for row in stored}
+    latest = {(row.meter, row.interval_start): row for row in stored}
     rows: list[dict[str, Any]] = []
-    for item in intervals:
-        old = latest.get(item.start)
-        remainder = str(item.remainder) if item.remainder else None
-        if old and (old.seconds, old.energy_wh, old.quality, old.remainder) == (
-            item.seconds,
-            item.energy_wh,
-            item.quality,
-            remainder,
-        ):
-            continue
-        rows.append(
-            {
-                "meter": meter.meter,
-                "site": old.site if old else meter.site,
-                "party": old.party if old else meter.party,
-                "interval_start": item.start,
-                "version": old.version + 1 if old else 1,
-                "seconds": item.seconds,
-                "energy_wh": item.energy_wh,
-                "remainder": remainder,
-                "quality": item.quality,
-                "recorded_at": recorded_at,
-            }
-        )
+    for meter, intervals in derived:
+        for item in intervals:
+            old = latest.get((meter.meter, item.start))
+            remainder = str(item.remainder) if item.remainder else None
+            if old and (old.seconds, old.energy_wh, old.quality, old.remainder) == (
+                item.seconds,
+                item.energy_wh,
+                item.quality,
+                remainder,
+            ):
+                continue
+            changed[meter.meter].append(item.start)
+            rows.append(
+                {
+                    "meter": meter.meter,
+                    "site": old.site if old else meter.site,
+                    "party": old.party if old else meter.party,
+                    "interval_start": item.start,
+                    "version": old.version + 1 if old else 1,
+                    "seconds": item.seconds,
+                    "energy_wh": item.energy_wh,
+                    "remainder": remainder,
+                    "quality": item.quality,
+                    "recorded_at": recorded_at,
+                }
+            )
     if rows:
         connection.execute(insert(interval), rows)
-    return [row["interval_start"] for row in rows]
+    return changed
 
 
-def derive_meter(
-    connection: Connection, meter: Meter, seconds: int, until: datetime, recorded_at: datetime
-) -> tuple[list[datetime], list[Break]]:
+Derived = tuple[list[datetime], list[Break]]
+"""Starts of the intervals that changed, and the breaks that lie in them."""
+
+
+def derive_meter(connection: Connection, meter: Meter, seconds: int, until: datetime, recorded_at: datetime) -> Derived:
     """Derive and store the meter's intervals that have ended by `until`.
 
     Work begins where earlier calls left off, or before that where late readings, corrections or devices call for it.
-    Returns the starts of the intervals that changed, and the breaks that lie in them.
     """
-    start = _begin(connection, meter.meter)
-    if start is None:
-        return [], []
-    start = floor_to(start, seconds)
-    segments, breaks = steps_since(connection, meter, start - timedelta(seconds=seconds))
-    remainder = _remainder(connection, meter.meter, start)
-    intervals = list(derive_intervals(segments, start, until, seconds, remainder))
-    changed = store_intervals(connection, meter, intervals, recorded_at)
-    fresh = set(changed)
-    return changed, [item for item in breaks if floor_to(item.after, seconds) in fresh]
+    return derive_meters(connection, [meter], seconds, until, recorded_at).get(meter.meter, ([], []))
+
+
+def derive_meters(
+    connection: Connection, meters: Sequence[Meter], seconds: int, until: datetime, recorded_at: datetime
+) -> dict[str, Derived]:
+    """The same for many meters, those that begin at one instant together. One with nothing to do is left out."""
+    found: dict[str, Derived] = {}
+    for first in range(0, len(meters), _METERS_AT_ONCE):
+        some = meters[first : first + _METERS_AT_ONCE]
+        begun: dict[datetime, list[Meter]] = {}
+        for meter, start in _begins(connection, some).items():
+            begun.setdefault(floor_to(start, seconds), []).append(meter)
+        for start, together in begun.items():
+            if start + timedelta(seconds=seconds) <= until:
+                found |= _derive_from(connection, together, start, seconds, until, recorded_at)
+    return found
+
+
+def _derive_from(
+    connection: Connection,
+    meters: Sequence[Meter],
+    start: datetime,
+    seconds: int,
+    until: datetime,
+    recorded_at: datetime,
+) -> dict[str, Derived]:
+    steps = steps_of(connection, meters, start - timedelta(seconds=seconds))
+    remainders = _remainders(connection, [meter.meter for meter in meters], start, seconds)
+    derived = [
+        (meter, list(derive_intervals(steps[meter.meter][0], start, until, seconds, remainders[meter.meter])))
+        for meter in meters
+    ]
+    found: dict[str, Derived] = {}
+    for key, changed in _store(connection, derived, recorded_at).items():
+        fresh = set(changed)
+        found[key] = changed, [item for item in steps[key][1] if floor_to(item.after, seconds) in fresh]
+    _note_settled(connection, [meter.meter for meter in meters], floor_to(until, seconds))
+    return found
 
 
 def recomputed(
@@ -112,7 +154,7 @@ def recomputed(
 ) -> list[tuple[datetime, int, int]]:
     """Intervals whose energy is not what the readings known at an instant give: (start, stored, recomputed) Wh.
 
-    Everything is derived from the first reading on, so what earlier derivations left out or cut wrongly shows.
+    All that is not folded is derived from the first reading on, so what earlier derivations left out or cut shows.
     """
     query = select(interval.c.interval_start, interval.c.energy_wh).where(interval.c.meter == meter.meter)
     if known_at is not None:
@@ -122,34 +164,72 @@ def recomputed(
     if not stored:
         return []
     segments, _ = steps_since(connection, meter, None, known_at)
-    derived = derive_intervals(segments, min(stored), max(stored) + timedelta(seconds=seconds), seconds)
+    first, after = min(stored), max(stored) + timedelta(seconds=seconds)
+    derived = derive_intervals(segments, first, after, seconds, _remainder(connection, meter.meter, first))
     fresh = {item.start: item.energy_wh for item in derived}
     return [(start, energy, fresh[start]) for start, energy in stored.items() if energy != fresh[start]]
 
 
-def _begin(connection: Connection, meter: str) -> datetime | None:
-    """Where derivation goes on: after the last interval, at the first reading of all when there is none.
+def _begins(connection: Connection, meters: Sequence[Meter]) -> dict[Meter, datetime]:
+    """Where derivation of each goes on: after its last interval, at the first reading of all when there is none.
 
-    Where something is due before that, at the last good reading before it: the step from there on may be another now.
+    Where something calls for it before that, there, but never before what is folded.
     """
+    keys = [meter.meter for meter in meters]
+    rows = connection.execute(select(settled).where(settled.c.meter.in_(keys))).all()
+    until = {row.meter: row.until for row in rows}
+    folded = {row.meter: row.folded_until for row in rows if row.folded_until is not None}
+    calls = calls_for(connection, keys)
+    found: dict[Meter, datetime] = {}
+    for meter in meters:
+        start = until.get(meter.meter) or _first(connection, meter.meter)
+        called = calls.get(meter.meter)
+        if start is not None:
+            start = start if called is None else min(start, called)
+            found[meter] = max(start, folded.get(meter.meter, start))
+    return found
+
+
+def _first(connection: Connection, meter: str) -> datetime | None:
+    """The same for a meter of which nobody noted how far it is."""
     stored = select(interval).where(interval.c.meter == meter).order_by(interval.c.interval_start.desc()).limit(1)
     last = connection.execute(stored).first()
-    start: datetime | None
     if last:
-        start = last.interval_start + timedelta(seconds=last.seconds)
-    else:
-        start = connection.scalar(select(func.min(reading.c.at)).where(reading.c.meter == meter))
-    calls = connection.execute(select(due).where(due.c.meter == meter)).all()
-    if calls:
-        since = min(row.since for row in calls)
-        connection.execute(delete(due).where(due.c.due.in_([row.due for row in calls])))
-        since = last_before(connection, meter, since) or since
-        start = since if start is None else min(start, since)
+        end: datetime = last.interval_start + timedelta(seconds=last.seconds)
+        return end
+    start: datetime | None = connection.scalar(select(func.min(reading.c.at)).where(reading.c.meter == meter))
     return start
 
 
+def _note_settled(connection: Connection, meters: Sequence[str], until: datetime) -> None:
+    here = settled.c.meter.in_(meters)
+    known = set(connection.scalars(select(settled.c.meter).where(here)))
+    connection.execute(update(settled).where(here, settled.c.until < until).values(until=until))
+    fresh = [{"meter": meter, "until": until} for meter in meters if meter not in known]
+    if fresh:
+        connection.execute(insert(settled), fresh)
+
+
+def _remainders(connection: Connection, meters: Sequence[str], start: datetime, seconds: int) -> dict[str, Fraction]:
+    """What the intervals that end at `start` carried on."""
+    query = (
+        select(interval.c.meter, interval.c.remainder)
+        .where(
+            interval.c.meter.in_(meters),
+            interval.c.interval_start == start - timedelta(seconds=seconds),
+            interval.c.seconds == seconds,
+        )
+        .order_by(interval.c.version)
+    )
+    found = {row.meter: Fraction(row.remainder or 0) for row in connection.execute(query)}
+    for meter in meters:
+        if meter not in found:
+            found[meter] = _remainder(connection, meter, start)
+    return found
+
+
 def _remainder(connection: Connection, meter: str, start: datetime) -> Fraction:
-    """What the interval that ends at `start` carried on."""
+    """The same after an interval of another length, or a folded one."""
     query = (
         select(interval)
         .where(interval.c.meter == meter, interval.c.interval_start < start)
@@ -157,8 +237,11 @@ def _remainder(connection: Connection, meter: str, start: datetime) -> Fraction:
         .limit(1)
     )
     row = connection.execute(query).first()
-    ends = row and row.interval_start + timedelta(seconds=row.seconds) == start
-    return Fraction(row.remainder or 0) if row and ends else Fraction(0)
+    if row is None:
+        folded = select(settled.c.remainder).where(settled.c.meter == meter, settled.c.folded_until == start)
+        return Fraction(connection.scalar(folded) or 0)
+    ends = row.interval_start + timedelta(seconds=row.seconds) == start
+    return Fraction(row.remainder or 0) if ends else Fraction(0)
 
 
 def store_allocation(connection: Connection, site: SiteInterval, parts: Iterable[Part], recorded_at: datetime) -> bool:
@@ -230,8 +313,10 @@ def settle(
     starts: dict[str, set[datetime]] = {}
     breaks: list[tuple[Meter, Break]] = []
     derived = 0
+    meters = list(meters)
+    told = derive_meters(connection, meters, seconds, until, recorded_at)
     for meter in meters:
-        changed, found = derive_meter(connection, meter, seconds, until, recorded_at)
+        changed, found = told.get(meter.meter, ([], []))
         derived += len(changed)
         breaks.extend((meter, item) for item in found)
         starts.setdefault(meter.site, set()).update(changed)

@@ -32,6 +32,10 @@ class EnergySettings(Section):
     interval_seconds: int = Field(default=900, ge=5, le=3600)
     """Length of the intervals energy is divided in; 900 is the 15 minutes of Kazakhstan's metering rules."""
 
+    keep_detail_days: int | None = Field(default=None, ge=0)
+    """Days after the last one to declare and pay a quarter's fee for which its readings and intervals are kept; then
+    they are folded into figures of days. For ever when absent."""
+
     @model_validator(mode="after")
     def _divides_hour(self) -> EnergySettings:
         if 3600 % self.interval_seconds:

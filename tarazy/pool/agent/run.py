@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,9 +70,10 @@ class SiteAgent:
                 log.error("reading_refused", meter=row.meter, at=row.at, count=row.count, problem=fault["problem"])
             self._spool.drop(rows[-1].sequence)
 
-    async def _post(self, rows: Iterable[Spooled]) -> Any:
+    async def _post(self, rows: Sequence[Spooled]) -> Any:
         body = {
-            "readings": [{"meter": row.meter, "at": row.at, "count": row.count, "status": row.status} for row in rows]
+            "readings": [{"meter": row.meter, "at": row.at, "count": row.count, "status": row.status} for row in rows],
+            "waiting": self._spool.count() - len(rows),
         }
         token = self._settings.token.read_text(encoding="ascii").strip()
         exchange: Deferred[tuple[int, bytes]] = Deferred.fromCoroutine(self._exchange(token, orjson.dumps(body)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tarazy.config.law.calendar import Period, legal_day
+from tarazy.config.law.calendar import Period, Quarter, legal_day
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import (
     FOUND_WANTING,
@@ -16,9 +16,11 @@ from tarazy.pool.cli.common import (
     json_option,
     ledger,
     print_json,
+    progress_bar,
     settings_option,
 )
-from tarazy.pool.cli.register.shared import KNOWN_AT
+from tarazy.pool.cli.fee import QuarterParam
+from tarazy.pool.cli.register.shared import KNOWN_AT, law_of
 from tarazy.pool.cli.report import PeriodParam
 
 if TYPE_CHECKING:
@@ -59,6 +61,49 @@ def quota(site: str, settings: Settings, month: Period | None, known_at: datetim
         _print(told)
     if 100 in reached:
         raise SystemExit(FOUND_WANTING)
+
+
+@energy.command("fold")
+@click.argument("quarter", type=QuarterParam())
+@settings_option
+@click.option("--declared", is_flag=True, help="Its fee was declared and paid, where the rules do not tell when.")
+@json_option
+def fold(quarter: Quarter, settings: Settings, declared: bool, as_json: bool) -> None:
+    """Fold the readings and intervals up to the end of QUARTER into figures of days; this cannot be taken back.
+
+    Fees, reports and quotas stay the same, as known at every moment since the days were whole. What goes: load curves,
+    periods that begin or end inside a day, corrections. It may be broken off at any time and begun again.
+    """
+    from tarazy.accounting.energy.folding import UnsettledError, drop_folded_readings
+    from tarazy.accounting.energy.folding import fold as fold_piece
+    from tarazy.database.engine import reader
+    from tarazy.pool.folded import FoldRefusedError, meters_to_drop, require_foldable, to_fold
+
+    now = datetime.now(UTC)
+    rows = readings = 0
+    try:
+        require_foldable(
+            law_of(settings), quarter, legal_day(now), settings.energy.keep_detail_days or 0, declared=declared
+        )
+        with ledger(settings) as engine, progress_bar(f"Folding {quarter}") as tell:
+            with reader(engine).begin() as connection:
+                found = to_fold(connection, quarter, now)
+            for number, piece in enumerate(found, 1):
+                with engine.begin() as connection:
+                    rows += fold_piece(connection, piece)
+                tell(number, len(found))
+            with reader(engine).begin() as connection:
+                meters = meters_to_drop(connection, quarter)
+            for some in meters:
+                with engine.begin() as connection:
+                    readings += drop_folded_readings(connection, some, quarter.next().start)
+    except (FoldRefusedError, UnsettledError) as error:
+        raise Wanting(str(error)) from None
+    told = {"quarter": str(quarter), "pieces": len(found), "rows": rows, "readings": readings}
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(f"{quarter}: {rows:,} rows of {len(found):,} pieces folded, {readings:,} readings let go")
 
 
 @energy.command("reconcile")

@@ -197,7 +197,7 @@ def show_meter(
 
     with ledger(settings) as engine, engine.begin() as connection:
         _require(connection, meter)
-        fitted = fittings(connection, meter, known_at)
+        fitted = fittings(connection, [meter], known_at)[meter]
         rows = [
             {
                 "start": row.start,
