@@ -8,6 +8,8 @@ from typing import Any, cast, get_args
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.energy.asic import Claim
+from tarazy.accounting.energy.claims import keep_claim
 from tarazy.accounting.energy.devices import Device, devices_from, fittings
 from tarazy.accounting.energy.meter import Quantity, Reading, Status
 from tarazy.accounting.energy.profiles import ProfileError
@@ -28,6 +30,8 @@ MAXIMUM_ROWS = 500
 _OLDEST = timedelta(days=366)
 """How long ago a reading may be pushed: a clock that starts at 1970 must not make half a century of intervals."""
 _HIGHEST = 2**63 - 1
+_MOST_CLAIMED = 10**12
+_AHEAD = timedelta(minutes=5)
 _COLUMNS = {"meter", "at", "count", "quantity", "status"}
 _STATUSES = set(get_args(Status)) - {"withdrawn"}
 
@@ -66,6 +70,8 @@ def push(connection: Connection, site: str, body: object, now: datetime) -> dict
     rows = body.get("readings") if isinstance(body, dict) else None
     if not isinstance(rows, list) or len(rows) > MAXIMUM_ROWS:
         raise Fault(422, "unfit", f'expected {{"readings": [{{"meter", "at", "count"}}]}}, at most {MAXIMUM_ROWS} rows')
+    if isinstance(body, dict) and "machines" in body:
+        keep_claim(connection, site, _claim(body["machines"], now), now)
     told = {row["meter"] for row in rows if isinstance(row, dict) and isinstance(row.get("meter"), str)}
     devices = _devices(connection, site, sorted(meter for meter in told if "\0" not in meter), now)
     fit: dict[int, Reading] = {}
@@ -94,6 +100,22 @@ def _contradictions(connection: Connection, fit: Mapping[int, Reading]) -> dict[
         if first != reading.register_count:
             found[number] = _RowError("contradicts", f"{first} is recorded; correct it: tarazy meter correct")
     return found
+
+
+def _claim(told: object, now: datetime) -> Claim:
+    """What the machines of the site claim. Raises `Fault`."""
+    counts = ("asked", "answered", "telling", "power_w")
+    if isinstance(told, dict) and told.keys() == {"at", *counts}:
+        numbers = [told[name] for name in counts]
+        if all(type(number) is int and 0 <= number <= _MOST_CLAIMED for number in numbers):
+            asked, answered, telling, power_w = numbers
+            try:
+                at = _instant(told["at"])
+            except _RowError as error:
+                raise Fault(422, "unfit", str(error)) from None
+            if telling <= answered <= asked and now - _OLDEST <= at <= now + _AHEAD:
+                return Claim(at, asked, answered, telling, power_w)
+    raise Fault(422, "unfit", f"machines has at, {', '.join(counts)}: whole numbers, each of the first three no less")
 
 
 def _folded(connection: Connection, fit: Mapping[int, Reading]) -> dict[int, _RowError]:

@@ -160,3 +160,16 @@ peak_day = Table(
     Index("ix_peak_day_day_start", "day_start", "site"),
 )
 """The highest mean power of an interval over a site's main meters on a folded legal day."""
+
+machine_power = Table(
+    "machine_power",
+    metadata,
+    Column("site", String(64), primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("asked", Integer, nullable=False),
+    Column("answered", Integer, nullable=False),
+    Column("telling", Integer, nullable=False, doc="of those, how many told a power"),
+    Column("power_w", BigInteger, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+"""What the machines of a site say that they draw: a hint, read by nothing that is owed or reported."""

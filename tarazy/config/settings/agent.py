@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from tarazy.config.settings.fields import LAST_PORT, Section, like
+from tarazy.config.settings.fields import LAST_PORT, Network, Section, like
 from tarazy.config.settings.server import LogSettings
 
 _METER_KEY = like(r"[a-z0-9][a-z0-9._-]{0,63}", "the meter's key in the pool's register")
+
+_MOST_MACHINES = 4096
 
 
 def _pool_address(value: str) -> str:
@@ -44,6 +46,20 @@ class AgentMeter(Section):
     profile: str
 
 
+class AgentMachines(Section):
+    """Machines of a site whose API is asked for the power that they claim. Nothing in them is changed."""
+
+    network: Network
+    """Every address of it is asked."""
+    port: int = Field(default=4028, ge=1, le=LAST_PORT)
+
+    @model_validator(mode="after")
+    def _small(self) -> AgentMachines:
+        if self.network.num_addresses > _MOST_MACHINES:
+            raise ValueError(f"a network of machines has at most {_MOST_MACHINES} addresses; write several")
+        return self
+
+
 class AgentSettings(Section):
     """The whole file."""
 
@@ -55,4 +71,7 @@ class AgentSettings(Section):
     """SQLite file of what is not pushed yet; relative to the settings file."""
     poll_seconds: float = Field(default=60.0, ge=0.2, le=900)
     meters: dict[Annotated[str, _METER_KEY], AgentMeter] = Field(min_length=1, max_length=1000)
+    machines: tuple[AgentMachines, ...] = Field(default=(), max_length=16)
+    machine_seconds: float = Field(default=900.0, ge=60, le=86_400)
+    """How often machines are asked."""
     log: LogSettings = LogSettings()

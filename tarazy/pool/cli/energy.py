@@ -24,6 +24,7 @@ from tarazy.pool.cli.register.shared import KNOWN_AT, law_of
 from tarazy.pool.cli.report import PeriodParam
 
 if TYPE_CHECKING:
+    from tarazy.accounting.energy.figures import SiteInterval
     from tarazy.accreditation.quotas import Held, MonthUse
     from tarazy.accreditation.snapshot import Registers
 
@@ -114,6 +115,9 @@ def reconcile(site: str, settings: Settings, as_json: bool) -> None:
     """Hold what SITE's meters gave against its work, by day and by the floor; exit code 1 where they do not agree."""
     from dataclasses import asdict
 
+    from tarazy.accounting.energy.claims import last_claim
+    from tarazy.accounting.energy.figures import site_intervals
+    from tarazy.accounting.energy.intervals import floor_to
     from tarazy.accounting.energy.reconciliation import CONFOUNDERS
     from tarazy.accounting.workload import intervals_before
     from tarazy.accreditation.registers import versions_of
@@ -128,6 +132,9 @@ def reconcile(site: str, settings: Settings, as_json: bool) -> None:
         if not versions_of(connection, "site", site):
             raise Wanting(f"there is no site {site}; see `tarazy register show site`")
         days = site_days(connection, legal_day(now), now).get(site, [])
+        claim = last_claim(connection, site)
+        begun = floor_to(claim.at, settings.energy.interval_seconds) if claim else now
+        then = site_intervals(connection, begun, begun + step, site=site) if claim else []
         floor = floors(connection, work_between(connection, since, until, step), rules.best_machine_mj_per_th).get(site)
     moved = site_drift(days)
     told = {
@@ -135,6 +142,7 @@ def reconcile(site: str, settings: Settings, as_json: bool) -> None:
         "days": [{**asdict(each), "ratio": f"{each.ratio:.4f}"} for each in days],
         "drift": moved and {**{name: f"{value:.4f}" for name, value in asdict(moved).items()}, "drifts": moved.drifts},
         "floor": floor and {"since": since, "until": until, **asdict(floor), "broken": floor.broken},
+        "machines": claim and {**asdict(claim), "metered_w": _mean_w(then)},
         "confounders": CONFOUNDERS,
     }
     if as_json:
@@ -143,6 +151,10 @@ def reconcile(site: str, settings: Settings, as_json: bool) -> None:
         _print_reconciled(told)
     if (moved and moved.drifts) or (floor and floor.broken):
         raise SystemExit(FOUND_WANTING)
+
+
+def _mean_w(intervals: list[SiteInterval]) -> int | None:
+    return intervals[0].energy_wh * 3600 // intervals[0].seconds if intervals else None
 
 
 def _print_reconciled(told: dict[str, Any]) -> None:
@@ -167,6 +179,14 @@ def _print_reconciled(told: dict[str, Any]) -> None:
         source = "setting" if best["since"] is None else f"{best['machine']}, from {best['since']}"
         unconfirmed = "" if best["confirmed"] or best["since"] is None else ", not confirmed"
         click.echo(f"best machine: {best['mj_per_th'] / 1000:g} J/TH as tuned ({source}{unconfirmed})")
+    claim = told["machines"]
+    if claim is not None:
+        click.echo(
+            f"machines claim {claim['power_w']:,} W at {claim['at']:%Y-%m-%d %H:%M} UTC: a hint of their firmware"
+        )
+        click.echo(f"  {claim['asked']:,} addresses asked, {claim['answered']:,} answered, {claim['telling']:,} told")
+        metered = claim["metered_w"]
+        click.echo("  the meters' interval: " + ("none yet" if metered is None else f"{metered:,} W"))
     click.echo(f"other causes: {', '.join(told['confounders'])}")
 
 

@@ -63,3 +63,13 @@ def upgrade() -> None:
         sa.Column("recorded_at", Instant, nullable=False),
     )
     op.create_index("ix_peak_day_day_start", "peak_day", ["day_start", "site"])
+    op.create_table(
+        "machine_power",
+        sa.Column("site", sa.String(length=64), primary_key=True),
+        sa.Column("at", Instant, primary_key=True),
+        sa.Column("asked", sa.Integer(), nullable=False),
+        sa.Column("answered", sa.Integer(), nullable=False),
+        sa.Column("telling", sa.Integer(), nullable=False),
+        sa.Column("power_w", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", Instant, nullable=False),
+    )
