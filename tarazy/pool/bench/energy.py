@@ -154,6 +154,7 @@ def _push_all(
     own = time.process_time()
     cpu = server.cpu_seconds()
     sites = list(_sites(points))
+    _await_tokens(server.port, next(iter(tokens.values())))
     for number in range(1, intervals + 1):
         progress(f"pushing interval {number} of {intervals}")
         at = start + _STEP * number
@@ -171,6 +172,18 @@ def _push_all(
         "settling_and_pushing_cpu_us_per_reading": round((time.process_time() - own) / readings * 1e6, 1),
         "portal_rss_bytes": server.memory_bytes(),
     }
+
+
+def _await_tokens(port: int, token: str) -> None:
+    """Until the portal has read who may push."""
+    for _ in range(300):
+        line = HTTPConnection(HOST, port, timeout=120)
+        line.request("GET", "/api/v1/me", headers={"Authorization": f"Bearer {token}"})
+        if line.getresponse().status == 200:
+            return
+        line.close()
+        time.sleep(0.1)
+    raise BenchError("the portal knows no token after 30 s")
 
 
 def _push(port: int, tokens: dict[str, str], at: datetime, number: int, sites: Iterable[Sequence[Meter]]) -> None:
