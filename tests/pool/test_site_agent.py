@@ -224,7 +224,7 @@ async def test_rows_that_the_pool_refuses_hold_up_no_other(office: _Office, tmp_
     assert (spool.oldest(9), office.counts()) == ([], [1, 3])
     settings.token.write_text("tarazy_wrong")
     spool.add(Reading("b-1", now, 5, "ok"))
-    with pytest.raises(PushError, match="401: send a token in force"):
+    with pytest.raises(PushError, match="401: sign in, or send a token in force"):
         await push(0)
     assert [row.count for row in spool.oldest(9)] == [5]
 
