@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -255,7 +256,7 @@ def _books(directory: Path, workers: int, database: str | None) -> Iterator[_Boo
     if database is None:
         opened, ledger = None, f"sqlite:///{directory / 'bench.db'}"
     else:
-        opened, schema = open_engine(database), f"bench_{directory.name.replace('-', '_')}"
+        opened, schema = open_engine(database), f"bench_{secrets.token_hex(8)}"
         with opened.begin() as connection:
             connection.execute(text(f"CREATE SCHEMA {schema}"))
         url = make_url(database).update_query_dict({"options": f"-c search_path={schema}"})
