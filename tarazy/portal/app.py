@@ -36,7 +36,7 @@ def _tokens_and_sessions(connection: Connection) -> tuple[dict[str, Holder], dic
 
 def _holders_not_read(failure: Failure) -> None:
     """Nobody is told of one whose reader has gone: the next comes within a second."""
-    if failure.check(CancelledError) is None:
+    if not isinstance(failure.value, CancelledError):
         log.warning("holders_not_read", error=type(failure.value).__name__)
 
 
