@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.upsert import insert_many, upsert
+from tarazy.accounting.upsert import insert_many, upsert_sums
 
 REWARD = "reward"
 FEE = "fee"
@@ -81,13 +81,16 @@ def post(
     if total := sum(postings.values()):
         raise LedgerError(f"{kind} {reference}: postings add up to {total} satoshi, not to zero")
     entry = _next_entry(connection)
-    posting, account = tables.ledger_posting, tables.ledger_account
-    insert_many(connection, posting, ("entry", "account", "amount"), [(entry, *row) for row in rows])
+    insert_many(connection, tables.ledger_posting, ("entry", "account", "amount"), [(entry, *row) for row in rows])
     values = {"entry": entry, "at": at, "kind": kind, "reference": reference, "note": note}
     connection.execute(insert(tables.ledger_entry).values(**values))
-    of_entry = select(posting.c.account, posting.c.amount).where(posting.c.entry == entry)
-    upsert(connection, account, of_entry, adding=True)
+    upsert_sums(connection, tables.ledger_account, _POSTED, posted=entry)
     return entry
+
+
+_POSTED = select(tables.ledger_posting.c.account, tables.ledger_posting.c.amount).where(
+    tables.ledger_posting.c.entry == bindparam("posted")
+)
 
 
 def _next_entry(connection: Connection) -> int:

@@ -25,8 +25,10 @@ _COUNTED = struct.Struct(">8xI28xbB")
 
 def next_place(connection: Connection) -> int:
     """The place behind all that are taken; none is taken twice."""
-    ends = (tables.chain_link.c.place, tables.stretch.c.stretch)
-    return max(connection.scalar(select(func.max(end))) or 0 for end in ends) + 1
+    return max(connection.scalar(end) or 0 for end in _ENDS) + 1
+
+
+_ENDS = tuple(select(func.max(end)) for end in (tables.chain_link.c.place, tables.stretch.c.stretch))
 
 
 def keep_order(

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from tarazy.accounting import tables
+from tarazy.accounting.blocks import settled_round
 from tarazy.accounting.schemes import average_fee
 
 
@@ -37,11 +38,12 @@ class Unpriced:
 
 
 def unpriced(connection: Connection) -> list[Unpriced]:
-    """The closed rounds of FPPS that wait for their average fee, in order."""
+    """The closed rounds of FPPS that wait for their average fee, in order. No round that waits is settled."""
     table, block = tables.round_, tables.block
     query = (
         select(table.c.round, table.c.fee_blocks, block.c.block_hash, block.c.height)
         .join(block, block.c.round == table.c.round)
+        .where(table.c.round > settled_round(connection))
         .where(table.c.fee_blocks.is_not(None), table.c.average_fee.is_(None))
         .order_by(table.c.round)
     )

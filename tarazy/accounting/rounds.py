@@ -101,10 +101,11 @@ def fold(
             lost_at = None
     if segments:
         number = _open_round(connection, _instant(SHARE.unpack_from(segments[0].shares)[0]))
+        done = {}
         for worth, some in by_worth(segments, _worths(reader)).items():
             counts = count(some, interval_seconds)
-            work = work_of(counts, _names(reader, names_in(counts)), interval_seconds)
-            add(connection, number, worth, work)
+            done[worth] = work_of(counts, _names(reader, names_in(counts)), interval_seconds)
+        add(connection, number, done)
     if segments or lost_at != cursor.lost_at:
         _move(connection, gateway, cursor, sequence=end, lost_at=lost_at)
     return Folded(sum(segment.count for segment in segments), complete, end)
@@ -371,14 +372,17 @@ def _to_next(
     connection: Connection, reader: JournalReader, segments: Iterable[Segment], round_: int, interval_seconds: int
 ) -> None:
     """Take the work of shares behind the cut from a round, and add it to the next one."""
+    taken, given = {}, {}
     for worth, some in by_worth(segments, _worths(reader)).items():
         behind = count(some, interval_seconds)
         known = _names(reader, names_in(behind))
-        taken: Counts = {
+        negative: Counts = {
             interval: Counter({key: -shares for key, shares in counted.items()}) for interval, counted in behind.items()
         }
-        add(connection, round_, worth, work_of(taken, known, interval_seconds))
-        add(connection, round_ + 1, worth, work_of(behind, known, interval_seconds))
+        taken[worth] = work_of(negative, known, interval_seconds)
+        given[worth] = work_of(behind, known, interval_seconds)
+    add(connection, round_, taken)
+    add(connection, round_ + 1, given)
 
 
 def _worths(reader: JournalReader) -> Callable[[int], Worth]:

@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Table, bindparam, delete, select
+from sqlalchemy import BindParameter, Connection, Delete, Table, bindparam, delete, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.journal_file import SHARE, Segment
@@ -47,6 +48,13 @@ class Done:
     shares: int = 0
     stale_weight: int = 0
     stale_shares: int = 0
+
+    def include(self, other: Done) -> None:
+        """Count what another one counts, too."""
+        self.weight += other.weight
+        self.shares += other.shares
+        self.stale_weight += other.stale_weight
+        self.stale_shares += other.stale_shares
 
 
 Work: TypeAlias = dict[datetime, dict[Place, Done]]
@@ -120,31 +128,51 @@ def work_of(counts: Counts, names: Mapping[int, NameRecord], interval_seconds: i
     return work
 
 
-def add(connection: Connection, number: int, worth: Worth, work: Work) -> None:
-    """Add to the tallies of round `number` and to the parties' work of this worth in it; negative work takes away.
+def add(connection: Connection, number: int, done: Mapping[Worth, Work]) -> None:
+    """Add work of each worth to the tallies of round `number` and to its parties' work; negative work takes away.
 
-    `work` is used up: it holds the sums afterwards.
+    `done` is used up: it holds sums afterwards.
     """
-    weights: Counter[str] = Counter()
-    for start, tallies in work.items():
-        for (party, *_), done in tallies.items():
-            weights[party] += done.weight
+    if not done:
+        return
+    weights: dict[tuple[str, int], Counter[str]] = {}
+    for worth, work in done.items():
+        of_worth = weights[f"{worth.target:064x}", worth.subsidy] = Counter()
+        for tallies in work.values():
+            for (party, *_), each in tallies.items():
+                of_worth[party] += each.weight
+    for start, tallies in _together(done.values()).items():
         _add_present(connection, number, start, tallies)
         rows = [
-            (number, start, *place, done.weight, done.shares, done.stale_weight, done.stale_shares)
-            for place, done in sorted(tallies.items(), key=itemgetter(0))  # neighbours share a page of the database
+            (number, start, *place, each.weight, each.shares, each.stale_weight, each.stale_shares)
+            for place, each in sorted(tallies.items(), key=itemgetter(0))  # neighbours share a page of the database
         ]
         _store(connection, tables.tally, rows, len(_COUNTS))
-    table = tables.round_work
-    of = (number, f"{worth.target:064x}", worth.subsidy)
-    inside = (table.c.round == number, table.c.target == of[1], table.c.subsidy == worth.subsidy)
-    query = select(table.c.party, table.c.weight).where(*inside)
-    if len(weights) <= FEW_WORKERS:
-        query = query.where(table.c.party.in_(weights))
-    for party, weight in connection.execute(query).all():
-        if party in weights:
-            weights[party] += weight
-    _store(connection, table, [(*of, party, weight) for party, weight in weights.items()], 1)
+    parties = set().union(*weights.values())
+    query = _PARTIES
+    wanted: dict[str, object] = {"number": number}
+    if len(parties) <= FEW_WORKERS:
+        query, targets = _SOME_PARTIES, {target for target, _ in weights}
+        wanted |= {"targets": targets, "subsidies": {subsidy for _, subsidy in weights}, "parties": parties}
+    for target, subsidy, party, weight in connection.execute(query, wanted).all():
+        if party in weights.get((target, subsidy), ()):
+            weights[target, subsidy][party] += weight
+    changed = [
+        (number, *worth, party, weight) for worth, of_worth in weights.items() for party, weight in of_worth.items()
+    ]
+    _store(connection, tables.round_work, changed, 1)
+
+
+def _together(works: Iterable[Work]) -> Work:
+    """One work that is the sum of all, made of the first."""
+    first, *others = works
+    for work in others:
+        for start, tallies in work.items():
+            into = first.setdefault(start, {})
+            for place, each in tallies.items():
+                if into.setdefault(place, each) is not each:
+                    into[place].include(each)
+    return first
 
 
 def _store(connection: Connection, table: Table, rows: list[tuple[Any, ...]], counts: int) -> None:
@@ -152,30 +180,45 @@ def _store(connection: Connection, table: Table, rows: list[tuple[Any, ...]], co
     upsert_many(connection, table, [row for row in rows if any(row[-counts:])])
     empty = [row for row in rows if not any(row[-counts:])]
     if empty:
-        keys = table.primary_key.columns
-        statement = delete(table).where(*(column == bindparam(f"key_{column.name}") for column in keys))
-        names = [f"key_{column.name}" for column in keys]
-        connection.execute(statement, [dict(zip(names, row, strict=False)) for row in empty])
+        names = [f"key_{column.name}" for column in table.primary_key]
+        connection.execute(_deletion(table), [dict(zip(names, row, strict=False)) for row in empty])
+
+
+@cache
+def _deletion(table: Table) -> Delete:
+    return delete(table).where(*(column == bindparam(f"key_{column.name}") for column in table.primary_key))
 
 
 def _add_present(connection: Connection, number: int, start: datetime, tallies: Mapping[Place, Done]) -> None:
     """Add what the tallies hold so far. It is done here, because SQLite has no integers of this size."""
-    table = tables.tally
-    query = select(*(table.c[name] for name in _PLACE + _COUNTS)).where(
-        table.c.round == number, table.c.interval_start == start
-    )
+    query = _TALLIES
+    wanted: dict[str, object] = {"number": number, "start": start}
     if len(tallies) <= FEW_WORKERS:
-        query = query.where(
-            table.c.party.in_({place[0] for place in tallies}), table.c.worker.in_({place[2] for place in tallies})
-        )
-    for party, account, worker, site, weight, shares, stale_weight, stale_shares in connection.execute(query):
-        done = tallies.get((party, account, worker, site))
-        if done is not None:
-            done.weight += weight
-            done.shares += shares
-            done.stale_weight += stale_weight
-            done.stale_shares += stale_shares
+        query = _SOME_TALLIES
+        wanted |= {"parties": {place[0] for place in tallies}, "workers": {place[2] for place in tallies}}
+    for party, account, worker, site, *counts in connection.execute(query, wanted):
+        each = tallies.get((party, account, worker, site))
+        if each is not None:
+            each.include(Done(*counts))
 
 
+def _any_of(name: str) -> BindParameter[Any]:
+    return bindparam(name, expanding=True)
+
+
+_TALLIES = select(*(tables.tally.c[name] for name in _PLACE + _COUNTS)).where(
+    tables.tally.c.round == bindparam("number"), tables.tally.c.interval_start == bindparam("start")
+)
+_SOME_TALLIES = _TALLIES.where(
+    tables.tally.c.party.in_(_any_of("parties")), tables.tally.c.worker.in_(_any_of("workers"))
+)
+_PARTIES = select(*(column for column in tables.round_work.c if column.name != "round")).where(
+    tables.round_work.c.round == bindparam("number")
+)
+_SOME_PARTIES = _PARTIES.where(
+    tables.round_work.c.target.in_(_any_of("targets")),
+    tables.round_work.c.subsidy.in_(_any_of("subsidies")),
+    tables.round_work.c.party.in_(_any_of("parties")),
+)
 _ACCEPTED = int(Verdict.ACCEPTED)
 _STALE = int(Verdict.STALE)

@@ -7,28 +7,47 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Select, Table, Text, cast, func, insert, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Select,
+    Table,
+    Text,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 
-def upsert(
-    connection: Connection, table: Table, rows: Sequence[dict[str, Any]] | Select[Any], adding: bool = False
-) -> None:
-    """Insert `rows`; where the primary key is taken, replace the other columns, or add to them.
+def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert `rows`; where the primary key is taken, replace the other columns."""
+    if rows:
+        connection.execute(_upserting(table, connection.dialect.name), rows)
 
-    A query for rows names all columns of the table in order, and has a WHERE, which SQLite needs here.
+
+def upsert_sums(connection: Connection, table: Table, query: Select[Any], **values: object) -> None:
+    """Insert what `query` finds; where the primary key is taken, add to the other columns.
+
+    The query is one of few, with `values` for its parameters. It names all columns of the table in order, and has a
+    WHERE, which SQLite needs here.
     """
-    if not isinstance(rows, Select) and not rows:
-        return
-    here = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = here.insert(table)
-    if isinstance(rows, Select):
-        statement = statement.from_select(list(table.columns), rows)
-    given = statement.excluded
-    values = [column for column in table.columns if not column.primary_key]
-    changes = {column.name: column + given[column.name] if adding else given[column.name] for column in values}
-    complete = statement.on_conflict_do_update(index_elements=table.primary_key, set_=changes)
-    connection.execute(complete, None if isinstance(rows, Select) else rows)
+    connection.execute(_upserting(table, connection.dialect.name, query), values)
+
+
+@lru_cache(maxsize=32)
+def _upserting(table: Table, dialect: str, query: Select[Any] | None = None) -> Insert:
+    """Made once: making a statement costs more than writing a row by it."""
+    statement: sqlite.Insert | postgresql.Insert = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    if query is not None:
+        statement = statement.from_select(list(table.columns), query)
+    given = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    changes = given if query is None else {name: table.c[name] + value for name, value in given.items()}
+    return statement.on_conflict_do_update(index_elements=table.primary_key, set_=changes)
 
 
 def insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -60,16 +79,24 @@ def upsert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
         if process is not None:
             known = {value: process(value) for value in set(columns[place])}
             columns[place] = map(known.__getitem__, columns[place])
-    given: Iterable[Any] = zip(*columns, strict=True)
-    if not dialect.positional:
+    if dialect.name == "sqlite":
+        connection.exec_driver_sql(_upsert_text(table, dialect), list(zip(*columns, strict=True)))
+    else:
         names = [column.name for column in table.columns]
-        given = (dict(zip(names, row, strict=True)) for row in given)
-    connection.exec_driver_sql(_upsert_text(table, dialect), list(given))
+        given = {name: list(column) for name, column in zip(names, columns, strict=True)}
+        connection.exec_driver_sql(_upsert_arrays(table, dialect), given)
 
 
 @lru_cache(maxsize=32)
 def _upsert_text(table: Table, dialect: Dialect) -> str:
-    statement = (sqlite if dialect.name == "sqlite" else postgresql).insert(table)
-    values = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    complete = statement.on_conflict_do_update(index_elements=table.primary_key, set_=values)
-    return str(complete.compile(dialect=dialect))
+    return str(_upserting(table, dialect.name).compile(dialect=dialect))
+
+
+@lru_cache(maxsize=32)
+def _upsert_arrays(table: Table, dialect: Dialect) -> str:
+    """One statement for all rows, each column given as an array: PostgreSQL takes them sooner than one by one."""
+    kinds = [(column.name, column.type.dialect_impl(dialect).compile(dialect)) for column in table.columns]
+    arrays = ", ".join(f"%({name})s::{kind.partition('(')[0]}[]" for name, kind in kinds)
+    head, _, tail = _upsert_text(table, dialect).partition(" VALUES (")
+    conflict = tail[tail.index(" ON CONFLICT") :]
+    return f"{head} SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 - names and types of our own tables

@@ -92,10 +92,12 @@ JOB = Job(
 class Gateway:
     """A gateway that writes shares and blocks into a real journal, one commit a call."""
 
-    def __init__(self, path: Path, parties: Iterable[str], number: int = 1) -> None:
-        """Names are numbered from 1 in the order of `parties`."""
+    def __init__(self, path: Path, parties: Iterable[str], number: int = 1, synced: bool = True) -> None:
+        """Names are numbered from 1 in the order of `parties`. Not `synced`: a power cut may take what it wrote."""
         self.number = number
         self.file = JournalFile(path, number)
+        if not synced:
+            self.file._connection.execute("PRAGMA synchronous=OFF")
         self.sequence = self.file.last_sequence()
         self.file.write(Batch(0, names=[(i, name_record(p)) for i, p in enumerate(parties, 1)], jobs=[JOB]))
         self.reader = JournalReader(path, number)

@@ -23,7 +23,7 @@ from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import Verdict
 from tests.accounting.books import START, Gateway, close_rounds, job, price_rounds, share, standing
 
-ROUNDS = 5_000 if hypothesis.settings.get_current_profile_name() == "search" else 500
+ROUNDS = 10_000 if hypothesis.settings.get_current_profile_name() == "search" else 1_000
 DEEPEST = 40
 FEES = (1_000_000, 0, 2_345_678)
 PARTIES = tuple(f"party-{number}" for number in range(8))
@@ -54,7 +54,7 @@ class _World:
     def __init__(self, engine: Engine, directory: Path, seed: int) -> None:
         self.rng = random.Random(seed)
         self.engine = engine
-        self.gateways = [Gateway(directory / f"{number}.sqlite", PARTIES, number) for number in (1, 2, 3)]
+        self.gateways = [Gateway(directory / f"{number}.sqlite", PARTIES, number, synced=False) for number in (1, 2, 3)]
         self.main: dict[int, str | None] = {0: None}
         self.known: defaultdict[int, list[str]] = defaultdict(list)
         self.record: list[tuple[str, int]] = []
@@ -64,6 +64,8 @@ class _World:
         self.found = self.crashes = self.reorganisations = 0
         self.countdown = -1
         event.listen(engine, "before_cursor_execute", self._count)
+        engine.dispose()
+        event.listen(engine, "connect", lambda opened, _: opened.execute("PRAGMA synchronous=OFF"))
 
     def _count(self, *_: object) -> None:
         self.countdown -= 1

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, select
 
 from tarazy.accounting import ledger, tables
-from tarazy.accounting.blocks import MATURITY, BlockState, observe_block, open_blocks
+from tarazy.accounting.blocks import MATURITY, BlockState, BlockStateError, observe_block, open_blocks
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import BlockRecord
 from tarazy.pool.blocks import reward_of
@@ -18,7 +19,7 @@ from tarazy.pool.chain.assembly import build_block
 from tarazy.pool.chain.interface import Template
 from tarazy.pool.chain.regtest import RegtestChain
 from tests.accounting.books import START_US, Gateway, at, share, standing, state
-from tests.pool.bitcoind.recorded import RecordedNode, open_chain, raw_answer, result, until
+from tests.pool.bitcoind.recorded import RecordedNode, counted_tips, open_chain, raw_answer, result, until
 from tests.pool.mining import POOL_SCRIPT, hash_of, solve
 from tests.pool.under_reactor import in_reactor
 
@@ -168,6 +169,70 @@ async def test_answers_of_a_node(sqlite_engine: Engine, tmp_path: Path) -> None:
             assert state(connection, block_hash) is expected
             assert reconcile(connection, at(minute)) == changed
             assert ledger.check(connection) == []
+    await chain.close()
+    await node.stop()
+    gateway.close()
+
+
+@in_reactor
+async def test_a_mature_block_leaves_as_a_node_told_it(sqlite_engine: Engine, tmp_path: Path) -> None:
+    """R-011, R-020: found, mature, off the chain again: taken back until it is final, then left to people."""
+    gateway = Gateway(tmp_path / "journal.sqlite", ("alpha", "beta"))
+    orphaned, here = result("getblock-orphaned"), result("getblockheader")
+    gateway.write(share(2, 4))
+    other = gateway.find(orphaned["height"] + 1)
+    gateway.write(share(1, 3), share(2, 5))
+    name = bytes.fromhex(orphaned["hash"])[::-1]
+    found = BlockRecord(name, orphaned["height"], 312_500_000, gateway.sequence + 1, 1, START_US)
+    gateway.write(share(1), block=found)
+    with sqlite_engine.begin() as connection:
+        gateway.fold(connection)
+    node = RecordedNode()
+    chain = open_chain(node.settings())
+    await until(lambda: chain.nodes_up() == {"1": True})
+
+    def said(header: Any) -> Callable[[str], Any]:
+        """Of our block; the node does not know the other one, and all the rest is its main chain."""
+        known = {orphaned["hash"]: header, other: raw_answer("getblock-missing")}
+        return lambda asked, *_: known.get(asked, node._header(asked))
+
+    async def follow(header: Any, minute: int) -> Reconciled:
+        node.answers["getblockheader"] = said(header)
+        with sqlite_engine.begin() as connection:
+            names = [block.block_hash for block in open_blocks(connection)]
+        counts = {each: await chain.confirmations(bytes.fromhex(each)[::-1]) for each in names or [orphaned["hash"]]}
+        with sqlite_engine.begin() as connection:
+            for each, count in counts.items():
+                observe_block(connection, each, count, at(minute))
+            return reconcile(connection, at(minute))
+
+    def deep(confirmations: int) -> Any:
+        return here | {"hash": orphaned["hash"], "height": orphaned["height"], "confirmations": confirmations}
+
+    assert (await follow(deep(1), 1)).booked == (1,)
+    assert await follow(deep(MATURITY), 2) == Reconciled(), "the other one might return: not final"
+    with sqlite_engine.begin() as connection:
+        assert state(connection, orphaned["hash"]) is BlockState.MATURE
+        stood, balances = standing(connection), ledger.balances(connection)
+    with counted_tips(chain) as told:
+        node.move(result("getbestblockhash-after-invalidate"), blocks=1)
+        await until(lambda: told)
+    assert (await follow(orphaned, 3)).reversed == (1,)
+    with sqlite_engine.begin() as connection:
+        assert (standing(connection), any(ledger.balances(connection).values())) == ([], False)
+        assert _history(connection)[0][2] == "distribution"
+        assert ledger.check(connection) == []
+    assert (await follow(deep(MATURITY), 4)).booked == (2,)
+    with sqlite_engine.begin() as connection:
+        assert (standing(connection), ledger.balances(connection)) == (stood, balances)
+    assert (await follow(deep(MATURITY + 1), 5)).finalised == (2,)
+    with sqlite_engine.begin() as connection:
+        final, history = ledger.balances(connection), _history(connection)
+    with pytest.raises(BlockStateError, match="for people to decide"):
+        await follow(orphaned, 6)
+    with sqlite_engine.begin() as connection:
+        assert (ledger.balances(connection), _history(connection)) == (final, history)
+        assert ledger.check(connection) == []
     await chain.close()
     await node.stop()
     gateway.close()

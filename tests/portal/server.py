@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
 from twisted.internet import asyncioreactor
 from twisted.internet.error import ReactorNotRunning
 
@@ -57,6 +58,7 @@ class Orders(LineReceiver):
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     reactor: Any = installed
     where = Path(sys.argv[1])
     pool = Pool(where)

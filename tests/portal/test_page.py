@@ -215,6 +215,7 @@ def test_pages_of_the_signed_in_fit_and_show_nothing_to_others(
     expect(page.locator("#problem")).to_be_visible()
     expect(page.locator("#shown")).to_be_hidden()
     page.locator("#forget").click()
+    expect(page.locator("#ask")).to_be_visible()
     page.locator(f"[data-demo={'miner' if name == 'me' else 'operator'}]").click()
     expect(page.locator("#shown")).to_be_visible()
     outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen') && "

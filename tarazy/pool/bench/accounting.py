@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert, make_url, text
 
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import MATURITY, BlockState, open_blocks, set_block_state
@@ -31,10 +33,16 @@ _INTERVAL_SECONDS = 900
 _FEE_PPM = 10_000
 _REWARD = 312_500_000
 _STARTED = datetime(2026, 11, 1, tzinfo=UTC)
-_HISTORY_SHARES = 4_000
-"""Shares of each gateway in a round of the history."""
-_EDGE = 10
-"""Rounds at each end of the history that are compared."""
+_BLOCK_SECONDS = 600
+"""Between two blocks of the pool: rounds lie in intervals of their own."""
+_HISTORY_SHARES = 2_000
+"""Shares in a round of the history, so many that most workers have some."""
+_ROUND_SHARES = 8_000
+"""Shares in a round that is measured."""
+_WARM = 3
+"""Rounds that are played before any is measured."""
+_ROUNDS = 20
+"""Rounds that are measured behind each history."""
 
 
 def run_accounting_bench(
@@ -43,14 +51,21 @@ def run_accounting_bench(
     workers: tuple[int, ...],
     shares: int,
     parties: int,
-    history: int,
+    history: tuple[int, ...],
+    database: str | None,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """All measurements, each on journals of its own; the ledgers are SQLite files in `directory`."""
-    figures: dict[str, Any] = {"folding": [], "shares": shares}
+    """All measurements, each on journals and a ledger of its own.
+
+    The ledgers are SQLite files in `directory`, or schemas of the PostgreSQL database at the URL `database`, which are
+    made and dropped.
+    """
+    figures: dict[str, Any] = {"database": "sqlite", "folding": [], "shares": shares}
+    if database is not None:
+        figures["database"] = make_url(database).get_backend_name()
     for count in workers:
         progress(f"folding {shares:,} shares of {count:,} workers")
-        with _Books(directory / f"fold-{count}", count) as books:
+        with _books(directory / f"fold-{count}", count, database) as books:
             books.write(shares)
             books.fold()  # the tallies are there, as they are in every fold but the first of an interval
             books.record()
@@ -58,23 +73,51 @@ def run_accounting_bench(
             took = _timed(books.fold)
             rates = {"shares_per_s": round(shares / took["seconds"]), "shares_per_cpu_s": round(shares / took["cpu_s"])}
             sealed = _timed(books.record)
+            rates["recorded_per_s"] = round(shares / sealed["seconds"])
             rates["recorded_per_cpu_s"] = round(shares / sealed["cpu_s"])
+            rates["folded_and_sealed_per_s"] = round(shares / (took["seconds"] + sealed["seconds"]))
             rates["folded_and_sealed_per_cpu_s"] = round(shares / (took["cpu_s"] + sealed["cpu_s"]))
             figures["folding"].append({"workers": count, **rates})
     progress(f"dividing a reward among {parties:,} parties")
-    with _Books(directory / "divide", 1) as books:
+    with _books(directory / "divide", 1, database) as books:
         books.prepare_division(parties)
-        figures["distribution"] = {"parties": parties, **_timed(lambda: books.settle(1))}
-    progress(f"{history} rounds of history")
-    with _Books(directory / "history", 1_000) as books:
-        rounds = []
-        for _ in range(history):
-            books.prepare_round()
-            rounds.append(_timed(books.round)["cpu_s"])
-    early, late = median(rounds[:_EDGE]), median(rounds[-_EDGE:])
-    costs = {"first_cpu_ms": round(early * 1000, 1), "last_cpu_ms": round(late * 1000, 1)}
-    figures["history"] = {"rounds": history, **costs, "ratio": round(late / early, 2)}
+        took = _timed(lambda: books.settle(1))
+        figures["distribution"] = {"parties": parties, **{name: round(value, 3) for name, value in took.items()}}
+    figures["history"] = _behind_histories(directory, (0, *history), database, progress)
     return figures
+
+
+def _behind_histories(
+    directory: Path, lengths: tuple[int, ...], database: str | None, progress: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """What a round costs behind so many others, the same round in turn behind each: whatever else runs disturbs all."""
+    with ExitStack() as stack:
+        all_books = []
+        for rounds in lengths:
+            progress(f"{rounds:,} rounds of history")
+            books = stack.enter_context(_books(directory / f"history-{rounds}", 1_000, database))
+            for _ in range(rounds):
+                books.prepare_round(_HISTORY_SHARES)
+                books.round()
+            all_books.append(books)
+        progress(f"a round behind {', '.join(f'{rounds:,}' for rounds in lengths)} others, in turn")
+        costs: list[list[dict[str, float]]] = [[] for _ in lengths]
+        for turn in range(_WARM + _ROUNDS):
+            for books, own in zip(all_books, costs, strict=True):
+                books.prepare_round(_ROUND_SHARES)
+                took = _timed(books.round)
+                if turn >= _WARM:
+                    own.append(took)
+    found = []
+    for rounds, own in zip(lengths, costs, strict=True):
+        figures: dict[str, Any] = {"rounds": rounds}
+        for name in ("seconds", "cpu_s"):
+            figures[name] = round(median(took[name] for took in own), 4)
+            ratios = sorted(took[name] / first[name] for took, first in zip(own, costs[0], strict=True))
+            figures[f"{name}_ratio"] = round(median(ratios), 3)
+            figures[f"{name}_ratio_quartiles"] = [round(ratios[len(ratios) * part // 4], 3) for part in (1, 3)]
+        found.append(figures)
+    return found
 
 
 def _timed(work: Callable[[], object]) -> dict[str, float]:
@@ -82,8 +125,8 @@ def _timed(work: Callable[[], object]) -> dict[str, float]:
     clock, processor = time.perf_counter(), time.process_time()
     work()
     return {
-        "seconds": round(time.perf_counter() - clock, 3),
-        "cpu_s": round(time.process_time() - processor, 3),
+        "seconds": time.perf_counter() - clock,
+        "cpu_s": time.process_time() - processor,
     }
 
 
@@ -107,10 +150,9 @@ _JOB = Job(
 class _Books:
     """Journals of two gateways and a ledger; so many workers of a tenth as many parties."""
 
-    def __init__(self, directory: Path, workers: int) -> None:
-        directory.mkdir(parents=True)
-        self.engine = open_engine(f"sqlite:///{directory / 'bench.db'}")
-        upgrade(self.engine)
+    def __init__(self, directory: Path, workers: int, engine: Engine) -> None:
+        """`directory`: an existing one."""
+        self.engine = engine
         self._chance = random.Random(workers)  # noqa: S311 - a load that can be repeated
         self._workers = workers
         self._at_us = int(_STARTED.timestamp()) * 1_000_000
@@ -122,14 +164,11 @@ class _Books:
             file.write(Batch(0, names=names, jobs=[_JOB]))
         self._journals = Journals(directory, _INTERVAL_SECONDS, Schedule(Terms(_FEE_PPM)))
 
-    def __enter__(self) -> _Books:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the journals."""
         self._journals.close()
         for file in self._files.values():
             file.close()
-        self.engine.dispose()
 
     def write(self, shares: int) -> None:
         """Write so many shares, of workers in any order, to both journals."""
@@ -154,9 +193,10 @@ class _Books:
         with self.engine.begin() as connection:
             self._journals.close_round(connection, _GATEWAYS)
 
-    def prepare_round(self) -> None:
+    def prepare_round(self, shares: int) -> None:
         """Write the shares of a round and the block that closes it."""
-        self.write(len(_GATEWAYS) * _HISTORY_SHARES)
+        self._at_us += _BLOCK_SECONDS * 1_000_000
+        self.write(shares)
         self._find()
 
     def round(self) -> None:
@@ -207,6 +247,32 @@ class _Books:
         self._files[1].write(Batch(self._next[1], [self._share()], blocks=[block]))
         self._next[1] += 1
         self._files[2].write(Batch(0, mark=self._at_us))
+
+
+@contextmanager
+def _books(directory: Path, workers: int, database: str | None) -> Iterator[_Books]:
+    """Books in a new directory, on a ledger with all tables that nobody else uses."""
+    directory.mkdir(parents=True)
+    if database is None:
+        opened, ledger = None, f"sqlite:///{directory / 'bench.db'}"
+    else:
+        opened, schema = open_engine(database), f"bench_{secrets.token_hex(8)}"
+        with opened.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
+        url = make_url(database).update_query_dict({"options": f"-c search_path={schema}"})
+        ledger = url.render_as_string(hide_password=False)
+    engine = open_engine(ledger)
+    try:
+        upgrade(engine)
+        books = _Books(directory, workers, engine)
+        yield books
+        books.close()
+    finally:
+        engine.dispose()
+        if opened is not None:
+            with opened.begin() as connection:
+                connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+            opened.dispose()
 
 
 def _name(number: int, workers: int) -> NameRecord:

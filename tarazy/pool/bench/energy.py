@@ -239,18 +239,22 @@ def _rates(readings: int, coming_in: float, settling: float) -> dict[str, Any]:
 
 def _settle(engine: Engine, points: Sequence[Meter], until: datetime) -> float:
     began = time.perf_counter()
-    with engine.begin() as connection:
-        settled = settle(
-            connection,
-            points,
-            _SECONDS,
-            until,
-            lambda _connection, site, _start, _end: {f"party-{site}": _WORK},
-            lambda _connection, _site, _party, _at: 17_500,
-            until,
-        )
-    if settled.intervals != len(points):
-        raise BenchError(f"{settled.intervals:,} intervals of {len(points):,} meters")
+    rest, intervals = points, 0
+    while rest:
+        with engine.begin() as connection:
+            settled = settle(
+                connection,
+                rest,
+                _SECONDS,
+                until,
+                lambda _connection, site, _start, _end: {f"party-{site}": _WORK},
+                lambda _connection, _site, _party, _at: 17_500,
+                until,
+            )
+        rest = settled.rest
+        intervals += settled.intervals
+    if intervals != len(points):
+        raise BenchError(f"{intervals:,} intervals of {len(points):,} meters")
     return time.perf_counter() - began
 
 

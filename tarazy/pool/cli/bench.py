@@ -281,7 +281,15 @@ def _show_admission(figures: dict[str, Any]) -> None:
 @click.option("--workers", multiple=True, type=int, default=(1_000, 100_000), show_default=True, help="Who shares.")
 @click.option("--shares", default=1_000_000, show_default=True, help="Shares that are folded at a time.")
 @click.option("--parties", default=100_000, show_default=True, help="Parties that a reward is divided among.")
-@click.option("--history", type=click.IntRange(20), default=300, show_default=True, help="Rounds before the last one.")
+@click.option(
+    "--history",
+    multiple=True,
+    type=click.IntRange(1),
+    default=(300, 1_000),
+    show_default=True,
+    help="Rounds before those that are compared with the first.",
+)
+@click.option("--database", help="URL of a PostgreSQL database, for schemas of its own; SQLite files when absent.")
 def bench_accounting(json_file: Path | None, **size: Any) -> None:
     """Fold journals of two gateways, divide a reward, and see whether a long history makes a round dearer."""
     from tempfile import TemporaryDirectory
@@ -299,16 +307,20 @@ def bench_accounting(json_file: Path | None, **size: Any) -> None:
         click.echo(
             f"folding, {run['workers']:,} workers: {run['shares_per_s']:,} shares/s,"
             f" {run['shares_per_cpu_s']:,} in a second of the processor;"
-            f" {run['recorded_per_cpu_s']:,} enter the order of record in one"
+            f" {run['recorded_per_cpu_s']:,} enter the order of record in one;"
+            f" both: {run['folded_and_sealed_per_s']:,} shares/s, {run['folded_and_sealed_per_cpu_s']:,} in one"
         )
-    divided, history = figures["distribution"], figures["history"]
+    divided = figures["distribution"]
     click.echo(
         f"a reward among {divided['parties']:,} parties: {divided['seconds']} s, {divided['cpu_s']} s of processor"
     )
-    click.echo(
-        f"a round, folded, closed and divided: {history['first_cpu_ms']} ms of processor at first,"
-        f" {history['last_cpu_ms']} ms behind {history['rounds']:,} rounds ({history['ratio']} times)"
-    )
+    for run in figures["history"]:
+        low, high = run["seconds_ratio_quartiles"]
+        click.echo(
+            f"a round behind {run['rounds']:,} others: {run['seconds'] * 1000:.1f} ms,"
+            f" {run['seconds_ratio']} times the first ({low} to {high});"
+            f" {run['cpu_s'] * 1000:.1f} ms of processor, {run['cpu_s_ratio']} times"
+        )
 
 
 @bench.command("energy")

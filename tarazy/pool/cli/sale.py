@@ -114,6 +114,7 @@ def list_sales(
     from rich.console import Console
 
     from tarazy.accounting.assets.sales import standing_sales
+    from tarazy.accounting.assets.values import BITCOIN
     from tarazy.config.law.calendar import day_start
     from tarazy.database.engine import reader
 
@@ -129,13 +130,13 @@ def list_sales(
     if not found:
         click.echo("no sale is recorded", err=True)
         return
-    table = folding_table(
-        "entry", "party", "exchange", "AIFC licence", "deal", "asset", "satoshi", "sold (UTC)", "document"
-    )
+    table = folding_table("entry", "party", "exchange, AIFC licence, deal", "sold (UTC)", "satoshi", "document")
+    for column in table.columns[-3:]:
+        column.no_wrap = True
     for each in found:
         told = each.sale
-        licence, document = told.exchange_licence or "none", (told.document or "missing")[:12]
-        moment = f"{told.sold_at:%Y-%m-%d %H:%M}"
-        row = (told.party, told.exchange, licence, told.deal, told.asset, str(told.quantity), moment, document)
-        table.add_row(str(each.entry), *row)
+        where = f"{told.exchange}, {told.exchange_licence or 'no licence'}, {told.deal}"
+        quantity = f"{told.quantity}" if told.asset == BITCOIN else f"{told.quantity} {told.asset}"
+        moment, document = f"{told.sold_at:%Y-%m-%d %H:%M}", (told.document or "missing")[:12]
+        table.add_row(str(each.entry), told.party, where, moment, quantity, document)
     Console().print(table)

@@ -36,7 +36,15 @@ from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import PayoutSettings
 from tarazy.pool.chain.bitcoind.faults import NodeError
 from tarazy.pool.chain.transactions import Transaction, decode_transaction
-from tarazy.pool.payouts.review import Draft, read_psbt, require_pays, require_replaces, require_same, rivals_of
+from tarazy.pool.payouts.review import (
+    Draft,
+    read_psbt,
+    require_pays,
+    require_replaces,
+    require_same,
+    require_signs_all,
+    rivals_of,
+)
 from tarazy.pool.payouts.wallet import NodeWallet, Seen, address_of
 from tarazy.stratum.job import displayed
 
@@ -260,6 +268,7 @@ class Payer:
             raise PayoutError("signatures are missing; let the other signers sign the same file")
         final = decode_transaction(bytes.fromhex(raw))
         require_same(draft.transaction, final)
+        require_signs_all(final)
         self._review(draft, batch)
         if why := self._wallet.why_refused(raw):
             raise PayoutError(f"the node would not take the signed transaction: {why}")

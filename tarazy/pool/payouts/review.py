@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -80,6 +80,34 @@ def require_same(wanted: Transaction, signed: Transaction) -> None:
 def _unsigned(transaction: Transaction) -> tuple[object, ...]:
     inputs = tuple((each.outpoint, each.sequence) for each in transaction.inputs)
     return transaction.version, inputs, transaction.outputs, transaction.locktime
+
+
+def require_signs_all(signed: Transaction) -> None:
+    """Raise `PayoutError` unless each signature is over all inputs and outputs, so that nobody can change them later.
+
+    A signature's last byte says what it is over (BIP143), unless it is one of 64 bytes, which is over all (BIP341).
+    """
+    for place, each in enumerate(signed.inputs):
+        for item in each.witness or _pushed(each.script):
+            ecdsa = len(item) > 8 and item[0] == _DER and item[1] == len(item) - 3
+            if (ecdsa or len(item) == _SCHNORR_AND_TYPE) and item[-1] != _ALL:
+                raise PayoutError(
+                    f"the signature of input {place} leaves parts of the transaction open (type {item[-1]:#04x}); "
+                    "sign it with SIGHASH_ALL"
+                )
+
+
+_DER, _SCHNORR_AND_TYPE, _ALL = 0x30, 65, 0x01
+
+
+def _pushed(script: bytes) -> Iterator[bytes]:
+    """What a script of plain pushes begins with, as those of spent P2PKH outputs are."""
+    while script and script[0] < _PUSHDATA1:
+        yield script[1 : 1 + script[0]]
+        script = script[1 + script[0] :]
+
+
+_PUSHDATA1 = 0x4C
 
 
 def require_replaces(old: Transaction, new: Draft, old_fee: int) -> None:

@@ -67,6 +67,7 @@ function turnAway(error) {
     box("name").focus();
   } else if (error.status === 403) {
     complain(t("held.other"));
+    box("ask").hidden = true;
     box("forget").hidden = false;
   } else complain(error.status === 429 ? t("held.wait") : error.message);
 }

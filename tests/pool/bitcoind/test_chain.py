@@ -16,6 +16,8 @@ from tarazy.pool.chain.bitcoind import leadership
 from tarazy.pool.chain.bitcoind.faults import Fault, NodeError
 from tarazy.pool.chain.bitcoind.template import parse_template
 from tarazy.pool.chain.interface import Submission, SubmitVerdict, Template
+from tarazy.pool.chain.transactions import block_coinbase, block_hash, block_transactions
+from tarazy.pool.pricing import paid
 from tests.pool.bitcoind.recorded import (
     RecordedNode,
     counted_tips,
@@ -67,6 +69,43 @@ async def test_a_node_gives_templates_and_answers_about_blocks() -> None:
     node.answers["getblockheader"] = result("getblock-orphaned")
     assert await chain.confirmations(bytes(32)) == -1
     assert chain.nodes_up() == {"1": True}
+    await chain.close()
+    await node.stop()
+
+
+@in_reactor
+async def test_a_block_as_a_node_gives_it() -> None:
+    """Whole, by its hash, with the fees that its coinbase paid out; unknown or pruned is None, junk a fault."""
+    node = RecordedNode()
+    chain = open_chain(node.settings())
+    await until(lambda: chain._leader)
+    told, (name, verbosity) = result("getblock-verbosity1"), recorded("getblock-raw")["request"]["body"]["params"]
+    asked = []
+
+    def answer(*parameters: Any) -> Any:
+        asked.append(parameters)
+        return raw_answer("getblock-raw")
+
+    node.answers["getblock"] = answer
+    block = await chain.block(bytes.fromhex(name)[::-1])
+    assert asked == [(name, verbosity)]
+    assert block is not None
+    assert (block_hash(block)[::-1].hex(), len(block)) == (told["hash"], told["size"])
+    assert [each.txid[::-1].hex() for each in block_transactions(block)] == told["tx"]
+    paid_out = paid(block)
+    assert (paid_out.block_hash, paid_out.previous, paid_out.height) == (
+        name,
+        told["previousblockhash"],
+        told["height"],
+    )
+    assert paid_out.fees == sum(each.value for each in block_coinbase(block).outputs) - 25 * 10**8 == 16_920
+    pruned = {"result": None, "error": {"code": -1, "message": "Block not available (pruned data)"}, "id": "x"}
+    for unknown in (raw_answer("getblock-missing"), (500, orjson.dumps(pruned))):
+        node.answers["getblock"] = unknown
+        assert await chain.block(bytes(32)) is None
+    for junk in (told, None, "zz", 7):
+        node.answers["getblock"] = junk
+        assert (await fault_of(chain.block(bytes(32)))).fault is Fault.NOT_JSON
     await chain.close()
     await node.stop()
 

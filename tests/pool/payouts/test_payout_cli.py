@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from embit import ec
+from embit.psbt import PSBT, OutputScope
+from embit.script import Witness, address_to_scriptpubkey
+from embit.transaction import SIGHASH, TransactionOutput
 
 from tarazy.accreditation.entries import Wallet
 from tarazy.accreditation.registers import as_of
 from tarazy.database.engine import open_engine
+from tarazy.pool.chain.wallet import _KEY as KEY
 from tarazy.pool.chain.wallet import ADDRESS
 from tests.pool.house import House, wait_until
 from tests.pool.payouts.world import CREDITS, Pool, address, ask
@@ -83,7 +88,13 @@ def test_a_batch_by_command(house: House, tmp_path: Path) -> None:
     body = {"id": 0, "method": "walletprocesspsbt", "params": [unsigned.read_text(encoding="ascii").strip()]}
     _, answer = ask(f"http://127.0.0.1:{house.peer_port}/", json.dumps(body).encode())
     signed.write_text(json.loads(answer)["result"]["psbt"], encoding="ascii")
-    assert "signatures are missing" in say(house, "anna", "import", number, str(unsigned), code=1)
+    before = _money(house, number)
+    for forged, refusal in forgeries(unsigned.read_text(encoding="ascii"), signed.read_text(encoding="ascii")):
+        (tmp_path / "forged.psbt").write_text(forged, encoding="ascii")
+        lines = say(house, "anna", "import", number, str(tmp_path / "forged.psbt"), code=1).splitlines()
+        assert len(lines) == 1, lines
+        assert refusal in lines[0], (refusal, lines)
+        assert _money(house, number) == before
     assert "is signed" in say(house, "anna", "import", number, str(signed))
     assert told(house, "show", number)["state"] == "broadcast"
     mine(house, address("somebody else"), 6)
@@ -99,6 +110,71 @@ def test_a_batch_by_command(house: House, tmp_path: Path) -> None:
     assert {(each["party"], each["address"]) for each in shown["payments"]} <= {(w.party, w.address) for w in wallets}
     say(house, "anna", "release", "altyn", "--why", "settled")
     assert told(house, "check")["difference"] == 0
+
+
+def _money(house: House, number: str) -> tuple[object, ...]:
+    """What a forgery must leave as it is: the batch, the ledger, and what the wallet knows to be spent."""
+    shown = told(house, "show", number)
+    assert (shown["state"], shown["transactions"]) == ("prepared", [])
+    body = json.dumps({"id": 0, "method": "listsinceblock", "params": []}).encode()
+    _, sent = ask(f"http://127.0.0.1:{house.peer_port}/", body)
+    return house.ledger("SELECT * FROM ledger_account"), house.ledger("SELECT max(entry) FROM ledger_entry"), sent
+
+
+def forgeries(unsigned: str, signed: str) -> Iterator[tuple[str, str]]:
+    """What a thief with the signer's own key might hand in, and what the refusal says."""
+    thief = address_to_scriptpubkey(address("thief"))
+
+    def made(change: Callable[[PSBT], object], key: ec.PrivateKey = KEY, sighash: int = SIGHASH.ALL) -> str:
+        psbt = PSBT.from_string(unsigned.strip())
+        change(psbt)
+        psbt.sign_with(key, sighash=sighash)
+        return str(psbt.to_string())
+
+    outputs = PSBT.from_string(unsigned.strip()).outputs
+    own = address_to_scriptpubkey(ADDRESS)
+    change_at = next(place for place, each in enumerate(outputs) if each.script_pubkey == own)
+    payee_at = next(place for place, each in enumerate(outputs) if each.script_pubkey != own)
+
+    def redirect(place: int) -> Callable[[PSBT], object]:
+        return lambda psbt: setattr(psbt.outputs[place], "script_pubkey", thief)
+
+    def shift(psbt: PSBT, to: int | None, amount: int) -> None:
+        psbt.outputs[change_at].value -= amount
+        if to is not None:
+            psbt.outputs[to].value += amount
+
+    def add(psbt: PSBT) -> None:
+        shift(psbt, None, 1_000)
+        psbt.outputs.append(OutputScope(vout=TransactionOutput(1_000, thief)))
+
+    def other_coin(psbt: PSBT) -> None:
+        psbt.inputs[0].txid = bytes(range(32))
+
+    def other_data(psbt: PSBT) -> None:
+        for each in psbt.inputs:
+            each.partial_sigs.clear()
+            each.final_scriptwitness = Witness([bytes([0x30, 0x06, *bytes(6), 0x01]), KEY.get_public_key().sec()])
+
+    another = "is another transaction than the one to be signed"
+    yield made(redirect(payee_at)), another
+    yield made(lambda psbt: shift(psbt, payee_at, -1)), another
+    yield made(add), another
+    yield made(redirect(change_at)), another
+    yield made(lambda psbt: shift(psbt, None, 5_000_000)), another
+    yield made(other_coin), another
+    yield made(lambda psbt: psbt.inputs.append(psbt.inputs[0])), another
+    yield made(lambda psbt: setattr(psbt.inputs[0], "sequence", 0xFFFFFFFF)), another
+    yield made(lambda psbt: setattr(psbt, "locktime", 500)), another
+    yield unsigned, "signatures are missing"
+    yield made(lambda psbt: None, key=ec.PrivateKey(bytes(31) + b"\x07")), "signatures are missing"
+    for open_end in (SIGHASH.NONE, SIGHASH.SINGLE, SIGHASH.ALL | SIGHASH.ANYONECANPAY):
+        yield made(lambda psbt: None, sighash=open_end), "leaves parts of the transaction open"
+    finalised = PSBT.from_string(signed.strip())
+    other_data(finalised)
+    yield str(finalised.to_string()), "the node would not take the signed transaction"
+    yield signed[: len(signed) // 2], "this is no PSBT"
+    yield "not base64 at all", "this is no PSBT"
 
 
 def test_the_switch_and_own_funds(house: House) -> None:
