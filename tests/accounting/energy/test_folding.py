@@ -15,8 +15,18 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from tarazy.accounting.energy import folding
 from tarazy.accounting.energy.balance import recomputed, settle
 from tarazy.accounting.energy.devices import Fitting, fit
-from tarazy.accounting.energy.figures import FoldedError, energy_by_meter, energy_by_party, peak_power
-from tarazy.accounting.energy.meter import Meter, Reading
+from tarazy.accounting.energy.figures import (
+    FoldedError,
+    Place,
+    energy_by_meter,
+    energy_by_party,
+    energy_by_submeter,
+    peak_power,
+    require_detail,
+    submetered_parties,
+)
+from tarazy.accounting.energy.intake import take
+from tarazy.accounting.energy.meter import Meter, Reading, Source
 from tarazy.accounting.energy.readings import ReadingError, append_readings, correct, registers_since
 from tarazy.accounting.energy.tables import allocation, due, interval, meter_day, reading
 from tarazy.config.law.calendar import day_start
@@ -31,6 +41,7 @@ CUT = DAYS[1] + timedelta(hours=9)
 """At which a register changed."""
 HOUR = timedelta(hours=1)
 METERS = [Meter(key, "s", "127.0.0.1", 1, 1, PROFILE, party) for key, party in (("m1", None), ("m2", None), ("b", "p"))]
+PLACE = Place("s", ("m1", "m2", "b"))
 
 Moves = list[list[tuple[int, int]]]
 """For each meter: (hours until the next reading, counts moved until then)."""
@@ -74,7 +85,12 @@ def _told(connection: Connection, moments: list[datetime | None]) -> dict[Any, A
     for start, end in combinations(bounds, 2):
         for moment in moments:
             figures = (energy_by_meter, energy_by_party, peak_power)
-            found[start, end, moment] = [repr(figure(connection, start, end, moment)) for figure in figures]
+            told = [figure(connection, start, end, moment) for figure in figures]
+            assert told == [figure(connection, start, end, moment, PLACE) for figure in figures]
+            found[start, end, moment] = [
+                repr(each) for each in (*told, energy_by_submeter(connection, start, end, moment))
+            ]
+        found[start, end] = submetered_parties(connection, start, end, PLACE)
     return found
 
 
@@ -133,6 +149,34 @@ def test_what_cannot_be_told_any_more_is_refused(lived: Engine) -> None:
         with pytest.raises(FoldedError, match=r"as known at 2026-03-\d\dT.* or later"):
             peak_power(connection, START, DAYS[1], START + 10 * HOUR)
         assert energy_by_meter(connection, START, DAYS[1], START - HOUR) == {}, "nothing was known then"
+        with pytest.raises(FoldedError, match="only the sums of its days are known"):
+            require_detail(connection, START, DAYS[1], PLACE)
+        require_detail(connection, DAYS[-1], DAYS[-1] + HOUR, PLACE)
+        elsewhere = Place("other", ("m9",))
+        require_detail(connection, START, DAYS[1], elsewhere)
+        assert energy_by_meter(connection, START, CUT + HOUR, None, elsewhere) == {}, (
+            "another site's days are no matter"
+        )
+
+
+@pytest.mark.parametrize("source", ["agent", "mqtt"])
+def test_what_comes_in_late_for_a_folded_day_is_refused(lived: Engine, source: Source) -> None:
+    """Pushed or heard: told as too old and kept as such, while the rows beside it and a repeated one are taken."""
+    late = START + timedelta(minutes=9)
+    given = [
+        Reading("m1", late, 1, "ok", source=source),
+        Reading("m1", late, None, "silent", source=source),
+        Reading("m1", START + HOUR, 700, "ok", source=source),
+        Reading("m1", DAYS[-1] + 2 * HOUR, 60_000, "ok", source=source),
+    ]
+    with lived.begin() as connection:
+        _fold(connection)
+        intake = take(connection, dict(enumerate(given)), lambda _: PROFILE, DAYS[-1] + 3 * HOUR)
+        assert {number: error.code for number, error in intake.refused.items()} == {0: "too_old", 1: "too_old"}
+        assert "is folded and changes no more" in str(intake.refused[0])
+        assert (intake.taken.recorded, intake.taken.repeated) == (1, 1)
+        kept = select(reading.c.at).where(reading.c.status == "too_old")
+        assert connection.scalars(kept).all() == [DAYS[-1] + 3 * HOUR]
 
 
 def test_folded_energy_changes_no_more(lived: Engine) -> None:
