@@ -194,6 +194,8 @@ class FindingKind(StrEnum):
     """A site whose meters gave less than the best machines would need for its work."""
     ENERGY_DRIFT = "energy-drift"
     """A site whose energy for its work moved away from what it was."""
+    UNIT_PRICE = "unit-price"
+    """A site that bought energy whose price is not entered."""
 
 
 class Severity(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,16 @@ from tarazy.accreditation.snapshot import Registers
 
 LEVELS = {80: Severity.INFO, 95: Severity.WARNING, 100: Severity.SERIOUS}
 """Percent of what is permitted at which is warned, and how much that matters."""
+_POINTS_TOLD = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Energy that a site bought in a month at a price that is not entered."""
+
+    energy_wh: int
+    points: tuple[str, ...]
+    """The metering points that measured it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,8 @@ class MonthUse:
     """By site and source."""
     peaks: Mapping[str, tuple[int, datetime]]
     """Site → highest mean power of an interval in watts, and when that began."""
+    unpriced: Mapping[str, Unpriced] = field(default_factory=dict)
+    """Sites that bought energy of which no price is entered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,28 @@ def overuse(registers: Registers, use: MonthUse) -> list[Condition]:
         power = {"month": use.month, "at": at, "peak_w": held.taken, "permitted_w": held.permitted}
         found += _conditions(FindingKind.DRAWN_POWER, site, held, power)
     return found
+
+
+def unpriced(registers: Registers, use: MonthUse) -> list[Condition]:
+    """Sites that bought energy without a price in the month: their fee cannot be told."""
+    return [
+        Condition(
+            FindingKind.UNIT_PRICE,
+            Severity.WARNING,
+            "site",
+            site,
+            None,
+            site,
+            {
+                "month": use.month,
+                "energy_kwh": -(-bought.energy_wh // 1000),
+                "points": list(bought.points[:_POINTS_TOLD]),
+                "point_count": len(bought.points),
+            },
+        )
+        for site, bought in sorted(use.unpriced.items())
+        if site in registers.sites and bought.energy_wh
+    ]
 
 
 def _rank(held: Held) -> tuple[int, int]:

@@ -6,7 +6,7 @@ Nothing here changes or removes a row (invariant 7).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -50,15 +50,15 @@ def _converters(register: str) -> dict[str, Callable[[Any], Any]]:
 
 
 def all_versions(
-    connection: Connection, register: str, known_at: datetime | None = None, key: str | None = None
+    connection: Connection, register: str, known_at: datetime | None = None, keys: Collection[str] | None = None
 ) -> dict[str, list[Entry]]:
-    """Every version of each entry of a register, the latest recorded first; of `key` alone if that is given."""
+    """Every version of each entry of a register, the latest recorded first; of `keys` alone if they are given."""
     table = REGISTERS[register]
     query = select(table).order_by(table.c.entry.desc())
     if known_at is not None:
         query = query.where(table.c.recorded_at <= known_at)
-    if key is not None:
-        query = query.where(table.c[register] == key)
+    if keys is not None:
+        query = query.where(table.c[register].in_(keys))
     found: dict[str, list[Entry]] = {}
     for row in connection.execute(query).mappings():
         found.setdefault(row[register], []).append(entry_of(register, row))
@@ -118,7 +118,7 @@ def _list(connection: Connection, digest: str) -> Ranges:
 
 def versions_of(connection: Connection, register: str, key: str) -> list[Entry]:
     """Every version of one entry, the latest recorded first."""
-    return all_versions(connection, register, key=key).get(key, [])
+    return all_versions(connection, register, keys=[key]).get(key, [])
 
 
 def registers_version(connection: Connection) -> RegistersVersion:

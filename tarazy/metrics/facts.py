@@ -78,6 +78,14 @@ class EnergyFacts:
     """Energy metered so far, by site."""
     power_watts: Mapping[str, float] = field(default_factory=dict)
     """Mean power over the last reading, by site."""
+    readings: Mapping[str, int] = field(default_factory=dict)
+    """Readings that came in since the start, by what became of them."""
+    reading_age_seconds: Mapping[str, float] = field(default_factory=dict)
+    """How long ago the meter that has been silent longest gave a good reading, by site."""
+    missing_intervals: Mapping[str, int] = field(default_factory=dict)
+    """Intervals of the last hour with something missing, all meters together, by site."""
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    """Readings that an agent still had to push when it pushed last, by site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,8 @@ class AttentionFacts:
     """What ends within so many legal days, by the days."""
     cases: Mapping[str, int] = field(default_factory=dict)
     """Warnings of terms of open cases by severity."""
+    quota_used: Mapping[str, float] = field(default_factory=dict)
+    """Part of its quota of the month that a site took, the fullest one, by site."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,12 @@ def energy(facts: EnergyFacts) -> Iterator[Metric]:
     """Series of the meters."""
     yield _counters("energy_joules", "Energy metered, by site.", "site", facts.joules)
     yield _gauges("site_power_watts", "Mean power over the last reading, by site.", "site", facts.power_watts)
+    yield _counters("meter_readings", "Readings of meters that came in, by result.", "result", facts.readings)
+    text = "Time since the last good reading of the meter that has been silent longest, by site."
+    yield _gauges("site_reading_age_seconds", text, "site", facts.reading_age_seconds)
+    text = "Intervals of the last hour with something missing, by site."
+    yield _gauges("site_missing_intervals", text, "site", facts.missing_intervals)
+    yield _gauges("site_waiting_readings", "Readings that an agent has still to push, by site.", "site", facts.waiting)
 
 
 def attention(facts: AttentionFacts) -> Iterator[Metric]:
@@ -79,3 +85,6 @@ def attention(facts: AttentionFacts) -> Iterator[Metric]:
     yield _gauges("findings", "Open findings, by kind.", "kind", facts.findings)
     yield _gauges("expiring", "Entries and tokens that end within so many days.", "within_days", facts.expiring)
     yield _gauges("case_warnings", "Warnings of terms of open cases, by severity.", "severity", facts.cases)
+    yield _gauges(
+        "site_quota_used_ratio", "Part of the month's quota that is taken, by site.", "site", facts.quota_used
+    )

@@ -23,7 +23,7 @@ from tarazy.accreditation.plausibility import SharedName, Work, implausibilities
 from tarazy.accreditation.procedure.store import all_cases
 from tarazy.accreditation.procedure.warnings import Severity as CaseSeverity
 from tarazy.accreditation.procedure.warnings import open_warnings
-from tarazy.accreditation.quotas import MonthUse, overuse
+from tarazy.accreditation.quotas import MonthUse, held_quotas, overuse, unpriced
 from tarazy.accreditation.snapshot import Registers
 from tarazy.accreditation.tables import lock_writers
 from tarazy.config.law import LawBook
@@ -156,14 +156,18 @@ class Inspection:
         self._expiries = [each for each in self._expiries if each.ending.ends_at > registers.valid_at]
         tolerance = self._findings.hash_rate_tolerance_percent
         implausible = implausibilities(registers, work, tolerance)
-        overused = overuse(registers, use)
+        overused = [*overuse(registers, use), *unpriced(registers, use)]
         return self._watch.look(registers, [*self._contradictions, *implausible, *overused, *energy])
 
     def _counted(self, registers: Registers, changes: list[Finding], cases: dict[str, int]) -> AttentionFacts:
         current = {**registers.findings, **{row.finding: row for row in changes}}
         kinds = Counter(str(row.kind) for row in current.values() if row.is_open)
         ends = {str(days): sum(row.days_left <= days for row in self._expiries) for days in THRESHOLDS}
-        return AttentionFacts({**dict.fromkeys(map(str, FindingKind), 0), **kinds}, ends, cases)
+        quotas: dict[str, float] = {}
+        for (site, _), held in (held_quotas(registers, self._used[1]) if self._used else {}).items():
+            taken = held.taken / held.permitted if held.permitted else float(held.taken > 0)
+            quotas[site] = max(taken, quotas.get(site, 0.0))
+        return AttentionFacts({**dict.fromkeys(map(str, FindingKind), 0), **kinds}, ends, cases, quotas)
 
 
 def work_between(connection: Connection, since: datetime, until: datetime, interval: timedelta) -> Work:

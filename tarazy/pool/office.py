@@ -86,6 +86,8 @@ class Office:
         self._waits_since: float | None = None
         """Since when the next block waits for gateways; infinity once that was said."""
         self._readings: list[Reading] = []
+        self.readings_taken = self.readings_failed = 0
+        """By the pool itself, since the start."""
         self.meters: list[Meter] = []
         """Those of a known profile."""
         self.meters_answer = True
@@ -235,6 +237,10 @@ class Office:
 
     def _take_reading(self, reading: Reading) -> None:
         self._readings.append(reading)
+        if reading.status == "ok":
+            self.readings_taken += 1
+        else:
+            self.readings_failed += 1
         if reading.quantity == "import":
             self._answers[reading.meter] = reading.status
 

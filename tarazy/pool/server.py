@@ -28,6 +28,7 @@ from tarazy.pool.chain.bitcoind.chain import BitcoindChain
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.chain.peer import PeerEntrance
+from tarazy.pool.folded import Folding
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.gateway import Gateway
 from tarazy.pool.inspection import Inspection
@@ -44,6 +45,7 @@ from tarazy.pool.terms import schedule_of
 from tarazy.pool.usable import require_usable
 from tarazy.portal.app import Portal
 from tarazy.portal.desk import Rules
+from tarazy.portal.readings import Pushed
 from tarazy.portal.second_factor import open_seal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
@@ -142,14 +144,19 @@ class Server:
         portal_port = None
         if self._keeps:
             self._office.start()
+            pushed = Pushed()
             told = OfficeTelemetry(
-                reactor, settings, self._office, self._admissions, self._database, self._chain, gateway
+                reactor, settings, self._office, self._admissions, self._database, self._chain, gateway, pushed
             )
             told.start()
             self._keeping.append(told.stop)
             archives = Archives(reactor, settings, self._database)
             archives.repeat.start()
             self._keeping.append(archives.stop)
+            if settings.energy.keep_detail_days is not None:
+                folding = Folding(reactor, self._database, lambda: self._law, settings.energy.keep_detail_days)
+                folding.repeat.start()
+                self._keeping.append(folding.stop)
             proof = DailyProof(reactor, self._database, settings)
             proof.repeat.start()
             self._keeping.append(proof.repeat.stop)
@@ -162,7 +169,7 @@ class Server:
                 paying.repeat.start()
                 self._keeping.append(paying.repeat.stop)
             sources = replace(sources, accounting=told.accounting, energy=told.energy, attention=inspection.facts)
-            portal = self._make_portal(told, paying)
+            portal = self._make_portal(told, paying, pushed)
             portal_port = portal.start()
             self._keeping.append(portal.stop)
         exporter = Exporter(reactor, sources, VERSION, settings.metrics.host, settings.metrics.port)
@@ -225,7 +232,7 @@ class Server:
             endings.append(PeerEntrance(embedded, reactor, settings.peer_port).stop)
         return embedded
 
-    def _make_portal(self, told: OfficeTelemetry, paying: PayoutDesk | None) -> Portal:
+    def _make_portal(self, told: OfficeTelemetry, paying: PayoutDesk | None, pushed: Pushed) -> Portal:
         settings, findings = self.settings, self.settings.accreditation.findings
         self._subject = Subject(
             live=told.live,
@@ -247,6 +254,7 @@ class Server:
             settings=settings.portal,
             seal=open_seal(settings.portal_key_path),
             language=settings.language,
+            pushed=pushed,
         )
 
     async def _end_gateway(self) -> None:

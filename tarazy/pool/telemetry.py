@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 from sqlalchemy import Connection
 
 from tarazy.accounting.blocks import BlockState
-from tarazy.accounting.energy.readings import register_wh, site_power_w
+from tarazy.accounting.energy.figures import missing_intervals
+from tarazy.accounting.energy.readings import last_registers, registers_wh, site_power_w
 from tarazy.accounting.queries import block_counts, open_round, present_work
 from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import DocumentStatus
@@ -23,9 +26,13 @@ from tarazy.pool.office import Office
 from tarazy.pool.repeat import Repeat
 from tarazy.pool.sockets import stratum_url
 from tarazy.portal.facts import Live
+from tarazy.portal.readings import Pushed
 from tarazy.stratum.difficulty import hashes_of, weight_of
 
 _READ_SECONDS = 5.0
+_METERS_REST = 20.0
+"""With a country's meters reading them takes seconds; then it comes less often."""
+_MISSING_IN = timedelta(hours=1)
 _JOULES_PER_WH = 3600
 _WEIGHT_OF_ONE = weight_of(0)
 VERSION = version("tarazy")
@@ -88,6 +95,7 @@ class OfficeTelemetry:
         database: Database,
         chain: Chain,
         gateway: Gateway | None,
+        pushed: Pushed,
     ) -> None:
         """`gateway`: the one in this process. Without one, what gateways alone know is theirs to tell."""
         self._settings = settings
@@ -96,23 +104,27 @@ class OfficeTelemetry:
         self._database = database
         self._chain = chain
         self._gateway = gateway
+        self._pushed = pushed
         self._started_at = datetime.now(UTC)
         self._tip_height: int | None = None
         self._accounting = AccountingFacts()
         self._energy = EnergyFacts()
         self._watch = Repeat(clock, "watch_tip", _READ_SECONDS, self._read_tip)
         self._read = Repeat(clock, "read_telemetry", _READ_SECONDS, self._read_ledger)
+        self._metered = Repeat(clock, "read_meters", _READ_SECONDS, self._read_meters, rest=_METERS_REST)
 
     def start(self) -> None:
         """Begin to read."""
         if self._gateway is None:
             self._watch.start()
         self._read.start()
+        self._metered.start()
 
     async def stop(self) -> None:
         """Read no more."""
         await self._watch.stop()
         await self._read.stop()
+        await self._metered.stop()
 
     def accounting(self) -> AccountingFacts:
         """The books."""
@@ -120,7 +132,12 @@ class OfficeTelemetry:
 
     def energy(self) -> EnergyFacts:
         """The meters."""
-        return self._energy
+        return replace(self._energy, readings=self._readings(), waiting=dict(self._pushed.waiting))
+
+    def _readings(self) -> dict[str, int]:
+        """Readings of the pool's own meters and pushed ones together."""
+        counted = {**self._pushed.results, "failed": self._office.readings_failed}
+        return {**counted, "recorded": counted["recorded"] + self._office.readings_taken}
 
     def live(self) -> Live:
         """What the portal shows besides the database."""
@@ -156,28 +173,44 @@ class OfficeTelemetry:
         self._tip_height = (await self._chain.tip()).height
 
     async def _read_ledger(self) -> None:
-        self._accounting, self._energy = await self._database.run(self._read_figures)
+        self._accounting = await self._database.run(self._read_figures)
 
-    def _read_figures(self, connection: Connection) -> tuple[AccountingFacts, EnergyFacts]:
+    async def _read_meters(self) -> None:
+        self._energy = await self._database.read(self._read_energy, datetime.now(UTC))
+
+    def _read_figures(self, connection: Connection) -> AccountingFacts:
         now = datetime.now(UTC)
         open_now = open_round(connection)
         states = {**dict.fromkeys(map(str, BlockState), 0), **block_counts(connection)}
         work, seconds = present_work(connection, now, self._settings.energy.interval_seconds)
         weight = int(sum(party.weight for party in work.values()))
-        accounting = AccountingFacts(
+        return AccountingFacts(
             blocks=states,
             rounds=open_now[0] - 1 if open_now else 0,
             unfolded_shares=self._office.unfolded_shares(),
             hashrate=hashes_of(weight) / max(1.0, seconds),
         )
-        return accounting, self._read_energy(connection, now)
 
     def _read_energy(self, connection: Connection, now: datetime) -> EnergyFacts:
-        meters = [meter for meter in self._office.meters if meter.party is None]
-        joules: dict[str, int] = {}
+        every = self._office.meters
+        last = last_registers(connection, [meter.meter for meter in every])
+        meters = [meter for meter in every if meter.party is None]
+        shown = registers_wh(connection, meters, last)
+        joules: Counter[str] = Counter()
         for meter in meters:
-            joules[meter.site] = joules.get(meter.site, 0) + register_wh(connection, meter, now) * _JOULES_PER_WH
-        window = 2 * self._settings.energy.interval_seconds
-        power = site_power_w(connection, meters, now, window)
+            joules[meter.site] += shown[meter.meter] * _JOULES_PER_WH
+        ages: dict[str, float] = {}
+        for meter in every:
+            if meter.meter in last:
+                age = (now - last[meter.meter][0]).total_seconds()
+                ages[meter.site] = max(age, ages.get(meter.site, 0.0))
+        seconds = self._settings.energy.interval_seconds
+        power = site_power_w(connection, meters, now, 2 * seconds)
         watts = {site: float(value) for site, value in power.items() if value is not None}
-        return EnergyFacts(joules=joules, power_watts=watts)
+        missing = missing_intervals(connection, now - _MISSING_IN, now)
+        return EnergyFacts(
+            joules=joules,
+            power_watts=watts,
+            reading_age_seconds=ages,
+            missing_intervals={**dict.fromkeys((meter.site for meter in every), 0), **missing},
+        )

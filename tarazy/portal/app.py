@@ -17,6 +17,7 @@ from tarazy.portal.desk import Rules
 from tarazy.portal.door import Door
 from tarazy.portal.events import BEAT_SECONDS, Hub
 from tarazy.portal.guard import MAXIMUM_BODY, MAXIMUM_PUSH, MAXIMUM_SIGN_IN, BoundedSite, Fault
+from tarazy.portal.readings import Pushed
 from tarazy.portal.second_factor import Seal
 from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
 from tarazy.portal.users import sessions
@@ -53,6 +54,7 @@ class Portal:
         settings: PortalSettings,
         seal: Seal,
         language: str = "ru",
+        pushed: Pushed | None = None,
     ) -> None:
         # klein imports the global reactor, which must be installed first
         from tarazy.portal.gate import Gate
@@ -67,7 +69,7 @@ class Portal:
         self._database = database
         self._gate = Gate(database, self.access, Door(settings.public_url, settings.proxies))
         self._people = UserPages(self._gate, subject, seal, self.read_holders)
-        pages = Pages(self.snapshots, self.hub, subject, language, self._gate, rules, self._people)
+        pages = Pages(self.snapshots, self.hub, subject, language, self._gate, rules, self._people, pushed or Pushed())
         self.site = BoundedSite(pages.app.resource(), reactor, self._body_limit)
         self._told = ""
         self._pulse = LoopingCall(self._publish)

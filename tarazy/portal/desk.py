@@ -73,14 +73,14 @@ def _plain(value: Any) -> Any:
 
 def in_force(connection: Connection, kind: str, moment: Moment, key: str | None) -> list[Entry]:
     """The versions of a register in force, in order of keys; of one key alone if that is given."""
-    histories = all_versions(connection, kind, moment.known_at, key)
+    histories = all_versions(connection, kind, moment.known_at, None if key is None else [key])
     found = (version_at(versions, moment.valid_at) for _, versions in sorted(histories.items()))
     return [entry for entry in found if entry is not None]
 
 
 def history(connection: Connection, kind: str, key: str, moment: Moment) -> list[Entry]:
     """Every version of an entry that was known, the earliest recorded first."""
-    return all_versions(connection, kind, moment.known_at, key).get(key, [])[::-1]
+    return all_versions(connection, kind, moment.known_at, [key]).get(key, [])[::-1]
 
 
 def exported(connection: Connection, kinds: Sequence[str], form: str, moment: Moment) -> bytes:
@@ -174,7 +174,7 @@ def attach(
 
 def fetched(connection: Connection, key: str) -> tuple[Document, bytes]:
     """A document and its file. Raises LookupError, `DocumentError`."""
-    versions = all_versions(connection, "document", key=key).get(key, [])
+    versions = all_versions(connection, "document", keys=[key]).get(key, [])
     if not versions or not isinstance(newest := versions[0], Document):
         raise LookupError(f"there is no document {key}")
     return newest, load(connection, newest.digest)

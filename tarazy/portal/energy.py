@@ -17,8 +17,10 @@ from tarazy.accounting.energy.devices import fittings
 from tarazy.accounting.energy.figures import (
     Place,
     SiteInterval,
+    energy_by_meter,
     energy_by_party,
     party_intervals,
+    require_detail,
     site_intervals,
     submetered_parties,
 )
@@ -140,6 +142,7 @@ def load(
     place = reader.require(registers, site)
     end = min(period.end, max(now, period.start))
     whole = reader.whole(registers, site, period.start, max(end, period.start + _MOMENT))
+    require_detail(connection, period.start, end, place)
     rows: list[SiteInterval]
     if whole:
         rows = site_intervals(connection, period.start, end, site=site, place=place)
@@ -192,8 +195,8 @@ def allocation(
     }
     below = submetered_parties(connection, period.start, end, place)
     if whole:
-        rows = site_intervals(connection, period.start, end, site=site, place=place)
-        told["metered_wh"] = sum(row.energy_wh for row in rows)
+        rows = energy_by_meter(connection, period.start, end, None, place)
+        told["metered_wh"] = sum(row.energy_wh for row in rows.values())
     parts = []
     others = 0
     for (_, party), row in energy.items():
@@ -315,6 +318,7 @@ def meters(
     ]
     shown = here[:METERS]
     seen = last_seen(connection, [row.meter for row in shown])
+    fitted = fittings(connection, [row.meter for row in shown])
     patience = timedelta(seconds=_SILENT_INTERVALS * interval_seconds)
     items = []
     for row in shown:
@@ -344,7 +348,7 @@ def meters(
                         "final_count_before": each.final_import,
                         "why": each.why,
                     }
-                    for each in fittings(connection, row.meter)
+                    for each in fitted[row.meter]
                 ],
             }
         )

@@ -9,6 +9,7 @@ from typing import Any
 from klein import Klein
 from sqlalchemy import Connection
 
+from tarazy.accounting.energy.figures import FoldedError
 from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
@@ -40,7 +41,10 @@ class EnergyPages:
             self._registers = registers
             return work(connection, registers.at(now), now)
 
-        return json_answer(request, await self._gate.read(read))
+        try:
+            return json_answer(request, await self._gate.read(read))
+        except FoldedError as error:
+            raise Fault(422, "folded", str(error)) from None
 
     @app.route("/sites", methods=["GET"])
     async def sites(self, request: Any) -> bytes:

@@ -24,6 +24,7 @@ from tarazy.portal.access import Holder, Right
 from tarazy.portal.desk import Moment, Rules
 from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.readings import Pushed
 from tarazy.portal.standing import Seat
 
 _PERIOD = timedelta(hours=24)
@@ -41,7 +42,8 @@ class RegisterPages:
 
     app = Klein()
 
-    def __init__(self, gate: Gate, rules: Rules, seat: Seat) -> None:
+    def __init__(self, gate: Gate, rules: Rules, seat: Seat, pushed: Pushed) -> None:
+        self._pushed = pushed
         self._gate = gate
         self._rules = rules
         self._seat = seat
@@ -151,6 +153,7 @@ class RegisterPages:
         parameters(request, ())
         body = _json_of(request)
         told = await self._gate.write(readings.push, holder.site, body, datetime.now(UTC))
+        self._pushed.count(holder.site or "", told, body)
         return json_answer(request, told)
 
     @app.route("/documents", methods=["POST"])

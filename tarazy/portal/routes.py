@@ -37,6 +37,7 @@ from tarazy.portal.pages import (
     preferred_language,
     refusals_page,
 )
+from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.signature_pages import SignaturePages
 from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshots, Subject
@@ -102,13 +103,14 @@ class Pages:
         gate: Gate,
         rules: Rules,
         people: UserPages,
+        pushed: Pushed,
     ) -> None:
         self._snapshots = snapshots
         self._hub = hub
         self._subject = subject
         self._language = language
         self._gate = gate
-        self._registers = RegisterPages(gate, rules, subject.seat).app.resource()
+        self._registers = RegisterPages(gate, rules, subject.seat, pushed).app.resource()
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()

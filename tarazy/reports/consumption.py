@@ -94,23 +94,6 @@ def consumption_by_party(
     }
 
 
-def energy_by_source(
-    connection: Connection,
-    registers: Registers,
-    start: datetime,
-    end: datetime,
-    known_at: datetime,
-    place: Place | None = None,
-) -> dict[str, dict[Source, int]]:
-    """Site → watt-hours of each source in [start, end)."""
-    found: defaultdict[str, defaultdict[Source, int]] = defaultdict(lambda: defaultdict(int))
-    for part in site_consumption(connection, registers, start, end, known_at, place):
-        for site, items in part.sites.items():
-            for item in items:
-                found[site][item.source] += item.energy_wh
-    return {site: dict(sources) for site, sources in found.items()}
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """What the sites used in [start, end), in which no register says anything else."""
@@ -228,6 +211,11 @@ def _cuts(entries: Sequence[Entry], limits: set[datetime], months: bool) -> list
     if months:
         told |= set(_months(first, end))
     return sorted(limits | {instant for instant in told if first < instant < end})
+
+
+def cuts(registers: Registers, start: datetime, end: datetime) -> set[datetime]:
+    """Every instant between at which what is asked of the energy in [start, end) is asked in parts."""
+    return set(_cuts(_entries(registers, None), {start, end}, months=True))
 
 
 def _months(first: datetime, end: datetime) -> Iterator[datetime]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from tarazy.accounting.energy.figures import Place, peak_power
-from tarazy.accreditation.quotas import MonthUse
+from tarazy.accounting.fee.consumption import BOUGHT
+from tarazy.accreditation.quotas import MonthUse, Unpriced
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import Period
-from tarazy.reports.consumption import energy_by_source
+from tarazy.reports.consumption import site_consumption
 
 
 def month_use(
@@ -18,9 +20,14 @@ def month_use(
 ) -> MonthUse:
     """Energy by source and highest power of the part of `month` that had passed at `known_at`, as known then."""
     end = max(month.start, min(month.end, known_at))
-    energy = energy_by_source(connection, registers, month.start, end, known_at, place) if end > month.start else {}
-    return MonthUse(
-        str(month),
-        {(site, source): used for site, sources in energy.items() for source, used in sources.items()},
-        peak_power(connection, month.start, end, known_at, place),
-    )
+    energy: Counter[tuple[str, str]] = Counter()
+    without: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    passed = end > month.start
+    for part in site_consumption(connection, registers, month.start, end, known_at, place) if passed else ():
+        for site, items in part.sites.items():
+            for item in items:
+                energy[site, item.source] += item.energy_wh
+                if item.source in BOUGHT and item.price_tiyn_per_kwh is None and item.energy_wh:
+                    without[site][item.point] += item.energy_wh
+    unpriced = {site: Unpriced(points.total(), tuple(sorted(points))) for site, points in without.items()}
+    return MonthUse(str(month), energy, peak_power(connection, month.start, end, known_at, place), unpriced)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.energy.best_machine import BestMachine, best_machine
 from tarazy.accounting.energy.faults import Fault
 from tarazy.accounting.energy.figures import Place, energy_by_party, site_intervals
 from tarazy.accounting.energy.reconciliation import CONFOUNDERS, Drift, drift, least_wh
@@ -62,6 +63,8 @@ class Floor:
 
     metered_wh: int
     least_wh: int
+    machine: BestMachine
+    """The best one of the window's last day."""
 
     @property
     def broken(self) -> bool:
@@ -73,8 +76,8 @@ class Floor:
 class FloorRule:
     """What the floor is taken by."""
 
-    best_mj_per_th: int
-    """That no machine in existence goes below."""
+    best_mj_per_th: int | None
+    """That no machine in existence goes below; None: as the dated data says."""
     window: timedelta
 
 
@@ -145,8 +148,14 @@ def drifts(days: Mapping[str, Sequence[SiteDay]]) -> list[Condition]:
     return found
 
 
-def floors(connection: Connection, work: Work, best_mj_per_th: int, place: Place | None = None) -> dict[str, Floor]:
-    """Site → its floor in the window of `work`; only where its meters measured all of it."""
+def floors(
+    connection: Connection, work: Work, best_mj_per_th: int | None = None, place: Place | None = None
+) -> dict[str, Floor]:
+    """Site → its floor in the window of `work`; only where its meters measured all of it.
+
+    `best_mj_per_th` holds instead of the dated data, if given.
+    """
+    best = best_machine(legal_day(work.until), best_mj_per_th)
     by_site: defaultdict[str, list[SiteWork]] = defaultdict(list)
     for row in work.sites:
         by_site[row.site].append(row)
@@ -156,12 +165,12 @@ def floors(connection: Connection, work: Work, best_mj_per_th: int, place: Place
         told = timedelta(seconds=sum(item.seconds for item in intervals))
         if told == work.until - work.since and all(item.quality == "measured" for item in intervals):
             heaviest = HEAVIER_SHARES * max(row.heaviest for row in rows)
-            least = least_wh(sum(row.hashes for row in rows), heaviest, best_mj_per_th)
-            found[site] = Floor(sum(item.energy_wh for item in intervals), least)
+            least = least_wh(sum(row.hashes for row in rows), heaviest, best.mj_per_th)
+            found[site] = Floor(sum(item.energy_wh for item in intervals), least, best)
     return found
 
 
-def below_floor(connection: Connection, work: Work, best_mj_per_th: int) -> list[Condition]:
+def below_floor(connection: Connection, work: Work, best_mj_per_th: int | None = None) -> list[Condition]:
     """Sites whose meters gave less than any machine needs for their work."""
     hours = round((work.until - work.since) / timedelta(hours=1)) or 1
     return [
@@ -177,7 +186,8 @@ def below_floor(connection: Connection, work: Work, best_mj_per_th: int) -> list
                 "until": work.until.isoformat(),
                 "metered_kwh": floor.metered_wh // 1000,
                 "least_kwh": floor.least_wh // 1000,
-                "best_mj_per_th": best_mj_per_th,
+                "best_mj_per_th": floor.machine.mj_per_th,
+                "best_machine": floor.machine.machine,
                 "confounders": ["work of machines outside the site"],
             },
         )

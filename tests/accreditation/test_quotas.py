@@ -8,7 +8,7 @@ import pytest
 
 from tarazy.accreditation.entries import EnergySource, FindingKind, Quota, Severity
 from tarazy.accreditation.fields import read_evidence
-from tarazy.accreditation.quotas import Held, MonthUse, held_quotas, overuse
+from tarazy.accreditation.quotas import Held, MonthUse, Unpriced, held_quotas, overuse, unpriced
 from tarazy.accreditation.snapshot import Registers
 from tests.accreditation.world import NOW, START, world
 
@@ -75,3 +75,16 @@ def test_power_is_held_against_what_is_permitted() -> None:
     assert overuse(registers, _use(10**12, peak_w=permitted * 79 // 100)) == []
     (condition,) = overuse(registers, _use(10**12, peak_w=permitted + 1))
     assert (condition.kind, condition.severity, condition.site) == (FindingKind.DRAWN_POWER, Severity.SERIOUS, SITE)
+
+
+def test_energy_without_a_price_is_told() -> None:
+    """One condition a site, rounded up to a kilowatt-hour; a site that is gone, and nothing bought, say nothing."""
+    bought = Unpriced(1_001, tuple(f"m{n:02}" for n in range(12)))
+    use = replace(_use(10_000), unpriced={SITE: bought, "gone": bought})
+    (condition,) = unpriced(_registers(), use)
+    assert (condition.kind, condition.severity) == (FindingKind.UNIT_PRICE, Severity.WARNING)
+    assert condition.evidence is not None
+    assert (condition.evidence["energy_kwh"], condition.evidence["point_count"]) == (2, 12)
+    assert condition.evidence["points"] == [f"m{n:02}" for n in range(10)]
+    assert read_evidence(condition.evidence) == condition.evidence, "the register of findings takes it"
+    assert unpriced(_registers(), replace(use, unpriced={SITE: Unpriced(0, ())})) == []

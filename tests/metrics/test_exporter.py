@@ -47,7 +47,15 @@ def full_sources() -> Sources:
             tip_height=100, template_height=101, template_age_seconds=2.5, nodes_up={"1": True, "2": False}, failovers=3
         ),
         accounting=lambda: AccountingFacts({"found": 0, "mature": 2}, rounds=2, unfolded_shares=1, hashrate=1.5e12),
-        energy=lambda: EnergyFacts(joules={"ekibastuz": 3_600_000}, power_watts={"ekibastuz": 1500.0}),
+        energy=lambda: EnergyFacts(
+            joules={"ekibastuz": 3_600_000},
+            power_watts={"ekibastuz": 1500.0},
+            readings={"recorded": 9, "refused": 1},
+            reading_age_seconds={"ekibastuz": 61.5},
+            missing_intervals={"ekibastuz": 2},
+            waiting={"ekibastuz": 700},
+        ),
+        attention=lambda: AttentionFacts({"meter-register": 0}, {}, {}, {"ekibastuz": 0.25}),
     )
 
 
@@ -86,6 +94,11 @@ def test_values_arrive_under_their_names() -> None:
     assert seen[("tarazy_refusals_total", ("licence_expired",))] == 4
     assert seen[("tarazy_energy_joules_total", ("ekibastuz",))] == 3_600_000
     assert seen[("tarazy_site_power_watts", ("ekibastuz",))] == 1500
+    assert seen[("tarazy_meter_readings_total", ("refused",))] == 1
+    assert seen[("tarazy_site_reading_age_seconds", ("ekibastuz",))] == 61.5
+    assert seen[("tarazy_site_missing_intervals", ("ekibastuz",))] == 2
+    assert seen[("tarazy_site_waiting_readings", ("ekibastuz",))] == 700
+    assert seen[("tarazy_site_quota_used_ratio", ("ekibastuz",))] == 0.25
     assert seen[("tarazy_blocks", ("mature",))] == 2
     assert seen[("tarazy_journal_healthy", ())] == 1
     assert seen[("tarazy_template_age_seconds", ())] == 2.5

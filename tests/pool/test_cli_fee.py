@@ -286,3 +286,39 @@ def test_refusals_name_what_to_do(house: House, party: str, quarter: str, fault:
     """Exit code 1 and one line."""
     result = house.command("fee", "explain", party, quarter)
     assert (result.exit_code, fault in result.stderr) == (1, True), result.stderr
+
+
+def test_folding_changes_no_byte_of_a_fee(house: House) -> None:
+    """From 2022 to 2025-Q2, registers changing inside quarters, as known now and at a moment in between."""
+    quarters = ["2022-Q4", "2023-Q1", "2024-Q1", "2024-Q3", "2025-Q2"]
+    moments = [datetime.now(UTC).isoformat(), "2026-01-01T00:00:00Z"]
+    asked: list[tuple[str, ...]] = [
+        ("fee", "explain", "hand", quarter, "--json", "--known-at", moment)
+        for quarter in quarters
+        for moment in moments
+    ]
+    asked += [("energy", "quota", "hand-site", "--month", "2024-07", "--json", "--known-at", moments[0])]
+    before = [(result.exit_code, result.stdout) for result in (house.command(*each) for each in asked)]
+    open_quarter = house.command("energy", "fold", "2026-Q3")
+    assert (open_quarter.exit_code, "say --declared once it was" in open_quarter.stderr) == (1, True)
+    later = house.command("energy", "fold", "2190-Q1")
+    assert (later.exit_code, "2190-Q1 has not ended" in later.stderr) == (1, True)
+    folded = json.loads(house.command("energy", "fold", "2025-Q2", "--json").stdout)
+    assert folded["rows"] > 20
+    assert [(result.exit_code, result.stdout) for result in (house.command(*each) for each in asked)] == before
+    again = json.loads(house.command("energy", "fold", "2025-Q2", "--json").stdout)
+    assert (again["pieces"], again["rows"]) == (0, 0)
+    engine = open_engine(house.settings.database_url)
+    with engine.begin() as connection:
+        late = Supply(
+            supply="late",
+            site="hand-site",
+            source=EnergySource.GRID,
+            priority=1,
+            price_tiyn_per_kwh=1,
+            valid_from=datetime(2023, 1, 1, 3, tzinfo=UTC),
+        )
+        append_all(connection, [late], datetime.now(UTC), "operator")
+    engine.dispose()
+    cut = house.command("fee", "explain", "hand", "2023-Q1")
+    assert (cut.exit_code, "is folded: only the whole of it is known" in cut.stderr) == (1, True), cut.stderr

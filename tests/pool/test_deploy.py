@@ -17,7 +17,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd is not installed (Debian: systemd)")
-    for unit in DEPLOY.iterdir():
+    for unit in filter(Path.is_file, DEPLOY.iterdir()):
         text = unit.read_text().replace("/opt/tarazy/bin/tarazy", sys.executable)
         (tmp_path / unit.name).write_text(text)
     done = subprocess.run(

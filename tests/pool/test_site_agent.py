@@ -20,6 +20,8 @@ import yaml
 from sqlalchemy import select
 from twisted.internet.defer import Deferred
 
+from tarazy.accounting.energy.asic import Claim
+from tarazy.accounting.energy.claims import last_claim
 from tarazy.accounting.energy.meter import Reading
 from tarazy.accounting.energy.tables import reading
 from tarazy.accreditation.registers import append_all
@@ -29,6 +31,7 @@ from tarazy.pool.agent.spool import Spool, SpoolError
 from tarazy.portal.access import Role, create_token
 from tests.accounting.energy.broker import publish, running_broker
 from tests.accounting.energy.support import T0, on_asyncio, scripted_meter
+from tests.accounting.energy.test_asic import WHATSMINER, machine
 from tests.portal.pool import EKIBASTUZ, SINCE, Pool
 from tests.portal.subject import make_portal, make_subject
 from tests.portal.test_readings import behind_agent
@@ -74,6 +77,11 @@ class _Office:
         query = select(reading.c.register_count).where(reading.c.source == "agent", reading.c.status == "ok")
         with self._pool.engine.begin() as connection:
             return list(connection.scalars(query.order_by(reading.c.reading)))
+
+    def claim(self) -> Claim | None:
+        """What the site's machines claimed last."""
+        with self._pool.engine.begin() as connection:
+            return last_claim(connection, EKIBASTUZ)
 
     async def until(self, count: int) -> None:
         """Wait for a reading of this count."""
@@ -216,7 +224,7 @@ async def test_rows_that_the_pool_refuses_hold_up_no_other(office: _Office, tmp_
     assert (spool.oldest(9), office.counts()) == ([], [1, 3])
     settings.token.write_text("tarazy_wrong")
     spool.add(Reading("b-1", now, 5, "ok"))
-    with pytest.raises(PushError, match="401: send a token in force"):
+    with pytest.raises(PushError, match="401: sign in, or send a token in force"):
         await push(0)
     assert [row.count for row in spool.oldest(9)] == [5]
 
@@ -259,4 +267,29 @@ def test_settings_that_are_refused(tmp_path: Path, change: dict[str, Any], says:
     file = _write(tmp_path, 1, 1, "t")
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **change}))
     with pytest.raises(SettingsError, match=says):
+        load_agent_settings(file)
+
+
+@on_asyncio
+async def test_what_machines_claim_reaches_the_pool(office: _Office, tmp_path: Path) -> None:
+    """Two addresses are asked, one is a machine; the sum arrives once, and nothing else of the machine."""
+    from twisted.internet import reactor
+
+    from tarazy.pool.agent.run import SiteAgent
+
+    async with machine({"summary": WHATSMINER}, []) as port:
+        file = _write(tmp_path, office.port, 1, office.token)
+        told = yaml.safe_load(file.read_text())
+        told["machines"] = [{"network": "127.0.0.1/32", "port": port}, {"network": "127.0.0.1/32", "port": 1}]
+        file.write_text(yaml.safe_dump(told))
+        settings = load_agent_settings(file)
+        agent = SiteAgent(reactor, settings, Spool(settings.spool), lambda: datetime.now(UTC))
+        for work in (agent.ask_machines, agent.push, agent.push):
+            await Deferred.fromCoroutine(work()).asFuture(asyncio.get_running_loop())
+    claim = office.claim()
+    assert claim is not None
+    assert (claim.asked, claim.answered, claim.telling, claim.power_w) == (2, 1, 1, 3593)
+    told["machines"] = [{"network": "10.0.0.0/8"}]
+    file.write_text(yaml.safe_dump(told))
+    with pytest.raises(SettingsError, match="at most 4096 addresses"):
         load_agent_settings(file)

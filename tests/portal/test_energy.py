@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from sqlalchemy import insert
 
+from tarazy.accounting.energy.folding import Piece, fold
+from tarazy.accounting.energy.tables import interval
 from tarazy.accreditation.entries import Site
 from tarazy.accreditation.registers import as_of, restate
-from tarazy.config.law.calendar import Quarter, legal_day
+from tarazy.config.law.calendar import Quarter, day_start, legal_day
 from tarazy.portal.access import Role, create_token
 from tarazy.portal.energy import Reader, fee, span_of
 from tarazy.reports.explained import explain_fee
@@ -213,6 +216,22 @@ async def test_what_is_asked_wrongly_is_told(weeks: Running, tokens: dict[str, s
     """A span, day, month or quarter that cannot be is refused with its form."""
     headers = {"authorization": f"Bearer {tokens['operator']}"}
     assert (await weeks.get(f"/api/v1/energy/{path}", headers=headers)).code == 400
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_folded_day_has_sums_and_no_curve(own: Running) -> None:
+    """The load of a day that is folded is refused with the reason; what the day came to is told."""
+    start = day_start(legal_day(own.pool.now - timedelta(days=9)))
+    day = f"day={legal_day(start)}"
+    with own.pool.engine.begin() as connection:
+        common = {"version": 1, "seconds": 900, "quality": "measured", "recorded_at": start + timedelta(days=1)}
+        row = {**common, "site": EKIBASTUZ, "meter": "feeder-1", "energy_wh": 700, "interval_start": start}
+        connection.execute(insert(interval), row)
+        assert fold(connection, Piece(EKIBASTUZ, start, start + timedelta(days=1))) == 1
+    headers = {"authorization": f"Bearer {own.operator}"}
+    refused = await own.get(f"/api/v1/energy/sites/{EKIBASTUZ}/load?{day}", headers=headers)
+    assert (refused.code, "is folded: only the sums of its days" in await refused.text()) == (422, True)
+    assert (await told(own, own.operator, f"sites/{EKIBASTUZ}/allocation?{day}"))["metered_wh"] == 700
 
 
 def test_an_owner_sees_whole_only_what_was_its_own(own: Running) -> None:

@@ -9,6 +9,8 @@ import pytest
 import pytest_twisted
 from sqlalchemy import select
 
+from tarazy.accounting.energy.asic import Claim
+from tarazy.accounting.energy.claims import last_claim
 from tarazy.accounting.energy.tables import due, reading
 from tarazy.accreditation.entries import EnergySource, Meter, MeterStatus, ReadBy
 from tarazy.accreditation.registers import append_all, as_of
@@ -154,3 +156,29 @@ async def test_pushes_are_bounded(own: Running, token: str) -> None:
     assert kept(own) == []
     code, told = await ask(own, "POST", PATH, token, json={"readings": many[1:]})
     assert (code, told["recorded"]) == (200, MAXIMUM_ROWS)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_machines_claim_is_kept_apart(own: Running, token: str) -> None:
+    """A claim of the agent's site is stored once, beside no reading; one of another shape is refused whole."""
+    at = datetime.now(UTC).replace(microsecond=0)
+    claim = {"at": at.isoformat(), "asked": 9, "answered": 8, "telling": 7, "power_w": 24_000}
+    for _ in range(2):
+        assert (await ask(own, "POST", PATH, token, json={"readings": [], "machines": claim}))[0] == 200
+    assert kept(own) == []
+    with own.pool.engine.begin() as connection:
+        assert last_claim(connection, EKIBASTUZ) == Claim(at, 9, 8, 7, 24_000)
+        assert last_claim(connection, KARAGANDA) is None
+    unfit: list[object] = [
+        [],
+        {**claim, "asked": 7},
+        {**claim, "power_w": -1},
+        {**claim, "power_w": True},
+        {**claim, "at": "yesterday"},
+        {**claim, "at": (at + timedelta(hours=1)).isoformat()},
+        {**claim, "more": 1},
+    ]
+    for wrong in unfit:
+        body = {"readings": [row("b-1", at)], "machines": wrong}
+        assert (await ask(own, "POST", PATH, token, json=body))[0] == 422
+    assert kept(own) == []

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tarazy.accreditation.entries import FindingKind, Severity
+from tarazy.accreditation.fields import read_evidence
 from tarazy.accreditation.plausibility import SiteWork, Work
 from tarazy.config.law.calendar import day_start
 from tarazy.reports.reconciled import below_floor, drifts, site_days
@@ -58,9 +59,19 @@ def test_no_machine_does_that_work_for_so_little(sqlite_engine: Engine, kwh: int
     start = NOW - timedelta(hours=5)
     with sqlite_engine.begin() as connection:
         meter_hour(connection, "s", {"m": 100_000}, {"a": 1}, start)
-        found = below_floor(connection, _work(start, kwh, hours), 8_500)
+        found = below_floor(connection, _work(start, kwh, hours))
     assert [condition.kind for condition in found] == ([FindingKind.ENERGY_FLOOR] if broken else [])
     for condition in found:
         evidence = condition.evidence or {}
         assert condition.severity is Severity.SERIOUS
         assert (evidence["metered_kwh"], evidence["least_kwh"]) == (100, 101)
+        assert (evidence["best_mj_per_th"], evidence["best_machine"]) == (8_500, "Antminer S23 Hyd")
+        assert read_evidence(evidence) == evidence
+
+
+def test_the_setting_holds_instead_of_the_dated_machine(sqlite_engine: Engine) -> None:
+    """At 8.5 J/TH 102 kWh of work break the floor of 100 metered; a machine of 8 J/TH could have done it."""
+    start = NOW - timedelta(hours=5)
+    with sqlite_engine.begin() as connection:
+        meter_hour(connection, "s", {"m": 100_000}, {"a": 1}, start)
+        assert below_floor(connection, _work(start, 102), 8_000) == []

@@ -5,6 +5,7 @@ Without any device recorded, a meter is one of its registered profile, without t
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, insert, select
 
 from tarazy.accounting.energy.meter import Quantity
 from tarazy.accounting.energy.profiles import Profile, load_profile
-from tarazy.accounting.energy.tables import device, due
+from tarazy.accounting.energy.tables import device, due, settled
 
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 _MOST = 2**63
@@ -78,33 +79,41 @@ def devices_of(
     connection: Connection, meter: str, profile: str, quantity: Quantity = "import", known_at: datetime | None = None
 ) -> list[Device]:
     """The devices of a meter of the registered `profile` in order, the first since ever. Raises `ProfileError`."""
-    fitted = fittings(connection, meter, known_at)
+    return devices_from(fittings(connection, [meter], known_at)[meter], profile, quantity)
+
+
+def devices_from(fitted: Iterable[Fitting], profile: str, quantity: Quantity = "import") -> list[Device]:
+    """The same of what was `fitted`, in order."""
     return [Device.of(load_profile(profile)), *(of_fitting(each, quantity) for each in fitted)]
 
 
-def fittings(connection: Connection, meter: str, known_at: datetime | None = None) -> list[Fitting]:
-    """What was fitted, as known at an instant, in the order of time."""
-    query = select(device).where(device.c.meter == meter).order_by(device.c.device)
+def fittings(
+    connection: Connection, meters: Collection[str], known_at: datetime | None = None
+) -> dict[str, list[Fitting]]:
+    """What was fitted at each of `meters`, as known at an instant, in the order of time."""
+    query = select(device).where(device.c.meter.in_(meters)).order_by(device.c.device)
     if known_at is not None:
         query = query.where(device.c.recorded_at <= known_at)
-    newest = {row.since: row for row in connection.execute(query)}
-    return [
-        Fitting(
-            row.meter,
-            row.since,
-            row.profile,
-            row.serial,
-            Fraction(row.ct_ratio),
-            Fraction(row.vt_ratio),
-            row.maximum_power_w,
-            row.initial_import,
-            row.final_import,
-            row.initial_export,
-            row.final_export,
-            row.why,
+    newest = {(row.meter, row.since): row for row in connection.execute(query)}
+    found: dict[str, list[Fitting]] = {meter: [] for meter in meters}
+    for _, row in sorted(newest.items()):
+        found[row.meter].append(
+            Fitting(
+                row.meter,
+                row.since,
+                row.profile,
+                row.serial,
+                Fraction(row.ct_ratio),
+                Fraction(row.vt_ratio),
+                row.maximum_power_w,
+                row.initial_import,
+                row.final_import,
+                row.initial_export,
+                row.final_export,
+                row.why,
+            )
         )
-        for _, row in sorted(newest.items())
-    ]
+    return found
 
 
 def fit(connection: Connection, fitting: Fitting, by: str, recorded_at: datetime) -> None:
@@ -121,6 +130,9 @@ def fit(connection: Connection, fitting: Fitting, by: str, recorded_at: datetime
             raise ValueError(f"{name}: expected primary/secondary, such as 400/5")
     if fitting.since > recorded_at:
         raise ValueError(f"{fitting.since.isoformat()} lies in the future")
+    folded = connection.scalar(select(settled.c.folded_until).where(settled.c.meter == fitting.meter))
+    if folded is not None and fitting.since < folded:
+        raise ValueError(f"the energy of {fitting.meter} up to {folded.isoformat()} is folded and changes no more")
     row = {**asdict(fitting), "ct_ratio": str(fitting.ct_ratio), "vt_ratio": str(fitting.vt_ratio)}
     connection.execute(insert(device), {**row, "recorded_by": by, "recorded_at": recorded_at})
     connection.execute(insert(due), {"meter": fitting.meter, "since": fitting.since})

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from sqlalchemy import Connection
 
-from tarazy.accounting.energy.devices import Device, devices_of
+from tarazy.accounting.energy.devices import Device, devices_from, fittings
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.meter import Quantity, Reading, Source, Status, Unfit
 from tarazy.accounting.energy.profiles import ProfileError
@@ -17,12 +17,13 @@ from tarazy.accounting.energy.readings import (
     ReadingError,
     Taken,
     append_readings,
-    gives,
+    folded_until,
+    gives_spans,
     recorded_counts,
     require_possible,
 )
 
-_OLDEST = timedelta(days=366)
+OLDEST = timedelta(days=366)
 """How long ago a reading may be taken: a clock that starts at 1970 must not make half a century of intervals."""
 _HIGHEST = 2**63 - 1
 _COLUMNS = {"meter", "at", "count", "quantity", "status"}
@@ -62,10 +63,11 @@ def parse_row(row: object, source: Source) -> Reading:
         raise RowError("malformed", "count is what the register showed, a whole number; none unless the status is ok")
     if count is not None and count > _HIGHEST:
         raise RowError("malformed", f"count is at most {_HIGHEST}")
-    return Reading(row["meter"], _instant(row["at"]), count, cast(Status, status), quantity, source)
+    return Reading(row["meter"], instant_of(row["at"]), count, cast(Status, status), quantity, source)
 
 
-def _instant(text: object) -> datetime:
+def instant_of(text: object) -> datetime:
+    """An instant as JSON tells it. Raises `RowError`."""
     try:
         instant = datetime.fromisoformat(text if isinstance(text, str) else "")
         if instant.tzinfo is not None:
@@ -83,18 +85,17 @@ def take(
     `profile_of` gives the registered profile of a meter, or raises `RowError` where nothing is to be taken of it. Of a
     meter that it knows, what is refused is kept as a failed reading of about this moment.
     """
-    devices: dict[str, Sequence[Device] | RowError] = {}
+    devices = _devices(connection, sorted({reading.meter for reading in given.values()}), profile_of, now)
     fit: dict[int, Reading] = {}
     refused: dict[int, RowError] = {}
     for number, reading in given.items():
         try:
-            if reading.meter not in devices:
-                devices[reading.meter] = _devices(connection, reading.meter, profile_of)
             _require(reading, devices[reading.meter], now)
             fit[number] = reading
         except RowError as error:
             refused[number] = error
     refused |= _contradictions(connection, fit)
+    refused |= _folded(connection, fit)
     taken = append_readings(connection, [reading for number, reading in fit.items() if number not in refused], now)
     about = floor_to(now, _ONCE_SECONDS)
     failed = {
@@ -108,16 +109,29 @@ def take(
     return Intake(taken, refused)
 
 
-def _devices(connection: Connection, meter: str, profile_of: Callable[[str], str]) -> Sequence[Device] | RowError:
-    try:
-        profile = profile_of(meter)
-        if gives(connection, meter, spans=True):
-            return RowError("contradicts", "this meter gives the energy of spans, not its register; register another")
-        return devices_of(connection, meter, profile)
-    except RowError as error:
-        return error
-    except ProfileError as error:
-        return RowError("no_profile", str(error))
+def _devices(
+    connection: Connection, meters: Sequence[str], profile_of: Callable[[str], str], now: datetime
+) -> dict[str, Sequence[Device] | RowError]:
+    """The devices of each meter, or why nothing is to be taken of it."""
+    found: dict[str, Sequence[Device] | RowError] = {}
+    profiles: dict[str, str] = {}
+    for meter in meters:
+        try:
+            profiles[meter] = profile_of(meter)
+        except RowError as error:
+            found[meter] = error
+    spans = gives_spans(connection, list(profiles), now)
+    fitted = fittings(connection, list(profiles))
+    for meter, profile in profiles.items():
+        if spans.get(meter, False):
+            problem = "this meter gives the energy of spans, not its register; register another"
+            found[meter] = RowError("contradicts", problem)
+            continue
+        try:
+            found[meter] = devices_from(fitted[meter], profile)
+        except ProfileError as error:
+            found[meter] = RowError("no_profile", str(error))
+    return found
 
 
 def _require(reading: Reading, devices: Sequence[Device] | RowError, now: datetime) -> None:
@@ -125,7 +139,7 @@ def _require(reading: Reading, devices: Sequence[Device] | RowError, now: dateti
         raise devices
     if reading.at > now:
         raise RowError("future", f"it is {now.isoformat()} here; send it again then, or set the clock")
-    if reading.at < now - _OLDEST:
+    if reading.at < now - OLDEST:
         raise RowError("too_old", f"it is {now.isoformat()} here; set the clock, or import old readings from a file")
     try:
         require_possible(reading, devices, now)
@@ -143,3 +157,15 @@ def _contradictions(connection: Connection, fit: Mapping[int, Reading]) -> dict[
         if first != reading.register_count:
             found[number] = RowError("contradicts", f"{first} is recorded; correct it: tarazy meter correct")
     return found
+
+
+def _folded(connection: Connection, fit: Mapping[int, Reading]) -> dict[int, RowError]:
+    """Rows that would change energy which changes no more; one that is recorded already is no matter."""
+    until = folded_until(connection, sorted({reading.meter for reading in fit.values()}))
+    late = {number: reading for number, reading in fit.items() if reading.at < until.get(reading.meter, reading.at)}
+    known = recorded_counts(connection, list(late.values()))
+    return {
+        number: RowError("too_old", f"energy up to {until[reading.meter].isoformat()} is folded and changes no more")
+        for number, reading in late.items()
+        if reading.status != "ok" or (reading.meter, reading.quantity, reading.at) not in known
+    }

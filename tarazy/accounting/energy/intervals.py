@@ -75,14 +75,17 @@ def floor_to(instant: datetime, seconds: int) -> datetime:
 
 
 def _step(device: Device, before: tuple[datetime, int], after: tuple[datetime, int]) -> Fraction | None:
-    """Watt-hours between two readings when they can be believed, else None."""
+    """Watt-hours between two readings when they can be believed, else None.
+
+    A register shows whole counts, so that one more than the feeder can carry is possible.
+    """
     moved = after[1] - before[1]
     if moved < 0:
         moved += device.counts
     elapsed = (after[0] - before[0]) // _MICROSECOND
-    energy = moved * device.wh_per_count
-    limit = Fraction(device.maximum_power_w * elapsed, _MICROSECONDS_PER_HOUR) + device.wh_per_count
-    return energy if 0 <= energy <= limit else None
+    wh, counts = device.wh_per_count.as_integer_ratio()
+    possible = moved >= 0 and (moved - 1) * wh * _MICROSECONDS_PER_HOUR <= device.maximum_power_w * elapsed * counts
+    return Fraction(moved * wh, counts) if possible else None
 
 
 def believed(readings: Readings, devices: Sequence[Device]) -> tuple[list[Segment], list[Break]]:
@@ -172,7 +175,10 @@ def derive_intervals(
             first += 1
         energy, covered, longest = remainder, timedelta(), timedelta()
         for segment in _overlapping(segments, first, end):
-            energy += segment.energy_until(end) - segment.energy_until(start)
+            if start <= segment.start and segment.end <= end:
+                energy += segment.energy_wh
+            else:
+                energy += segment.energy_until(end) - segment.energy_until(start)
             covered += min(segment.end, end) - max(segment.start, start)
             longest = max(longest, segment.end - segment.start)
         quality: Quality = "missing" if covered < length else "estimated" if longest > length else "measured"

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import get_args
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select, tuple_
 
-from tarazy.accounting.energy.devices import Device, devices_of
+from tarazy.accounting.energy.devices import Device, devices_from, devices_of, fittings
 from tarazy.accounting.energy.intervals import Break, Segment, believed, believed_spans
 from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import is_usable
-from tarazy.accounting.energy.tables import due, reading
+from tarazy.accounting.energy.tables import due, reading, settled
 
 _KEYS_AT_ONCE = 200
 _WH_PER_KWH = 1000
+_NEAR = timedelta(hours=2)
+_LOOKED_BACK = (timedelta(hours=1), timedelta(hours=8))
+"""What is read at once of many meters before a moment: enough of those read each minute, then of each half hour."""
+_LONGEST_INTERVAL = timedelta(hours=1)
 _CONTEXT = 16
 """Good readings before a moment from which on a chain agrees with the one from the beginning: a wrong one at its start
 is overcome by two that agree, and so many that agree with none are passed over."""
@@ -67,6 +72,7 @@ def append_readings(connection: Connection, readings: Iterable[Reading], recorde
             repeated += 1
     _require_one_sort(connection, list(given.values()))
     known = recorded_counts(connection, list(given.values()))
+    require_unfolded(connection, [item for key, item in given.items() if key not in known])
     fresh = []
     for key, item in given.items():
         if key in known:
@@ -80,20 +86,57 @@ def append_readings(connection: Connection, readings: Iterable[Reading], recorde
     return Taken(len(new), repeated + len(failed) - len(failures))
 
 
+def folded_until(connection: Connection, meters: Sequence[str]) -> dict[str, datetime]:
+    """Meter → up to where only figures of days are left of it, where that is so."""
+    found: dict[str, datetime] = {}
+    for first in range(0, len(meters), _KEYS_AT_ONCE):
+        here = settled.c.meter.in_(meters[first : first + _KEYS_AT_ONCE])
+        rows = connection.execute(select(settled.c.meter, settled.c.folded_until).where(here))
+        found |= {meter: until for meter, until in rows if until is not None}
+    return found
+
+
+def require_unfolded(connection: Connection, readings: Sequence[Reading]) -> None:
+    """Raise `ReadingError` for a reading that would change energy which is folded."""
+    until = folded_until(connection, sorted({item.meter for item in readings}))
+    for item in readings:
+        end = until.get(item.meter)
+        if end is not None and item.at - timedelta(seconds=item.seconds or 0) < end:
+            raise ReadingError(f"{item.meter}: its energy up to {end.isoformat()} is folded and changes no more")
+
+
 def _require_one_sort(connection: Connection, readings: Sequence[Reading]) -> None:
     """A meter gives its register or counts of spans: both together would count energy twice."""
-    sorts = {item.meter: item.seconds is None for item in readings}
-    mixed = {item.meter for item in readings if sorts[item.meter] != (item.seconds is None)}
-    for meter, register in sorts.items():
-        if meter in mixed or gives(connection, meter, spans=register):
+    sorts = {item.meter: item.seconds is not None for item in readings}
+    mixed = {item.meter for item in readings if sorts[item.meter] != (item.seconds is not None)}
+    known = gives_spans(connection, list(sorts), max((item.at for item in readings), default=None))
+    for meter, spans in sorts.items():
+        if meter in mixed or known.get(meter, spans) != spans:
             raise ReadingError(f"{meter}: a meter gives either its register or the energy of spans; register another")
 
 
-def gives(connection: Connection, meter: str, *, spans: bool) -> bool:
-    """Whether a meter ever gave the energy of spans, or its register."""
-    sort = reading.c.seconds.is_not(None) if spans else reading.c.seconds.is_(None)
-    query = select(reading.c.reading).where(reading.c.meter == meter, reading.c.status == "ok", sort).limit(1)
-    return connection.scalar(query) is not None
+def gives_spans(connection: Connection, meters: Sequence[str], about: datetime | None = None) -> dict[str, bool]:
+    """Meter → whether it gives the energy of spans instead of its register; left out where it never gave a reading.
+
+    Whatever a meter gave once it always gives, so any one reading tells; those shortly before `about` are at hand.
+    """
+    found: dict[str, bool] = {}
+    good = reading.c.status == "ok"
+    if about is not None:
+        near = (reading.c.at > about - _NEAR) & (reading.c.at <= about)
+        for first in range(0, len(meters), _KEYS_AT_ONCE):
+            here = reading.c.meter.in_(meters[first : first + _KEYS_AT_ONCE])
+            query = (
+                select(reading.c.meter, func.max(reading.c.seconds)).where(here, near, good).group_by(reading.c.meter)
+            )
+            found |= {meter: seconds is not None for meter, seconds in connection.execute(query)}
+    for meter in meters:
+        if meter not in found:
+            newest = select(reading.c.seconds).where(reading.c.meter == meter, good).order_by(reading.c.at.desc())
+            row = connection.execute(newest.limit(1)).first()
+            if row is not None:
+                found[meter] = row.seconds is not None
+    return found
 
 
 def _require_same(item: Reading, count: int | None) -> None:
@@ -109,14 +152,13 @@ def recorded_counts(connection: Connection, readings: Sequence[Reading]) -> dict
     found: dict[tuple[str, Quantity, datetime], int] = {}
     for first in range(0, len(readings), _KEYS_AT_ONCE):
         part = readings[first : first + _KEYS_AT_ONCE]
-        query = select(reading).where(
-            reading.c.meter.in_({item.meter for item in part}),
-            reading.c.at.in_({item.at for item in part}),
+        query = select(reading.c.meter, reading.c.quantity, reading.c.at, reading.c.register_count).where(
+            tuple_(reading.c.meter, reading.c.at).in_({(item.meter, item.at) for item in part}),
             reading.c.status == "ok",
             reading.c.corrects.is_(None),
         )
-        for row in connection.execute(query):
-            found[row.meter, row.quantity, row.at] = row.register_count
+        for meter, quantity, at, count in connection.execute(query):
+            found[meter, quantity, at] = count
     return found
 
 
@@ -126,8 +168,7 @@ def _known_failures(connection: Connection, failed: Sequence[Reading]) -> set[Re
     for first in range(0, len(failed), _KEYS_AT_ONCE):
         part = failed[first : first + _KEYS_AT_ONCE]
         query = select(reading.c.meter, reading.c.quantity, reading.c.at, reading.c.status).where(
-            reading.c.meter.in_({item.meter for item in part}),
-            reading.c.at.in_({item.at for item in part}),
+            tuple_(reading.c.meter, reading.c.at).in_({(item.meter, item.at) for item in part}),
             reading.c.status != "ok",
         )
         known = set(map(tuple, connection.execute(query)))
@@ -178,6 +219,7 @@ def correct(connection: Connection, wrong: Reading, count: int | None, recorded_
         raise ReadingError(f"{wrong.meter} has no reading of {wrong.quantity} at {wrong.at.isoformat()}")
     if old.register_count == count:
         raise ReadingError(f"{wrong.meter}: {count} is what is recorded for {wrong.at.isoformat()}")
+    require_unfolded(connection, [replace(wrong, seconds=old.seconds)])
     row = {
         "meter": wrong.meter,
         "quantity": wrong.quantity,
@@ -240,6 +282,120 @@ def steps_since(
     return [*segments, *segments_of_spans], [*breaks, *breaks_of_spans]
 
 
+def steps_of(
+    connection: Connection, meters: Sequence[Meter], since: datetime
+) -> dict[str, tuple[list[Segment], list[Break]]]:
+    """What `steps_since` gives for each of many meters, in few queries."""
+    keys = [meter.meter for meter in meters]
+    fitted = fittings(connection, keys)
+    registers = _registers_of(connection, keys, since)
+    good = and_(reading.c.meter.in_(keys), reading.c.quantity == "import", _in_force(None), reading.c.at > since)
+    query = select(reading).where(good, reading.c.seconds.is_not(None)).order_by(reading.c.at)
+    spans: dict[str, list[tuple[datetime, datetime, int]]] = {}
+    for row in connection.execute(query):
+        spans.setdefault(row.meter, []).append((row.at - timedelta(seconds=row.seconds), row.at, row.register_count))
+    found = {}
+    for meter in meters:
+        devices = devices_from(fitted[meter.meter], meter.profile)
+        segments, breaks = believed(registers.get(meter.meter, []), devices)
+        segments_of_spans, breaks_of_spans = believed_spans(spans.get(meter.meter, []), devices)
+        found[meter.meter] = [*segments, *segments_of_spans], [*breaks, *breaks_of_spans]
+    return found
+
+
+def _registers_of(
+    connection: Connection, meters: Sequence[str], since: datetime
+) -> dict[str, list[tuple[datetime, int]]]:
+    """What `registers_since` gives for each of many meters, with as much context as `steps_since` takes.
+
+    All that have readings near `since` are read at once; the others begin anywhere, and are read one by one.
+    """
+    good = and_(reading.c.quantity == "import", reading.c.seconds.is_(None), _in_force(None))
+    found: dict[str, list[tuple[datetime, int]]] = {}
+    short = list(meters)
+    for back in _LOOKED_BACK:
+        near = since - back
+        query = select(reading.c.meter, reading.c.at, reading.c.register_count).where(
+            reading.c.meter.in_(short), reading.c.at >= near, good
+        )
+        found |= {meter: [] for meter in short}
+        for meter, at, count in connection.execute(query.order_by(reading.c.meter, reading.c.at, reading.c.reading)):
+            found[meter].append((at, count))
+        before = {meter: sum(at <= since for at, _ in found[meter]) for meter in short}
+        for meter, count in before.items():
+            if count > _CONTEXT:
+                del found[meter][: count - _CONTEXT]
+        short = [meter for meter, count in before.items() if count < _CONTEXT]
+        if not short:
+            return found
+        whole = _without_before(connection, short, near)
+        short = [meter for meter in short if meter not in whole]
+    for meter in short:
+        found[meter] = registers_since(connection, meter, since, context=_CONTEXT)
+    return found
+
+
+def _without_before(connection: Connection, meters: Sequence[str], instant: datetime) -> set[str]:
+    """Those of `meters`, settled before, of which nothing was read before `instant`."""
+    earlier = exists(select(reading.c.reading).where(reading.c.meter == settled.c.meter, reading.c.at < instant))
+    return set(connection.scalars(select(settled.c.meter).where(settled.c.meter.in_(meters), ~earlier)))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Something that calls for intervals of a meter to be derived again."""
+
+    number: int
+    since: datetime
+    before: datetime | None
+    """When a good reading of the import register was taken last before `since`."""
+    resumes: bool
+    """Earlier intervals are done: it goes on exactly at `since`."""
+
+    @property
+    def begins(self) -> datetime:
+        """From when on steps may be others."""
+        return self.before or self.since
+
+
+def calls_for(connection: Connection, meters: Sequence[str]) -> dict[str, list[Call]]:
+    """Meter → what calls for deriving it again."""
+    before = (
+        select(reading.c.at)
+        .where(
+            reading.c.meter == due.c.meter, reading.c.quantity == "import", reading.c.at < due.c.since, _in_force(None)
+        )
+        .order_by(reading.c.at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    found: dict[str, list[Call]] = {}
+    for row in connection.execute(select(due, before.label("before")).where(due.c.meter.in_(meters))):
+        found.setdefault(row.meter, []).append(Call(row.due, row.since, row.before, row.resumes))
+    return found
+
+
+def answer(connection: Connection, calls: Sequence[Call]) -> None:
+    """Take calls away that were followed, and no other that came meanwhile."""
+    for first in range(0, len(calls), _KEYS_AT_ONCE):
+        numbers = [call.number for call in calls[first : first + _KEYS_AT_ONCE]]
+        connection.execute(delete(due).where(due.c.due.in_(numbers)))
+
+
+def drop_readings(connection: Connection, meter: str, before: datetime) -> int:
+    """Delete a meter's readings before an instant, but the last good ones of its registers; how many those were.
+
+    Those of the last hour are kept besides: the derivation that goes on begins an interval earlier.
+    """
+    cut = before - _LONGEST_INTERVAL
+    for quantity in get_args(Quantity):
+        good = and_(reading.c.meter == meter, reading.c.quantity == quantity, _in_force(None))
+        last = select(reading.c.at).where(good, reading.c.at < before - _LONGEST_INTERVAL, reading.c.seconds.is_(None))
+        kept = connection.scalars(last.order_by(reading.c.at.desc()).limit(_CONTEXT)).all()
+        cut = min([cut, *kept])
+    return connection.execute(delete(reading).where(reading.c.meter == meter, reading.c.at < cut)).rowcount
+
+
 def exported_wh(
     connection: Connection, meter: Meter, start: datetime, end: datetime, known_at: datetime | None = None
 ) -> int | None:
@@ -255,23 +411,37 @@ def exported_wh(
     return int(moved)
 
 
-def last_before(connection: Connection, meter: str, instant: datetime) -> datetime | None:
-    """When a good reading of the import register was taken last before `instant`."""
-    own = and_(reading.c.meter == meter, reading.c.quantity == "import")
-    query = select(func.max(reading.c.at)).where(own, reading.c.at < instant, _in_force(None))
-    found: datetime | None = connection.scalar(query)
+def last_registers(connection: Connection, meters: Sequence[str]) -> dict[str, tuple[datetime, int]]:
+    """Meter → when its import register was read last, and its count; of those that have been settled."""
+    good = and_(reading.c.quantity == "import", reading.c.seconds.is_(None), reading.c.meter == settled.c.meter)
+    newest = select(reading.c.reading).where(good, _in_force(None)).order_by(reading.c.at.desc()).limit(1)
+    found: dict[str, tuple[datetime, int]] = {}
+    for first in range(0, len(meters), _KEYS_AT_ONCE):
+        here = settled.c.meter.in_(meters[first : first + _KEYS_AT_ONCE])
+        query = (
+            select(reading.c.meter, reading.c.at, reading.c.register_count)
+            .select_from(settled)
+            .join(reading, reading.c.reading == newest.correlate(settled).scalar_subquery())
+            .where(here)
+        )
+        found |= {meter: (at, count) for meter, at, count in connection.execute(query)}
     return found
 
 
-def register_wh(connection: Connection, meter: Meter, now: datetime) -> int:
-    """What the import register showed last, in whole watt-hours; 0 when it never did."""
-    registers = registers_since(connection, meter.meter, now)
-    if not registers:
-        return 0
-    at, count = registers[-1]
-    devices = devices_of(connection, meter.meter, meter.profile)
-    scale = [device.wh_per_count for device in devices if device.since <= at][-1]
-    return count * scale.numerator // scale.denominator
+def registers_wh(
+    connection: Connection, meters: Sequence[Meter], last: dict[str, tuple[datetime, int]]
+) -> dict[str, int]:
+    """Meter → what its import register showed last, in whole watt-hours; 0 when it never did."""
+    found: dict[str, int] = {}
+    for first in range(0, len(meters), _KEYS_AT_ONCE):
+        some = meters[first : first + _KEYS_AT_ONCE]
+        fitted = fittings(connection, [meter.meter for meter in some])
+        for meter in some:
+            at, count = last.get(meter.meter, (None, 0))
+            devices = devices_from(fitted[meter.meter], meter.profile) if at else []
+            scale = [device.wh_per_count for device in devices if at and device.since <= at][-1:] or [Fraction(0)]
+            found[meter.meter] = count * scale[0].numerator // scale[0].denominator
+    return found
 
 
 def site_power_w(
@@ -283,12 +453,14 @@ def site_power_w(
     the site's power.
     """
     since = now - timedelta(seconds=window_seconds)
+    meters = list(meters)
+    usable = [meter for meter in meters if is_usable(meter.profile)]
     powers: dict[str, int | None] = {}
+    told: dict[str, tuple[list[Segment], list[Break]]] = {}
+    for first in range(0, len(usable), _KEYS_AT_ONCE):
+        told |= steps_of(connection, usable[first : first + _KEYS_AT_ONCE], since)
     for meter in meters:
-        segments = []
-        if is_usable(meter.profile):
-            steps = steps_since(connection, meter, since)[0]
-            segments = [step for step in steps if step.start >= since]
+        segments = [step for step in told.get(meter.meter, ([], []))[0] if step.start >= since]
         power, before = None, powers.get(meter.site, 0)
         if segments and before is not None:
             elapsed = sum(((segment.end - segment.start) for segment in segments), timedelta())

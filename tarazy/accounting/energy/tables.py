@@ -99,3 +99,78 @@ allocation = Table(
     Index("ix_allocation_interval_start", "interval_start", "site"),
 )
 """A site's watt-hours of one interval among its parties; every version is complete and adds up."""
+
+settled = Table(
+    "meter_settled",
+    metadata,
+    Column("meter", String(64), primary_key=True),
+    Column("until", Instant, nullable=False, doc="its intervals are derived up to here"),
+    Column("folded_until", Instant, nullable=True, doc="up to here only figures of days are left"),
+    Column("remainder", Text, nullable=True, doc="of a watt-hour, what the last folded interval carried on"),
+)
+"""How far a meter is: the one table here whose rows change."""
+
+meter_day = Table(
+    "meter_day",
+    metadata,
+    Column("meter", String(64), primary_key=True),
+    Column("day_start", Instant, primary_key=True, doc="of a legal day"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("site", String(64), primary_key=True),
+    Column("party", String(64), primary_key=True, doc="of a sub-meter; '': a main meter of the site"),
+    Column("quality", String(16), primary_key=True),
+    Column("day_end", Instant, nullable=False),
+    Column("intervals", Integer, nullable=False),
+    Column("energy_wh", BigInteger, nullable=False),
+    Column("first_at", Instant, nullable=False, doc="when something of the day was recorded first"),
+    Column("recorded_at", Instant, nullable=False, doc="from when on the day was known like this"),
+    Index("ix_meter_day_day_start", "day_start", "site"),
+)
+"""What the intervals of a meter were on a folded legal day; each version is one that was known once."""
+
+allocation_day = Table(
+    "allocation_day",
+    metadata,
+    Column("site", String(64), primary_key=True),
+    Column("day_start", Instant, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("party", String(64), primary_key=True),
+    Column("day_end", Instant, nullable=False),
+    Column("intervals", Integer, nullable=False),
+    Column("energy_wh", BigInteger, nullable=False),
+    Column("estimate_wh", BigInteger, nullable=True),
+    Column("estimates", Integer, nullable=False, doc="intervals with an estimate"),
+    Column("uncertain_wh", BigInteger, nullable=False, doc="of energy_wh, from intervals that were not measured"),
+    Column("first_at", Instant, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Index("ix_allocation_day_day_start", "day_start", "site"),
+)
+"""What a site's parties had on a folded legal day."""
+
+peak_day = Table(
+    "peak_day",
+    metadata,
+    Column("site", String(64), primary_key=True),
+    Column("day_start", Instant, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("day_end", Instant, nullable=False),
+    Column("power_w", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False, doc="when the first interval of that power began"),
+    Column("first_at", Instant, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Index("ix_peak_day_day_start", "day_start", "site"),
+)
+"""The highest mean power of an interval over a site's main meters on a folded legal day."""
+
+machine_power = Table(
+    "machine_power",
+    metadata,
+    Column("site", String(64), primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("asked", Integer, nullable=False),
+    Column("answered", Integer, nullable=False),
+    Column("telling", Integer, nullable=False, doc="of those, how many told a power"),
+    Column("power_w", BigInteger, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+"""What the machines of a site say that they draw: a hint, read by nothing that is owed or reported."""

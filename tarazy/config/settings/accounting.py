@@ -35,6 +35,10 @@ class EnergySettings(Section):
     mqtt: MqttSettings | None = None
     """Where meters with `read_by` mqtt are heard; none is when absent."""
 
+    keep_detail_days: int | None = Field(default=None, ge=0)
+    """Days after the last one to declare and pay a quarter's fee for which its readings and intervals are kept; then
+    they are folded into figures of days. For ever when absent."""
+
     @model_validator(mode="after")
     def _divides_hour(self) -> EnergySettings:
         if 3600 % self.interval_seconds:

@@ -76,6 +76,7 @@ FindingName = Literal[
     "drawn-power",
     "energy-floor",
     "energy-drift",
+    "unit-price",
 ]
 
 
@@ -86,8 +87,9 @@ class FindingSettings(Section):
     """Kinds whose open findings let nobody mine whom they concern; none unless the operator says so."""
     hash_rate_tolerance_percent: int = Field(default=10, ge=0, le=1000)
     """By how much machines may do more than their nominal rate."""
-    best_machine_mj_per_th: int = Field(default=8_500, ge=1_000, le=100_000)
-    """Millijoules a terahash that no machine in existence goes below, as tuned: the floor of what work takes."""
+    best_machine_mj_per_th: int | None = Field(default=None, ge=1_000, le=100_000)
+    """Millijoules a terahash that no machine in existence goes below, as tuned: the floor of what work takes. It holds
+    for every day; when absent, the dated data that come with the program do."""
     window_hours: int = Field(default=6, ge=1, le=168)
     """Span of the work that is judged at a time."""
     patience_seconds: float = Field(default=300.0, ge=0, le=86_400)

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tarazy.config.settings.fields import LAST_PORT, Section, like
+from tarazy.config.settings.fields import LAST_PORT, Network, Section, like
 from tarazy.config.settings.mqtt import MeterKey, MqttSettings
 from tarazy.config.settings.server import LogSettings
+
+_MOST_MACHINES = 4096
 
 
 def _pool_address(value: str) -> str:
@@ -43,6 +45,20 @@ class AgentMeter(Section):
     profile: str
 
 
+class AgentMachines(Section):
+    """Machines of a site whose API is asked for the power that they claim. Nothing in them is changed."""
+
+    network: Network
+    """Every address of it is asked."""
+    port: int = Field(default=4028, ge=1, le=LAST_PORT)
+
+    @model_validator(mode="after")
+    def _small(self) -> AgentMachines:
+        if self.network.num_addresses > _MOST_MACHINES:
+            raise ValueError(f"a network of machines has at most {_MOST_MACHINES} addresses; write several")
+        return self
+
+
 class AgentSettings(Section):
     """The whole file."""
 
@@ -57,6 +73,9 @@ class AgentSettings(Section):
     """Those that are asked over Modbus."""
     mqtt: MqttSettings | None = None
     """Those that are heard over MQTT."""
+    machines: tuple[AgentMachines, ...] = Field(default=(), max_length=16)
+    machine_seconds: float = Field(default=900.0, ge=60, le=86_400)
+    """How often machines are asked."""
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

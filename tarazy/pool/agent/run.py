@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ import treq
 from twisted.internet.defer import Deferred
 from twisted.web.http_headers import Headers
 
+from tarazy.accounting.energy.asic import Claim, ask_all
+from tarazy.accounting.energy.asyncio_bridge import run
 from tarazy.accounting.energy.meter import Meter
 from tarazy.accounting.energy.mqtt import MqttListener
 from tarazy.accounting.energy.poller import MeterPoller
@@ -43,6 +46,9 @@ class SiteAgent:
         self._poller = MeterPoller(spool.add, clock, settings.poll_seconds)
         self._listener = MqttListener(settings.mqtt, spool.add, clock) if settings.mqtt else None
         seconds = min(_PUSH_SECONDS, settings.poll_seconds)
+        self._claim: Claim | None = None
+        """What the machines claimed last, until the pool has it."""
+        self._asking = Repeat(reactor, "ask_machines", settings.machine_seconds, self.ask_machines)
         self._pushing = Repeat(reactor, "push_readings", seconds, self.push)
 
     def start(self) -> None:
@@ -53,6 +59,8 @@ class SiteAgent:
         if self._listener is not None:
             self._listener.follow(heard)
         self._pushing.start()
+        if self._settings.machines:
+            self._asking.start()
         log.info("site_agent_started", meters=len(told) + len(heard), pool=self._settings.pool)
 
     async def stop(self) -> None:
@@ -60,11 +68,26 @@ class SiteAgent:
         await self._poller.stop()
         if self._listener is not None:
             await self._listener.stop()
+        await self._asking.stop()
         await self._pushing.stop()
         self._spool.close()
 
+    async def ask_machines(self) -> None:
+        """Ask the site's machines what they draw; only the newest answer counts, so it is not spooled."""
+        machines = [
+            (str(address), group.port)
+            for group in self._settings.machines
+            for address in (group.network.hosts() if group.network.num_addresses > 1 else [group.network[0]])
+        ]
+        self._claim = await run(ask_all(machines, self._clock()))
+        told = self._claim
+        log.info("machines_asked", asked=told.asked, answered=told.answered, telling=told.telling, power_w=told.power_w)
+
     async def push(self) -> None:
-        """Push all that is spooled, oldest first. Raises `PushError`."""
+        """Push what the machines claim, and all that is spooled, oldest first. Raises `PushError`."""
+        if (claim := self._claim) is not None:
+            await self._post([], {"machines": {**asdict(claim), "at": claim.at.isoformat()}})
+            self._claim = None if self._claim is claim else self._claim
         while rows := self._spool.oldest(_AT_ONCE):
             refused = {fault["row"]: fault for fault in (await self._post(rows))["refused"]}
             for number, row in enumerate(rows):
@@ -77,7 +100,7 @@ class SiteAgent:
                 log.error("reading_refused", meter=row.meter, at=row.at, count=row.count, problem=fault["problem"])
             self._spool.drop(rows[-1].sequence)
 
-    async def _post(self, rows: Iterable[Spooled]) -> Any:
+    async def _post(self, rows: Sequence[Spooled], more: dict[str, Any] | None = None) -> Any:
         body = {
             "readings": [
                 {
@@ -88,7 +111,9 @@ class SiteAgent:
                     "quantity": row.quantity,
                 }
                 for row in rows
-            ]
+            ],
+            "waiting": self._spool.count() - len(rows),
+            **(more or {}),
         }
         token = self._settings.token.read_text(encoding="ascii").strip()
         exchange: Deferred[tuple[int, bytes]] = Deferred.fromCoroutine(self._exchange(token, orjson.dumps(body)))

@@ -63,6 +63,11 @@ class Spool:
         rows = self._file.execute(query, (count,))
         return [Spooled(*row) for row in rows]
 
+    def count(self) -> int:
+        """How many are held, those being pushed too."""
+        count: int = self._file.execute("SELECT count(*) FROM reading").fetchone()[0]
+        return count
+
     def drop(self, until: int) -> None:
         """Forget what was acknowledged: all up to this sequence."""
         self._file.execute("DELETE FROM reading WHERE sequence <= ?", (until,))

@@ -321,3 +321,54 @@ def bench_accounting(json_file: Path | None, **size: Any) -> None:
             f" {run['seconds_ratio']} times the first ({low} to {high});"
             f" {run['cpu_s'] * 1000:.1f} ms of processor, {run['cpu_s_ratio']} times"
         )
+
+
+@bench.command("energy")
+@_json_file_option
+@click.option("--meters", type=click.IntRange(1), default=20_000, show_default=True, help="A country has 100000.")
+@click.option("--pushed", default=2, show_default=True, help="Intervals that every meter's reading is pushed for.")
+@click.option("--stored", default=2, show_default=True, help="Intervals whose readings go straight into the store.")
+@click.option("--aggregated", default=200, show_default=True, help="Meters with a quarter of intervals; 0: none.")
+@click.option("--days", type=click.IntRange(1), default=92, show_default=True, help="Days of that quarter.")
+@click.option("--database", help="SQLAlchemy URL of an empty database; an SQLite file of its own when absent.")
+def bench_energy(json_file: Path | None, database: str | None, **size: int) -> None:
+    """Push readings to a real portal process, settle them, and ask for the figures of a quarter."""
+    from tempfile import TemporaryDirectory
+
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from tarazy.pool.bench.energy import run_energy_bench
+    from tarazy.pool.bench.measured import BenchError
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with TemporaryDirectory() as directory, Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("starting")
+        try:
+            figures = run_energy_bench(
+                Path(directory), database, **size, progress=lambda what: progress.update(task, description=what)
+            )
+        except BenchError as error:
+            raise Wanting(str(error)) from None
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _show_energy(figures)
+
+
+def _show_energy(figures: dict[str, Any]) -> None:
+    click.echo(f"{figures['meters']:,} meters in {figures['database']}")
+    for name in ("pushed", "stored"):
+        if name in figures:
+            run = figures[name]
+            click.echo(
+                f"{name}: {run['readings_per_s']:,} readings/s"
+                f" (in {run['in_per_s']:,}, settled {run['settled_per_s']:,})"
+            )
+    click.echo(f"{figures['peak_rss_bytes'] >> 20:,} MiB, {figures['bytes_per_reading']:,} bytes a reading on disk")
+    if "quarter" in figures:
+        run = figures["quarter"]
+        click.echo(
+            f"{run['days']} days, {run['intervals']:,} intervals: meters {run['meters_s']} s,"
+            f" parties {run['parties_s']} s, peaks {run['peaks_s']} s, {run['peak_rss_bytes'] >> 20} MiB"
+        )
+        click.echo(f"so a quarter of 100,000 meters takes {run['s_for_100000_meters'] / 60:,.0f} minutes")

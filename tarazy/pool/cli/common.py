@@ -99,6 +99,7 @@ def ledger(settings: Settings) -> Iterator[Engine]:
     """The ledger database with the schema this program needs; faults become one line and a cure."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    from tarazy.accounting.energy.figures import FoldedError
     from tarazy.database.engine import open_engine
     from tarazy.database.schema import SchemaError, require_schema
 
@@ -107,7 +108,7 @@ def ledger(settings: Settings) -> Iterator[Engine]:
         with engine.begin() as connection:
             require_schema(connection)
         yield engine
-    except SchemaError as error:
+    except (SchemaError, FoldedError) as error:
         raise Wanting(str(error)) from None
     except SQLAlchemyError as error:
         raise Wanting(f"database: {' '.join(str(error.__cause__ or error).split())}") from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tarazy.config.law.calendar import Period, legal_day
+from tarazy.config.law.calendar import Period, Quarter, legal_day
 from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import (
     FOUND_WANTING,
@@ -16,12 +16,15 @@ from tarazy.pool.cli.common import (
     json_option,
     ledger,
     print_json,
+    progress_bar,
     settings_option,
 )
-from tarazy.pool.cli.register.shared import KNOWN_AT
+from tarazy.pool.cli.fee import QuarterParam
+from tarazy.pool.cli.register.shared import KNOWN_AT, law_of
 from tarazy.pool.cli.report import PeriodParam
 
 if TYPE_CHECKING:
+    from tarazy.accounting.energy.figures import SiteInterval
     from tarazy.accreditation.quotas import Held, MonthUse
     from tarazy.accreditation.snapshot import Registers
 
@@ -61,12 +64,60 @@ def quota(site: str, settings: Settings, month: Period | None, known_at: datetim
         raise SystemExit(FOUND_WANTING)
 
 
+@energy.command("fold")
+@click.argument("quarter", type=QuarterParam())
+@settings_option
+@click.option("--declared", is_flag=True, help="Its fee was declared and paid, where the rules do not tell when.")
+@json_option
+def fold(quarter: Quarter, settings: Settings, declared: bool, as_json: bool) -> None:
+    """Fold the readings and intervals up to the end of QUARTER into figures of days; this cannot be taken back.
+
+    Fees, reports and quotas stay the same, as known at every moment since the days were whole. What goes: load curves,
+    periods that begin or end inside a day, corrections. It may be broken off at any time and begun again.
+    """
+    from tarazy.accounting.energy.folding import UnsettledError, drop_folded_readings
+    from tarazy.accounting.energy.folding import fold as fold_piece
+    from tarazy.database.engine import reader
+    from tarazy.pool.folded import FoldRefusedError, meters_to_drop, require_foldable, to_fold
+
+    now = datetime.now(UTC)
+    rows = readings = 0
+    try:
+        require_foldable(
+            law_of(settings), quarter, legal_day(now), settings.energy.keep_detail_days or 0, declared=declared
+        )
+        with ledger(settings) as engine, progress_bar(f"Folding {quarter}") as tell:
+            with reader(engine).begin() as connection:
+                found = to_fold(connection, quarter, now)
+            for number, piece in enumerate(found, 1):
+                with engine.begin() as connection:
+                    rows += fold_piece(connection, piece)
+                tell(number, len(found))
+            with reader(engine).begin() as connection:
+                meters = meters_to_drop(connection, quarter)
+            for some in meters:
+                with engine.begin() as connection:
+                    readings += drop_folded_readings(connection, some, quarter.next().start)
+    except (FoldRefusedError, UnsettledError) as error:
+        raise Wanting(str(error)) from None
+    told = {"quarter": str(quarter), "pieces": len(found), "rows": rows, "readings": readings}
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(f"{quarter}: {rows:,} rows of {len(found):,} pieces folded, {readings:,} readings let go")
+
+
 @energy.command("reconcile")
 @click.argument("site")
 @settings_option
 @json_option
 def reconcile(site: str, settings: Settings, as_json: bool) -> None:
     """Hold what SITE's meters gave against its work, by day and by the floor; exit code 1 where they do not agree."""
+    from dataclasses import asdict
+
+    from tarazy.accounting.energy.claims import last_claim
+    from tarazy.accounting.energy.figures import site_intervals
+    from tarazy.accounting.energy.intervals import floor_to
     from tarazy.accreditation.registers import as_of
     from tarazy.database.engine import reader
     from tarazy.reports.reconciled import FloorRule, reconciliation
@@ -78,12 +129,24 @@ def reconcile(site: str, settings: Settings, as_json: bool) -> None:
         if not registers.versions_of("site", site):
             raise Wanting(f"there is no site {site}; see `tarazy register show site`")
         told = reconciliation(connection, registers, site, rule, now, settings.energy.interval_seconds)
+        claim = last_claim(connection, site)
+        if claim is None:
+            told["machines"] = None
+        else:
+            begun = floor_to(claim.at, settings.energy.interval_seconds)
+            step = timedelta(seconds=settings.energy.interval_seconds)
+            metered_w = _mean_w(site_intervals(connection, begun, begun + step, site=site))
+            told["machines"] = {**asdict(claim), "metered_w": metered_w}
     if as_json:
         print_json(told)
     else:
         _print_reconciled(told)
     if (told["drift"] and told["drift"]["drifts"]) or (told["floor"] and told["floor"]["broken"]):
         raise SystemExit(FOUND_WANTING)
+
+
+def _mean_w(intervals: list[SiteInterval]) -> int | None:
+    return intervals[0].energy_wh * 3600 // intervals[0].seconds if intervals else None
 
 
 def _print_reconciled(told: dict[str, Any]) -> None:
@@ -104,6 +167,18 @@ def _print_reconciled(told: dict[str, Any]) -> None:
     else:
         state = "broken" if floor["broken"] else "kept"
         click.echo(f"floor: {state}; metered {floor['metered_wh']:,} Wh, at least {floor['least_wh']:,} Wh")
+        best = floor["machine"]
+        source = "setting" if best["since"] is None else f"{best['machine']}, from {best['since']}"
+        unconfirmed = "" if best["confirmed"] or best["since"] is None else ", not confirmed"
+        click.echo(f"best machine: {best['mj_per_th'] / 1000:g} J/TH as tuned ({source}{unconfirmed})")
+    claim = told["machines"]
+    if claim is not None:
+        click.echo(
+            f"machines claim {claim['power_w']:,} W at {claim['at']:%Y-%m-%d %H:%M} UTC: a hint of their firmware"
+        )
+        click.echo(f"  {claim['asked']:,} addresses asked, {claim['answered']:,} answered, {claim['telling']:,} told")
+        metered = claim["metered_w"]
+        click.echo("  the meters' interval: " + ("none yet" if metered is None else f"{metered:,} W"))
     click.echo(f"other causes: {', '.join(told['confounders'])}")
 
 

@@ -199,7 +199,7 @@ def show_meter(
     start = start or end - timedelta(days=1)
     with ledger(settings) as engine, engine.begin() as connection:
         exported = exported_wh(connection, _require(connection, meter), start, end, known_at)
-        fitted = fittings(connection, meter, known_at)
+        fitted = fittings(connection, [meter], known_at)[meter]
         rows = [
             {
                 "start": row.start,

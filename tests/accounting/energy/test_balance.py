@@ -22,6 +22,8 @@ from tarazy.accounting.energy.figures import (
 from tarazy.accounting.energy.meter import Meter, Reading, Status
 from tarazy.accounting.energy.readings import append_readings, exported_wh, last_seen, site_power_w
 from tarazy.accounting.energy.tables import allocation, due, interval, reading
+from tarazy.database.engine import open_engine
+from tarazy.database.types import metadata
 from tests.accounting.energy.support import T0, meter
 
 FOREVER = T0 + timedelta(days=400)
@@ -305,6 +307,57 @@ def test_weeks_of_silence_are_settled_in_parts(engine: Engine) -> None:
         assert sum(item.energy_wh for (site, _), item in energy.items() if site == "site-1") == 7201
         first = site_intervals(connection, T0, _at(60), site="site-1")
         assert [item.energy_wh for item in first] == [1800] * 4
+
+
+def test_many_sites_are_settled_together_in_parts(sqlite_engine: Engine) -> None:
+    """Thirty meters with half a day each: about so many intervals a transaction, and no site twice."""
+    meters = [meter(f"m{number}", f"site-{number}") for number in range(30)]
+    with sqlite_engine.begin() as connection:
+        for each in meters:
+            _read(connection, each.meter, (0, 100, "ok"), (12 * 60, 7_300, "ok"))
+    rest, parts = meters, []
+    while rest:
+        with sqlite_engine.begin() as connection:
+            settled = _chunk(connection, rest, 12 * 60)
+            parts.append(settled.intervals)
+            rest = list(settled.rest)
+    assert parts == [96] * 15
+    with sqlite_engine.begin() as connection:
+        assert _count(connection, due) == 0
+        assert [found for each in meters if (found := recomputed(connection, each, 900))] == []
+        assert _chunk(connection, meters, 12 * 60).intervals == 0
+
+
+_DOUBTFUL = 10**8
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 11), st.integers(0, 3), st.sampled_from((0, 0, 0, 1, 2))),
+        min_size=5,
+        max_size=50,
+    )
+)
+def test_meters_settled_together_are_as_if_derived_at_once(rows: list[tuple[int, int, int, int]]) -> None:
+    """Readings that come late, and such as are not believed at first, whenever the intervals are settled between."""
+    engine = open_engine("sqlite://")
+    metadata.create_all(engine)
+    meters = [meter("m0"), meter("m1"), meter("m2", "site-2")]
+    taken: set[tuple[int, int]] = set()
+    minute = 0
+    with engine.begin() as connection:
+        for number, passed, late, doubtful in rows:
+            minute += passed
+            at = max(0, minute - 13 * late if late == 3 else minute)
+            if (number, at) not in taken:
+                taken.add((number, at))
+                count = 10 * at + doubtful * _DOUBTFUL
+                append_readings(connection, [Reading(f"m{number}", _at(at), count, "ok")], _at(minute))
+            _settle(connection, meters, minute, {"a": 1})
+        _settle(connection, meters, minute + 15, {"a": 1})
+        assert [recomputed(connection, each, 900) for each in meters] == [[], [], []]
+    engine.dispose()
 
 
 def test_power_now(engine: Engine) -> None:

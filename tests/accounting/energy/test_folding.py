@@ -1,0 +1,251 @@
+"""Folding: the same figures before and after, as known at every moment, in whatever place it is killed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import combinations, pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, func, insert, select
+
+from tarazy.accounting.energy import folding
+from tarazy.accounting.energy.balance import recomputed, settle
+from tarazy.accounting.energy.devices import Fitting, fit
+from tarazy.accounting.energy.figures import (
+    FoldedError,
+    Place,
+    energy_by_meter,
+    energy_by_party,
+    energy_by_submeter,
+    peak_power,
+    require_detail,
+    submetered_parties,
+)
+from tarazy.accounting.energy.intake import take
+from tarazy.accounting.energy.meter import Meter, Reading, Source
+from tarazy.accounting.energy.readings import ReadingError, append_readings, correct, registers_since
+from tarazy.accounting.energy.tables import allocation, due, interval, meter_day, reading
+from tarazy.config.law.calendar import day_start
+from tarazy.database.engine import open_engine
+from tarazy.database.types import metadata
+from tests.accounting.energy.support import PROFILE
+
+START = day_start(datetime(2026, 3, 1, tzinfo=UTC).date())
+DAYS = [START + timedelta(days=number) for number in range(4)]
+"""Bounds of three legal days."""
+CUT = DAYS[1] + timedelta(hours=9)
+"""At which a register changed."""
+HOUR = timedelta(hours=1)
+METERS = [Meter(key, "s", "127.0.0.1", 1, 1, PROFILE, party) for key, party in (("m1", None), ("m2", None), ("b", "p"))]
+PLACE = Place("s", ("m1", "m2", "b"))
+
+Moves = list[list[tuple[int, int]]]
+"""For each meter: (hours until the next reading, counts moved until then)."""
+
+
+def _settle(connection: Connection, until: datetime, shares: dict[str, int], recorded: datetime | None = None) -> None:
+    settle(
+        connection,
+        METERS,
+        3600,
+        until,
+        lambda _connection, _site, _start, _end: {party: weight << 60 for party, weight in shares.items()},
+        lambda _connection, _site, party, _at: 20_000 if party == "a" else None,
+        recorded or until,
+    )
+
+
+def _live(connection: Connection, moves: Moves, shares: dict[str, int]) -> None:
+    """Three days and one hour of readings, settled as they come, now and then."""
+    readings = []
+    for meter, own in zip(METERS, moves, strict=True):
+        at, count = START, 0
+        for hours, moved in own:
+            readings.append(Reading(meter.meter, at, count, "ok"))
+            at, count = at + hours * HOUR, count + moved
+    readings.sort(key=lambda item: item.at)
+    end = DAYS[-1] + HOUR
+    for number in range(0, 73, 9):
+        until = START + number * HOUR
+        append_readings(
+            connection, [item for item in readings if until - 9 * HOUR < item.at <= until and item.at <= end], until
+        )
+        _settle(connection, until, shares)
+    _settle(connection, end, shares)
+
+
+def _told(connection: Connection, moments: list[datetime | None]) -> dict[Any, Any]:
+    """Every figure of every period between bounds, as known at `moments`; or that it was not known like this."""
+    bounds = sorted({*DAYS, CUT})
+    found: dict[Any, Any] = {}
+    for start, end in combinations(bounds, 2):
+        for moment in moments:
+            figures = (energy_by_meter, energy_by_party, peak_power)
+            told = [figure(connection, start, end, moment) for figure in figures]
+            assert told == [figure(connection, start, end, moment, PLACE) for figure in figures]
+            found[start, end, moment] = [
+                repr(each) for each in (*told, energy_by_submeter(connection, start, end, moment))
+            ]
+        found[start, end] = submetered_parties(connection, start, end, PLACE)
+    return found
+
+
+def _fold(connection: Connection) -> int:
+    return sum(folding.fold(connection, piece) for piece in folding.pieces(connection, START, DAYS[-1], [CUT]))
+
+
+def _count(connection: Connection, table: Any) -> int:
+    return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+@pytest.fixture
+def lived(sqlite_engine: Engine) -> Engine:
+    """Three plain days."""
+    with sqlite_engine.begin() as connection:
+        _live(connection, [[(1, 700)] * 74, [(7, 900)] * 12, [(2, 55)] * 40], {"a": 3, "p": 1})
+    return sqlite_engine
+
+
+_MOVES = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 4_000)), min_size=2, max_size=74)
+
+
+@settings(max_examples=3, deadline=None)
+@given(
+    moves=st.tuples(_MOVES, _MOVES, _MOVES).map(list),
+    wrong=st.lists(st.tuples(st.integers(0, 71), st.integers(0, 5_000)), max_size=2, unique_by=lambda item: item[0]),
+    shares=st.dictionaries(st.sampled_from("abp"), st.integers(1, 9)),
+)
+def test_folding_changes_no_figure(moves: Moves, wrong: list[tuple[int, int]], shares: dict[str, int]) -> None:
+    """Late readings, corrections and gaps included, as known now and at every moment since the days were whole."""
+    engine = open_engine("sqlite://")
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        _live(connection, moves, shares)
+        moments: list[datetime | None] = [None, *(DAYS[-1] + HOUR * number for number in range(2, 3 + len(wrong)))]
+        for number, (hour, count) in enumerate(wrong, 2):
+            late = Reading("m1", START + hour * HOUR + timedelta(minutes=7), count, "ok")
+            append_readings(connection, [late], DAYS[-1] + HOUR * number)
+            _settle(connection, DAYS[-1] + HOUR, shares, DAYS[-1] + HOUR * number)
+        before = _told(connection, [*moments, START - HOUR])
+        assert _fold(connection) > 0
+        assert _told(connection, [*moments, START - HOUR]) == before
+        assert _fold(connection) == 0
+        assert _count(connection, interval.select().where(interval.c.interval_start < DAYS[-1]).subquery()) == 0
+    engine.dispose()
+
+
+def test_what_cannot_be_told_any_more_is_refused(lived: Engine) -> None:
+    """A bound inside a folded piece, and a moment at which a day was not whole yet."""
+    with lived.begin() as connection:
+        _fold(connection)
+        with pytest.raises(FoldedError, match="only the whole of it is known"):
+            energy_by_meter(connection, START, CUT + HOUR)
+        with pytest.raises(FoldedError, match="only the whole of it is known"):
+            energy_by_party(connection, START + HOUR, DAYS[-1])
+        with pytest.raises(FoldedError, match=r"as known at 2026-03-\d\dT.* or later"):
+            peak_power(connection, START, DAYS[1], START + 10 * HOUR)
+        assert energy_by_meter(connection, START, DAYS[1], START - HOUR) == {}, "nothing was known then"
+        with pytest.raises(FoldedError, match="only the sums of its days are known"):
+            require_detail(connection, START, DAYS[1], PLACE)
+        require_detail(connection, DAYS[-1], DAYS[-1] + HOUR, PLACE)
+        elsewhere = Place("other", ("m9",))
+        require_detail(connection, START, DAYS[1], elsewhere)
+        assert energy_by_meter(connection, START, CUT + HOUR, None, elsewhere) == {}, (
+            "another site's days are no matter"
+        )
+
+
+@pytest.mark.parametrize("source", ["agent", "mqtt"])
+def test_what_comes_in_late_for_a_folded_day_is_refused(lived: Engine, source: Source) -> None:
+    """Pushed or heard: told as too old and kept as such, while the rows beside it and a repeated one are taken."""
+    late = START + timedelta(minutes=9)
+    given = [
+        Reading("m1", late, 1, "ok", source=source),
+        Reading("m1", late, None, "silent", source=source),
+        Reading("m1", START + HOUR, 700, "ok", source=source),
+        Reading("m1", DAYS[-1] + 2 * HOUR, 60_000, "ok", source=source),
+    ]
+    with lived.begin() as connection:
+        _fold(connection)
+        intake = take(connection, dict(enumerate(given)), lambda _: PROFILE, DAYS[-1] + 3 * HOUR)
+        assert {number: error.code for number, error in intake.refused.items()} == {0: "too_old", 1: "too_old"}
+        assert "is folded and changes no more" in str(intake.refused[0])
+        assert (intake.taken.recorded, intake.taken.repeated) == (1, 1)
+        kept = select(reading.c.at).where(reading.c.status == "too_old")
+        assert connection.scalars(kept).all() == [DAYS[-1] + 3 * HOUR]
+
+
+def test_folded_energy_changes_no_more(lived: Engine) -> None:
+    """Readings, corrections and devices of before are refused; what follows is derived as if nothing were folded."""
+    twin = open_engine("sqlite://")
+    metadata.create_all(twin)
+    with twin.begin() as connection:
+        _live(connection, [[(1, 700)] * 74, [(7, 900)] * 12, [(2, 55)] * 40], {"a": 3, "p": 1})
+    fresh = [Reading("m1", DAYS[-1] + hour * HOUR, 100_000 + hour * 333, "ok") for hour in range(2, 9)]
+    with lived.begin() as connection, twin.begin() as other:
+        _fold(connection)
+        assert folding.folded_meters(connection, DAYS[-1]) == ["b", "m1", "m2"]
+        assert folding.drop_folded_readings(connection, ["b", "m1", "m2"], DAYS[-1]) > 70
+        old = Reading("m1", START + HOUR, 700, "ok")
+        with pytest.raises(ReadingError, match="folded"):
+            append_readings(connection, [Reading("m1", START + timedelta(minutes=9), 1, "ok")], DAYS[-1])
+        with pytest.raises(ReadingError, match="has no reading"):
+            correct(connection, old, 701, DAYS[-1])
+        kept = registers_since(connection, "m1", DAYS[-1] - HOUR, context=99)
+        assert [at for at, _ in kept[:16]] == [DAYS[-1] - hours * HOUR for hours in range(17, 1, -1)]
+        with pytest.raises(ReadingError, match="folded"):
+            correct(connection, Reading("m1", DAYS[-1] - HOUR, None, "ok"), 1, DAYS[-1])
+        with pytest.raises(ValueError, match="folded"):
+            fit(connection, Fitting("m1", DAYS[1], PROFILE), "test", DAYS[-1])
+        for each in (connection, other):
+            append_readings(each, fresh, DAYS[-1] + 9 * HOUR)
+            _settle(each, DAYS[-1] + 8 * HOUR, {"a": 1})
+        after = select(interval).where(interval.c.interval_start >= DAYS[-1]).order_by(*interval.primary_key)
+        assert connection.execute(after).all() == other.execute(after).all()
+        assert [recomputed(connection, meter, 3600) for meter in METERS] == [[], [], []]
+    twin.dispose()
+
+
+def test_what_is_not_settled_is_not_folded(lived: Engine) -> None:
+    """A reading that came and waits to be derived holds up its day, and no figure changes."""
+    with lived.begin() as connection:
+        connection.execute(insert(due), {"meter": "m1", "since": START + HOUR})
+        (piece, *_) = folding.pieces(connection, START, DAYS[-1])
+        with pytest.raises(folding.UnsettledError, match="m1"):
+            folding.fold(connection, piece)
+
+
+class _KilledError(Exception):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("kill_at", [1, 3])
+def test_killed_while_folding_nothing_is_lost(lived: Engine, kill_at: int) -> None:
+    """It ends inside a transaction; what it had done stays, the rest is folded the next time."""
+    with lived.begin() as connection:
+        before = _told(connection, [None])
+        found = list(folding.pieces(connection, START, DAYS[-1], [CUT]))
+    for piece in found[: kill_at - 1]:
+        with lived.begin() as connection:
+            folding.fold(connection, piece)
+    with suppress(_KilledError), lived.begin() as connection:
+        folding.fold(connection, found[kill_at - 1])
+        raise _KilledError
+    with lived.begin() as connection:
+        assert connection.scalar(select(func.count(meter_day.c.day_start.distinct()))) == kill_at - 1
+        assert _told(connection, [None]) == before
+        _fold(connection)
+        assert _told(connection, [None]) == before
+        assert _count(connection, allocation.select().where(allocation.c.interval_start < DAYS[-1]).subquery()) == 0
+
+
+def test_pieces_are_parted_at_legal_midnights_and_cuts(lived: Engine) -> None:
+    """They join without gap or overlap, and none reaches over the end."""
+    with lived.begin() as connection:
+        found = list(folding.pieces(connection, START, DAYS[-1] - HOUR, [CUT, DAYS[-1] + HOUR]))
+        assert [(piece.start, piece.end) for piece in found] == list(pairwise([*DAYS[:2], CUT, DAYS[2]]))
+        assert _count(connection, reading) > 100
