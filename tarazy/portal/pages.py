@@ -231,6 +231,17 @@ POOL: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]] = {
 """The lists of the whole pool, as `HOME`."""
 
 
+_READERS = "operator inspector"
+PLACES: Mapping[str, str] = {
+    "pool": _READERS,
+    "energy": f"{_READERS} miner",
+    "accounting": _READERS,
+    "signing": _READERS,
+    "me": "miner",
+}
+"""The pages of who is signed in, as they stand beside each other, and the roles that they are for."""
+
+
 @cache
 def _template(name: str) -> Any:
     loader = PackageLoader("tarazy.portal")
@@ -240,38 +251,42 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def page(lang: str, live: Live, lists: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]]) -> bytes:
-    """The live page in `lang` with `lists`, `HOME` or `POOL`. Figures come to it by the API."""
-    whole = lists is POOL
-    values = {"test_chain": live.test_chain, "stratum_url": live.stratum_url, "lists": lists, "whole": whole}
-    return _scripted("page.html", lang, live, **values)
+def page(lang: str, live: Live, name: str) -> bytes:
+    """The live page in `lang`: `home` for everybody, `pool` for who may read all. Figures come to it by the API."""
+    lists = POOL if name == "pool" else HOME
+    values = {"stratum_url": live.stratum_url, "lists": lists}
+    return _framed("page.html", lang, live, name, ("tables.js", "charts.js", "sign.js", "page.js"), **values)
 
 
 def held_page(lang: str, live: Live, name: str) -> bytes:
     """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
     tiles, lists = HELD[name]
-    return _scripted("held.html", lang, live, name=name, tiles=tiles, lists=lists)
+    return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "held.js"), tiles=tiles, lists=lists)
 
 
 def energy_page(lang: str, live: Live) -> bytes:
     """The page on energy in `lang`, as those of `HELD`."""
-    return _scripted("energy.html", lang, live)
+    return _framed("energy.html", lang, live, "energy", ("tables.js", "charts.js", "sign.js", "energy.js", "held.js"))
 
 
 def join_page(lang: str, live: Live) -> bytes:
     """Where an invitation is taken up, in `lang`."""
-    return _scripted("join.html", lang, live)
+    return _framed("join.html", lang, live, "join", ("sign.js", "join.js"))
 
 
-def _scripted(template: str, lang: str, live: Live, **values: Any) -> bytes:
-    """A page whose script takes its texts from `page_texts`."""
+def _framed(template: str, lang: str, live: Live, name: str, scripts: tuple[str, ...], **values: Any) -> bytes:
+    """The page `name` in the frame of all, with scripts that take their texts from `page_texts`."""
     html: str = _template(template).render(
         lang=lang,
         t=_said(lang),
         asset=assets().__getitem__,
         version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
         pool=live.pool_name,
+        test_chain=live.test_chain,
         demo=live.demo,
+        name=name,
+        places=PLACES,
+        scripts=("format.js", "theme.js", *scripts),
         **values,
     )
     return html.encode()

@@ -26,8 +26,6 @@ from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
 from tarazy.portal.pages import (
     HELD,
-    HOME,
-    POOL,
     assets,
     energy_page,
     held_page,
@@ -161,12 +159,12 @@ class Pages:
     @app.route(f"/<{_LANG}:lang>/")
     def show(self, request: Any, lang: str) -> bytes:
         """What everybody may see."""
-        return _answer(request, page(lang, self._subject.live(), HOME), "text/html; charset=utf-8", "no-cache")
+        return _answer(request, page(lang, self._subject.live(), "home"), "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/pool/")
     def show_pool(self, request: Any, lang: str) -> bytes:
         """Everything of the pool, for operators and inspectors."""
-        return _answer(request, page(lang, self._subject.live(), POOL), "text/html; charset=utf-8", "no-cache")
+        return _answer(request, page(lang, self._subject.live(), "pool"), "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/<any({','.join(HELD)}):name>/")
     def show_held(self, request: Any, lang: str, name: str) -> bytes:

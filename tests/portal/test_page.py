@@ -18,6 +18,7 @@ from typing import IO, Any, ParamSpec
 
 import pyotp
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tarazy.config.law.calendar import legal_day
@@ -277,6 +278,34 @@ def fill(page: Page, **values: str) -> None:
     for name, value in values.items():
         page.locator(f"#{name}").fill(value)
     page.locator("button[type=submit]").click()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_browser_thread
+def test_axe_finds_nothing_serious(server: Server, browser: Browser, scheme: Any) -> None:
+    """On every page, as it is shown to whom it is for; contrast included."""
+    page = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}).new_page()
+    found = []
+    for name, role, ready in (
+        ("", None, "#blocks tbody tr"),
+        (f"join/#{server.invite(f'dana-{scheme}')}", None, "#join"),
+        ("pool/", None, "#ask"),
+        ("refusals/", None, "dl"),
+        ("pool/", "operator", "#energy tbody tr"),
+        ("energy/", "operator", "#allocation tbody tr"),
+        ("accounting/", "inspector", "#rounds tbody tr"),
+        ("signing/", "operator", "#shown"),
+        ("me/", "miner", "#credits tbody tr"),
+    ):
+        if role is not None:
+            enter(page, server.url, role)
+        page.goto(f"{server.url}/ru/{name}")
+        expect(page.locator(ready).first).to_be_visible()
+        for fault in Axe().run(page).response["violations"]:
+            if fault["impact"] in ("serious", "critical"):
+                found += [(name, role, fault["id"], node["html"][:200]) for node in fault["nodes"]]
+    assert found == []
+    page.context.close()
 
 
 SITES = {"operator": 2, "inspector": 2, "miner": 1}

@@ -286,7 +286,7 @@ async function load() {
   box("problem").hidden = true;
   try {
     const holder = await (await ask("me")).json();
-    box("holder").textContent = holder.name;
+    greet(holder);
     if (page.load) await page.load(holder, answers);
     else {
       await Promise.all(Object.keys(page.sources).map(async (name) => {

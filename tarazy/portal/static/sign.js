@@ -58,6 +58,17 @@ function standing(inside) {
   for (const part of document.querySelectorAll("#shown, #refresh, #forget, #pause, #stream")) part.hidden = !inside;
 }
 
+/* Who it is, and the pages that are for such a one. Refuses whom this page is not for. */
+function greet(holder) {
+  box("holder").textContent = holder.name;
+  let welcome = true;
+  for (const link of document.querySelectorAll("[data-roles]")) {
+    link.hidden = !link.dataset.roles.split(" ").includes(holder.role);
+    if (link.hidden && link.hasAttribute("aria-current")) welcome = false;
+  }
+  if (!welcome) throw new Refused(403, "", "");
+}
+
 /* Whoever is not signed in, or not for this page, is told so. */
 function turnAway(error) {
   if (!(error instanceof Refused)) complain(t("load_failed"));
