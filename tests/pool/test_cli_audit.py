@@ -93,7 +93,7 @@ def test_events_are_shown_by_kind_and_party(house: House) -> None:
     latest = json.loads(house.command("audit", "show", "--last", "2", "--json").stdout)
     assert [row["sequence"] for row in latest] == sorted(row["sequence"] for row in latest)
     assert len(latest) == 2
-    assert "register-entry" in house.command("audit", "show", "--last", "3").stdout
+    assert "user-invited" in house.command("audit", "show", "--last", "3").stdout
 
 
 def test_events_are_shown_as_they_stand(house: House) -> None:
