@@ -65,22 +65,20 @@ class Gate:
         it, once in `VIEW_SECONDS`.
         """
         holder = self._holder(request, right)
-        if holder.role is Role.INSPECTOR and not self._was_viewed(holder.name, request.uri):
-            now = time.monotonic()
-            self.require_patience(request, self._views, holder.name, "too many requests of this inspector")
-            self._views.add(holder.name, now)
-            body = {"name": holder.name, "asked": request.uri.decode("ascii", "replace")}
-            await self.write(append, [AuditEvent("viewed", body)], datetime.now(UTC))
+        if holder.role is Role.INSPECTOR:
+            await self._keep_view(request, holder.name)
         return holder
 
-    def _was_viewed(self, name: str, uri: bytes) -> bool:
-        """Whether this was recorded a short while ago as seen; if not, it is going to be."""
-        now, key = time.monotonic(), (name, uri)
+    async def _keep_view(self, request: Any, name: str) -> None:
+        now, key = time.monotonic(), (name, request.uri)
         if now < self._viewed.get(key, 0.0):
-            return True
+            return
+        self.require_patience(request, self._views, name, "too many requests of this inspector")
+        self._views.add(name, now)
+        body = {"name": name, "asked": request.uri.decode("ascii", "replace")}
+        await self.write(append, [AuditEvent("viewed", body)], datetime.now(UTC))
         self._viewed = {other: end for other, end in self._viewed.items() if now < end}
         self._viewed[key] = now + VIEW_SECONDS
-        return False
 
     def _holder(self, request: Any, right: Right | None) -> Holder:
         address = self.door.address(request)

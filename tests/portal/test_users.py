@@ -204,7 +204,8 @@ async def test_what_an_inspector_sees_is_kept_first(own: Running, monkeypatch: p
     assert await inspector.ask("/api/v1/registers/party", {"entries": []}) == 403
     assert len(events(own, "viewed")) == len(asked), "what was refused was not seen"
     monkeypatch.setattr(Failures, "wait", lambda self, key, now: 7.0 if key == "saule" else 0.0)
-    assert await inspector.ask("/api/v1/registers/site") == 429
+    for _ in range(2):
+        assert await inspector.ask("/api/v1/registers/site") == 429, "what was refused was not seen"
     assert gate.MAXIMUM_VIEWS > 100
 
 

@@ -224,6 +224,9 @@ async function loadFee() {
   return {items: (answer.fee?.lines ?? []).map((line, at) => ({...line, key: `${answer.party} ${answer.quarter} ${at}`}))};
 }
 
+/* Of days so long ago that only their sums are kept. */
+const NO_CURVE = {interval_seconds: 900, start: "2000-01-01T00:00:00Z", power_w: [], quality: "", energy_wh: null, intervals: {measured: 0, estimated: 0, missing: 0}};
+
 async function loadSite(answers, newest) {
   const site = `energy/sites/${encodeURIComponent(chosen.site)}`;
   const span = `?span=${chosen.span}&day=${chosen.day}`;
@@ -231,7 +234,11 @@ async function loadSite(answers, newest) {
   const paths = {load: `load${span}`, allocation: `allocation${span}`, supplies: `supplies?month=${month}`, reconciliation: "reconciliation", meterlist: "meters", sitefindings: "findings"};
   const told = {};
   await Promise.all(Object.entries(paths).map(async ([name, path]) => {
-    told[name] = await (await ask(`${site}/${path}`)).json();
+    told[name] = await ask(`${site}/${path}`).then((answer) => answer.json(), (error) => {
+      if (name !== "load" || error.code !== "folded") throw error;
+      complain(t("energypage.folded"));
+      return NO_CURVE;
+    });
   }));
   if (!newest()) return;
   Object.assign(answers, told);
@@ -243,7 +250,7 @@ async function loadSite(answers, newest) {
   answers.limits = {items: limitsOf(supplies)};
   answers.balance = {items: [...reconciliation.days].reverse().map((row) => ({...row, words: Number(row.ratio) < 1 ? t("balance.less") : ""}))};
   const all = curve.intervals.measured + curve.intervals.estimated + curve.intervals.missing;
-  tile("used", energy(curve.energy_wh), t(curve.of === "site" ? "energypage.of_site" : "energypage.of_you"));
+  tile("used", energy(curve.energy_wh ?? whole), t(allocation.of === "site" ? "energypage.of_site" : "energypage.of_you"));
   tile("quality", all ? `${number(100 * curve.intervals.measured / all, 1)}${NARROW}%` : "–", t("energypage.others", {estimated: curve.intervals.estimated, missing: curve.intervals.missing}));
   const worst = answers.limits.items.filter((row) => row.percent !== null).sort((a, b) => b.percent - a.percent)[0];
   if (worst) tile("limit", badge(worst.level === null ? "good" : LEVEL_KINDS[worst.level], `${number(worst.percent)}${NARROW}%`), worst.what);
