@@ -61,6 +61,7 @@ def test_the_main_job_is_done(first_run: dict[str, Any]) -> None:
     """Blocks, shares of three parties, exact distributions, refusals with reasons, energy."""
     assert len(first_run["blocks"]) >= 3
     assert first_run["shares"]["accepted"] >= 30
+    assert sum(first_run["shares"]["by_party"].values()) == first_run["shares"]["accepted"]
     divided = first_run["distributions"]
     assert divided
     for row in divided:

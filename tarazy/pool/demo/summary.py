@@ -13,6 +13,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import recent_blocks
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import energy_by_party
+from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.proof.record import recorded
 from tarazy.accounting.queries import distributions
 from tarazy.accreditation.decisions import REFUSED, decisions_between
@@ -28,14 +29,15 @@ def summarise(settings: Settings, since: datetime, metrics: str, reports: list[s
     A distribution's `record` is null until its block is final.
     """
     now = datetime.now(UTC) + timedelta(seconds=1)
+    begun = floor_to(since, settings.energy.interval_seconds)
     engine = open_engine(settings.database_url)
     with reader(engine).begin() as connection:
         blocks = [block for block in recent_blocks(connection, _MOST_BLOCKS) if block.found_at >= since]
         booked = distributions(connection, since, now)
         refused = [row for row in decisions_between(connection, since, now) if row.kind == REFUSED]
-        energy = energy_by_party(connection, since, now)
+        energy = energy_by_party(connection, begun, now)
         table = tables.tally
-        query = select(table.c.party, func.sum(table.c.shares)).where(table.c.interval_start >= since)
+        query = select(table.c.party, func.sum(table.c.shares)).where(table.c.interval_start >= begun)
         records = recorded(connection, since)
         by_party = {party: int(shares) for party, shares in connection.execute(query.group_by(table.c.party))}
     engine.dispose()
