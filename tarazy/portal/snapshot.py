@@ -203,16 +203,17 @@ class Reader:
 
 def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: dict[str, Any]) -> Snapshot:
     """The views of `facts`, each with its version."""
+    blocks, hash_rate = views.blocks(facts), views.hashrate_series(facts)
     sections = {
         "overview": views.overview(facts, live, health),
         "attention": views.attention(facts),
         "miners": views.miners(facts),
         "refusals": views.refusals(facts),
-        "blocks": views.blocks(facts),
+        "blocks": blocks,
         "distributions": views.distributions(facts),
-        "public_blocks": views.without_finders(views.blocks(facts)),
-        "hashrate": views.hashrate_series(facts),
-        "public_hashrate": {**views.hashrate_series(facts), "parties": []},
+        "public_blocks": views.without_finders(blocks),
+        "hashrate": hash_rate,
+        "public_hashrate": {**hash_rate, "parties": []},
         "energy": views.energy(facts),
         "reports": reports,
     }
