@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from tarazy.accounting import tables
 from tarazy.accounting.payouts import tables as payouts
@@ -33,6 +33,11 @@ def audit_row_of(connection: Connection, batch: int) -> int | None:
     """The row of the audit log that tells what a batch pays; None when none does."""
     found: int | None = connection.scalar(select(payouts.batch.c.audit_row).where(payouts.batch.c.batch == batch))
     return found
+
+
+def last_audit_row(connection: Connection) -> int:
+    """The last row of the audit log that tells what a batch pays; 0 when there is none."""
+    return connection.scalar(select(func.max(payouts.batch.c.audit_row))) or 0
 
 
 def row_text(row: Mapping[str, Any]) -> str:
