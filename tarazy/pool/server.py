@@ -28,7 +28,7 @@ from tarazy.pool.chain.bitcoind.chain import BitcoindChain
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.chain.peer import PeerEntrance
-from tarazy.pool.folded import Folding
+from tarazy.pool.folded import EnergyDays
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.gateway import Gateway
 from tarazy.pool.inspection import Inspection
@@ -153,10 +153,15 @@ class Server:
             archives = Archives(reactor, settings, self._database)
             archives.repeat.start()
             self._keeping.append(archives.stop)
-            if settings.energy.keep_detail_days is not None:
-                folding = Folding(reactor, self._database, lambda: self._law, settings.energy.keep_detail_days)
-                folding.repeat.start()
-                self._keeping.append(folding.stop)
+            days = EnergyDays(
+                reactor,
+                self._database,
+                lambda: self._admissions.registers,
+                lambda: self._law,
+                settings.energy.keep_detail_days,
+            )
+            days.repeat.start()
+            self._keeping.append(days.stop)
             proof = DailyProof(reactor, self._database, settings)
             proof.repeat.start()
             self._keeping.append(proof.repeat.stop)

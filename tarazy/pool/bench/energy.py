@@ -22,7 +22,7 @@ from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.meter import Meter, Reading
 from tarazy.accounting.energy.readings import append_readings
-from tarazy.accounting.energy.tables import allocation, interval
+from tarazy.accounting.energy.site_days import append_allocations, append_intervals
 from tarazy.accreditation.entries import EnergySource, MeterStatus, ReadBy, Site, SiteStatus, content_of
 from tarazy.accreditation.entries import Meter as Entry
 from tarazy.accreditation.tables import REGISTERS
@@ -303,11 +303,11 @@ def _write_day(connection: Connection, points: Sequence[Meter], start: datetime)
         for point in points
     )
     while rows := list(islice(intervals, _INSERTED)):
-        connection.execute(insert(interval), rows)
+        append_intervals(connection, rows)
     shares = [
         {**common, "site": site, "party": f"party-{site}", "energy_wh": own[site], "estimate_wh": own[site]}
         | {"interval_start": start + _STEP * number, "weight": _WORK}
         for number in range(96)
         for site in sites
     ]
-    connection.execute(insert(allocation), shares)
+    append_allocations(connection, shares)
