@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from alembic import op
 
-from tarazy.config.law.calendar import day_start, legal_day
 from tarazy.database.types import Instant
 
 revision = "0023"
 down_revision = "0022"
+
+_ALMATY = ZoneInfo("Asia/Almaty")
 
 
 def upgrade() -> None:
@@ -44,6 +46,14 @@ def upgrade() -> None:
         op.bulk_insert(_table("site_day", "day_start", "day_end", "state", "whole_at"), rows)
 
 
+def _day(instant: datetime) -> date:
+    return instant.astimezone(_ALMATY).date()
+
+
+def _start(day: date) -> datetime:
+    return datetime.combine(day, time(), _ALMATY).astimezone(UTC)
+
+
 def _table(name: str, *columns: str) -> sa.TableClause:
     texts = ("site", "state")
     return sa.table(
@@ -71,13 +81,13 @@ def _open(connection: sa.Connection, folded: dict[tuple[str, Any], dict[str, Any
     for name in ("interval", "allocation"):
         begun = _table(name, "interval_start")
         for site, at in connection.execute(sa.select(begun.c.site, begun.c.interval_start).distinct()):
-            days.add((site, legal_day(at)))
+            days.add((site, _day(at)))
     held_on = defaultdict(list)
     for (site, start), told in folded.items():
-        held_on[site, legal_day(start)].append((start, told["day_end"]))
+        held_on[site, _day(start)].append((start, told["day_end"]))
     rows = []
     for site, day in sorted(days):
-        first, after = day_start(day), day_start(day + timedelta(days=1))
+        first, after = _start(day), _start(day + timedelta(days=1))
         held = held_on[site, day]
         bounds = sorted({first, after, *(instant for span in held for instant in span)})
         rows += [
