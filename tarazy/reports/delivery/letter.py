@@ -61,18 +61,28 @@ def compose(kept: Kept, profile: Profile) -> Letter:
     return Letter(values["key"], profile.method, fill(profile.url, quoted), headers, media_type, body)
 
 
+def period_of(kept: Kept) -> str:
+    """The period that a document is of, such as 2026-11; empty where it names none."""
+    days, period = kept.told.get("days"), kept.told.get("period")
+    name = days.get("name") if isinstance(days, dict) else period.get("quarter") if isinstance(period, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def inquiry_address(url: str, key: str, document: str) -> str:
+    """Where to ask what became of the document with this digest, sent under this key."""
+    return fill(url, {"key": key, "digest": document})
+
+
 def _values(kept: Kept, profile: Profile) -> dict[str, str]:
     """What the places of a profile stand for."""
-    told = kept.told
-    period = (told.get("days") or {}).get("name") or (told.get("period") or {}).get("quarter") or ""
     way = digest(canonical_json(profile.model_dump(mode="json", include={"method", "url", "body"})))
     key = str(uuid.uuid5(_KEYS, f"{profile.name}\n{kept.digest}\n{way}"))
-    version = told.get("version")
+    version = kept.told.get("version")
     return {
         "key": key,
         "digest": kept.digest,
         "kind": kept.kind,
-        "period": str(period),
+        "period": period_of(kept),
         "version": "" if version is None else str(version),
     }
 

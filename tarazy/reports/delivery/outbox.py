@@ -18,7 +18,7 @@ from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.accreditation.tables import lock_writers
 from tarazy.reports.canonical import digest
 from tarazy.reports.delivery.answer import Judged, Outcome
-from tarazy.reports.delivery.letter import Letter
+from tarazy.reports.delivery.letter import Letter, period_of
 from tarazy.reports.delivery.profile import Profile
 from tarazy.reports.kept import Kept
 from tarazy.reports.tables import delivery, delivery_attempt
@@ -102,12 +102,10 @@ def propose(connection: Connection, kept: Kept, letter: Letter, profile: Profile
     """
     automatic = profile.approval == "automatic"
     state = DeliveryState.APPROVED if automatic else DeliveryState.PROPOSED
-    told = kept.told
-    period = (told.get("days") or {}).get("name") or (told.get("period") or {}).get("quarter") or ""
     row = {
         "profile": profile.name,
         "kind": kept.kind,
-        "period": str(period)[:32],
+        "period": period_of(kept)[:32],
         "name": kept.path.name,
         "digest": kept.digest,
         "key": letter.key,

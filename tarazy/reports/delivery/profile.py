@@ -44,6 +44,12 @@ def _address(text: str) -> str:
     return _known_places(text)
 
 
+def _of_an_inquiry(text: str) -> str:
+    if not set(_PLACE.findall(text)) <= {"key", "digest"}:
+        raise ValueError("an inquiry names {key} or {digest} alone")
+    return text
+
+
 def _header_text(text: str) -> str:
     if not re.fullmatch(r"[\x20-\x7e]*", text):
         raise ValueError("must be one line of ASCII")
@@ -162,7 +168,7 @@ class Receipt(Section):
 class Inquiry(Section):
     """Asking what became of a document, by GET. Statuses 404 and 410 say that it is not known there."""
 
-    url: Address
+    url: Annotated[Address, AfterValidator(_of_an_inquiry)]
 
 
 class Profile(Section):
