@@ -144,6 +144,15 @@ def standing_of(connection: Connection, document: str, profile: str) -> Delivery
     return None if row is None else _delivery(row)
 
 
+def latest_of(connection: Connection, profile: str, kind: str, period: str) -> Delivery | None:
+    """The delivery of a kind of report of a period to a recipient: the received one, else the last, else a given up."""
+    table = delivery
+    query = select(*_COLUMNS).where(table.c.profile == profile, table.c.kind == kind, table.c.period == period)
+    order = (table.c.state == DeliveryState.RECEIVED).desc(), (table.c.state == DeliveryState.ABANDONED).asc()
+    row = connection.execute(query.order_by(*order, table.c.delivery.desc()).limit(1)).first()
+    return None if row is None else _delivery(row)
+
+
 def read(connection: Connection, number: int) -> Delivery:
     """A delivery. Raises `DeliveryError` when there is none of this number."""
     row = connection.execute(select(*_COLUMNS).where(delivery.c.delivery == number)).first()

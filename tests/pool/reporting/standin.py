@@ -86,8 +86,8 @@ class StandIn:
 
     def start(self, tls: Any = None) -> StandIn:
         """Listen on loopback."""
-        factory = Factory()
-        factory.buildProtocol = lambda address: _Line(self)  # type: ignore[method-assign]
+        factory: Any = Factory()
+        factory.buildProtocol = lambda address: _Line(self)
         listen = (0, factory) if tls is None else (0, factory, tls)
         way = reactor.listenTCP if tls is None else reactor.listenSSL
         self._listener = way(*listen, interface="127.0.0.1")
@@ -103,10 +103,9 @@ class StandIn:
     def act(self, line: _Line, asked: Asked) -> None:
         """Answer a request."""
         self.asked.append(asked)
-        behaviour = self.script.pop(0) if self.script else StandIn.take
-        behaviour(self, asked, line) if behaviour is StandIn.take else behaviour(line, asked)  # type: ignore[call-arg]
+        (self.script.pop(0) if self.script else self.take)(line, asked)
 
-    def take(self, asked: Asked, line: _Line) -> None:
+    def take(self, line: _Line, asked: Asked) -> None:
         """As it should be."""
         line.say(self.receipt(asked))
 

@@ -23,6 +23,7 @@ from tarazy.accreditation.audit import events_of
 from tarazy.database.engine import Database
 from tarazy.pool.reporting.courier import Courier
 from tarazy.reports.delivery import outbox
+from tarazy.reports.delivery.answer import Judged, Outcome
 from tarazy.reports.delivery.letter import compose
 from tarazy.reports.delivery.outbox import DeliveryState
 from tarazy.reports.delivery.profile import Profile, load_profile
@@ -270,7 +271,7 @@ async def test_twice_answered_is_once_received(build: Callable[..., Office], sta
     assert (await office.turn()).receipt == "KGD-1"
     with office.engine.begin() as connection:
         for number, trouble in (("KGD-1", False), ("KGD-2", True)):
-            found = outbox.Judged(outbox.Outcome.RECEIPT, "it answers 200", number)
+            found = Judged(Outcome.RECEIPT, "it answers 200", number)
             outbox.end(connection, 1, 1, office.profile, found, 200, b"{}", office.now)
             made = outbox.read(connection, 1)
             assert (made.receipt, made.trouble is not None) == ("KGD-1", trouble)
@@ -386,7 +387,7 @@ async def test_the_end_of_the_server_breaks_an_attempt_off(build: Callable[..., 
     stand_in.script = [standin.never]
     office.courier.repeat.start()
     while not stand_in.asked:
-        await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.01, lambda: None)
     await office.courier.stop()
     made = office.read()
     assert (made.state, made.trouble) == (DeliveryState.SENT, "the server was stopped before the answer came")
