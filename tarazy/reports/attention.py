@@ -66,14 +66,14 @@ def notices(
     reports: Iterable[Progress] = (),
     deliveries: Iterable[Delivery] = (),
 ) -> list[Notice]:
-    """All of them, the most severe first, then the nearest in time."""
+    """All of them, the most severe first, then the nearest in time. Of deliveries those that wait for a person."""
     today = legal_day(registers.valid_at)
     found = [
         *(_of_finding(row) for row in registers.findings.values() if row.is_open),
         *map(_of_ending, endings),
         *map(_of_case, warnings),
         *(notice for row in reports if (notice := _of_report(row, registers.valid_at, today))),
-        *(notice for row in deliveries if (notice := _of_delivery(row))),
+        *map(_of_delivery, deliveries),
     ]
     return sorted(found, key=lambda row: (-_ORDER.index(row.severity), row.at is None, row.at, row.kind, row.key))
 
@@ -116,8 +116,7 @@ def present_notices(
     """Those of `registers.valid_at`, with `tokens` among what ends."""
     warnings = open_warnings(all_cases(connection), law, WorkingDays(law), legal_day(registers.valid_at))
     reports, _ = progress(connection, schedule, law, registers.valid_at)
-    waiting = outbox.deliveries(connection, [state for state in DeliveryState if state is not DeliveryState.ABANDONED])
-    return notices(registers, expiries(registers, tokens), warnings, reports, waiting)
+    return notices(registers, expiries(registers, tokens), warnings, reports, outbox.waiting(connection))
 
 
 def _of_finding(finding: Finding) -> Notice:
@@ -171,19 +170,10 @@ def _of_report(row: Progress, now: datetime, today: date) -> Notice | None:
     return Notice("report", f"{planned.kind} {planned.period}", severity, None, None, ends, None, False, told)
 
 
-def _of_delivery(row: Delivery) -> Notice | None:
+def _of_delivery(row: Delivery) -> Notice:
     """A delivery that waits for a person."""
-    match row.state:
-        case DeliveryState.PROPOSED:
-            why, severity = "proposed", Severity.INFO
-        case DeliveryState.REFUSED:
-            why, severity = "refused", Severity.SERIOUS
-        case DeliveryState.SENT if row.next_at is None:
-            why, severity = "stuck", Severity.SERIOUS
-        case DeliveryState.RECEIVED if row.trouble is not None:
-            why, severity = "twice", Severity.SERIOUS
-        case _:
-            return None
+    severity = Severity.INFO if row.state is DeliveryState.PROPOSED else Severity.SERIOUS
+    why = {DeliveryState.SENT: "stuck", DeliveryState.RECEIVED: "twice"}.get(row.state, row.state)
     told = {}
     for lang in LANGUAGES:
         facts = {"what": text(lang, f"words.report.{row.kind}"), "period": row.period, "to": row.profile}

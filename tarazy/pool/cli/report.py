@@ -20,6 +20,7 @@ from tarazy.pool.cli.common import (
     progress_bar,
     settings_option,
 )
+from tarazy.pool.cli.report_delivery import abandon, approve, deliver, deliveries, delivery, due, resend
 from tarazy.pool.cli.report_signing import attach, diff, sign, signed
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -40,10 +41,10 @@ class PeriodParam(click.ParamType[Period]):
 
 @click.group()
 def report() -> None:
-    """Build reports, sign them, compare them."""
+    """Build reports, sign them, compare them, deliver them."""
 
 
-for each in (sign, attach, diff):
+for each in (sign, attach, diff, due, deliver, approve, deliveries, delivery, resend, abandon):
     report.add_command(each)
 
 

@@ -169,6 +169,15 @@ def deliveries(
     return [_delivery(row) for row in connection.execute(query.limit(limit).offset(offset))]
 
 
+def waiting(connection: Connection) -> list[Delivery]:
+    """Those that a person has to look at: to approve, to mend, to find out about."""
+    state, table = delivery.c.state, delivery
+    stuck = (state == DeliveryState.SENT) & table.c.next_at.is_(None)
+    doubled = (state == DeliveryState.RECEIVED) & table.c.trouble.is_not(None)
+    query = select(*_COLUMNS).where(state.in_([DeliveryState.PROPOSED, DeliveryState.REFUSED]) | stuck | doubled)
+    return [_delivery(row) for row in connection.execute(query.order_by(table.c.delivery))]
+
+
 def counts(connection: Connection) -> dict[DeliveryState, int]:
     """How many are in each state."""
     query = select(delivery.c.state, func.count()).group_by(delivery.c.state)
