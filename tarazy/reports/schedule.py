@@ -195,7 +195,7 @@ def request_of(connection: Connection, planned: Planned) -> tuple[datetime, Aske
     Of the record of distributed assets it is the newest version that was issued, if one was.
     """
     if planned.kind == "accreditation":
-        return planned.period.end - timedelta(seconds=1), Asked(known_at=planned.builds_at)
+        return planned.period.end, Asked(known_at=planned.builds_at)
     as_of = planned.builds_at
     if planned.kind == "distributed":
         issued = versions(connection, planned.period.start, planned.period.end)
