@@ -44,6 +44,7 @@ class _ServerCollector(Collector):
             ("accounting", sources.accounting, families.accounting),
             ("energy", sources.energy, families.energy),
             ("attention", sources.attention, families.attention),
+            ("reports", sources.reports, families.reports),
         )
         self._readers = {name: partial(_read, source, shape) for name, source, shape in pairs if source}
 

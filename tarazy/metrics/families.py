@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from tarazy.metrics.facts import AccountingFacts, AttentionFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts
+from tarazy.metrics.facts import (
+    AccountingFacts,
+    AttentionFacts,
+    ChainFacts,
+    EnergyFacts,
+    GatewayFacts,
+    JournalFacts,
+    ReportFacts,
+)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:
@@ -88,3 +96,15 @@ def attention(facts: AttentionFacts) -> Iterator[Metric]:
     yield _gauges(
         "site_quota_used_ratio", "Part of the month's quota that is taken, by site.", "site", facts.quota_used
     )
+
+
+def reports(facts: ReportFacts) -> Iterator[Metric]:
+    """Series of the schedule of reports and their delivery."""
+    text = "Reports of periods that have ended, by how they stand against their last day."
+    yield _gauges("scheduled_reports", text, "standing", facts.standing)
+    yield _gauge("reports_not_built", "Reports that should be built and are not.", facts.unbuilt)
+    yield _gauges("deliveries", "Documents in the outbox and out of it, by state.", "state", facts.deliveries)
+    text = "Deliveries that may have arrived, have no receipt and wait for a person."
+    yield _gauge("deliveries_stuck", text, facts.stuck)
+    text = "Time since the approval of the delivery that waits longest for its receipt."
+    yield _gauge("delivery_waiting_seconds", text, facts.waiting_seconds)

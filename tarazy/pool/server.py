@@ -38,6 +38,8 @@ from tarazy.pool.office import Office
 from tarazy.pool.payouts.desk import PayoutDesk
 from tarazy.pool.proof import DailyProof
 from tarazy.pool.reload import compare
+from tarazy.pool.reporting.courier import Courier
+from tarazy.pool.reporting.planner import Planner
 from tarazy.pool.sockets import open_listeners
 from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
 from tarazy.pool.templates import address_script
@@ -49,6 +51,7 @@ from tarazy.portal.readings import Pushed
 from tarazy.portal.second_factor import open_seal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
+from tarazy.reports.delivery.profile import load_profiles
 from tarazy.reports.reconciled import FloorRule
 from tarazy.stratum.difficulty import exponent_of
 
@@ -99,6 +102,7 @@ class Server:
         self._keeping.append(_later(self._database.close))
         await self._database.run(require_schema)
         if self._keeps:
+            self._profiles = load_profiles(settings.reports.profiles)
             await self._database.run(_adopt, settings.accreditation.country)
         self._admissions = Admissions(reactor, self._database, settings.accreditation, settings.decisions_path)
         await self._admissions.start()
@@ -173,7 +177,14 @@ class Server:
                 paying = PayoutDesk(reactor, settings, settings.payouts, self._database.engine, self._admissions)
                 paying.repeat.start()
                 self._keeping.append(paying.repeat.stop)
-            sources = replace(sources, accounting=told.accounting, energy=told.energy, attention=inspection.facts)
+            courier = Courier(reactor, self._database, self._profiles)
+            courier.repeat.start()
+            self._keeping.append(courier.stop)
+            planner = Planner(reactor, settings, self._database, self._profiles, lambda: self._law)
+            planner.repeat.start()
+            self._keeping.append(planner.stop)
+            sources = replace(sources, accounting=told.accounting, energy=told.energy)
+            sources = replace(sources, attention=inspection.facts, reports=planner.facts)
             portal = self._make_portal(told, paying, pushed)
             portal_port = portal.start()
             self._keeping.append(portal.stop)
@@ -249,6 +260,7 @@ class Server:
             terms=schedule_of(settings.pool),
             floor=FloorRule(findings.best_machine_mj_per_th, timedelta(hours=findings.window_hours)),
             depths=lambda: paying.depths if paying else {},
+            schedule=settings.reports.schedule,
         )
         self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
         return Portal(

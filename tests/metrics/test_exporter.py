@@ -23,13 +23,26 @@ from tarazy.metrics.facts import (
     EnergyFacts,
     GatewayFacts,
     JournalFacts,
+    ReportFacts,
     Sources,
 )
 
 RESULTS = ("accepted", "stale", "duplicate", "low_difficulty")
 BASE_UNITS = ("seconds", "joules", "watts", "bytes", "ratio", "hashes_per_second")
 OTHER_UNITS = r"(milli|micro|kilo|mega|giga)|_(ms|us|k?wh|kw|minutes?|hours?|days?|kb|mb|percent)(_|$)"
-LABELS = {"result", "reason", "state", "site", "source", "version", "node", "kind", "within_days", "severity"}
+LABELS = {
+    "result",
+    "reason",
+    "state",
+    "site",
+    "source",
+    "version",
+    "node",
+    "kind",
+    "within_days",
+    "severity",
+    "standing",
+}
 
 
 def full_sources() -> Sources:
@@ -56,6 +69,7 @@ def full_sources() -> Sources:
             waiting={"ekibastuz": 700},
         ),
         attention=lambda: AttentionFacts({"meter-register": 0}, {}, {}, {"ekibastuz": 0.25}),
+        reports=lambda: ReportFacts({"near": 1}, 2, {"refused": 3}, 4, 90.5),
     )
 
 
@@ -99,6 +113,11 @@ def test_values_arrive_under_their_names() -> None:
     assert seen[("tarazy_site_missing_intervals", ("ekibastuz",))] == 2
     assert seen[("tarazy_site_waiting_readings", ("ekibastuz",))] == 700
     assert seen[("tarazy_site_quota_used_ratio", ("ekibastuz",))] == 0.25
+    assert seen[("tarazy_scheduled_reports", ("near",))] == 1
+    assert seen[("tarazy_reports_not_built", ())] == 2
+    assert seen[("tarazy_deliveries", ("refused",))] == 3
+    assert seen[("tarazy_deliveries_stuck", ())] == 4
+    assert seen[("tarazy_delivery_waiting_seconds", ())] == 90.5
     assert seen[("tarazy_blocks", ("mature",))] == 2
     assert seen[("tarazy_journal_healthy", ())] == 1
     assert seen[("tarazy_template_age_seconds", ())] == 2.5
@@ -118,6 +137,7 @@ def test_every_fact_has_a_series() -> None:
         "accounting": AccountingFacts,
         "energy": EnergyFacts,
         "attention": AttentionFacts,
+        "reports": ReportFacts,
     }
     assert set(kinds) == {field.name for field in fields(Sources)}
     for source, kind in kinds.items():
