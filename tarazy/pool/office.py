@@ -20,6 +20,7 @@ from tarazy.accounting.energy.mqtt import MqttListener
 from tarazy.accounting.energy.poller import MeterPoller
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.journal_file import JournalError
+from tarazy.accounting.proof.payments import last_audit_row
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.reserve import reserve
@@ -27,7 +28,7 @@ from tarazy.accounting.rounds import FoldError
 from tarazy.accreditation.audit import AuditHead
 from tarazy.accreditation.checkpoint import sign
 from tarazy.accreditation.entries import ReadBy
-from tarazy.accreditation.heads import SigningError, SigningKey, sign_daily_head, signing_key
+from tarazy.accreditation.heads import SigningError, SigningKey, sign_due_head, signing_key
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
@@ -182,12 +183,12 @@ class Office:
             _log.warning("round_waits_for_gateways", gateways=list(waiting), cure=cure)
 
     async def sign_heads(self) -> None:
-        """Sign the audit log's head of the legal day, as soon as the day has begun."""
+        """Sign the audit log's head as soon as the legal day has begun, and within a minute when something is paid."""
         await self._database.run(self._sign_head)
 
     def _sign_head(self, connection: Connection) -> None:
         key = self._signing_key(connection)
-        if sign_daily_head(connection, key, datetime.now(UTC)) is not None:
+        if sign_due_head(connection, key, datetime.now(UTC), last_audit_row(connection)) is not None:
             _log.info("audit_head_signed", verifier=str(key.verifier))
 
     def _signing_key(self, connection: Connection) -> SigningKey:
