@@ -54,7 +54,9 @@ def run_energy_bench(
     """All measurements, on an empty database.
 
     `pushed` and `stored`: intervals that come in over HTTP, and straight into the store; `aggregated`: meters that have
-    intervals of `days` days; `country`: meters whose quarter is asked for in a database of its own. Raises `BenchError`.
+    intervals of `days` days; `country`: meters whose quarter is asked for in a database of its own.
+
+    Raises `BenchError`.
     """
     url = database or f"sqlite:///{directory / 'bench.db'}"
     engine = open_engine(url)
