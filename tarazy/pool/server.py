@@ -244,6 +244,7 @@ class Server:
             terms=schedule_of(settings.pool),
             floor=FloorRule(findings.best_machine_mj_per_th, timedelta(hours=findings.window_hours)),
             depths=lambda: paying.depths if paying else {},
+            payments=paying,
         )
         self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
         return Portal(

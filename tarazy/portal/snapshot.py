@@ -36,6 +36,7 @@ from tarazy.portal.documents import documents
 from tarazy.portal.events import event
 from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
 from tarazy.portal.guard import Fault
+from tarazy.portal.payments import Payments
 from tarazy.portal.queries import LISTED
 from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
 from tarazy.reports.attention import Notice, present_notices
@@ -95,6 +96,8 @@ class Subject:
     """What energy is held against."""
     depths: Callable[[], Mapping[str, int]] = dict
     """Confirmations of the sent transactions by txid, as the wallet last told."""
+    payments: Payments | None = None
+    """Who pays; None where the settings have no payouts."""
 
 
 class _Rested(Generic[T]):
