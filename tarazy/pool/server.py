@@ -274,6 +274,7 @@ class Server:
             floor=FloorRule(findings.best_machine_mj_per_th, timedelta(hours=findings.window_hours)),
             depths=lambda: paying.depths if paying else {},
             schedule=settings.reports.schedule,
+            payments=paying,
         )
         self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
         return Portal(
