@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, insert, select
 
@@ -91,7 +91,7 @@ _FIGURES = (energy_by_meter, energy_by_party, energy_by_submeter, peak_power)
 def _told(connection: Connection, moments: list[datetime | None]) -> dict[Any, Any]:
     """Every figure of some periods between bounds, as known at `moments`; of the site by itself the same."""
     found: dict[Any, Any] = {}
-    for start, end in ((START, DAYS[1]), (START, DAYS[-1]), (CUT, DAYS[-1]), (CUT, DAYS[2])):
+    for start, end in ((START, DAYS[1]), (START, DAYS[-1]), (CUT, DAYS[-1]), (START, CUT)):
         for moment in moments:
             told = [figure(connection, start, end, moment) for figure in _FIGURES]
             found[start, end, moment] = list(map(repr, told))
@@ -147,38 +147,51 @@ def _sum_up(connection: Connection, until: datetime, cuts: Sequence[datetime] = 
     return sum(folding.sum_up(connection, piece) for piece in pieces(connection, START, until, cuts, summed=False))
 
 
-@settings(max_examples=4, deadline=None)
+def _change(connection: Connection, meter: str, place: int, what: str, now: datetime) -> None:
+    """Between two readings of a meter another comes late, or the first was wrong, or the device was exchanged."""
+    readings = registers_since(connection, meter, None)
+    (at, count), (after, _) = list(pairwise(readings))[place % (len(readings) - 1)]
+    between = at + (after - at) / 3
+    if what == "late":
+        append_readings(connection, [Reading(meter, between, count, "ok")], now)
+    elif what == "wrong":
+        correct(connection, Reading(meter, at, None, "ok"), None, now)
+    else:
+        fit(connection, Fitting(meter, between, PROFILE), "test", now)
+
+
+@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     moves=st.tuples(_MOVES, _MOVES, _MOVES).map(list),
-    wrong=st.lists(
-        st.tuples(st.sampled_from(["late", "wrong", "exchange"]), st.integers(0, 71), st.integers(0, 5_000)), max_size=4
+    changes=st.lists(
+        st.tuples(
+            st.sampled_from(["m1", "m2", "b"]),
+            st.integers(0, 60),
+            st.sampled_from(["late", "wrong", "exchange"]),
+            st.sampled_from([None, (), (CUT,)]),
+        ),
+        min_size=2,
+        max_size=4,
     ),
-    summed=st.sets(st.integers(0, 6)),
     shares=st.dictionaries(st.sampled_from("abp"), st.integers(1, 9)),
 )
 def test_sums_tell_what_the_intervals_tell(
-    moves: Moves, wrong: list[tuple[str, int, int]], summed: set[int], shares: dict[str, int]
+    moves: Moves, changes: list[tuple[str, int, str, tuple[datetime, ...] | None]], shares: dict[str, int]
 ) -> None:
-    """Whatever comes late, is corrected or exchanged between summings, as known now and at any moment before."""
+    """Whatever changes before they are summed up, or between, or after; as known now and at any moment before."""
     engine = open_engine("sqlite://")
     metadata.create_all(engine)
     end = DAYS[-1] + HOUR
     with engine.begin() as connection:
-        _live(connection, moves, shares, lambda connection, until: 0 in summed and _sum_up(connection, until))
+        _live(connection, moves, shares, _sum_up)
+        assert _count(connection, meter_day) > 0
         moments: list[datetime | None] = [None, START - HOUR, START + 30 * HOUR, CUT, end]
-        for number, (what, hour, count) in enumerate(wrong, 1):
-            at, now = START + hour * HOUR + timedelta(minutes=7), end + HOUR * number
-            with suppress(ReadingError, ValueError):
-                if what == "late":
-                    append_readings(connection, [Reading("m1", at, count, "ok")], now)
-                elif what == "wrong":
-                    correct(connection, Reading("m2", START + hour * HOUR, None, "ok"), None, now)
-                else:
-                    fit(connection, Fitting("b", at, PROFILE), "test", now)
-            _settle(connection, end, shares, now)
-            moments.append(now)
-            if number in summed:
-                _sum_up(connection, DAYS[-1], [CUT] if 5 in summed else [])
+        for number, (meter, place, what, cuts) in enumerate(changes, 1):
+            moments.append(end + HOUR * number)
+            _change(connection, meter, place, what, end + HOUR * number)
+            _settle(connection, end, shares, end + HOUR * number)
+            if cuts is not None:
+                _sum_up(connection, DAYS[-1], cuts)
         told = _told(connection, moments)
         for piece in list(pieces(connection, START, DAYS[-1])):
             claim(connection, piece)
@@ -187,7 +200,7 @@ def test_sums_tell_what_the_intervals_tell(
         assert _sum_up(connection, DAYS[-1], [CUT]) > 0
         for table in (interval, allocation):
             connection.execute(table.delete().where(table.c.interval_start < DAYS[-1]))
-        by_sums = _told(connection, [None, end + HOUR * len(wrong)])
+        by_sums = _told(connection, [None, moments[-1]])
         assert by_sums == {key: told[key] for key in by_sums}
     engine.dispose()
 
