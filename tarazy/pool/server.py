@@ -175,7 +175,7 @@ class Server:
             courier = Courier(reactor, self._database, self._profiles)
             courier.repeat.start()
             self._keeping.append(courier.stop)
-            planner = Planner(reactor, settings, self._database, self._profiles, lambda: self._law)
+            planner = Planner(reactor, lambda: self.settings, self._database, self._profiles, lambda: self._law)
             planner.repeat.start()
             self._keeping.append(planner.stop)
             sources = replace(sources, accounting=told.accounting, energy=told.energy)

@@ -73,7 +73,7 @@ class Post:
             return Answer(response.code, fault="the connection ended before the whole answer")
 
     def _without_answer(self, failure: Any) -> Answer:
-        """Every other way to fail; what is no failure of an exchange is raised again."""
+        """Every other way to fail. Where it is not sure that nothing left, something may have."""
         error = failure.value
         reasons = [getattr(each, "value", each) for each in getattr(error, "reasons", ())]
         if isinstance(error, TimeoutError):
@@ -84,10 +84,7 @@ class Post:
             return Answer(None, fault=f"cannot be reached: {error}", sent=False)
         if any(isinstance(each, CancelledError) for each in (error, *reasons)):
             return Answer(None, fault="the server was stopped before the answer came")
-        if isinstance(error, ResponseFailed) or reasons or isinstance(error, TlsError):
-            return Answer(None, fault=f"no answer of HTTP: {'; '.join(str(each) for each in reasons) or error!r}"[:300])
-        failure.raiseException()
-        raise AssertionError
+        return Answer(None, fault=f"no answer of HTTP: {'; '.join(map(str, reasons)) or error!r}"[:300])
 
 
 def _is_distrust(error: object) -> bool:
