@@ -87,6 +87,9 @@ class Planner:
         self._profiles = profiles
         self._law = law
         self._building: Apart[Built] | None = None
+        self._stopped = False
+        self._faults: list[str] = []
+        """Why something could not be planned, as the log has it."""
         nothing = {kind: dict.fromkeys(map(str, kind), 0) for kind in (Standing, DeliveryState)}
         self._facts = ReportFacts(standing=nothing[Standing], deliveries=nothing[DeliveryState])
         self.repeat = Repeat(clock, "keep_schedule", TURN_SECONDS, self.turn)
@@ -97,6 +100,7 @@ class Planner:
 
     async def stop(self) -> None:
         """End; a report that is being built is built anew after the next start."""
+        self._stopped = True
         if self._building is not None:
             self._building.stop()
         await self.repeat.stop()
@@ -106,6 +110,8 @@ class Planner:
         now = datetime.now(UTC)
         rows, faults = await self._database.read(progress, self._settings().reports.schedule, self._law(), now)
         for row in rows:
+            if self._stopped:
+                return
             rests = row.tried_at is not None and row.trouble is not None and now - row.tried_at < _AGAIN
             if row.name is None and not rests and now >= row.planned.builds_at + timedelta(seconds=SETTLED_SECONDS):
                 row = await self._build(row)
@@ -113,7 +119,9 @@ class Planner:
                 await self._deliver(row, row.planned.deliver_to)
         self._facts = await self._database.read(self._counted, now)
         for fault in faults:
-            _log.error("schedule_not_planned", reason=fault)
+            if fault not in self._faults:
+                _log.error("schedule_not_planned", reason=fault)
+        self._faults = faults
 
     async def _build(self, row: Progress) -> Progress:
         planned = row.planned
@@ -121,6 +129,8 @@ class Planner:
         try:
             built = await deferToThread(self._building.result)
         except Exception as error:  # whatever it is, it holds up no other report
+            if self._stopped:
+                return row
             told = str(error) if isinstance(error, ReportError | StoppedError) else f"{type(error).__name__}: {error}"
             await self._note(planned, None, told)
             return row

@@ -307,9 +307,10 @@ def end(
     way, before = connection.execute(select(table.c.way, table.c.outcome).where(*this)).one()
     if before is not None and judged.outcome is not Outcome.RECEIPT:
         return
-    answer = body if judged.outcome is Outcome.RECEIPT else None
-    told = {"outcome": judged.outcome, "status": status, "words": judged.words, "answer": answer}
-    connection.execute(update(table).where(*this).values(ended_at=now, **told))
+    if before != Outcome.RECEIPT:
+        answer = body if judged.outcome is Outcome.RECEIPT else None
+        told = {"outcome": judged.outcome, "status": status, "words": judged.words, "answer": answer}
+        connection.execute(update(table).where(*this).values(ended_at=now, **told))
     if judged.outcome is Outcome.RECEIPT:
         _received(connection, made, judged, attempt, digest(body), now)
     elif made.state not in OUTBOX:

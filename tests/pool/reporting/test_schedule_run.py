@@ -147,6 +147,8 @@ def _at_the_command_line(house: House, report: Path) -> None:
     assert "somebody else must approve it" in told(1, "approve", "2")
     assert "only refused ones" in told(1, "resend", "2", "--why", "x")
     assert "has no receipt" in told(1, "delivery", "2", "--receipt", str(house.directory / "none"))
+    told(0, "delivery", "2", "--body", str(house.directory / "body"))
+    assert (house.directory / "body").read_bytes() == other.read_bytes()
     assert "given up" in told(0, "abandon", "2", "--why", "not meant")
     assert "it cannot be given up" in told(1, "abandon", "1", "--why", "x")
     assert "no delivery is under way" in told(0, "deliveries")
