@@ -82,7 +82,7 @@ class Office:
         self.engine = engine
         self.now = BEGUN
         told = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-        told |= {"url": f"http://127.0.0.1:{stand_in.port}/v1/distributed-assets/{{period}}", "timeout_seconds": 0.4}
+        told |= {"url": f"http://127.0.0.1:{stand_in.port}/v1/distributed-assets/{{period}}", "timeout_seconds": 0.6}
         (directory / "tax-authority.token").write_text("s3cret\n")
         file = directory / "profile.yaml"
         file.write_text(yaml.safe_dump(told | changes))
@@ -218,6 +218,7 @@ TAKEN: list[tuple[str, Behaviour]] = [
     ("never", standin.never),
     ("cut", standin.hanging_up),
     ("endless", standin.endless),
+    ("endless head", standin.endless_head),
     ("dribbling", standin.dribbling),
     ("garbage", writing(GARBAGE)),
     ("half", writing(answer(200, {"receipt": {"number": "A"}})[:-9])),
@@ -245,6 +246,7 @@ async def test_a_lost_receipt_is_fetched_by_the_same_key(
     assert made.state is DeliveryState.SENT
     assert made.trouble
     assert made.trouble.isprintable()
+    assert ("within" in made.trouble) is (behaviour in (standin.never, standin.dribbling))
     assert made.next_at is not None
     assert BEGUN + timedelta(seconds=60) <= made.next_at <= BEGUN + timedelta(days=1)
     assert (await office.turn()).attempts == 1, "it rests first"
