@@ -308,6 +308,21 @@ def test_axe_finds_nothing_serious(server: Server, browser: Browser, scheme: Any
     page.context.close()
 
 
+@in_browser_thread
+def test_an_operator_approves_a_delivery(server: Server, browser: Browser) -> None:
+    """By one click, and it is told who did; an inspector sees the deliveries and no button."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    for role, buttons in (("inspector", 0), ("operator", 2)):
+        enter(page, server.url, role)
+        page.goto(f"{server.url}/en/signing/")
+        expect(page.locator("#deliveries tbody tr")).to_have_count(4)
+        expect(page.locator("#deliveries button")).to_have_count(buttons)
+    page.get_by_role("button", name="Approve delivery 2").click()
+    expect(page.locator("#deliveries button")).to_have_count(1)
+    expect(page.locator("#deliveries tbody tr").nth(2)).to_contain_text("demo-operator")
+    page.context.close()
+
+
 SITES = {"operator": 2, "inspector": 2, "miner": 1}
 SECTIONS = ("sitefindings", "allocation", "limits", "supply", "meterlist", "feelines")
 
