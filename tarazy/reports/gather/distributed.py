@@ -83,14 +83,16 @@ class _Given:
 def _given(connection: Connection, days: Days) -> dict[tuple[date, str], _Given]:
     """By legal day and party, added up credit by credit."""
     given: dict[tuple[date, str], _Given] = {}
+    number = 0  # one object for all credits of a distribution: there are millions
     for credit in finalised(connection, days.start, days.end):
+        number = number if number == credit.distribution else credit.distribution
         if credit.amount and credit.final_at is not None:
             key = legal_day(credit.final_at), credit.party
             had = given.setdefault(key, _Given(credit.final_at))
             had.last_at = max(had.last_at, credit.final_at)
             had.quantity += credit.amount
             had.fee += credit.fee
-            had.distributions.append(credit.distribution)
+            had.distributions.append(number)
     return given
 
 
