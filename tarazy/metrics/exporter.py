@@ -46,6 +46,7 @@ class _ServerCollector(Collector):
             ("payouts", sources.payouts, families.payouts),
             ("energy", sources.energy, families.energy),
             ("attention", sources.attention, families.attention),
+            ("reports", sources.reports, families.reports),
             ("work", sources.work, families.work),
         )
         self._readers = {name: partial(_read, source, shape) for name, source, shape in pairs if source}

@@ -159,6 +159,22 @@ class WorkFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """The schedule of reports and their delivery, as last looked for."""
+
+    standing: Mapping[str, int] = field(default_factory=dict)
+    """Reports of the schedule by how they stand against their last day."""
+    unbuilt: int = 0
+    """Those that should be built and are not, and those that cannot be planned."""
+    deliveries: Mapping[str, int] = field(default_factory=dict)
+    """Deliveries by state."""
+    stuck: int = 0
+    """Those that may have arrived, have no receipt and wait for a person."""
+    waiting_seconds: float = 0.0
+    """Since when the one that waits longest for its receipt is approved."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """The callables behind the series. A process without a role leaves its source out."""
 
@@ -170,4 +186,5 @@ class Sources:
     payouts: Callable[[], PayoutFacts] | None = None
     energy: Callable[[], EnergyFacts] | None = None
     attention: Callable[[], AttentionFacts] | None = None
+    reports: Callable[[], ReportFacts] | None = None
     work: Callable[[], WorkFacts] | None = None

@@ -15,6 +15,7 @@ from tarazy.metrics.facts import (
     GatewayFacts,
     JournalFacts,
     PayoutFacts,
+    ReportFacts,
     WorkFacts,
 )
 
@@ -130,6 +131,18 @@ def attention(facts: AttentionFacts) -> Iterator[Metric]:
     yield _gauges("parties", "Registered parties, by whether they would be admitted.", "result", facts.parties)
     text = "What is wanting in the evidence of where the server stands, by code."
     yield _gauges("server_evidence_wanting", text, "kind", facts.evidence)
+
+
+def reports(facts: ReportFacts) -> Iterator[Metric]:
+    """Series of the schedule of reports and their delivery."""
+    text = "Reports of periods that have ended, by how they stand against their last day."
+    yield _gauges("scheduled_reports", text, "standing", facts.standing)
+    yield _gauge("reports_not_built", "Reports that should be built and are not.", facts.unbuilt)
+    yield _gauges("deliveries", "Documents in the outbox and out of it, by state.", "state", facts.deliveries)
+    text = "Deliveries that may have arrived, have no receipt and wait for a person."
+    yield _gauge("deliveries_stuck", text, facts.stuck)
+    text = "Time since the approval of the delivery that waits longest for its receipt."
+    yield _gauge("delivery_waiting_seconds", text, facts.waiting_seconds)
 
 
 def work(facts: WorkFacts) -> Iterator[Metric]:

@@ -28,7 +28,7 @@ from tarazy.pool.chain.bitcoind.chain import BitcoindChain
 from tarazy.pool.chain.embedded import EmbeddedChain
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.chain.peer import PeerEntrance
-from tarazy.pool.folded import Folding
+from tarazy.pool.folded import EnergyDays
 from tarazy.pool.followed import FollowedBlocks
 from tarazy.pool.gateway import Gateway
 from tarazy.pool.inspection import Inspection
@@ -39,6 +39,8 @@ from tarazy.pool.payouts.desk import PayoutDesk
 from tarazy.pool.proof import DailyProof
 from tarazy.pool.reload import compare
 from tarazy.pool.repeat import Repeat
+from tarazy.pool.reporting.courier import Courier
+from tarazy.pool.reporting.planner import Planner
 from tarazy.pool.sockets import open_listeners
 from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
 from tarazy.pool.templates import address_script
@@ -50,6 +52,7 @@ from tarazy.portal.readings import Pushed
 from tarazy.portal.second_factor import open_seal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
+from tarazy.reports.delivery.profile import load_profiles
 from tarazy.reports.reconciled import FloorRule
 from tarazy.stratum.difficulty import exponent_of
 
@@ -101,6 +104,7 @@ class Server:
         self._keeping.append(_later(self._database.close))
         await self._database.run(require_schema)
         if self._keeps:
+            self._profiles = load_profiles(settings.reports.profiles)
             await self._database.run(_adopt, settings.accreditation.country)
         self._admissions = Admissions(reactor, self._database, settings.accreditation, settings.decisions_path)
         await self._admissions.start()
@@ -158,9 +162,14 @@ class Server:
             self._keeping.append(told.stop)
             archives = Archives(reactor, settings, self._database)
             self._begin(archives.repeat, archives.stop)
-            if settings.energy.keep_detail_days is not None:
-                folding = Folding(reactor, self._database, lambda: self._law, settings.energy.keep_detail_days)
-                self._begin(folding.repeat, folding.stop)
+            days = EnergyDays(
+                reactor,
+                self._database,
+                lambda: self._admissions.registers,
+                lambda: self._law,
+                settings.energy.keep_detail_days,
+            )
+            self._begin(days.repeat, days.stop)
             proof = DailyProof(reactor, self._database, settings)
             self._begin(proof.repeat, proof.repeat.stop)
             inspection = Inspection(reactor, settings, self._database, self._admissions, lambda: self._law)
@@ -169,12 +178,17 @@ class Server:
             if settings.payouts is not None:
                 paying = PayoutDesk(reactor, settings, settings.payouts, self._database.engine, self._admissions)
                 self._begin(paying.repeat, paying.repeat.stop)
+            courier = Courier(reactor, self._database, self._profiles)
+            self._begin(courier.repeat, courier.stop)
+            planner = Planner(reactor, settings, self._database, self._profiles, lambda: self._law)
+            self._begin(planner.repeat, planner.stop)
             sources = replace(
                 sources,
                 accounting=told.accounting,
                 payouts=told.payouts,
                 energy=told.energy,
                 attention=inspection.facts,
+                reports=planner.facts,
             )
             portal = self._make_portal(told, paying, pushed)
             portal_port = portal.start()
@@ -259,6 +273,8 @@ class Server:
             terms=schedule_of(settings.pool),
             floor=FloorRule(findings.best_machine_mj_per_th, timedelta(hours=findings.window_hours)),
             depths=lambda: paying.depths if paying else {},
+            schedule=settings.reports.schedule,
+            payments=paying,
         )
         self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
         return Portal(

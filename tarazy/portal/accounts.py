@@ -20,7 +20,7 @@ from tarazy.accounting.payouts import batches as payouts
 from tarazy.accounting.payouts import tables as payout_tables
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.fence import standing
-from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState
+from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState, PayoutError
 from tarazy.accounting.proof.receipt import receipt
 from tarazy.accounting.proof.record import credited_rounds, proof_of, unproven
 from tarazy.accounting.proof.shares import ProofError
@@ -205,7 +205,7 @@ def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
     return {
         "batch": batch.number,
         "state": batch.state,
-        "waits_for": _WAITS_FOR[batch.state],
+        "waits_for": _WAITS_FOR.get(batch.state),
         "amount": batch.amount,
         "payees": len(batch.payouts),
         "proposed_at": batch.proposed_at,
@@ -218,6 +218,16 @@ def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
         "abandon_asked_by": batch.abandon_asked_by,
         **_transaction(batch, depths),
     }
+
+
+def batch_of(connection: Connection, number: int, depths: Depths) -> dict[str, Any]:
+    """A batch, and what it pays to whom. Raises `LookupError`."""
+    try:
+        batch = payouts.read(connection, number)
+    except PayoutError as error:
+        raise LookupError(str(error)) from None
+    paid = [{"party": each.party, "address": each.address, "amount": each.amount} for each in batch.payouts]
+    return {**_batch(batch, depths), "payments": paid}
 
 
 def rounds(connection: Connection, limit: int, offset: int) -> dict[str, Any]:

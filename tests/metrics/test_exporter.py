@@ -25,6 +25,7 @@ from tarazy.metrics.facts import (
     GatewayFacts,
     JournalFacts,
     PayoutFacts,
+    ReportFacts,
     Sources,
     WorkFacts,
 )
@@ -34,7 +35,7 @@ BASE_UNITS = ("seconds", "joules", "watts", "bytes", "ratio", "hashes_per_second
 OTHER_UNITS = r"(milli|micro|kilo|mega|giga)|_(ms|us|k?wh|kw|minutes?|hours?|days?|kb|mb|percent)(_|$)"
 LABELS = {
     *("result", "reason", "state", "site", "source", "version", "node", "kind", "within_days", "severity"),
-    *("device", "listener", "work"),
+    *("device", "listener", "work", "standing"),
 }
 
 
@@ -74,6 +75,7 @@ def full_sources() -> Sources:
         attention=lambda: AttentionFacts(
             {"meter-register": 0}, {"7": 1}, {"critical": 0}, {"ekibastuz": 0.25}, {"admitted": 3}, {"clock-off": 0}
         ),
+        reports=lambda: ReportFacts({"near": 1}, 2, {"refused": 3}, 4, 90.5),
         work=lambda: WorkFacts({"keep_books": True}),
     )
 
@@ -118,6 +120,11 @@ def test_values_arrive_under_their_names() -> None:
     assert seen[("tarazy_site_missing_intervals", ("ekibastuz",))] == 2
     assert seen[("tarazy_site_waiting_readings", ("ekibastuz",))] == 700
     assert seen[("tarazy_site_quota_used_ratio", ("ekibastuz",))] == 0.25
+    assert seen[("tarazy_scheduled_reports", ("near",))] == 1
+    assert seen[("tarazy_reports_not_built", ())] == 2
+    assert seen[("tarazy_deliveries", ("refused",))] == 3
+    assert seen[("tarazy_deliveries_stuck", ())] == 4
+    assert seen[("tarazy_delivery_waiting_seconds", ())] == 90.5
     assert seen[("tarazy_blocks", ("mature",))] == 2
     assert seen[("tarazy_journal_healthy", ())] == 1
     assert seen[("tarazy_template_age_seconds", ())] == 2.5
@@ -142,6 +149,7 @@ def test_every_fact_has_a_series() -> None:
         "payouts": PayoutFacts,
         "energy": EnergyFacts,
         "attention": AttentionFacts,
+        "reports": ReportFacts,
         "work": WorkFacts,
     }
     assert set(kinds) == {field.name for field in fields(Sources)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -90,8 +91,9 @@ def status(settings: Settings, as_json: bool) -> None:
         overview = overview_of(settings)
     except SilentError as error:
         raise Wanting(str(error)) from None
+    reports, faults = _due(settings)
     if as_json:
-        print_json(overview)
+        print_json({**overview, "reports": reports, "reports_not_planned": faults})
         return
     from tarazy.pool.terminal import hashrate
 
@@ -105,8 +107,33 @@ def status(settings: Settings, as_json: bool) -> None:
     click.echo(
         f"shares      {overview['shares']['accepted']:,} accepted, {overview['shares']['stale']:,} stale in 24 h"
     )
+    for each in reports:
+        when = f"{each['standing']}, due {each['due']}" if each["due"] else "last day not known"
+        click.echo(f"report      {each['kind']} {each['period']}: {when}, {each['state']}")
+    for fault in faults:
+        click.echo(f"report      {fault}")
     if ill:
         raise Wanting(f"{', '.join(ill)} not working; see the server's log")
+
+
+def _due(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
+    """The reports of the schedule that are near, overdue or not built, and why others cannot be planned."""
+    from tarazy.database.engine import reader
+    from tarazy.pool.cli.common import ledger
+    from tarazy.pool.cli.register.shared import law_of
+    from tarazy.pool.cli.report_delivery import told
+    from tarazy.reports.schedule import progress
+
+    if not settings.reports.schedule:
+        return [], []
+    now = datetime.now(UTC)
+    try:
+        with ledger(settings) as engine, reader(engine).begin() as connection:
+            rows, faults = progress(connection, settings.reports.schedule, law_of(settings), now)
+    except Wanting as error:
+        return [], [str(error)]
+    plain = [told(row, now) for row in rows]
+    return [each for each in plain if each["standing"] in ("near", "overdue") or each["state"] == "not-built"], faults
 
 
 @click.group()
