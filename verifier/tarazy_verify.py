@@ -1347,13 +1347,19 @@ def look_sums(seen: Round) -> str:
 
 
 def look_payouts(seen: Round) -> str:
-    told = lines_as(seen.directory / "transactions.jsonl", lambda row: (integer(row, "batch"), read_transaction(row)))
-    transactions = dict(told)
+    told = list(
+        lines_as(
+            seen.directory / "transactions.jsonl",
+            lambda row: (integer(row, "batch"), read_transaction(row), told_payments(row, seen.keys)),
+        )
+    )
+    transactions = {batch: transaction for batch, transaction, _ in told}
     if len({each.txid for each in transactions.values()}) != len(transactions):
         raise Fault("a transaction is said to make the payments of two batches")
     due = {part.commit: part for part in seen.parts}
     settled: set[tuple[int, bytes]] = set()
     outputs: dict[tuple[int, bytes], int] = {}
+    digests = {batch: sha256() for batch in transactions}
     for row in lines(seen.directory / "payments.jsonl"):
         batch, script = integer(row, "batch"), data(row, "script")
         if batch not in transactions:
@@ -1361,9 +1367,16 @@ def look_payouts(seen: Round) -> str:
         for credit in objects(row, "credits"):
             settle(credit, integer(seen.record, "round"), due, settled)
         amount = look_sum(row, f"a payment of batch {batch}")
+        digests[batch].update(payment_line(row))
         outputs[batch, script] = outputs.get((batch, script), 0) + amount
     for (batch, script), amount in outputs.items():
         look_output(transactions[batch], script, amount)
+    for batch, _, digest in told:
+        if digests[batch].digest() != digest:
+            raise Fault(
+                f"the payments of batch {batch} are not those in the audit log: "
+                "addresses were swapped, or one was altered, removed or added"
+            )
     own = [part for part in seen.parts if (integer(seen.record, "round"), part.commit) in settled]
     paid, credits = sum(part.credit for part in own), sum(part.credit for part in seen.parts)
     unsure = sorted(each.txid for each in transactions.values() if not each.confirmed)
@@ -1372,6 +1385,33 @@ def look_payouts(seen: Round) -> str:
         f"{paid} sat of {len(own)} parties are paid by {len(transactions)} transactions, "
         f"{credits - paid} sat of {len(seen.parts) - len(own)} are not paid yet{ask}"
     )
+
+
+def told_payments(row: Json, keys: Sequence[Key]) -> bytes:
+    """The SHA-256 of what a batch pays, as the signed audit log has it."""
+    if row.get("audit") is None:
+        raise Fault("the audit log tells nothing of what this batch pays: it was signed before the pool put that there")
+    proof = mapped(row, "audit")
+    entered = mapped(proof, "row")
+    body = parsed(text(entered, "body"), "the row of the audit log")
+    if entered.get("kind") != "payments" or body.get("batch") != integer(row, "batch"):
+        raise Fault("its row of the audit log tells of something else")
+    in_log(proof, keys)
+    return data(body, "payments", 32)
+
+
+def payment_line(row: Json) -> bytes:
+    """A payment as it stands in `payments.jsonl`."""
+    credits = [
+        {
+            "round": integer(each, "round"),
+            "commit": data(each, "commit", 32).hex(),
+            "credit": integer(each, "credit"),
+        }
+        for each in objects(row, "credits")
+    ]
+    told = {"batch": integer(row, "batch"), "script": data(row, "script").hex(), "amount": integer(row, "amount")}
+    return (json.dumps({**told, "credits": credits}, separators=(",", ":")) + "\n").encode()
 
 
 def settle(row: Json, own: int, due: dict[bytes, Part], settled: set[tuple[int, bytes]]) -> None:

@@ -44,7 +44,8 @@ def prove_row(connection: Connection, sequence: int) -> dict[str, Any]:
     size, head = newest
     if not 0 < sequence <= size:
         raise LookupError(
-            f"row {sequence} is not among the {size} rows of the newest signed head; sign a newer one first"
+            f"row {sequence} is not among the {size} rows of the newest signed head; a running server signs a "
+            "newer one soon, `tarazy audit head --sign` at once"
         )
     found = connection.execute(select(audit).where(audit.c.sequence == sequence)).first()
     if found is None:

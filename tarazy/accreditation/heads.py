@@ -118,10 +118,10 @@ def sign_head(connection: Connection, key: SigningKey, at: datetime) -> str:
     return note
 
 
-def sign_daily_head(connection: Connection, key: SigningKey, now: datetime) -> str | None:
-    """Sign the day's head unless this legal day has one; gives the signed note, or None."""
-    newest = connection.execute(select(audit_head.c.at).order_by(audit_head.c.head.desc()).limit(1)).scalar()
-    if newest is not None and newest >= day_start(legal_day(now)):
+def sign_due_head(connection: Connection, key: SigningKey, now: datetime, row: int = 0) -> str | None:
+    """Sign a head unless this legal day has one and the newest covers `row`; gives the signed note, or None."""
+    newest = connection.execute(select(audit_head).order_by(audit_head.c.head.desc()).limit(1)).first()
+    if newest is not None and newest.at >= day_start(legal_day(now)) and newest.size >= row:
         return None
     return sign_head(connection, key, now)
 

@@ -20,6 +20,7 @@ from tarazy.accounting.energy.mqtt import MqttListener
 from tarazy.accounting.energy.poller import MeterPoller
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.journal_file import JournalError
+from tarazy.accounting.proof.payments import last_audit_row
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.reserve import reserve
@@ -27,7 +28,7 @@ from tarazy.accounting.rounds import FoldError
 from tarazy.accreditation.audit import AuditHead
 from tarazy.accreditation.checkpoint import sign
 from tarazy.accreditation.entries import ReadBy
-from tarazy.accreditation.heads import SigningError, SigningKey, sign_daily_head, signing_key
+from tarazy.accreditation.heads import SigningError, SigningKey, sign_due_head, signing_key
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
@@ -85,6 +86,8 @@ class Office:
         )
         self._waits_since: float | None = None
         """Since when the next block waits for gateways; infinity once that was said."""
+        self.awaited_gateways = 0
+        """For which it waits."""
         self._readings: list[Reading] = []
         self.readings_taken = self.readings_failed = 0
         """By the pool itself, since the start."""
@@ -106,17 +109,19 @@ class Office:
         self.proofs = Repeat(clock, "prove_rounds", _PROOF_SECONDS, self._proving.prove, rest=_PROOF_REST)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
+    @property
+    def works(self) -> tuple[Repeat, ...]:
+        """What it does again and again."""
+        return self.books, self.energy, self.heads, self.prices, self.proofs
+
     async def check(self) -> None:
         """Raise `FoldError` when a journal is not the one that was folded so far. To be asked before miners come."""
         await self._database.run(self._journals.require)
 
     def start(self) -> None:
         """Begin."""
-        self.books.start()
-        self.energy.start()
-        self.heads.start()
-        self.prices.start()
-        self.proofs.start()
+        for work in self.works:
+            work.start()
 
     async def stop(self) -> None:
         """Fold everything that is in the journals, store what was read, and end."""
@@ -167,6 +172,7 @@ class Office:
     def _tell_waiting(self, waiting: tuple[int, ...]) -> None:
         """Say it, once, when a found block waits long for gateways."""
         now = self._clock.seconds()
+        self.awaited_gateways = len(waiting)
         if not waiting:
             self._waits_since = None
         elif self._waits_since is None:
@@ -177,12 +183,12 @@ class Office:
             _log.warning("round_waits_for_gateways", gateways=list(waiting), cure=cure)
 
     async def sign_heads(self) -> None:
-        """Sign the audit log's head of the legal day, as soon as the day has begun."""
+        """Sign the audit log's head as soon as the legal day has begun, and within a minute when something is paid."""
         await self._database.run(self._sign_head)
 
     def _sign_head(self, connection: Connection) -> None:
         key = self._signing_key(connection)
-        if sign_daily_head(connection, key, datetime.now(UTC)) is not None:
+        if sign_due_head(connection, key, datetime.now(UTC), last_audit_row(connection)) is not None:
             _log.info("audit_head_signed", verifier=str(key.verifier))
 
     def _signing_key(self, connection: Connection) -> SigningKey:

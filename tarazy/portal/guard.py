@@ -34,6 +34,7 @@ WRITABLE = (
     b"/api/v1/findings/",
     b"/api/v1/readings",
     b"/api/v1/signatures",
+    b"/api/v1/deliveries",
     SIGN_IN,
 )
 """Beginnings of the paths that something may be sent to."""

@@ -164,8 +164,28 @@ HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool
         ),
     ),
     "signing": (
-        ("documents", "signed", "unsigned"),
+        ("documents", "signed", "unsigned", "waiting", "late"),
         (
+            (
+                "schedule",
+                (("report", False), ("due", False), ("standing", False), ("state", False), ("trouble", False)),
+                True,
+            ),
+            (
+                "deliveries",
+                (
+                    ("number", True),
+                    ("report", False),
+                    ("to", False),
+                    ("state", False),
+                    ("proposed", False),
+                    ("approved", False),
+                    ("attempts", True),
+                    ("receipt", False),
+                    ("act", False),
+                ),
+                True,
+            ),
             (
                 "signatures",
                 (("report", False), ("digest", False), ("state", False), ("holder", False), ("act", False)),

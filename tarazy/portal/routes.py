@@ -18,6 +18,7 @@ from tarazy.accreditation.admission import Reason
 from tarazy.config.yaml_file import SafeLoader
 from tarazy.portal.access import Right
 from tarazy.portal.account_pages import AccountingPages, OwnPages
+from tarazy.portal.delivery_pages import DeliveryPages
 from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.energy_pages import EnergyPages
@@ -120,6 +121,7 @@ class Pages:
         self._energy = EnergyPages(gate, subject).app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
         self._signatures = SignaturePages(gate, subject.reports)
+        self._deliveries = DeliveryPages(gate, subject)
 
     @app.route("/")
     def home(self, request: Any) -> bytes:
@@ -237,6 +239,21 @@ class Pages:
     async def sign(self, request: Any) -> bytes:
         """A signature that was made elsewhere."""
         return await self._signatures.add(request)
+
+    @app.route("/api/v1/deliveries", methods=["GET"])
+    async def deliveries(self, request: Any) -> bytes:
+        """What is on its way to authorities."""
+        return await self._deliveries.listing(request)
+
+    @app.route("/api/v1/deliveries", methods=["POST"])
+    async def approve(self, request: Any) -> bytes:
+        """Let one go."""
+        return await self._deliveries.approve(request)
+
+    @app.route("/api/v1/schedule")
+    async def schedule(self, request: Any) -> bytes:
+        """Which reports are due."""
+        return await self._deliveries.schedule(request)
 
     @app.route("/api/v1/users/", branch=True)
     def people(self, request: Any) -> Any:

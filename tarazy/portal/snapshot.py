@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Quarter
+from tarazy.config.settings import ScheduledReport
 from tarazy.database.engine import reader
 from tarazy.portal import queries, views
 from tarazy.portal.access import endings
@@ -97,6 +98,8 @@ class Subject:
     """What energy is held against."""
     depths: Callable[[], Mapping[str, int]] = dict
     """Confirmations of the sent transactions by txid, as the wallet last told."""
+    schedule: Sequence[ScheduledReport] = ()
+    """The reports that the office builds by itself."""
     payments: Payments | None = None
     """Who pays; None where the settings have no payouts."""
 
@@ -202,7 +205,8 @@ class Reader:
         )
 
     def _read_attention(self, connection: Connection, now: datetime) -> list[Notice]:
-        return present_notices(connection, self.registers(connection, now), self._subject.law, endings(connection))
+        subject, registers = self._subject, self.registers(connection, now)
+        return present_notices(connection, registers, subject.law, endings(connection), subject.schedule)
 
 
 def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: dict[str, Any]) -> Snapshot:

@@ -227,9 +227,11 @@ class _Paper(FPDF):
         self._row(headings, widths, [_HEADING] * len(widths), columns=table.columns, fill=_HEAD)
 
     def _longest_word(self, table: Table, index: int) -> float:
-        cells = [printable(row[index]) for row in table.rows[:_MEASURED_ROWS]]
-        short = {word for cell in cells for word in cell.split(" ") if len(word) <= _LONGEST_WORD}
-        widths = [width(word, _CELL.face, _CELL.points) for word in short]
+        cells = [(row[index], _CELL) for row in table.rows[:_MEASURED_ROWS]]
+        if table.total is not None:
+            cells.append((table.total[index], _TOTAL))
+        words = {(word, style) for cell, style in cells for word in printable(cell).split(" ")}
+        widths = [width(word, style.face, style.points) for word, style in words if len(word) <= _LONGEST_WORD]
         heading = table.columns[index].heading.split(" ")
         widths += [width(word, _HEADING.face, _HEADING.points) for word in heading]
         return max(widths) + 2 * _PAD_X + 0.1

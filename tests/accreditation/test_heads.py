@@ -18,7 +18,7 @@ from tarazy.accreditation.heads import (
     SigningKey,
     load_key,
     newest_head,
-    sign_daily_head,
+    sign_due_head,
     sign_head,
     signing_key,
     verified_heads,
@@ -36,14 +36,24 @@ def test_a_head_is_signed_once_each_legal_day(engine: Engine) -> None:
     midnight = datetime(2026, 6, 1, 19, tzinfo=UTC)
     with engine.begin() as connection:
         assert newest_head(connection) is None
-        assert sign_daily_head(connection, KEY, midnight - timedelta(seconds=1)) is not None
-        assert sign_daily_head(connection, KEY, midnight - timedelta(seconds=1)) is None
-        note = sign_daily_head(connection, KEY, midnight)
+        assert sign_due_head(connection, KEY, midnight - timedelta(seconds=1)) is not None
+        assert sign_due_head(connection, KEY, midnight - timedelta(seconds=1)) is None
+        note = sign_due_head(connection, KEY, midnight)
         newest = newest_head(connection)
         assert newest is not None
         assert (newest[1].number, newest[1].note) == (2, note)
-        assert sign_daily_head(connection, KEY, midnight + timedelta(hours=23, minutes=59)) is None
-        assert sign_daily_head(connection, KEY, midnight + 5 * DAY) is not None
+        assert sign_due_head(connection, KEY, midnight + timedelta(hours=23, minutes=59)) is None
+        assert sign_due_head(connection, KEY, midnight + 5 * DAY) is not None
+
+
+def test_a_head_is_signed_when_a_row_is_wanted(engine: Engine) -> None:
+    """Once, on the day that has its head already."""
+    with engine.begin() as connection:
+        sign_due_head(connection, KEY, NOW)
+        row = append(connection, [AuditEvent("payments", {})], NOW).size
+        assert sign_due_head(connection, KEY, NOW, row - 1) is None
+        assert sign_due_head(connection, KEY, NOW, row) is not None
+        assert sign_due_head(connection, KEY, NOW, row) is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -190,9 +191,9 @@ def export_of(connection: Connection, directory: Path, round_: int, output: Path
     """Write the export of a round as the command does; its record."""
     proof = proof_of(connection, round_)
     block = read_block(directory / "blocks", proof.record["block_hash"])
-    export(connection, proof, directory, output, previous_of(block), lambda done, of: None)
+    prove = partial(prove_row, connection)
+    export(connection, proof, directory, output, previous_of(block), prove, lambda done, of: None)
     (output / "block.json").write_text(json.dumps(block_row(block)))
-    (output / "audit.json").write_text(json.dumps(prove_row(connection, proof.audit_row)))
     (output / "keys.txt").write_text(f"{KEY.verifier}\n")
     return proof.record
 

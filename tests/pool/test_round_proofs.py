@@ -28,16 +28,18 @@ from tarazy.accounting.payouts import batches
 from tarazy.accounting.payouts.machine import Destination, Limits
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import next_head
+from tarazy.accounting.proof.payments import put_on_record
 from tarazy.accounting.proof.receipt import receipt
 from tarazy.accounting.proof.record import proof_of
 from tarazy.accounting.proof.shares import ProofError
 from tarazy.accounting.schemes import Scheme, Terms
-from tarazy.accreditation.audit import AuditHead, AuditRow, canonical, instant_text
+from tarazy.accreditation.audit import AuditEvent, AuditHead, AuditRow, append, canonical, instant_text
 from tarazy.accreditation.audit_proof import prove_row
 from tarazy.accreditation.checkpoint import sign
-from tarazy.accreditation.heads import SigningKey
+from tarazy.accreditation.heads import SigningKey, sign_head
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
+from tarazy.pool.payouts.payer import PAYMENTS
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import ShareRecord, Verdict
 from tests.pool.mining import POOL_SCRIPT, job_of
@@ -103,6 +105,8 @@ class Run:
             made = transaction_of({**paid, POOL_SCRIPT: 777})
             batches.prepare(connection, number, now, "psbt")
             batches.sign(connection, number, now, made.txid().hex(), made.serialize().hex(), 1_000)
+            put_on_record(connection, number, lambda body: append(connection, [AuditEvent(PAYMENTS, body)], now).size)
+            sign_head(connection, KEY, now)
 
     def _fold(self, pool: Pool) -> None:
         with self.engine.begin() as connection:
@@ -404,6 +408,43 @@ def payout_twice(lie: Forger) -> None:
     lie.put("payments.jsonl", [*rows, rows[0]])
 
 
+def payout_exchanged(lie: Forger) -> None:
+    """Two parties' addresses are exchanged, in the payments and in a transaction that fits them."""
+    first, second, *rest = lie.rows("payments.jsonl")
+    scripts = bytes.fromhex(first["script"]), bytes.fromhex(second["script"])
+
+    def exchange(outputs: dict[bytes, int], script: bytes) -> None:
+        outputs[scripts[0]], outputs[scripts[1]] = outputs[scripts[1]], outputs[scripts[0]]
+
+    paid(lie, exchange)
+    exchanged = [first | {"script": second["script"]}, second | {"script": first["script"]}]
+    lie.put("payments.jsonl", [*exchanged, *rest])
+
+
+def payout_concealed(lie: Forger) -> None:
+    lie.put("payments.jsonl", lie.rows("payments.jsonl")[1:])
+
+
+def payout_unentered(lie: Forger) -> None:
+    lie.put("transactions.jsonl", [row | {"audit": None} for row in lie.rows("transactions.jsonl")])
+
+
+def payout_entered_elsewhere(lie: Forger) -> None:
+    proof = json.loads((lie.directory / "audit.json").read_text())
+    lie.put("transactions.jsonl", [row | {"audit": proof} for row in lie.rows("transactions.jsonl")])
+
+
+def payout_entry_forged(lie: Forger) -> None:
+    """The addresses are exchanged, and the digest in the row of the audit log is made to fit."""
+    payout_exchanged(lie)
+    made = sha256(b"".join(map(verifier.payment_line, lie.rows("payments.jsonl")))).hexdigest()
+    rows = lie.rows("transactions.jsonl")
+    for row in rows:
+        entered = row["audit"]["row"]
+        entered["body"] = canonical(json.loads(entered["body"]) | {"payments": made})
+    lie.put("transactions.jsonl", rows)
+
+
 def payout_invented(lie: Forger) -> None:
     lie.put("transactions.jsonl", [])
 
@@ -451,6 +492,11 @@ LIES: list[tuple[Callable[[Forger], None], str, str]] = [
     (payout_twice, "is paid twice", ""),
     (payout_invented, "is said to be paid, but its transaction is not here", ""),
     (payout_of_less, "are paid for it", ""),
+    (payout_exchanged, "addresses were swapped", ""),
+    (payout_concealed, "addresses were swapped, or one was altered, removed", ""),
+    (payout_unentered, "the audit log tells nothing of what this batch pays", ""),
+    (payout_entered_elsewhere, "its row of the audit log tells of something else", ""),
+    (payout_entry_forged, "does not lie in the head of the audit log", ""),
 ]
 
 

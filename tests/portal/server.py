@@ -29,6 +29,7 @@ from tarazy.portal.app import Portal  # noqa: E402
 from tarazy.portal.users import invite  # noqa: E402
 from tests.portal.metered import metered  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
+from tests.portal.sent import SCHEDULE, sent  # noqa: E402
 from tests.portal.subject import make_payments, make_portal, make_subject  # noqa: E402
 
 
@@ -77,6 +78,9 @@ if __name__ == "__main__":
     pool = Pool(where)
     metered(pool)
     subject = make_subject(where, datetime.now(UTC) - timedelta(hours=23))
+    subject.schedule = SCHEDULE
+    with pool.engine.begin() as connection:
+        sent(connection, subject.reports, datetime.now(UTC))
     database = Database(pool.engine, reactor)
     subject.payments = make_payments(pool.engine, database, where)
     portal = make_portal(reactor, subject, database, int(sys.argv[2]) if len(sys.argv) > 2 else 0)

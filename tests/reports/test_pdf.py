@@ -126,6 +126,15 @@ def test_headings_are_repeated() -> None:
     assert sum(page.count("мәтін") for page in printed) == 200 * 20
 
 
+def test_a_total_is_not_broken() -> None:
+    """The bold sum of a column is wider than every figure above it, and stands on one line."""
+    total = "1\u00a0351\u00a0351,96874947"
+    columns = (Column("Атауы", 4), Column("Саны", 1, "right"), Column("Сомасы", 4, "right"))
+    table = Table("кесте", columns, (("мәтін", "573,88", "1"),), ("Жиыны", total, ""))
+    (page,) = pages(render_pdf(replace(EMPTY, sections=(Section("бөлім", (table,)),))))[1:]
+    assert total in page.splitlines()
+
+
 def test_five_hundred_parties(engine: Engine) -> None:
     """A large pool's report is rendered whole: every party is on paper."""
     with engine.begin() as connection:

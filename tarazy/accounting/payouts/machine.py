@@ -156,7 +156,7 @@ def select(
             if total < least:
                 left_out[party] = f"below the threshold of {least} satoshi"
             elif owed[0].amount > min(limits.batch, limits.day):
-                left_out[party] = f"a credit of {owed[0].amount} satoshi exceeds the limit of any batch; raise it"
+                left_out[party] = f"a credit of {owed[0].amount} satoshi exceeds payouts.batch_limit; raise it"
             elif amount < least:
                 left_out[party] = "the limit of the batch or of the day is reached"
             else:

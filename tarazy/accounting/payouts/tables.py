@@ -36,6 +36,7 @@ batch = Table(
     Column("trouble", Text, doc="why it does not go on, in the node's words"),
     Column("abandon_asked_by", String, doc="the first of the two who give it up"),
     Column("state_at", Instant, nullable=False),
+    Column("audit_row", BigInteger, doc="which row of the audit log tells what it pays; null until it is signed"),
     Index("ix_payout_batch_state", "state"),
     Index("ix_payout_batch_proposed_at", "proposed_at"),
 )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from tarazy.accounting.journal_file import CURE, JournalReader, reading, required_job, required_names
 from tarazy.accounting.paid_blocks import before as blocks_before
 from tarazy.accounting.proof.chain import Link, alias_of, references
-from tarazy.accounting.proof.payments import payments_of, transactions_of
+from tarazy.accounting.proof.payments import audit_row_of, payments_of, row_text, transactions_of
 from tarazy.accounting.proof.record import Proof, parts_of, proof_of, spans_of
 from tarazy.accounting.proof.sealing import last_note, salts, sealed
 from tarazy.accounting.proof.shares import ProofError, Span
@@ -21,15 +21,18 @@ from tarazy.accounting.schemes import Scheme
 from tarazy.stratum.job import Job
 
 Tell = Callable[[int, int], None]
+Prove = Callable[[int], dict[str, Any]]
 _CONTENTS = ("shares", "names.jsonl", "jobs.jsonl", "segments.jsonl")
 """The files of a gateway."""
 
 
-def export(connection: Connection, proof: Proof, journals: Path, directory: Path, parent: str, tell: Tell) -> int:
+def export(
+    connection: Connection, proof: Proof, journals: Path, directory: Path, parent: str, prove: Prove, tell: Tell
+) -> int:
     """Write what a round is verified from into a new or empty directory; the number of shares.
 
-    `parent`: the displayed hash of the block before the round's. The block and the proof from the audit log are for
-    others to add. Raises `ProofError`, `JournalError` or OSError.
+    `parent`: the displayed hash of the block before the round's; `prove`: the proof of a row of the audit log. The
+    block is for others to add. Raises `ProofError`, `JournalError`, OSError, and what `prove` raises.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
@@ -52,8 +55,11 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
         (directory / "window.json").write_text(window.text)
     _write(directory / "parties.jsonl", _parties(connection, proof))
     transactions = transactions_of(connection, proof.distribution)
+    for transaction in transactions:
+        row = audit_row_of(connection, transaction["batch"])
+        transaction["audit"] = prove(row) if row is not None else None
     _write(directory / "transactions.jsonl", transactions)
-    paid = (payment for each in transactions for payment in payments_of(connection, each["batch"]))
+    paid = (payment for transaction in transactions for payment in payments_of(connection, transaction["batch"]))
     _write(directory / "payments.jsonl", paid)
     if proof.record["scheme"] == Scheme.FPPS:
         count = min(proof.record["fee_blocks"], proof.record["height"] - 1)
@@ -62,6 +68,8 @@ def export(connection: Connection, proof: Proof, journals: Path, directory: Path
     if before is not None:
         (directory / "previous.json").write_text(proof_of(connection, before["round"]).text)
     (directory / "round.json").write_text(proof.text)
+    audit = json.dumps(prove(proof.audit_row), ensure_ascii=False)
+    (directory / "audit.json").write_text(audit, encoding="utf-8")
     return written
 
 
@@ -93,7 +101,7 @@ def _write_span(connection: Connection, span: Span, base: Path) -> Iterator[int]
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+        file.writelines(map(row_text, rows))
 
 
 def _segment(link: Link) -> dict[str, Any]:

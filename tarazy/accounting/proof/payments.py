@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select, update
 
 from tarazy.accounting import tables
 from tarazy.accounting.payouts import tables as payouts
 from tarazy.accounting.proof.sealing import salts
 from tarazy.accounting.proof.sums import commit_of
+
+
+def put_on_record(connection: Connection, batch: int, enter: Callable[[Mapping[str, Any]], int]) -> None:
+    """Once for each batch, before its first transaction is sent: what it pays to which scripts for which credits.
+
+    `enter` puts an object into the audit log and gives the number of its row.
+    """
+    if audit_row_of(connection, batch) is not None:
+        return
+    digest = sha256("".join(map(row_text, payments_of(connection, batch))).encode()).hexdigest()
+    row = enter({"batch": batch, "payments": digest})
+    table = payouts.batch
+    connection.execute(update(table).where(table.c.batch == batch).values(audit_row=row))
+
+
+def audit_row_of(connection: Connection, batch: int) -> int | None:
+    """The row of the audit log that tells what a batch pays; None when none does."""
+    found: int | None = connection.scalar(select(payouts.batch.c.audit_row).where(payouts.batch.c.batch == batch))
+    return found
+
+
+def last_audit_row(connection: Connection) -> int:
+    """The last row of the audit log that tells what a batch pays; 0 when there is none."""
+    return connection.scalar(select(func.max(payouts.batch.c.audit_row))) or 0
+
+
+def row_text(row: Mapping[str, Any]) -> str:
+    """A row as it stands in a file of an export."""
+    return json.dumps(row, separators=(",", ":")) + "\n"
 
 
 def transactions_of(connection: Connection, distribution: int) -> list[dict[str, Any]]:

@@ -146,21 +146,32 @@ class LadderFeeRule(DigitalMiningFeeRule):
     """What volume takes the rate of a faulty meter."""
 
 
-class DayAfterQuarter(Part):
-    """A day counted from the end of a quarter: day `day` of the `month`-th month after it."""
+class DayAfter(Part):
+    """A day counted from the end of a quarter or another period: day `day` of the `month`-th month after it."""
 
     month: Annotated[int, Field(ge=1, le=12)]
     day: Annotated[int, Field(ge=1, le=28)]
+
+
+class WorkingDaysAfter(Part):
+    """A day counted from the end of a period: the so many-th working day after it."""
+
+    working_days: Annotated[int, Field(ge=1, le=250)]
+
+
+Frequency = Literal["month", "quarter", "year"]
+Shift = Literal["next_working_day", "none"]
+"""Whether a deadline on a non-working day moves."""
 
 
 class FeeDueRule(Rule):
     """When the fee of a quarter is declared and paid."""
 
     topic: Literal["digital_mining_fee_due"]
-    declare: DayAfterQuarter | None
+    declare: DayAfter | None
     """None: no declaration is due."""
-    pay: DayAfterQuarter
-    shift_if_non_working: Literal["next_working_day", "none"] | None
+    pay: DayAfter
+    shift_if_non_working: Shift | None
     """Null: whether a deadline on a non-working day moves is unknown."""
 
 
@@ -233,7 +244,27 @@ class DistributionColumn(Part):
     ]
 
 
-class DistributionReportRule(Rule):
+class PeriodicReportRule(Rule):
+    """A report that is due again and again; null is unknown."""
+
+    frequency: Frequency | None
+    deadline: DayAfter | WorkingDaysAfter | None
+    shift_if_non_working: Shift | None = None
+
+
+class AccreditationReportRule(PeriodicReportRule):
+    """The pool's report on its accreditation."""
+
+    topic: Literal["accreditation_report"]
+
+
+class SaleReportRule(PeriodicReportRule):
+    """The report on obligatory sales."""
+
+    topic: Literal["sale_report"]
+
+
+class DistributionReportRule(PeriodicReportRule):
     """The form on distributed assets that a pool sends to the state."""
 
     topic: Literal["distribution_report"]
@@ -242,8 +273,6 @@ class DistributionReportRule(Rule):
     fields: tuple[DistributionColumn, ...] | None
     """The form's fields in order, as far as they are known."""
     fields_complete: bool
-    frequency: Literal["month", "quarter", "year"] | None
-    deadline: DayAfterQuarter | None
 
 
 class AssetValuationRule(Rule):

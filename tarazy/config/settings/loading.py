@@ -121,7 +121,10 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     if signing is not None:
         secrets = {name: absolute(getattr(signing, name)) for name in _SECRET_FILES if hasattr(signing, name)}
         signing = signing.model_copy(update=secrets)
-    rooms = {"law": law, "audit": audit, "portal": portal, "signing": signing}
+    reports = settings.reports.model_copy(
+        update={"profiles": tuple((directory / each).resolve() for each in settings.reports.profiles)}
+    )
+    rooms = {"law": law, "audit": audit, "portal": portal, "signing": signing, "reports": reports}
     energy = settings.energy.model_copy(update={"mqtt": _beside(settings.energy.mqtt, directory)})
     parts = {"stratum": stratum, "chain": chain, "payouts": payouts, "energy": energy}
     return settings.model_copy(update={"data": absolute(settings.data), **rooms, **parts})

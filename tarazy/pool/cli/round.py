@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,10 +83,9 @@ def export_round(number: int, settings: Settings, output: Path, as_json: bool) -
         proof = _proof(connection, number, settings)
         block = read_block(settings.blocks_path.parent, proof.record["block_hash"])
         with progress_bar("Writing the shares") as tell:
-            shares = export(connection, proof, settings.journal_path.parent, directory, previous_of(block), tell)
+            parent, prove = previous_of(block), partial(prove_row, connection)
+            shares = export(connection, proof, settings.journal_path.parent, directory, parent, prove, tell)
         (directory / "block.json").write_text(json.dumps(block_row(block)))
-        audit = json.dumps(prove_row(connection, proof.audit_row), ensure_ascii=False)
-        (directory / "audit.json").write_text(audit, encoding="utf-8")
         keys = [str(key) for key in verifiers(connection)]
         (directory / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
     if as_json:

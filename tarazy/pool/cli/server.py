@@ -87,8 +87,9 @@ def status(settings: Settings, as_json: bool) -> None:
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise Wanting(f"no answer from {address} ({reason}); is `tarazy serve` running with this file?") from None
+    reports, faults = _due(settings)
     if as_json:
-        print_json(overview)
+        print_json({**overview, "reports": reports, "reports_not_planned": faults})
         return
     from tarazy.pool.demo.screen import hashrate
 
@@ -102,8 +103,33 @@ def status(settings: Settings, as_json: bool) -> None:
     click.echo(
         f"shares      {overview['shares']['accepted']:,} accepted, {overview['shares']['stale']:,} stale in 24 h"
     )
+    for each in reports:
+        when = f"{each['standing']}, due {each['due']}" if each["due"] else "last day not known"
+        click.echo(f"report      {each['kind']} {each['period']}: {when}, {each['state']}")
+    for fault in faults:
+        click.echo(f"report      {fault}")
     if ill:
         raise Wanting(f"{', '.join(ill)} not working; see the server's log")
+
+
+def _due(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
+    """The reports of the schedule that are near, overdue or not built, and why others cannot be planned."""
+    from tarazy.database.engine import reader
+    from tarazy.pool.cli.common import ledger
+    from tarazy.pool.cli.register.shared import law_of
+    from tarazy.pool.cli.report_delivery import told
+    from tarazy.reports.schedule import progress
+
+    if not settings.reports.schedule:
+        return [], []
+    now = datetime.now(UTC)
+    try:
+        with ledger(settings) as engine, reader(engine).begin() as connection:
+            rows, faults = progress(connection, settings.reports.schedule, law_of(settings), now)
+    except Wanting as error:
+        return [], [str(error)]
+    plain = [told(row, now) for row in rows]
+    return [each for each in plain if each["standing"] in ("near", "overdue") or each["state"] == "not-built"], faults
 
 
 @click.group()

@@ -122,7 +122,7 @@ def demo_settings(*, peer_port: int) -> dict[str, Any]:
             ],
         },
         "energy": {"poll_seconds": 1.0, "interval_seconds": 10},
-        "payouts": {"wallet": "demo", "signing": "wallet"},
+        "payouts": {"wallet": "demo", "signing": "wallet", "batch_limit": 10**12, "day_limit": 10**13},
         "law": {"assumptions": ["fee-2026-ladder-continued"]},
     }
 

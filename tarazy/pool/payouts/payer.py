@@ -31,6 +31,7 @@ from tarazy.accounting.payouts.machine import (
     Sending,
     sending,
 )
+from tarazy.accounting.proof.payments import put_on_record
 from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import PayoutSettings
@@ -51,6 +52,9 @@ from tarazy.stratum.job import displayed
 LOOKS = 5
 """So often a check looks before it says that something is missing: a block that left the chain is soon booked."""
 LOOK_SECONDS = 2.0
+
+PAYMENTS = "payments"
+"""Kind of the row of the audit log that tells what a batch pays, as a digest that an export shows the lines of."""
 
 _log = structlog.get_logger()
 
@@ -276,10 +280,15 @@ class Payer:
         with self._write() as connection:
             fence.require_going(connection)
             batches.require_unheld(connection, batches.read(connection, number))
-            batches.sign(connection, number, _now(), txid, raw, draft.fee)
+            self._sign(connection, number, txid, raw, draft.fee)
             note(connection, _now(), self._by, "signed", batch=number, txid=txid, fee=draft.fee)
         self.send(number)
         return txid
+
+    def _sign(self, connection: Connection, number: int, txid: str, raw: str, fee: int) -> None:
+        """Put a signed transaction into the outbox, and with the first one what the batch pays into the audit log."""
+        batches.sign(connection, number, _now(), txid, raw, fee)
+        put_on_record(connection, number, lambda body: append(connection, [AuditEvent(PAYMENTS, body)], _now()).size)
 
     def send(self, number: int) -> str | None:
         """Send the newest signed transaction of a batch, the same bytes each time; why it was not taken."""
@@ -387,7 +396,7 @@ class Payer:
                     for script, amount in paid_out.items()
                 }
                 number = batches.adopt(connection, _now(), self._by, destinations, parties)
-            batches.sign(connection, number, _now(), txid, seen.transaction.raw.hex(), seen.fee)
+            self._sign(connection, number, txid, seen.transaction.raw.hex(), seen.fee)
             note(connection, _now(), self._by, "adopted", batch=number, txid=txid)
         return number
 

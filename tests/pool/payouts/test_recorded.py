@@ -177,4 +177,4 @@ def test_a_credit_that_no_batch_can_pay() -> None:
     payee = Destination("bcrt1q67f955gf30fgpus9ssfeu879x9pe5pmagphwpr", next(iter(PAYEES)))
     limits = Limits(threshold=1_000, outputs=10, batch=5_000, day=9_000, first=None)
     made = select([Credit(1, "altyn", 5_001), Credit(2, "altyn", 10)], {"altyn": payee}, {}, limits, 0, {})
-    assert made.left_out == {"altyn": "a credit of 5001 satoshi exceeds the limit of any batch; raise it"}
+    assert made.left_out == {"altyn": "a credit of 5001 satoshi exceeds payouts.batch_limit; raise it"}
