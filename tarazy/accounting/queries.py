@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Float, Select, cast, func, select
 from tarazy.accounting import tables
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.ledger import IMMATURE, IN_FLIGHT, PAID, PAYABLE
+from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, PAID, PAYABLE, REMAINDER
 from tarazy.accounting.payouts.batches import holds
 
 _OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
@@ -83,6 +83,16 @@ def balances_by_party(connection: Connection) -> dict[str, Balance]:
         party: _balance(amounts, party, party in held)
         for party in sorted({party for kind, party in amounts if kind in _OF_PARTIES})
     }
+
+
+def sums_by_kind(connection: Connection) -> dict[str, int]:
+    """Satoshi on the accounts of all parties together, by kind, and on the pool's own."""
+    table = tables.ledger_account
+    total = select(func.coalesce(func.sum(table.c.balance), 0))
+    kinds = {"immature": IMMATURE, "payable": PAYABLE, "in_flight": IN_FLIGHT, "paid": PAID}
+    sums = {name: total.where(table.c.account.startswith(kind, autoescape=True)) for name, kind in kinds.items()}
+    sums |= {name: total.where(table.c.account == name) for name in (FEE, REMAINDER)}
+    return {name: int(connection.scalar(query) or 0) for name, query in sums.items()}
 
 
 def balance_of(connection: Connection, party: str) -> Balance:
@@ -174,6 +184,13 @@ def open_round(connection: Connection) -> tuple[int, datetime] | None:
     query = select(table.c.round, table.c.opened_at).where(table.c.closed_at.is_(None))
     row = connection.execute(query.order_by(table.c.round.desc()).limit(1)).first()
     return (row.round, row.opened_at) if row else None
+
+
+def distribution_counts(connection: Connection) -> dict[str, int]:
+    """Number of distributions by state."""
+    state = tables.distribution.c.state
+    query = select(state, func.count().label("distributions")).group_by(state)
+    return {row.state: row.distributions for row in connection.execute(query)}
 
 
 def block_counts(connection: Connection) -> dict[str, int]:

@@ -38,6 +38,7 @@ from tarazy.portal.pages import (
 )
 from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
+from tarazy.portal.shelf import Shelf
 from tarazy.portal.signature_pages import SignaturePages
 from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshots, Subject
 from tarazy.portal.user_pages import UserPages
@@ -109,7 +110,9 @@ class Pages:
         self._subject = subject
         self._language = language
         self._gate = gate
-        self._registers = RegisterPages(gate, rules, subject.seat, pushed).app.resource()
+        self._registers = RegisterPages(
+            gate, rules, subject.seat, pushed, Shelf(snapshots.reader.registers)
+        ).app.resource()
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()

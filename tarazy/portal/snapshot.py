@@ -37,6 +37,7 @@ from tarazy.portal.documents import documents
 from tarazy.portal.events import event
 from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
 from tarazy.portal.guard import Fault
+from tarazy.portal.payments import Payments
 from tarazy.portal.queries import LISTED
 from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
 from tarazy.reports.attention import Notice, present_notices
@@ -98,6 +99,8 @@ class Subject:
     """Confirmations of the sent transactions by txid, as the wallet last told."""
     schedule: Sequence[ScheduledReport] = ()
     """The reports that the office builds by itself."""
+    payments: Payments | None = None
+    """Who pays; None where the settings have no payouts."""
 
 
 class _Rested(Generic[T]):

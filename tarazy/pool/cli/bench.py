@@ -330,6 +330,7 @@ def bench_accounting(json_file: Path | None, **size: Any) -> None:
 @click.option("--stored", default=2, show_default=True, help="Intervals whose readings go straight into the store.")
 @click.option("--aggregated", default=200, show_default=True, help="Meters with a quarter of intervals; 0: none.")
 @click.option("--days", type=click.IntRange(1), default=92, show_default=True, help="Days of that quarter.")
+@click.option("--country", default=0, show_default=True, help="Meters of a whole quarter, its last day in detail.")
 @click.option("--database", help="SQLAlchemy URL of an empty database; an SQLite file of its own when absent.")
 def bench_energy(json_file: Path | None, database: str | None, **size: int) -> None:
     """Push readings to a real portal process, settle them, and ask for the figures of a quarter."""
@@ -367,8 +368,17 @@ def _show_energy(figures: dict[str, Any]) -> None:
     click.echo(f"{figures['peak_rss_bytes'] >> 20:,} MiB, {figures['bytes_per_reading']:,} bytes a reading on disk")
     if "quarter" in figures:
         run = figures["quarter"]
-        click.echo(
-            f"{run['days']} days, {run['intervals']:,} intervals: meters {run['meters_s']} s,"
-            f" parties {run['parties_s']} s, peaks {run['peaks_s']} s, {run['peak_rss_bytes'] >> 20} MiB"
-        )
-        click.echo(f"so a quarter of 100,000 meters takes {run['s_for_100000_meters'] / 60:,.0f} minutes")
+        size = f"{run['meters']:,} meters, {run['days']} days, {run['intervals']:,} intervals"
+        click.echo(f"{size} in detail: {_told(run['detail'])}")
+        click.echo(f"so a quarter of 100,000 meters takes {run['detail_s_for_100000_meters'] / 60:,.0f} minutes")
+        click.echo(f"the same summed up, at {run['summing_rows_per_s']:,} intervals/s: {_told(run['summed'])}")
+        click.echo(f"that is {run['summed_to_detail']} of it")
+    if "country" in figures:
+        run = figures["country"]
+        size = f"{run['meters']:,} meters, a quarter, its last day in detail"
+        click.echo(f"{size}: {_told(run)}; a day is summed up in {run['summing_a_day_s']} s")
+
+
+def _told(run: dict[str, Any]) -> str:
+    parts = f"meters {run['meters_s']} s, parties {run['parties_s']} s, peaks {run['peaks_s']} s"
+    return f"{parts}, all {run['all_s']} s, {run['peak_rss_bytes'] >> 20} MiB"

@@ -23,11 +23,11 @@ from tarazy.accounting.energy.figures import (
     energy_by_submeter,
     peak_power,
     require_detail,
-    submetered_parties,
 )
 from tarazy.accounting.energy.intake import take
 from tarazy.accounting.energy.meter import Meter, Reading, Source
 from tarazy.accounting.energy.readings import ReadingError, append_readings, correct, registers_since
+from tarazy.accounting.energy.site_days import pieces
 from tarazy.accounting.energy.tables import allocation, due, interval, meter_day, reading
 from tarazy.config.law.calendar import day_start
 from tarazy.database.engine import open_engine
@@ -84,18 +84,15 @@ def _told(connection: Connection, moments: list[datetime | None]) -> dict[Any, A
     found: dict[Any, Any] = {}
     for start, end in combinations(bounds, 2):
         for moment in moments:
-            figures = (energy_by_meter, energy_by_party, peak_power)
+            figures = (energy_by_meter, energy_by_party, energy_by_submeter, peak_power)
             told = [figure(connection, start, end, moment) for figure in figures]
             assert told == [figure(connection, start, end, moment, PLACE) for figure in figures]
-            found[start, end, moment] = [
-                repr(each) for each in (*told, energy_by_submeter(connection, start, end, moment))
-            ]
-        found[start, end] = submetered_parties(connection, start, end, PLACE)
+            found[start, end, moment] = list(map(repr, told))
     return found
 
 
 def _fold(connection: Connection) -> int:
-    return sum(folding.fold(connection, piece) for piece in folding.pieces(connection, START, DAYS[-1], [CUT]))
+    return sum(folding.fold(connection, piece) for piece in pieces(connection, START, DAYS[-1], [CUT]))
 
 
 def _count(connection: Connection, table: Any) -> int:
@@ -214,7 +211,7 @@ def test_what_is_not_settled_is_not_folded(lived: Engine) -> None:
     """A reading that came and waits to be derived holds up its day, and no figure changes."""
     with lived.begin() as connection:
         connection.execute(insert(due), {"meter": "m1", "since": START + HOUR})
-        (piece, *_) = folding.pieces(connection, START, DAYS[-1])
+        (piece, *_) = pieces(connection, START, DAYS[-1])
         with pytest.raises(folding.UnsettledError, match="m1"):
             folding.fold(connection, piece)
 
@@ -228,7 +225,7 @@ def test_killed_while_folding_nothing_is_lost(lived: Engine, kill_at: int) -> No
     """It ends inside a transaction; what it had done stays, the rest is folded the next time."""
     with lived.begin() as connection:
         before = _told(connection, [None])
-        found = list(folding.pieces(connection, START, DAYS[-1], [CUT]))
+        found = list(pieces(connection, START, DAYS[-1], [CUT]))
     for piece in found[: kill_at - 1]:
         with lived.begin() as connection:
             folding.fold(connection, piece)
@@ -246,6 +243,6 @@ def test_killed_while_folding_nothing_is_lost(lived: Engine, kill_at: int) -> No
 def test_pieces_are_parted_at_legal_midnights_and_cuts(lived: Engine) -> None:
     """They join without gap or overlap, and none reaches over the end."""
     with lived.begin() as connection:
-        found = list(folding.pieces(connection, START, DAYS[-1] - HOUR, [CUT, DAYS[-1] + HOUR]))
+        found = list(pieces(connection, START, DAYS[-1] - HOUR, [CUT, DAYS[-1] + HOUR]))
         assert [(piece.start, piece.end) for piece in found] == list(pairwise([*DAYS[:2], CUT, DAYS[2]]))
         assert _count(connection, reading) > 100

@@ -8,7 +8,7 @@ from alembic import op
 from tarazy.database.types import Instant
 
 revision = "0024"
-down_revision = "0022"
+down_revision = "0023"
 
 _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _LIVE, _OPEN = sa.text("state <> 'abandoned'"), sa.text("ended_at IS NULL")
