@@ -258,6 +258,7 @@ PLACES: Mapping[str, str] = {
     "accounting": _READERS,
     "signing": _READERS,
     "me": "miner",
+    "quarterly": f"{_READERS} miner",
 }
 """The pages of who is signed in, as they stand beside each other, and the roles that they are for."""
 
@@ -287,6 +288,11 @@ def held_page(lang: str, live: Live, name: str) -> bytes:
 def energy_page(lang: str, live: Live) -> bytes:
     """The page on energy in `lang`, as those of `HELD`."""
     return _framed("energy.html", lang, live, "energy", ("tables.js", "charts.js", "sign.js", "energy.js", "held.js"))
+
+
+def quarterly_page(lang: str, live: Live) -> bytes:
+    """The page on quarterly information in `lang`, as those of `HELD`."""
+    return _framed("quarterly.html", lang, live, "quarterly", ("tables.js", "sign.js", "quarterly.js", "held.js"))
 
 
 def join_page(lang: str, live: Live) -> bytes:
