@@ -52,6 +52,8 @@ class Right(StrEnum):
     """See the energy of one's own party, or with `READ` of everybody."""
     PUSH = "push"
     """Send readings of one site's meters."""
+    TELL = "tell"
+    """Submit the quarterly information of one's own party."""
     USERS = "users"
     """Invite people and remove them."""
     PAY = "pay"
@@ -61,7 +63,7 @@ class Right(StrEnum):
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY, Right.USERS, Right.PAY}),
     Role.INSPECTOR: frozenset({Right.READ, Right.ENERGY}),
-    Role.MINER: frozenset({Right.OWN, Right.ENERGY}),
+    Role.MINER: frozenset({Right.OWN, Right.ENERGY, Right.TELL}),
     Role.AGENT: frozenset({Right.PUSH}),
 }
 
