@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import orjson
 import structlog
 from klein import Klein
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.threads import deferToThread
@@ -102,9 +103,9 @@ class Gate:
             request.setHeader(b"retry-after", b"%d" % (wait + 1))
             raise Fault(429, "too_many_failures", f"{text}; try again in {int(wait) + 1} s")
 
-    async def miner(self, request: Any) -> str:
+    async def miner(self, request: Any, right: Right = Right.OWN) -> str:
         """The party whose token or session it is. Raises `Fault` as `admit`."""
-        party = (await self.admit(request, Right.OWN)).party
+        party = (await self.admit(request, right)).party
         assert party is not None, "a miner's holder is of a party"
         return party
 
@@ -183,6 +184,26 @@ def parameters(request: Any, allowed: tuple[str, ...]) -> dict[str, str]:
         if "\0" in told[name]:
             raise Fault(400, "bad_parameter", f"{name} holds a zero byte, which no text of the registers does")
     return told
+
+
+class Asked(BaseModel):
+    """What a body of JSON may ask for: these fields, of these types, and no others."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+_B = TypeVar("_B", bound=Asked)
+
+
+def body_of(request: Any, kind: type[_B]) -> _B:
+    """The request's body; parameters it has none. Raises `Fault`."""
+    parameters(request, ())
+    try:
+        return kind.model_validate_json(request.content.read())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in found["loc"])
+        raise Fault(400, "bad_body", f"{where}: {found['msg']}" if where else found["msg"]) from None
 
 
 def instant_of(asked: Mapping[str, str], name: str) -> datetime | None:

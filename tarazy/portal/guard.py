@@ -29,6 +29,7 @@ SIGN_IN = b"/api/v1/users/"
 """Beginning of the paths to which somebody unknown may send something."""
 WRITABLE = (
     b"/api/v1/registers/",
+    b"/api/v1/me/tokens",
     b"/api/v1/accounting/payouts/",
     b"/api/v1/documents",
     b"/api/v1/findings/",
