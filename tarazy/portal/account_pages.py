@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from tarazy.config.law.calendar import Period
-from tarazy.portal import accounts, desk, work
+from tarazy.portal import accounts, desk, monitoring
 from tarazy.portal.access import Holder, Right, Scope, TokenError, create_own_token, own_tokens, revoke_own_token
 from tarazy.portal.accounts import Depths
 from tarazy.portal.documents import TYPES
@@ -92,18 +92,18 @@ class OwnPages:
         party = await self._gate.miner(request, Right.WORK)
         parameters(request, ())
         now, seconds = datetime.now(UTC), self._subject.interval_seconds
-        return json_answer(request, await self._gate.read(work.own_hashrate, party, now, seconds))
+        return json_answer(request, await self._gate.read(monitoring.own_hashrate, party, now, seconds))
 
     @app.route("/workers", methods=["GET"])
     async def workers(self, request: Any) -> bytes:
         """A miner's workers of the last day."""
         party = await self._gate.miner(request, Right.WORK)
         asked = parameters(request, (*_PAGED, "sort"))
-        sort = asked.get("sort", work.SORTS[0])
-        if sort not in work.SORTS:
-            raise Fault(400, "bad_parameter", f"sort is one of {', '.join(work.SORTS)}")
+        sort = asked.get("sort", monitoring.SORTS[0])
+        if sort not in monitoring.SORTS:
+            raise Fault(400, "bad_parameter", f"sort is one of {', '.join(monitoring.SORTS)}")
         now, seconds = datetime.now(UTC), self._subject.interval_seconds
-        told = await self._gate.read(work.own_workers, party, now, seconds, sort, *paging(asked))
+        told = await self._gate.read(monitoring.own_workers, party, now, seconds, sort, *paging(asked))
         return json_answer(request, told)
 
     @app.route("/tokens", methods=["GET"])

@@ -29,6 +29,7 @@ from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
 from tarazy.portal.pages import (
     HELD,
+    WORK,
     assets,
     energy_page,
     held_page,
@@ -37,6 +38,7 @@ from tarazy.portal.pages import (
     page_texts,
     preferred_language,
     refusals_page,
+    work_page,
 )
 from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
@@ -179,6 +181,12 @@ class Pages:
     def show_held(self, request: Any, lang: str, name: str) -> bytes:
         """A page of who is signed in."""
         body = held_page(lang, self._subject.live(), name)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/<any({','.join(WORK)}):name>/")
+    def show_work(self, request: Any, lang: str, name: str) -> bytes:
+        """A page at which operators work."""
+        body = work_page(lang, self._subject.live(), name, self._subject.seat.server)
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/join/")

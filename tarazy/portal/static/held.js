@@ -223,7 +223,8 @@ Object.assign(LISTS, {
     key: (row) => String(row.batch),
     cells: (row) => [
       number(row.batch), batchState(row), [bitcoin(row.amount), small(t("batches.payees", {count: row.payees}))],
-      by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at), transaction(row),
+      by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at),
+      row.waits_for === "approval" ? act(t("paying.look"), () => openBatch(row)) : transaction(row),
     ],
   },
   holds: {
@@ -298,6 +299,50 @@ function showStanding(standing) {
   }
 }
 
+/* Payouts are proposed by one person and approved by another, who sees before what goes to whom. */
+async function openBatch(row) {
+  let payments;
+  try {
+    ({payments} = await (await ask(`accounting/payouts/${row.batch}`)).json());
+  } catch (error) {
+    turnAway(error);
+    return;
+  }
+  const dialog = openDialog("batch", t("paying.title", {batch: row.batch}));
+  box("payments").replaceChildren(table([t("paying.party"), t("paying.address"), t("paying.amount")],
+    payments.map((each) => [each.party, element("code", {}, each.address), bitcoin(each.amount)])));
+  const approve = async (button) => {
+    button.disabled = true;
+    try {
+      await ask(`accounting/payouts/${row.batch}/approve`, {method: "POST"});
+      dialog.close();
+      box("paid").textContent = t("paying.approved", {batch: row.batch});
+      await load();
+    } catch (error) {
+      trouble(dialog, t("acting.failed", {why: error.message}));
+      button.disabled = false;
+    }
+  };
+  const own = row.proposed_by === holder.name;
+  box("batch-acts").replaceChildren(...(holder.role !== "operator" ? [] : own ? [t("paying.own")] : [act(t("paying.approve"), approve)]));
+}
+
+async function propose(button) {
+  button.disabled = true;
+  box("problem").hidden = true;
+  try {
+    const made = await (await ask("accounting/payouts/propose", {method: "POST"})).json();
+    const said = made.batch === null ? t("paying.nothing") : t("paying.proposed", {batch: made.batch, amount: bitcoin(made.amount)});
+    const left = Object.entries(made.left_out).map(([party, why]) => t("paying.left_out", {party, why}));
+    await load();
+    box("paid").textContent = [said, ...left].join(" ");
+  } catch (error) {
+    complain(t("acting.failed", {why: error.message}));
+  } finally {
+    button.disabled = false;
+  }
+}
+
 function showSignatures(answer) {
   const signed = answer.items.filter((row) => row.signature !== null);
   const broken = signed.filter((row) => row.signature.standing === "broken").length;
@@ -326,8 +371,13 @@ Object.assign(PAGES, {
   accounting: {
     sources: {standing: "accounting/payouts", rounds: "accounting/rounds", sales: "accounting/sales", distributed: "accounting/distributed"},
     paged: ["rounds", "distributed"],
+    prepare: () => {
+      watchDialogs();
+      box("propose").addEventListener("click", () => propose(box("propose")));
+    },
     show: (told) => {
       showStanding(told.standing);
+      box("propose").hidden = holder.role !== "operator";
       told.batches = {items: told.standing.batches};
       told.holds = {items: told.standing.held};
       told.warnings = {items: warningsOf(told.standing, told.distributed)};
@@ -354,7 +404,7 @@ async function load() {
       page.show(answers);
     }
     standing(true);
-    for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
+    for (const table of document.querySelectorAll(".listing[id]")) fillList(table.id, answers[table.id]);
     page.shown?.(answers);
   } catch (error) {
     turnAway(error);
@@ -369,6 +419,7 @@ async function start() {
     return;
   }
   waitForSomebody(load);
+  page.prepare?.();
   box("refresh").addEventListener("click", load);
   for (const button of document.querySelectorAll(".more")) {
     button.addEventListener("click", () => {
