@@ -111,6 +111,11 @@ HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool
                 False,
             ),
             ("statements", (("period", False), ("state", False), ("files", False)), True),
+            (
+                "tokens",
+                (("name", False), ("scope", False), ("made", False), ("ends", False), ("act", False)),
+                True,
+            ),
         ),
     ),
     "accounting": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,6 +12,7 @@ import orjson
 import structlog
 import yaml
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.web.http import CACHED
 from twisted.web.static import File
 
@@ -108,7 +110,9 @@ class Pages:
         rules: Rules,
         people: UserPages,
         pushed: Pushed,
+        refresh: Callable[[], Deferred[None]],
     ) -> None:
+        """`refresh` lets the gate know the tokens and sessions of the moment."""
         self._snapshots = snapshots
         self._hub = hub
         self._subject = subject
@@ -117,7 +121,7 @@ class Pages:
         self._registers = RegisterPages(
             gate, rules, subject.seat, pushed, Shelf(snapshots.reader.registers)
         ).app.resource()
-        self._holders = OwnPages(gate, subject)
+        self._holders = OwnPages(gate, subject, refresh)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
         self._quarterly = QuarterlyPages(gate).app.resource()
