@@ -84,6 +84,7 @@ def told_history(versions: Sequence[Entry]) -> list[dict[str, Any]]:
 def closing_lines(connection: Connection, kind: str, key: str, end: datetime, why: str) -> list[Line]:
     """Lines by which nothing of an entry holds from `end` on: its standing versions end then or are taken back.
 
+    In the order in which they were recorded, so that a version that covered another still does.
     Raises LookupError when nothing of it lasts so long.
     """
     versions = standing(all_versions(connection, kind, keys=[key]).get(key, []))
