@@ -218,19 +218,21 @@ async def test_a_register_is_searched_sorted_and_paged_by_the_server(own: Runnin
 async def test_an_entry_ends_for_good(own: Running, tokens: dict[str, str]) -> None:
     """All its versions end: none that a later one covered holds again, none begins later; the past stays as it was."""
     operator, path = tokens["operator"], "/api/v1/registers/equipment"
-    for begins, watts in (("2026-01-01", 3500), ("2026-02-01", 3600), ("2999-01-01", 3700)):
-        entry = {**NEW, "nominal_power_w": watts, "valid_from": begins}
+    said = (("2026-01-01", "", 3500), ("2026-02-01", "", 3600), ("2026-02-10", "2026-02-11", 9), ("2999-01-01", "", 7))
+    for begins, ends, watts in said:
+        entry = {**NEW, "nominal_power_w": watts, "valid_from": begins, "valid_to": ends}
         assert (await ask(own, "POST", path, operator, json={"entries": [entry]}))[0] == 200
     close = f"{path}/close?key=SN-77&end=2026-03-01&why=sold"
     code, plan = await ask(own, "POST", f"{close}&dry_run=1", operator)
-    assert (code, plan["recorded"], plan["added"]) == (200, False, {"equipment": 3})
+    assert (code, plan["recorded"], plan["added"]) == (200, False, {"equipment": 4})
     code, done = await ask(own, "POST", close, operator)
     assert (code, done["recorded"]) == (200, True)
     watts_at = {}
-    for day in ("2026-01-15", "2026-03-01", "2026-03-02", "2999-06-01"):
+    for day in ("2026-01-15", "2026-02-10", "2026-03-01", "2026-03-02", "2999-06-01"):
         _, found = await ask(own, "GET", f"{path}?key=SN-77&as_of={day}T12:00:00Z", operator)
         watts_at[day] = [row["nominal_power_w"] for row in found["items"]]
-    assert watts_at == {"2026-01-15": [3500], "2026-03-01": [3600], "2026-03-02": [], "2999-06-01": []}
+    before = {"2026-01-15": [3500], "2026-02-10": [9], "2026-03-01": [3600]}
+    assert watts_at == {**before, "2026-03-02": [], "2999-06-01": []}
     assert (await ask(own, "POST", close, operator))[0] == 404, "it has ended already"
     assert (await ask(own, "POST", f"{path}/close?key=SN-77&why=x&end=noon", operator))[0] == 400
     assert (await ask(own, "POST", f"{path}/close?key=SN-77", operator))[0] == 400, (
