@@ -373,10 +373,12 @@ def _show_energy(figures: dict[str, Any]) -> None:
         size = f"{run['meters']:,} meters, {run['days']} days, {run['intervals']:,} intervals"
         click.echo(f"{size} in detail: {_told(run['detail'])}")
         click.echo(
-            f"so a quarter of 100,000 meters takes a processor {run['detail_cpu_s_for_100000_meters'] / 60:,.0f} minutes"
+            "so a quarter of 100,000 meters takes a processor "
+            f"{run['detail_cpu_s_for_100000_meters'] / 60:,.0f} minutes"
         )
         click.echo(
-            f"the same summed up, at {run['summing_rows_per_cpu_s']:,} intervals a second of a processor: {_told(run['summed'])}"
+            f"the same summed up, at {run['summing_rows_per_cpu_s']:,} intervals a second of a processor: "
+            f"{_told(run['summed'])}"
         )
         click.echo(f"that is {run['summed_to_detail']} of the processor's time")
     if "country" in figures:
