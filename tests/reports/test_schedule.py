@@ -94,6 +94,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     """A monthly accreditation report, a kind twice, a deadline of both kinds."""
     for faulty, words in (
         ({"schedule": [{"kind": "accreditation", "since": "2026-01-01", "every": "month"}]}, "is of a quarter"),
+        ({"schedule": [{"kind": "quarterly", "since": "2026-01-01", "every": "year"}]}, "is of a quarter"),
         ({"schedule": [{"kind": "sale", "since": "2026-01-01"}] * 2}, "stands there once"),
         ({"schedule": [{"kind": "sale", "since": "2026-01-01", "deadline": {"working_days": 0}}]}, "greater than"),
     ):
