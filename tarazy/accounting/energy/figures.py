@@ -284,10 +284,12 @@ def energy_by_meter(
     end: datetime,
     known_at: datetime | None = None,
     place: Place | None = None,
+    main: bool = True,
 ) -> dict[tuple[str, str], MeterEnergy]:
-    """(site, main meter) → watt-hours and the qualities of its intervals. Raises `FoldedError`."""
+    """(site, main meter, or else sub-meter) → watt-hours and the qualities of its intervals. Raises `FoldedError`."""
     _require_told(connection, meter_day, start, end, known_at, place)
-    latest = _latest(interval, [interval.c.meter], start, end, known_at, place).where(_MAIN).subquery().c
+    of_kind = _MAIN if main else ~_MAIN
+    latest = _latest(interval, [interval.c.meter], start, end, known_at, place).where(of_kind).subquery().c
     query = (
         select(
             latest.site,
@@ -300,7 +302,8 @@ def energy_by_meter(
         .order_by(latest.site, latest.meter, latest.quality)
     )
     keys = [meter_day.c.meter, meter_day.c.site]
-    days = _latest(meter_day, keys, start, end, known_at, place).where(meter_day.c.party == "").subquery().c
+    folded_kind = meter_day.c.party == "" if main else meter_day.c.party != ""
+    days = _latest(meter_day, keys, start, end, known_at, place).where(folded_kind).subquery().c
     folded = select(
         days.site,
         days.meter,
@@ -323,16 +326,20 @@ def energy_by_meter(
 
 
 def energy_by_submeter(
-    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    known_at: datetime | None = None,
+    place: Place | None = None,
 ) -> dict[tuple[str, str], int]:
     """(site, party) → watt-hours that the party's sub-meters there showed; who has none is not in it.
 
     Raises `FoldedError`.
     """
-    _require_told(connection, meter_day, start, end, known_at, None)
-    latest = _latest(interval, [interval.c.meter], start, end, known_at).where(~_MAIN).subquery().c
+    _require_told(connection, meter_day, start, end, known_at, place)
+    latest = _latest(interval, [interval.c.meter], start, end, known_at, place).where(~_MAIN).subquery().c
     keys = [meter_day.c.meter, meter_day.c.site]
-    days = _latest(meter_day, keys, start, end, known_at).where(meter_day.c.party != "").subquery().c
+    days = _latest(meter_day, keys, start, end, known_at, place).where(meter_day.c.party != "").subquery().c
     found: dict[tuple[str, str], int] = {}
     for rows in (latest, days):
         query = select(rows.site, rows.party, func.sum(rows.energy_wh).label("energy_wh"))

@@ -54,17 +54,21 @@ for each in (sign, attach, diff):
     report.add_command(each)
 
 
+_KINDS = ("accreditation", "statement", "sale", "distributed", "rewards", "energy", "expiring")
+
+
 @report.command("build")
-@click.argument("kind", type=click.Choice(["accreditation", "statement", "sale", "distributed"]))
+@click.argument("kind", type=click.Choice(_KINDS))
 @settings_option
 @click.option("--as-of", type=InstantParam(), help="The moment the report speaks of; five seconds ago when absent.")
-@click.option("--party", help="Key of the party a statement is of; for sale, of one party alone.")
+@click.option("--party", help="Key of the party that statement and energy are of; for sale, of one party alone.")
 @click.option("--period", type=PeriodParam(), help="Year, quarter or month: 2026, 2026-Q4, 2026-11.")
 @click.option("--from", "first_day", type=DAY, help="First day of another period.")
 @click.option("--to", "last_day", type=DAY, help="Its last day.")
 @click.option(
     "--known-at", type=InstantParam(), help="Take records into account up to this moment; --as-of when absent."
 )
+@click.option("--days", "ahead_days", type=int, help="How many days ahead expiring looks; 90 when absent.")
 @click.option("--why", help="What another version of the record of distributed assets corrects.")
 @click.option(
     "-o",
@@ -83,6 +87,7 @@ def build(
     first_day: datetime | None,
     last_day: datetime | None,
     known_at: datetime | None,
+    ahead_days: int | None,
     why: str | None,
     output: Path | None,
     sign_it: bool,
@@ -95,6 +100,9 @@ def build(
     statement      what one party worked, was credited and paid in a period
     sale           coins sold through AIFC exchanges in a year, and what is missing
     distributed    the record of distributed assets of a period
+    rewards        rounds, distributions, payouts and roots to verify them by, of a period
+    energy         energy and fee of one party in a quarter, line by line
+    expiring       what ends in the days ahead, whose it is and what follows
 
     The same records and the same moments give the same bytes. That it was built, and its digest, enter the audit log;
     the proof that they did is written beside it as .audit. `tarazy verify report` checks all of it.
@@ -116,7 +124,7 @@ def build(
     directory = output or settings.data / "reports"
     now = datetime.now(UTC)
     as_of = as_of or (now - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
-    asked = Asked(party, _period(period, first_day, last_day), why, known_at)
+    asked = Asked(party, _period(period, first_day, last_day), why, known_at, ahead_days)
     try:
         law = load_law(settings.law.assumptions, settings.law.directory)
         with ledger(settings) as engine:

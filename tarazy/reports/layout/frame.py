@@ -1,4 +1,4 @@
-"""What a statement, the report on sales and the record of distributed assets have alike: cover, header and footer."""
+"""What all reports but that on accreditation have alike: cover, header and footer."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from tarazy.reports.canonical import iso
-from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
+from tarazy.reports.coins import DistributedRecord, RewardsReport, SaleReport, Statement
 from tarazy.reports.content import AuditHead
 from tarazy.reports.document import Block, Document, Facts, Notice, Paragraph, Section
+from tarazy.reports.expiring import ExpiringReport
 from tarazy.reports.language import instant
 from tarazy.reports.layout.law import rules
 from tarazy.reports.layout.voice import NOTHING, Voice
+from tarazy.reports.party_energy import EnergyStatement
+
+Framed = Statement | SaleReport | DistributedRecord | RewardsReport | EnergyStatement | ExpiringReport
 
 
 def frame(
     voice: Voice,
-    report: Statement | SaleReport | DistributedRecord,
+    report: Framed,
     digest: str,
     file: str,
     facts: Iterable[tuple[str, str]],
     sections: Iterable[Section],
 ) -> Document:
-    """The document of a report: its cover with `facts` of its own, its sections, and the rules at the end."""
+    """The document of a report: its cover with `facts` of its own, its sections, and the rules at the end, if any."""
+    told = report.rules.rules or report.rules.missing
     return Document(
         lang=voice.lang,
         title=voice.say("title"),
@@ -33,7 +38,7 @@ def frame(
         page=voice.say("page", page="{page}", pages="{pages}"),
         digest=digest,
         cover=tuple(_cover(voice, report, digest, file, facts)),
-        sections=(*sections, rules(voice, report.rules)),
+        sections=(*sections, *((rules(voice, report.rules),) if told else ())),
         check=voice.say("check", file=file),
     )
 
@@ -61,7 +66,7 @@ def checks(voice: Voice, file: str) -> Iterable[Block]:
 
 def _cover(
     voice: Voice,
-    report: Statement | SaleReport | DistributedRecord,
+    report: Framed,
     digest: str,
     file: str,
     facts: Iterable[tuple[str, str]],
@@ -70,9 +75,9 @@ def _cover(
     yield Notice(voice.say("cover.not_a_form"))
     if not all(rule.confirmed for rule in report.rules.rules):
         yield Notice(voice.say("cover.unconfirmed"))
-    if not report.days.complete:
-        yield Notice(voice.say("cover.running"))
     days = report.days
+    if not isinstance(report, ExpiringReport) and not days.complete:
+        yield Notice(voice.say("cover.running"))
     yield Facts(
         (
             (voice.say("cover.pool"), report.pool.name),

@@ -73,7 +73,7 @@ def _sales(voice: Voice, report: SaleReport) -> Section:
     rows = tuple(row for each in report.parties for row in _of_party(voice, each))
     columns = (
         Column(voice.say("miner"), 30),
-        Column(voice.say("sold_at"), 22),
+        Column(voice.when("sold_at"), 22),
         Column(voice.say("exchange"), 24),
         Column(voice.say("exchange_licence"), 22),
         Column(voice.say("deal"), 18),
@@ -89,7 +89,7 @@ def _of_party(voice: Voice, party: PartySales) -> list[tuple[str, ...]]:
     return [
         (
             voice.party(party.person.party),
-            voice.instant(sale.sold_at),
+            voice.at(sale.sold_at),
             sale.exchange,
             sale.exchange_licence or voice.say("not_licensed"),
             sale.deal,
