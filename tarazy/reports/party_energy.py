@@ -100,6 +100,8 @@ class EnergyStatement:
     person: Person
     sites: tuple[SiteUse, ...]
     drawn: tuple[Drawn, ...]
+    average_price_kzt: Decimal | None
+    """Tenge per kWh of the energy bought, to six decimals, half up; None where nothing was, or a price is missing."""
     fee: Fee
     """Its energy is `allocated_wh` and `rest_wh` of all sites."""
     due: Due | None

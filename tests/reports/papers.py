@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -33,7 +34,6 @@ from tests.reports import world
 FINAL = datetime(2026, 11, 19, 6, 0, 2, tzinfo=UTC)
 """When the world's first distribution became final."""
 ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
-LATER = world.BEGIN + timedelta(days=4)
 TXID = "ab" * 32
 ROOTS = {"share_root": "c1" * 32, "sum_root": "d2" * 32}
 
@@ -76,14 +76,24 @@ def end_soon(connection: Connection) -> None:
         valid_to=datetime(2027, 1, 14, 19, tzinfo=UTC),
     )
     ends = [
-        replace(certificate, valid_from=LATER, valid_to=datetime(2026, 11, 24, 19, tzinfo=UTC)),
-        replace(licence, valid_from=LATER, valid_to=datetime(2026, 12, 31, 19, tzinfo=UTC)),
-        replace(placement, valid_from=LATER, valid_to=datetime(2026, 12, 14, 19, tzinfo=UTC)),
-        replace(supply(), valid_from=LATER, valid_to=datetime(2027, 1, 31, 19, tzinfo=UTC)),
-        *(Quota(quota=f"q-{month}", site="ekibastuz-1", month=month, energy_kwh=90_000, valid_from=world.BEGIN) for month in ("2026-11", "2026-12")),
+        replace(certificate, **corrected(1), valid_to=datetime(2026, 11, 24, 19, tzinfo=UTC)),
+        replace(licence, **corrected(3), valid_to=datetime(2026, 12, 31, 19, tzinfo=UTC)),
+        replace(placement, **corrected(1), valid_to=datetime(2026, 12, 14, 19, tzinfo=UTC)),
+        replace(supply(), supply="te-grid", site="temirtau", valid_to=datetime(2027, 1, 31, 19, tzinfo=UTC)),
+        *(quota(month) for month in ("2026-11", "2026-12")),
         calibration,
     ]
     append_all(connection, ends, world.BEGIN + timedelta(days=5), "operator", timedelta(0))
+
+
+def quota(month: str) -> Quota:
+    """What Ekibastuz may take in a month."""
+    return Quota(quota=f"q-{month}", site="ekibastuz-1", month=month, energy_kwh=90_000, valid_from=world.BEGIN)
+
+
+def corrected(entry: int) -> dict[str, Any]:
+    """What a version says that stands in place of another."""
+    return {"corrects": entry, "why": "Мерзімі бар"}
 
 
 def supply(price: int | None = 2_155) -> Supply:

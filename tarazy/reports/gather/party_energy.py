@@ -17,7 +17,7 @@ from tarazy.accounting.energy.figures import (
     energy_by_party,
     energy_by_submeter,
 )
-from tarazy.accounting.fee.consumption import BOUGHT, Consumption
+from tarazy.accounting.fee.consumption import BOUGHT, Consumption, FeeError, average_price_kzt
 from tarazy.accreditation.entries import Meter, MeterStatus, Site
 from tarazy.accreditation.fields import parts_of
 from tarazy.accreditation.registers import as_of as registers_as_of
@@ -29,7 +29,7 @@ from tarazy.reports.content import Due, Fee, Pool, Records
 from tarazy.reports.content import Period as Span
 from tarazy.reports.explained import sites_of
 from tarazy.reports.gather.coins import days_of, names_of, people, person_of
-from tarazy.reports.gather.fee import contracts_of, due_of, fee_of
+from tarazy.reports.gather.fee import contracts_of, due_of, fee_of, six_places
 from tarazy.reports.gather.law import fee_rules
 from tarazy.reports.gather.records import numbered
 from tarazy.reports.gather.registers import audit_head
@@ -79,6 +79,7 @@ def gather_party_energy(
         person=person_of(registers, registered[party]),
         sites=sites,
         drawn=tuple(_drawn(whole.items, contracts_of(registers))),
+        average_price_kzt=_average(whole),
         fee=fee,
         due=due,
         gaps=tuple(_gaps(sites, whole, fee, due)),
@@ -90,6 +91,13 @@ def gather_party_energy(
             numbered("site", (row.entry for each in sites for row in registers.versions_of(Site.register, each.site))),
         ),
     )
+
+
+def _average(used: Consumed) -> Decimal | None:
+    try:
+        return six_places(average_price_kzt(used.items))
+    except FeeError:
+        return None  # told by the gap `no_price`
 
 
 def _together(used: Iterable[Consumed]) -> Consumed:

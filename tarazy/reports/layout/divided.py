@@ -174,7 +174,7 @@ def _payouts(voice: Voice, report: RewardsReport) -> Section:
         Column(voice.say("state"), 18),
         Column(voice.say("payouts.amount"), 19, "right"),
         Column(voice.say("payouts.network_fee"), 19, "right"),
-        Column(voice.say("payouts.transaction"), 36),
+        Column(voice.say("payouts.transaction"), 52),
         Column(voice.when("payouts.confirmed"), 20),
         Column(voice.say("records.audit_row"), 12, "right"),
     )

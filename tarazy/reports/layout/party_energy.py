@@ -28,7 +28,7 @@ def lay_out_party_energy(report: EnergyStatement, digest: str, file: str, lang: 
 
 
 def _summary(voice: Voice, report: EnergyStatement) -> Section:
-    fee, due = report.fee, report.due
+    fee, due, price = report.fee, report.due, report.average_price_kzt
     declare = NOTHING
     if due is not None:
         declare = voice.say("fee.no_declaration") if due.declare is None else voice.day(due.declare)
@@ -37,7 +37,7 @@ def _summary(voice: Voice, report: EnergyStatement) -> Section:
         (voice.say("summary.energy"), voice.energy(fee.energy_wh)),
         (voice.say("summary.rest"), voice.energy(sum(site.rest_wh for site in report.sites))),
         (voice.say("summary.uncertain"), voice.energy(sum(site.uncertain_wh for site in report.sites))),
-        (voice.say("fee.price"), NOTHING if fee.average_price_kzt is None else voice.number(fee.average_price_kzt)),
+        (voice.say("fee.price"), NOTHING if price is None else voice.number(price)),
         (voice.say("summary.fee"), amount),
         (voice.say("summary.declare"), declare),
         (voice.say("summary.pay"), NOTHING if due is None else voice.day(due.pay)),
@@ -153,7 +153,7 @@ def _meters(voice: Voice, report: EnergyStatement) -> Table:
         Column(voice.say("meters.meter"), 22),
         Column(voice.say("meters.kind"), 18),
         Column(voice.say("meters.source"), 24),
-        Column(voice.say("status"), 20),
+        Column(voice.say("status"), 24),
         Column(voice.say("fee.energy"), 20, "right"),
         Column(voice.say("meters.measured"), 15, "right"),
         Column(voice.say("meters.estimated"), 15, "right"),
@@ -172,7 +172,7 @@ def _drawn(voice: Voice, report: EnergyStatement) -> Section:
             each.contract or NOTHING,
             voice.energy(each.energy_wh),
             NOTHING if each.price_tiyn_per_kwh is None else voice.tenge(Decimal(each.price_tiyn_per_kwh).scaleb(-2)),
-            NOTHING if each.cost_kzt is None else voice.tenge(each.cost_kzt),
+            _exact(voice, each.cost_kzt),
         )
         for each in report.drawn
     )
@@ -184,15 +184,20 @@ def _drawn(voice: Voice, report: EnergyStatement) -> Section:
         Column(voice.say("drawn.price"), 20, "right"),
         Column(voice.say("drawn.cost"), 24, "right"),
     )
-    priced = [each for each in report.drawn if each.cost_kzt is not None]
+    costs = [each.cost_kzt for each in report.drawn if each.cost_kzt is not None]
     total = (
         *(voice.say("total"), "", ""),
         voice.energy(sum(each.energy_wh for each in report.drawn)),
         "",
-        voice.tenge(sum((each.cost_kzt or Decimal(0) for each in priced), Decimal(0))) if priced else "",
+        _exact(voice, sum(costs, Decimal(0))) if costs else "",
     )
     table = Table(voice.say("drawn.table"), columns, rows, total)
     return Section(voice.say("drawn.title"), (table, Paragraph(voice.say("drawn.how"), small=True)))
+
+
+def _exact(voice: Voice, tenge: Decimal | None) -> str:
+    """Without ending zeros beyond tiyn."""
+    return voice.tenge(tenge if tenge is None else Decimal(f"{tenge.normalize():f}"))
 
 
 def _fee(voice: Voice, report: EnergyStatement) -> Section:
