@@ -7,7 +7,7 @@ span, and of what the party's accounts moved since.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ _POOLS = {FEE, REMAINDER, RESERVE, REWARD}
 """First words of the pool's own accounts, which belong to no party."""
 _OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
 _SET_BACK = timedelta(days=1)
-_AT_ONCE = 400
+_AT_ONCE = 50
 """Distributions looked up in one query."""
 
 
@@ -85,8 +85,8 @@ def history(connection: Connection, party: str, start: datetime, end: datetime) 
             if movement.account == account:
                 moved[movement.kind] += movement.amount
         closing = balance - since.get(name, 0)
-        if not closing and not moved:
-            continue  # it may have been opened later, and the same span must tell the same whenever it is asked for
+        if not closing and not moved and not _opened(connection, name, last):
+            continue  # the same span tells the same whenever it is asked for
         accounts.append(AccountSpan(account, closing - moved.total(), closing, dict(sorted(moved.items()))))
     return History(after, last, tuple(accounts), movements)
 
@@ -101,6 +101,13 @@ def _balances(connection: Connection, party: str) -> dict[str, int]:
         for name, balance in balances.items()
         if name.partition(":")[0] not in _POOLS and name.partition(":")[2] == party
     }
+
+
+def _opened(connection: Connection, account: str, last: int) -> bool:
+    """Whether anything was posted to an account by an entry up to `last`."""
+    posting = ledger_posting.c
+    query = select(posting.entry).where(posting.account == account, posting.entry <= last).limit(1)
+    return connection.scalar(query) is not None
 
 
 def _sums_after(connection: Connection, names: Sequence[str], last: int) -> dict[str, int]:
@@ -197,7 +204,9 @@ class PartyCredit:
     reversed_at: datetime | None
 
 
-def finalised(connection: Connection, start: datetime, end: datetime, party: str | None = None) -> list[PartyCredit]:
+def finalised(
+    connection: Connection, start: datetime, end: datetime, party: str | None = None
+) -> Iterator[PartyCredit]:
     """Credits of the distributions that became final in [start, end), in order; of one party if it is named."""
     entry = ledger_entry
     query = select(entry.c.reference).where(
@@ -208,10 +217,12 @@ def finalised(connection: Connection, start: datetime, end: datetime, party: str
     return credits_of(connection, map(int, connection.scalars(query)), party)
 
 
-def credits_of(connection: Connection, distributions: Iterable[int], party: str | None = None) -> list[PartyCredit]:
-    """Credits of distributions, in order of their numbers and of parties; of one party if it is named."""
+def credits_of(connection: Connection, distributions: Iterable[int], party: str | None = None) -> Iterator[PartyCredit]:
+    """Credits of distributions, in order of their numbers and of parties; of one party if it is named.
+
+    A year of a large pool has millions: they come some distributions at a time.
+    """
     wanted = sorted(set(distributions))
-    found = []
     for first in range(0, len(wanted), _AT_ONCE):
         query = (
             select(
@@ -229,8 +240,8 @@ def credits_of(connection: Connection, distributions: Iterable[int], party: str 
         )
         if party is not None:
             query = query.where(credit.c.party == party)
-        found += [
-            PartyCredit(
+        for row in connection.execute(query):
+            yield PartyCredit(
                 row.distribution,
                 row.block_hash,
                 row.height,
@@ -248,9 +259,6 @@ def credits_of(connection: Connection, distributions: Iterable[int], party: str 
                 row.final_at,
                 row.reversed_at,
             )
-            for row in connection.execute(query)
-        ]
-    return found
 
 
 def _fee_of(row: Row[Any]) -> int:

@@ -1,4 +1,7 @@
-"""Which quarters may be folded, and folding them piece by piece; the office does it by itself where settings say so."""
+"""What becomes of the energy of days that are over, piece by piece.
+
+The office sums them up, and folds the quarters that may be where settings say so.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ import structlog
 from sqlalchemy import Connection
 
 from tarazy.accounting.energy.folding import (
-    Piece,
     UnsettledError,
     drop_folded_readings,
     fold,
     folded_meters,
-    last_detail,
-    pieces,
+    sum_up,
 )
+from tarazy.accounting.energy.site_days import Piece, last_detail, pieces
 from tarazy.accounting.fee.due import due_dates
 from tarazy.accreditation.registers import as_of
+from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook, NoRuleInForceError
 from tarazy.config.law.calendar import Quarter, legal_day
 from tarazy.pool.repeat import Repeat
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from tarazy.pool.clock import Clock
 
 _SECONDS = 3600.0
+_OVER = timedelta(hours=2)
+"""How long after its end a day is summed up: until then its last intervals are still divided anew."""
 _METERS_AT_ONCE = 100
 
 _log = structlog.get_logger()
@@ -62,6 +67,14 @@ def require_foldable(law: LawBook, quarter: Quarter, today: date, keep_days: int
         raise FoldRefusedError(f"the detail of {quarter} is kept until {kept}: {keep_days} days after {last}")
 
 
+def to_sum(connection: Connection, registers: Registers, now: datetime) -> list[Piece]:
+    """The pieces of the days that are over of which no figures are stored, or figures that a newer entry cuts."""
+    start, end = last_detail(connection), now - _OVER
+    if start is None or start >= end:
+        return []
+    return list(pieces(connection, start, end, cuts(registers, start, end), summed=False))
+
+
 def to_fold(connection: Connection, quarter: Quarter, now: datetime) -> list[Piece]:
     """The pieces of a quarter that are still in detail, and of what lies before it."""
     end = quarter.next().start
@@ -76,23 +89,41 @@ def meters_to_drop(connection: Connection, quarter: Quarter) -> list[list[str]]:
     return [meters[first : first + _METERS_AT_ONCE] for first in range(0, len(meters), _METERS_AT_ONCE)]
 
 
-class Folding:
-    """Folds the oldest quarters as soon as they may be; one piece at a time, so that others get their turn."""
+class EnergyDays:
+    """Sums days up and folds the oldest quarters; one piece at a time, so that others get their turn."""
 
-    def __init__(self, clock: Clock, database: Database, law: Callable[[], LawBook], keep_days: int) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        database: Database,
+        registers: Callable[[], Registers],
+        law: Callable[[], LawBook],
+        keep_days: int | None,
+    ) -> None:
+        """`keep_days`: for how long a quarter stays in detail; None: for ever."""
         self._database = database
+        self._registers = registers
         self._law = law
         self._keep_days = keep_days
         self._ending = False
-        self.repeat = Repeat(clock, "fold_energy", _SECONDS, self.fold)
+        self.repeat = Repeat(clock, "sum_energy", _SECONDS, self.keep)
 
     async def stop(self) -> None:
         """End after the piece under way."""
         self._ending = True
         await self.repeat.stop()
 
-    async def fold(self) -> None:
-        """Fold every quarter that may be."""
+    async def keep(self) -> None:
+        """Sum up what is over, fold every quarter that may be."""
+        if self._keep_days is not None:
+            await self._fold(self._keep_days)
+        now = datetime.now(UTC)
+        for piece in await self._database.read(to_sum, self._registers().at(now), now):
+            if self._ending:
+                return
+            await self._database.run(sum_up, piece)
+
+    async def _fold(self, keep_days: int) -> None:
         while not self._ending:
             now = datetime.now(UTC)
             oldest = await self._database.read(last_detail)
@@ -100,7 +131,7 @@ class Folding:
                 return
             quarter = Quarter.of(oldest)
             try:
-                require_foldable(self._law(), quarter, legal_day(now), self._keep_days)
+                require_foldable(self._law(), quarter, legal_day(now), keep_days)
             except FoldRefusedError:
                 return
             rows = 0

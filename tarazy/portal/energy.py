@@ -19,10 +19,10 @@ from tarazy.accounting.energy.figures import (
     SiteInterval,
     energy_by_meter,
     energy_by_party,
+    energy_by_submeter,
     party_intervals,
     require_detail,
     site_intervals,
-    submetered_parties,
 )
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.profiles import ModbusProfile, is_usable, load_profile
@@ -145,7 +145,7 @@ def load(
     require_detail(connection, period.start, end, place)
     rows: list[SiteInterval]
     if whole:
-        rows = site_intervals(connection, period.start, end, site=site, place=place)
+        rows = site_intervals(connection, period.start, end, site=site)
     else:
         assert reader.party is not None
         rows = party_intervals(connection, reader.party, period.start, end, place)
@@ -193,7 +193,7 @@ def allocation(
         "metered_wh": None,
         "divided_wh": sum(row.energy_wh for row in energy.values()) if whole else sum(row.energy_wh for row in own),
     }
-    below = submetered_parties(connection, period.start, end, place)
+    below = {party for _, party in energy_by_submeter(connection, period.start, end, None, place)}
     if whole:
         rows = energy_by_meter(connection, period.start, end, None, place)
         told["metered_wh"] = sum(row.energy_wh for row in rows.values())

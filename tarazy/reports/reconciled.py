@@ -148,9 +148,7 @@ def drifts(days: Mapping[str, Sequence[SiteDay]]) -> list[Condition]:
     return found
 
 
-def floors(
-    connection: Connection, work: Work, best_mj_per_th: int | None = None, place: Place | None = None
-) -> dict[str, Floor]:
+def floors(connection: Connection, work: Work, best_mj_per_th: int | None = None) -> dict[str, Floor]:
     """Site → its floor in the window of `work`; only where its meters measured all of it.
 
     `best_mj_per_th` holds instead of the dated data, if given.
@@ -161,7 +159,7 @@ def floors(
         by_site[row.site].append(row)
     found: dict[str, Floor] = {}
     for site, rows in by_site.items():
-        intervals = site_intervals(connection, work.since, work.until, site=site, place=place)
+        intervals = site_intervals(connection, work.since, work.until, site=site)
         told = timedelta(seconds=sum(item.seconds for item in intervals))
         if told == work.until - work.since and all(item.quality == "measured" for item in intervals):
             heaviest = HEAVIER_SHARES * max(row.heaviest for row in rows)
@@ -204,7 +202,7 @@ def reconciliation(
     days = site_days(connection, legal_day(now), now, place).get(site, [])
     since, until = intervals_before(now - step, rule.window, interval_seconds)
     work = Work(since, until, step, site_work(connection, since, until, site), [])
-    floor = floors(connection, work, rule.best_mj_per_th, place).get(site)
+    floor = floors(connection, work, rule.best_mj_per_th).get(site)
     moved = site_drift(days)
     return {
         "site": site,

@@ -6,11 +6,11 @@ import random
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
-from tarazy.accounting.energy import tables
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.intervals import floor_to
+from tarazy.accounting.energy.site_days import append_allocations, append_intervals
 from tarazy.accreditation.entries import (
     EnergyBy,
     EnergySource,
@@ -131,5 +131,5 @@ def _history(connection: Connection, last: datetime) -> None:
                 )
             rest = energy - sum(own.values())
             parts.append({**common, "party": "", "energy_wh": rest, "estimate_wh": 0, "weight": 0})
-    connection.execute(insert(tables.interval), intervals)
-    connection.execute(insert(tables.allocation), parts)
+    append_intervals(connection, intervals)
+    append_allocations(connection, parts)

@@ -18,6 +18,7 @@ from tarazy.accounting.assets.values import BITCOIN
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.intervals import floor_to
+from tarazy.accounting.energy.site_days import append_allocations, append_intervals
 from tarazy.accounting.payouts.batches import approve, confirm, due, hold, propose, sent, sign
 from tarazy.accounting.payouts.machine import Destination, Limits
 from tarazy.accounting.proof.record import keep
@@ -341,15 +342,16 @@ class Pool:
             "quality": quality,
             "recorded_at": at,
         }
-        _insert(connection, energy_tables.interval, meter=meter, **common)
+        append_intervals(connection, [{**common, "meter": meter}])
+        parts: list[dict[str, Any]] = []
         rest = energy
         for party in here:
             part = energy * estimates[party] // sum(estimates.values())
             rest -= part
-            values = {**common, "energy_wh": part, "estimate_wh": estimates[party], "weight": 1}
-            _insert(connection, energy_tables.allocation, party=party, **values)
-        values = {**common, "energy_wh": rest, "estimate_wh": 0, "weight": 0}
-        _insert(connection, energy_tables.allocation, party="", **values)
+            given = {"energy_wh": part, "estimate_wh": estimates[party], "weight": 1}
+            parts.append({**common, **given, "party": party})
+        parts.append({**common, "energy_wh": rest, "estimate_wh": 0, "weight": 0, "party": ""})
+        append_allocations(connection, parts)
 
     def _refusals(self, connection: Connection) -> None:
         for minutes, account, party, reasons, count in (

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlalchemy import insert
 
-from tarazy.accounting.energy.folding import Piece, fold
-from tarazy.accounting.energy.tables import interval
+from tarazy.accounting.energy.folding import fold
+from tarazy.accounting.energy.site_days import Piece, append_intervals
 from tarazy.accreditation.entries import Site
 from tarazy.accreditation.registers import as_of, restate
 from tarazy.config.law.calendar import Quarter, day_start, legal_day
@@ -226,7 +225,7 @@ async def test_a_folded_day_has_sums_and_no_curve(own: Running) -> None:
     with own.pool.engine.begin() as connection:
         common = {"version": 1, "seconds": 900, "quality": "measured", "recorded_at": start + timedelta(days=1)}
         row = {**common, "site": EKIBASTUZ, "meter": "feeder-1", "energy_wh": 700, "interval_start": start}
-        connection.execute(insert(interval), row)
+        append_intervals(connection, [{**row, "party": None}])
         assert fold(connection, Piece(EKIBASTUZ, start, start + timedelta(days=1))) == 1
     headers = {"authorization": f"Bearer {own.operator}"}
     refused = await own.get(f"/api/v1/energy/sites/{EKIBASTUZ}/load?{day}", headers=headers)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 
-from tarazy.accounting.energy import tables
+from tarazy.accounting.energy.site_days import append_allocations, append_intervals
 from tarazy.accreditation.entries import (
     EnergySource,
     Meter,
@@ -67,8 +67,8 @@ def _hours(connection: Connection) -> None:
             shares = (("altyn", 750), ("dala", 250)) if site == "s" else (("altyn", 1000),)
             for party, energy in (*shares, ("", 0)):
                 parts.append({**common, "party": party, "energy_wh": energy, "estimate_wh": energy, "weight": 1})
-    connection.execute(insert(tables.interval), intervals)
-    connection.execute(insert(tables.allocation), parts)
+    append_intervals(connection, intervals)
+    append_allocations(connection, parts)
 
 
 @pytest.mark.parametrize(

@@ -236,8 +236,12 @@ def test_every_language_says_everything(connection: Connection, lang: str) -> No
     papers.pay(connection)
     codes = {"immature", "payable", "paid", "in-flight", "network-fee", "fee:immature", "reversed", "confirmed"}
     codes |= {"grid", "bilateral", "fixed", "ok", "certificate", "quota"}
-    for told in (coins.asked(connection, "rewards"), _energy(connection), _expiring(connection)):
+    rewards = coins.asked(connection, "rewards")
+    helped = replace(rewards, distributions=tuple(replace(each, reserve=-5) for each in rewards.distributions))
+    for told in (rewards, helped, _energy(connection), _expiring(connection)):
         document = _document(told, lang)
+        for table in _tables(document):
+            assert {len(row) for row in (*table.rows, table.total) if row} == {len(table.columns)}
         cells = [cell for table in _tables(document) for row in table.rows for cell in row]
         assert not codes & set(cells) or lang == "en"
         assert not [cell for cell in cells if "+05:00" in cell]

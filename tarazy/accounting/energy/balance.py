@@ -19,6 +19,7 @@ from tarazy.accounting.energy.figures import SiteInterval, site_intervals, subme
 from tarazy.accounting.energy.intervals import Break, Interval, Segment, derive_intervals, floor_to, worst
 from tarazy.accounting.energy.meter import Meter
 from tarazy.accounting.energy.readings import Call, answer, calls_for, steps_of, steps_since
+from tarazy.accounting.energy.site_days import append_allocations, append_intervals, folded_until
 from tarazy.accounting.energy.tables import allocation, due, interval, reading, settled
 
 Work = Callable[[Connection, str, datetime, datetime], Mapping[str, int]]
@@ -116,8 +117,7 @@ def _store(
                     "recorded_at": recorded_at,
                 }
             )
-    if rows:
-        connection.execute(insert(interval), rows)
+    append_intervals(connection, rows)
     return changed
 
 
@@ -177,7 +177,9 @@ def _todos(
     keys = [meter.meter for meter in meters]
     rows = connection.execute(select(settled).where(settled.c.meter.in_(keys))).all()
     ends = {row.meter: row.until for row in rows}
-    folded = {row.meter: row.folded_until for row in rows if row.folded_until is not None}
+    at_sites = folded_until(connection, {meter.site for meter in meters})
+    folded = {meter.meter: at_sites[meter.site] for meter in meters if meter.site in at_sites}
+    folded |= {row.meter: row.folded_until for row in rows if row.folded_until is not None}
     calls = calls_for(connection, keys)
     found: list[_Todo] = []
     needless: list[Call] = []
@@ -375,7 +377,7 @@ def store_allocation(connection: Connection, site: SiteInterval, parts: Iterable
         }
         for part in parts
     ]
-    connection.execute(insert(allocation), rows)
+    append_allocations(connection, rows)
     return True
 
 

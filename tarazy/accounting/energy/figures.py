@@ -1,16 +1,21 @@
-"""Energy figures of a period, as they were known at an instant (invariant 6). All bounds are [start, end)."""
+"""Energy figures of a period, as they were known at an instant (invariant 6). All bounds are [start, end).
+
+Days that are summed up or folded tell it by their figures, the others by their intervals; one site after another, so
+that nothing is held or sorted for all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, case, exists, func, select, true
+from sqlalchemy import Column, Connection, Row, Select, Table, case, exists, func, select, true
 
 from tarazy.accounting.energy.intervals import QUALITIES, Quality
-from tarazy.accounting.energy.tables import allocation, allocation_day, interval, meter_day, peak_day
+from tarazy.accounting.energy.site_days import sites, spans_in_detail, told_by_day
+from tarazy.accounting.energy.tables import allocation, allocation_day, interval, meter_day, peak_day, site_day
 
 _MAIN = interval.c.party.is_(None)
 """What a sub-meter gives is in its site's main meters already."""
@@ -22,7 +27,7 @@ class Place:
 
     site: str
     meters: Collection[str]
-    """Every meter that ever stood there, by which its intervals are found."""
+    """Every meter that ever stood there."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +85,14 @@ class FoldedError(ValueError):
     """Figures that cannot be told any more, because their intervals are folded into days."""
 
 
-def _within(table: Table, place: Place | None) -> ColumnElement[bool]:
-    if place is None:
-        return true()
-    here = table.c.site == place.site
-    return here & table.c.meter.in_(place.meters) if "meter" in table.c else here
+def _sites(connection: Connection, start: datetime, end: datetime, place: Place | None) -> list[str]:
+    return sites(connection, start, end) if place is None else [place.site]
 
 
 def _latest(
-    table: Table,
-    keys: Sequence[Column[str]],
-    start: datetime,
-    end: datetime,
-    known_at: datetime | None,
-    place: Place | None = None,
+    table: Table, keys: Sequence[Column[str]], site: str, start: datetime, end: datetime, known_at: datetime | None
 ) -> Select[Any]:
-    """Select the rows of the newest version of each of `keys` and instant in the period.
+    """Select the rows of the newest version of each of `keys` and instant in the period at a site.
 
     A row is asked whether a newer one follows, so that nothing is held for the whole period.
     """
@@ -104,23 +101,39 @@ def _latest(
     newer = select(later.c.version).where(
         *(later.c[key.name] == key for key in (*keys, at)), later.c.version > table.c.version
     )
-    rows = select(table).where(at >= start, at < end, _within(table, place))
+    rows = select(table).where(table.c.site == site, at >= start, at < end)
     if known_at is not None:
         newer = newer.where(later.c.recorded_at <= known_at)
         rows = rows.where(table.c.recorded_at <= known_at)
     return rows.where(~exists(newer))
 
 
+def _days(
+    table: Table, keys: Sequence[Column[str]], site: str, start: datetime, end: datetime, known_at: datetime | None
+) -> Select[Any]:
+    """Select the figures of the days that tell the period."""
+    here = (site_day.c.site == table.c.site) & (site_day.c.day_start == table.c.day_start)
+    telling = exists(select(site_day.c.site).where(here, told_by_day(start, end, known_at)))
+    return _latest(table, keys, site, start, end, known_at).where(telling)
+
+
+def _spans(
+    connection: Connection, site: str, start: datetime, end: datetime, known_at: datetime | None
+) -> Iterator[tuple[datetime, datetime]]:
+    """What the intervals are to tell of the period."""
+    return spans_in_detail(connection, site, start, end, ~told_by_day(start, end, known_at))
+
+
 def _require_told(
-    connection: Connection, table: Table, start: datetime, end: datetime, known_at: datetime | None, place: Place | None
+    connection: Connection, table: Table, site: str, start: datetime, end: datetime, known_at: datetime | None
 ) -> None:
     """Raise `FoldedError` where the folded days do not tell the period, or not as it was known at an instant."""
-    days = table.c
-    cut = select(days.day_start, days.day_end).where(
-        days.day_start < end,
-        days.day_end > start,
-        (days.day_start < start) | (days.day_end > end),
-        _within(table, place),
+    folded = (site_day.c.site == site) & (site_day.c.state == "folded")
+    cut = select(site_day.c.day_start, site_day.c.day_end).where(
+        folded,
+        site_day.c.day_start < end,
+        site_day.c.day_end > start,
+        (site_day.c.day_start < start) | (site_day.c.day_end > end),
     )
     row = connection.execute(cut.limit(1)).first()
     if row is not None:
@@ -130,11 +143,14 @@ def _require_told(
         )
     if known_at is None:
         return
-    within = (days.day_start >= start) & (days.day_start < end) & (days.version == 1)
-    partly = select(days.day_start, days.recorded_at).where(
-        within, days.first_at <= known_at, days.recorded_at > known_at, _within(table, place)
+    within = folded & (site_day.c.day_start >= start) & (site_day.c.day_start < end) & (site_day.c.whole_at > known_at)
+    day = table.c
+    partly = (
+        select(day.day_start, day.recorded_at)
+        .join(site_day, (site_day.c.site == day.site) & (site_day.c.day_start == day.day_start))
+        .where(within, day.version == 1, day.first_at <= known_at, day.recorded_at > known_at)
     )
-    row = connection.execute(partly.order_by(days.recorded_at.desc()).limit(1)).first()
+    row = connection.execute(partly.order_by(day.recorded_at.desc()).limit(1)).first()
     if row is not None:
         raise FoldedError(
             f"what was known at {known_at.isoformat()} of the day that began at {row.day_start.isoformat()} is folded: "
@@ -144,12 +160,11 @@ def _require_told(
 
 def require_detail(connection: Connection, start: datetime, end: datetime, place: Place) -> None:
     """Raise `FoldedError` where intervals of a place in [start, end) are folded into days."""
-    folded = select(meter_day.c.day_end).where(
-        _within(meter_day, place), meter_day.c.day_start < end, meter_day.c.day_end > start
-    )
-    last = connection.execute(folded.order_by(meter_day.c.day_end.desc()).limit(1)).first()
+    here = (site_day.c.site == place.site) & (site_day.c.state == "folded")
+    folded = select(func.max(site_day.c.day_end)).where(here, site_day.c.day_start < end, site_day.c.day_end > start)
+    last: datetime | None = connection.scalar(folded)
     if last is not None:
-        raise FoldedError(f"the energy up to {last.day_end.isoformat()} is folded: only the sums of its days are known")
+        raise FoldedError(f"the energy up to {last.isoformat()} is folded: only the sums of its days are known")
 
 
 def site_intervals(
@@ -158,36 +173,39 @@ def site_intervals(
     end: datetime,
     known_at: datetime | None = None,
     site: str | None = None,
-    place: Place | None = None,
 ) -> list[SiteInterval]:
-    """Each interval in detail of every site (or `site`, or `place`), summed over its main meters, by site and start."""
-    source = _latest(interval, [interval.c.meter], start, end, known_at, place).where(_MAIN)
-    if site is not None:
-        source = source.where(interval.c.site == site)
-    rows = source.subquery()
+    """Each interval in detail of every site (or of `site`), summed over its main meters, by site and start."""
+    here = sites(connection, start, end) if site is None else [site]
+    return [item for each in here for item in _site_intervals(connection, each, start, end, known_at)]
+
+
+def _site_intervals(
+    connection: Connection, site: str, start: datetime, end: datetime, known_at: datetime | None
+) -> Iterator[SiteInterval]:
+    rows = _latest(interval, [interval.c.meter], site, start, end, known_at).where(_MAIN).subquery()
     rank = func.max(case(*((rows.c.quality == quality, place) for place, quality in enumerate(QUALITIES)), else_=-1))
     query = (
         select(
-            rows.c.site,
             rows.c.interval_start,
             func.max(rows.c.seconds).label("seconds"),
             func.sum(rows.c.energy_wh).label("energy_wh"),
             rank.label("rank"),
         )
-        .group_by(rows.c.site, rows.c.interval_start)
-        .order_by(rows.c.site, rows.c.interval_start)
+        .group_by(rows.c.interval_start)
+        .order_by(rows.c.interval_start)
     )
-    return [
-        SiteInterval(row.site, row.interval_start, row.seconds, int(row.energy_wh), QUALITIES[row.rank])
-        for row in connection.execute(query)
-    ]
+    for row in connection.execute(query):
+        yield SiteInterval(site, row.interval_start, row.seconds, int(row.energy_wh), QUALITIES[row.rank])
 
 
 def missing_intervals(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
     """Site → intervals of its meters, sub-meters too, of which something is missing."""
-    latest = _latest(interval, [interval.c.meter], start, end, None).where(interval.c.quality == "missing").subquery().c
-    query = select(latest.site, func.count()).group_by(latest.site).order_by(latest.site)
-    return {site: int(count) for site, count in connection.execute(query)}
+    found: dict[str, int] = {}
+    for site in sites(connection, start, end):
+        latest = _latest(interval, [interval.c.meter], site, start, end, None).where(interval.c.quality == "missing")
+        if count := connection.scalar(select(func.count()).select_from(latest.subquery())):
+            found[site] = count
+    return found
 
 
 def submetered(connection: Connection, site: str, start: datetime) -> list[SubMetered]:
@@ -198,24 +216,17 @@ def submetered(connection: Connection, site: str, start: datetime) -> list[SubMe
     return list(newest.values())
 
 
-def submetered_parties(connection: Connection, start: datetime, end: datetime, place: Place) -> set[str]:
-    """Whose machines at a place a sub-meter told of in the period."""
-    during = (interval.c.interval_start >= start) & (interval.c.interval_start < end)
-    query = select(interval.c.party).where(_within(interval, place), during, interval.c.party.is_not(None)).distinct()
-    days = (meter_day.c.day_start >= start) & (meter_day.c.day_end <= end)
-    folded = select(meter_day.c.party).where(_within(meter_day, place), days, meter_day.c.party != "").distinct()
-    return {*connection.scalars(query), *connection.scalars(folded)}
-
-
 def meter_intervals(
     connection: Connection, meter: str, start: datetime, end: datetime, known_at: datetime | None = None
 ) -> list[MeterInterval]:
-    """The intervals of one meter in order."""
-    source = _latest(interval, [interval.c.meter], start, end, known_at)
-    query = source.where(interval.c.meter == meter).order_by(interval.c.interval_start)
+    """The intervals of one meter in order, of those in detail."""
+    before = interval.c.recorded_at <= known_at if known_at is not None else true()
+    here = (interval.c.meter == meter) & (interval.c.interval_start >= start) & (interval.c.interval_start < end)
+    query = select(interval).where(here, before).order_by(interval.c.interval_start, interval.c.version)
+    newest = {row.interval_start: row for row in connection.execute(query)}
     return [
         MeterInterval(row.interval_start, row.seconds, row.energy_wh, row.quality, row.version)
-        for row in connection.execute(query)
+        for row in newest.values()
     ]
 
 
@@ -223,10 +234,11 @@ def party_intervals(
     connection: Connection, party: str, start: datetime, end: datetime, place: Place
 ) -> list[SiteInterval]:
     """What a party was allocated in each interval in detail at a place, in order."""
-    source = _latest(allocation, [allocation.c.site], start, end, None, place).where(allocation.c.party == party)
+    latest = _latest(allocation, [allocation.c.site], place.site, start, end, None)
+    query = latest.where(allocation.c.party == party).order_by(allocation.c.interval_start)
     return [
         SiteInterval(row.site, row.interval_start, row.seconds, row.energy_wh, row.quality)
-        for row in connection.execute(source.order_by(allocation.c.interval_start))
+        for row in connection.execute(query)
     ]
 
 
@@ -241,41 +253,47 @@ def energy_by_party(
 
     Raises `FoldedError`.
     """
-    _require_told(connection, allocation_day, start, end, known_at, place)
-    latest = _latest(allocation, [allocation.c.site], start, end, known_at, place).subquery().c
-    energy = latest.energy_wh
-    query = (
-        select(
-            latest.site,
-            latest.party,
-            func.sum(energy).label("energy_wh"),
-            func.sum(latest.estimate_wh).label("estimate_wh"),
-            func.count().label("rows"),
-            func.count(latest.estimate_wh).label("estimates"),
-            func.sum(case((latest.quality != "measured", energy), else_=0)).label("uncertain_wh"),
-        )
-        .group_by(latest.site, latest.party)
-        .order_by(latest.site, latest.party)
-    )
-    days = _latest(allocation_day, [allocation_day.c.site], start, end, known_at, place).subquery().c
-    folded = select(
-        days.site,
+    found: dict[tuple[str, str], Energy] = {}
+    for site in _sites(connection, start, end, place):
+        sums: dict[str, list[int]] = {}
+        for row in _party_sums(connection, site, start, end, known_at):
+            total = sums.setdefault(row.party, [0] * 5)
+            for column, name in enumerate(("energy_wh", "estimate_wh", "rows", "estimates", "uncertain_wh")):
+                total[column] += int(getattr(row, name) or 0)
+        for party, (energy_wh, estimate_wh, rows, estimates, uncertain_wh) in sorted(sums.items()):
+            estimate = estimate_wh if estimates == rows else None
+            found[site, party] = Energy(energy_wh, estimate, uncertain_wh)
+    return found
+
+
+def _party_sums(
+    connection: Connection, site: str, start: datetime, end: datetime, known_at: datetime | None
+) -> Iterator[Row[Any]]:
+    """Sums of each party, of the days and of each span in detail."""
+    _require_told(connection, allocation_day, site, start, end, known_at)
+    keys = [allocation_day.c.site]
+    days = _days(allocation_day, keys, site, start, end, known_at).subquery().c
+    by_day: Select[Any] = select(
         days.party,
         func.sum(days.energy_wh).label("energy_wh"),
         func.sum(days.estimate_wh).label("estimate_wh"),
         func.sum(days.intervals).label("rows"),
         func.sum(days.estimates).label("estimates"),
         func.sum(days.uncertain_wh).label("uncertain_wh"),
-    ).group_by(days.site, days.party)
-    sums: dict[tuple[str, str], list[int]] = {}
-    for row in (*connection.execute(query), *connection.execute(folded)):
-        total = sums.setdefault((row.site, row.party), [0] * 5)
-        for column, name in enumerate(("energy_wh", "estimate_wh", "rows", "estimates", "uncertain_wh")):
-            total[column] += int(getattr(row, name) or 0)
-    return {
-        key: Energy(energy_wh, estimate_wh if estimates == rows else None, uncertain_wh)
-        for key, (energy_wh, estimate_wh, rows, estimates, uncertain_wh) in sorted(sums.items())
-    }
+    ).group_by(days.party)
+    yield from connection.execute(by_day)
+    for since, until in _spans(connection, site, start, end, known_at):
+        latest = _latest(allocation, [allocation.c.site], site, since, until, known_at).subquery().c
+        energy = latest.energy_wh
+        query: Select[Any] = select(
+            latest.party,
+            func.sum(energy).label("energy_wh"),
+            func.sum(latest.estimate_wh).label("estimate_wh"),
+            func.count().label("rows"),
+            func.count(latest.estimate_wh).label("estimates"),
+            func.sum(case((latest.quality != "measured", energy), else_=0)).label("uncertain_wh"),
+        ).group_by(latest.party)
+        yield from connection.execute(query)
 
 
 def energy_by_meter(
@@ -287,42 +305,19 @@ def energy_by_meter(
     main: bool = True,
 ) -> dict[tuple[str, str], MeterEnergy]:
     """(site, main meter, or else sub-meter) → watt-hours and the qualities of its intervals. Raises `FoldedError`."""
-    _require_told(connection, meter_day, start, end, known_at, place)
-    of_kind = _MAIN if main else ~_MAIN
-    latest = _latest(interval, [interval.c.meter], start, end, known_at, place).where(of_kind).subquery().c
-    query = (
-        select(
-            latest.site,
-            latest.meter,
-            latest.quality,
-            func.sum(latest.energy_wh).label("energy_wh"),
-            func.count().label("rows"),
-        )
-        .group_by(latest.site, latest.meter, latest.quality)
-        .order_by(latest.site, latest.meter, latest.quality)
-    )
-    keys = [meter_day.c.meter, meter_day.c.site]
-    folded_kind = meter_day.c.party == "" if main else meter_day.c.party != ""
-    days = _latest(meter_day, keys, start, end, known_at, place).where(folded_kind).subquery().c
-    folded = select(
-        days.site,
-        days.meter,
-        days.quality,
-        func.sum(days.energy_wh).label("energy_wh"),
-        func.sum(days.intervals).label("rows"),
-    ).group_by(days.site, days.meter, days.quality)
-    sums: dict[tuple[str, str], dict[Quality, tuple[int, int]]] = {}
-    for row in (*connection.execute(query), *connection.execute(folded)):
-        qualities = sums.setdefault((row.site, row.meter), {})
-        rows, energy_wh = qualities.get(row.quality, (0, 0))
-        qualities[row.quality] = rows + int(row.rows), energy_wh + int(row.energy_wh)
-    return {
-        key: MeterEnergy(
-            sum(energy_wh for _, energy_wh in qualities.values()),
-            {quality: rows for quality, (rows, _) in sorted(qualities.items())},
-        )
-        for key, qualities in sorted(sums.items())
-    }
+    found: dict[tuple[str, str], MeterEnergy] = {}
+    for site in _sites(connection, start, end, place):
+        sums: dict[str, dict[Quality, tuple[int, int]]] = {}
+        for row in _meter_sums(connection, site, start, end, known_at, below=not main):
+            qualities = sums.setdefault(row.meter, {})
+            rows, energy_wh = qualities.get(row.quality, (0, 0))
+            qualities[row.quality] = rows + int(row.rows), energy_wh + int(row.energy_wh)
+        for meter, qualities in sorted(sums.items()):
+            found[site, meter] = MeterEnergy(
+                sum(energy_wh for _, energy_wh in qualities.values()),
+                {quality: rows for quality, (rows, _) in sorted(qualities.items())},
+            )
+    return found
 
 
 def energy_by_submeter(
@@ -336,16 +331,40 @@ def energy_by_submeter(
 
     Raises `FoldedError`.
     """
-    _require_told(connection, meter_day, start, end, known_at, place)
-    latest = _latest(interval, [interval.c.meter], start, end, known_at, place).where(~_MAIN).subquery().c
-    keys = [meter_day.c.meter, meter_day.c.site]
-    days = _latest(meter_day, keys, start, end, known_at, place).where(meter_day.c.party != "").subquery().c
     found: dict[tuple[str, str], int] = {}
-    for rows in (latest, days):
-        query = select(rows.site, rows.party, func.sum(rows.energy_wh).label("energy_wh"))
-        for row in connection.execute(query.group_by(rows.site, rows.party)):
-            found[row.site, row.party] = found.get((row.site, row.party), 0) + int(row.energy_wh)
+    for site in _sites(connection, start, end, place):
+        for row in _meter_sums(connection, site, start, end, known_at, below=True):
+            found[site, row.party] = found.get((site, row.party), 0) + int(row.energy_wh)
     return found
+
+
+def _meter_sums(
+    connection: Connection, site: str, start: datetime, end: datetime, known_at: datetime | None, *, below: bool
+) -> Iterator[Row[Any]]:
+    """Sums of each main meter, or of each sub-meter, by quality, of the days and of each span in detail."""
+    _require_told(connection, meter_day, site, start, end, known_at)
+    whose = meter_day.c.party != "" if below else meter_day.c.party == ""
+    keys = [meter_day.c.meter, meter_day.c.site]
+    days = _days(meter_day, keys, site, start, end, known_at).where(whose).subquery().c
+    by_day: Select[Any] = select(
+        days.meter,
+        days.party,
+        days.quality,
+        func.sum(days.energy_wh).label("energy_wh"),
+        func.sum(days.intervals).label("rows"),
+    ).group_by(days.meter, days.party, days.quality)
+    yield from connection.execute(by_day)
+    for since, until in _spans(connection, site, start, end, known_at):
+        source = _latest(interval, [interval.c.meter], site, since, until, known_at)
+        latest = source.where(~_MAIN if below else _MAIN).subquery().c
+        query: Select[Any] = select(
+            latest.meter,
+            latest.party,
+            latest.quality,
+            func.sum(latest.energy_wh).label("energy_wh"),
+            func.count().label("rows"),
+        ).group_by(latest.meter, latest.party, latest.quality)
+        yield from connection.execute(query)
 
 
 def peak_power(
@@ -359,24 +378,23 @@ def peak_power(
 
     Raises `FoldedError`.
     """
-    _require_told(connection, peak_day, start, end, known_at, place)
-    latest = _latest(interval, [interval.c.meter], start, end, known_at, place).where(_MAIN).subquery().c
-    power = func.sum(latest.energy_wh) * 3600 // latest.seconds
-    each = (
-        select(latest.site, latest.interval_start, power.label("power_w"))
-        .group_by(latest.site, latest.interval_start, latest.seconds)
-        .subquery()
-    )
-    order = func.row_number().over(partition_by=each.c.site, order_by=[each.c.power_w.desc(), each.c.interval_start])
-    ranked = select(each, order.label("place")).subquery()
-    highest = select(ranked).where(ranked.c.place == 1).order_by(ranked.c.site)
-    days = _latest(peak_day, [peak_day.c.site], start, end, known_at, place).order_by(peak_day.c.day_start)
     found: dict[str, tuple[int, datetime]] = {}
-    for site, power_w, at in (
-        *((row.site, int(row.power_w), row.interval_start) for row in connection.execute(highest)),
-        *((row.site, row.power_w, row.at) for row in connection.execute(days)),
-    ):
-        before = found.get(site)
-        if before is None or (-power_w, at) < (-before[0], before[1]):
-            found[site] = power_w, at
-    return dict(sorted(found.items()))
+    for site in _sites(connection, start, end, place):
+        highest = min(((-row.power_w, row.at) for row in _peaks(connection, site, start, end, known_at)), default=None)
+        if highest is not None:
+            found[site] = -int(highest[0]), highest[1]
+    return found
+
+
+def _peaks(
+    connection: Connection, site: str, start: datetime, end: datetime, known_at: datetime | None
+) -> Iterator[Row[Any]]:
+    """The highest of each day and of each span in detail."""
+    _require_told(connection, peak_day, site, start, end, known_at)
+    yield from connection.execute(_days(peak_day, [peak_day.c.site], site, start, end, known_at))
+    for since, until in _spans(connection, site, start, end, known_at):
+        latest = _latest(interval, [interval.c.meter], site, since, until, known_at).where(_MAIN).subquery().c
+        power = func.sum(latest.energy_wh) * 3600 // latest.seconds
+        each: Select[Any] = select(power.label("power_w"), latest.interval_start.label("at"))
+        each = each.group_by(latest.interval_start, latest.seconds)
+        yield from connection.execute(each.order_by(power.desc(), latest.interval_start).limit(1))

@@ -1,92 +1,87 @@
-"""Fold the intervals of settled quarters into figures of their legal days, with every version that was known of a day.
+"""Sum the intervals of a site's days up into figures of the day, with every version that was known of it; fold them.
 
 A piece is a legal day, or a part of one between two instants at which the registers change: whatever asks for a period
-whose bounds are among those gets the same figures as before. Each call does one whole thing in the caller's
-transaction, so that whatever is killed whenever, a piece is either in detail or folded.
+whose bounds are among those gets from the figures what the intervals give. Summed up, both stay; folded, the figures
+alone. Each call does one whole thing in the caller's transaction, so that whatever is killed whenever, the figures of a
+piece are all there or none.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from tarazy.accounting.energy.intervals import QUALITIES
 from tarazy.accounting.energy.readings import drop_readings
+from tarazy.accounting.energy.site_days import Piece, claim, set_state
 from tarazy.accounting.energy.tables import allocation, allocation_day, due, interval, meter_day, peak_day, settled
-from tarazy.config.law.calendar import day_start, legal_day
 
 _METERS_AT_ONCE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Intervals that begin in [start, end), on one legal day, at one site."""
-
-    site: str
-    start: datetime
-    end: datetime
 
 
 class UnsettledError(Exception):
     """A piece has something that is still to be derived, so it is not folded yet."""
 
 
-def pieces(connection: Connection, start: datetime, end: datetime, cuts: Collection[datetime] = ()) -> Iterator[Piece]:
-    """What there is to fold in [start, end): sites of each legal day, parted at `cuts` as well, in order of time."""
-    day = legal_day(start)
-    while day_start(day) < end:
-        first, after = day_start(day), day_start(day + timedelta(days=1))
-        bounds = sorted({first, after} | {cut for cut in cuts if first < cut < after})
-        for since, until in pairwise(bounds):
-            if since >= start and until <= end:
-                for site in _sites(connection, since, until):
-                    yield Piece(site, since, until)
-        day += timedelta(days=1)
-
-
-def _sites(connection: Connection, start: datetime, end: datetime) -> list[str]:
-    found: set[str] = set()
-    for table in (interval, allocation):
-        within = (table.c.interval_start >= start) & (table.c.interval_start < end)
-        found |= set(connection.scalars(select(table.c.site).where(within).distinct()))
-    return sorted(found)
+def sum_up(connection: Connection, piece: Piece) -> int:
+    """Sum a piece up; how many rows of intervals and allocations it was."""
+    rows, parts = _detail(connection, piece)
+    claim(connection, piece)
+    _store_figures(connection, piece, rows, parts)
+    set_state(connection, piece, "summed", _whole_at(piece, rows, parts))
+    return len(rows) + len(parts)
 
 
 def fold(connection: Connection, piece: Piece) -> int:
     """Fold a piece; how many rows of intervals and allocations it was. Raises `UnsettledError`."""
-    here = (interval.c.site == piece.site) & _within(interval, piece)
-    rows = connection.execute(select(interval).where(here)).all()
+    rows, parts = _detail(connection, piece)
     meters = sorted({row.meter for row in rows})
     for some in _some(meters):
         waiting = select(due.c.meter).where(due.c.meter.in_(some), due.c.since < piece.end).limit(1)
         if meter := connection.scalar(waiting):
             raise UnsettledError(f"{meter}: readings of before {piece.end.isoformat()} are not settled yet")
-    parts = connection.execute(
-        select(allocation).where(allocation.c.site == piece.site, _within(allocation, piece))
-    ).all()
+    claim(connection, piece)
+    _store_figures(connection, piece, rows, parts)
+    set_state(connection, piece, "folded", _whole_at(piece, rows, parts))
+    _note_folded(connection, meters, rows, piece.end)
+    for table in _DETAIL:
+        connection.execute(delete(table).where(_within(table, piece)))
+    return len(rows) + len(parts)
+
+
+def _detail(connection: Connection, piece: Piece) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]]]:
+    """The rows of its intervals and of its allocations."""
+    rows, parts = (connection.execute(select(table).where(_within(table, piece))).all() for table in _DETAIL)
+    return rows, parts
+
+
+def _store_figures(connection: Connection, piece: Piece, rows: Sequence[Row[Any]], parts: Sequence[Row[Any]]) -> None:
     common = {"site": piece.site, "day_start": piece.start, "day_end": piece.end}
-    for table, folded in (
+    for table, figures in (
         (meter_day, _meter_days(rows)),
         (peak_day, _peaks([row for row in rows if row.party is None])),
         (allocation_day, _allocation_days(parts)),
     ):
-        values = [{**common, **row} for row in folded]
+        values = [{**common, **row} for row in figures]
         if values:
             connection.execute(insert(table), values)
-    _note_folded(connection, meters, rows, piece.end)
-    connection.execute(delete(interval).where(here))
-    connection.execute(delete(allocation).where(allocation.c.site == piece.site, _within(allocation, piece)))
-    return len(rows) + len(parts)
+
+
+def _whole_at(piece: Piece, *tables: Sequence[Row[Any]]) -> datetime:
+    """When the last of it was recorded first."""
+    return max((row.recorded_at for rows in tables for row in rows if row.version == 1), default=piece.start)
+
+
+_DETAIL = (interval, allocation)
 
 
 def _within(table: Any, piece: Piece) -> Any:
-    return (table.c.interval_start >= piece.start) & (table.c.interval_start < piece.end)
+    begins = table.c.interval_start
+    return (table.c.site == piece.site) & (begins >= piece.start) & (begins < piece.end)
 
 
 def _some(meters: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -209,17 +204,11 @@ def _note_folded(connection: Connection, meters: Sequence[str], rows: Sequence[R
 
 def folded_meters(connection: Connection, before: datetime) -> list[str]:
     """Meters of which no interval before an instant is in detail, and some are folded."""
-    detail = select(interval.c.meter).where(interval.c.interval_start < before).distinct()
-    query = select(settled.c.meter).where(settled.c.folded_until <= before, settled.c.meter.not_in(detail))
-    return sorted(connection.scalars(query))
+    earlier = (interval.c.meter == settled.c.meter) & (interval.c.interval_start < before)
+    folded = (settled.c.folded_until <= before) & ~exists(select(interval.c.meter).where(earlier))
+    return sorted(connection.scalars(select(settled.c.meter).where(folded)))
 
 
 def drop_folded_readings(connection: Connection, meters: Sequence[str], before: datetime) -> int:
     """Let go of the readings of folded meters before an instant, but those that the next step begins with."""
     return sum(drop_readings(connection, meter, before) for meter in meters)
-
-
-def last_detail(connection: Connection) -> datetime | None:
-    """When the oldest interval in detail begins."""
-    oldest: datetime | None = connection.scalar(select(func.min(interval.c.interval_start)))
-    return oldest

@@ -79,7 +79,7 @@ interval = Table(
     Column("remainder", Text, nullable=True, doc="exact fraction of a watt-hour carried on; null: none"),
     Column("quality", String(16), nullable=False, doc="'measured', 'estimated' or 'missing'"),
     Column("recorded_at", Instant, nullable=False),
-    Index("ix_interval_interval_start", "interval_start", "site"),
+    Index("ix_interval_site", "site", "interval_start"),
 )
 """Imported watt-hours of one meter in one interval, derived from its readings."""
 
@@ -96,7 +96,6 @@ allocation = Table(
     Column("weight", BigCount, nullable=False),
     Column("quality", String(16), nullable=False, doc="the worst quality among the site's meters"),
     Column("recorded_at", Instant, nullable=False),
-    Index("ix_allocation_interval_start", "interval_start", "site"),
 )
 """A site's watt-hours of one interval among its parties; every version is complete and adds up."""
 
@@ -109,6 +108,21 @@ settled = Table(
     Column("remainder", Text, nullable=True, doc="of a watt-hour, what the last folded interval carried on"),
 )
 """How far a meter is: the one table here whose rows change."""
+
+site_day = Table(
+    "site_day",
+    metadata,
+    Column("site", String(64), primary_key=True),
+    Column("day_start", Instant, primary_key=True, doc="of a legal day, or of a part of one"),
+    Column("day_end", Instant, nullable=False),
+    Column("state", String(8), nullable=False, doc="'open', 'summed' or 'folded'"),
+    Column("whole_at", Instant, nullable=True, doc="when the last of it was recorded first; null: open"),
+)
+"""Where the energy of a site's days is told: no two overlap, and every interval and allocation lies in one.
+
+open: by its intervals alone. summed: by figures of the day as well, which tell the same, as known at `whole_at` or
+later. folded: by those alone. Whatever changes an interval of a summed day opens it in the same transaction.
+"""
 
 meter_day = Table(
     "meter_day",
@@ -124,9 +138,9 @@ meter_day = Table(
     Column("energy_wh", BigInteger, nullable=False),
     Column("first_at", Instant, nullable=False, doc="when something of the day was recorded first"),
     Column("recorded_at", Instant, nullable=False, doc="from when on the day was known like this"),
-    Index("ix_meter_day_day_start", "day_start", "site"),
+    Index("ix_meter_day_site", "site", "day_start"),
 )
-"""What the intervals of a meter were on a folded legal day; each version is one that was known once."""
+"""What the intervals of a meter were on a summed legal day; each version is one that was known once."""
 
 allocation_day = Table(
     "allocation_day",
@@ -143,9 +157,8 @@ allocation_day = Table(
     Column("uncertain_wh", BigInteger, nullable=False, doc="of energy_wh, from intervals that were not measured"),
     Column("first_at", Instant, nullable=False),
     Column("recorded_at", Instant, nullable=False),
-    Index("ix_allocation_day_day_start", "day_start", "site"),
 )
-"""What a site's parties had on a folded legal day."""
+"""What a site's parties had on a summed legal day."""
 
 peak_day = Table(
     "peak_day",
@@ -158,9 +171,8 @@ peak_day = Table(
     Column("at", Instant, nullable=False, doc="when the first interval of that power began"),
     Column("first_at", Instant, nullable=False),
     Column("recorded_at", Instant, nullable=False),
-    Index("ix_peak_day_day_start", "day_start", "site"),
 )
-"""The highest mean power of an interval over a site's main meters on a folded legal day."""
+"""The highest mean power of an interval over a site's main meters on a summed legal day."""
 
 machine_power = Table(
     "machine_power",

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.client import HTTPConnection
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +19,13 @@ from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.meter import Meter, Reading
 from tarazy.accounting.energy.readings import append_readings
-from tarazy.accounting.energy.tables import allocation, interval
 from tarazy.accreditation.entries import EnergySource, MeterStatus, ReadBy, Site, SiteStatus, content_of
 from tarazy.accreditation.entries import Meter as Entry
 from tarazy.accreditation.tables import REGISTERS
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import upgrade
 from tarazy.pool.bench.measured import HOST, BenchError, Measured, measured
+from tarazy.pool.bench.quarter import measure_country, measure_quarter
 from tarazy.pool.demo.prepare import free_ports
 from tarazy.portal.access import Role, create_token
 
@@ -39,9 +36,7 @@ _AT_ONCE = 500
 _PUSHERS = 4
 _WH = 250
 """What a meter moves in an interval."""
-_QUARTER_DAYS = 92
 _WORK = 1 << 60
-_INSERTED = 20_000
 
 
 def run_energy_bench(
@@ -53,17 +48,18 @@ def run_energy_bench(
     stored: int,
     days: int,
     aggregated: int,
+    country: int,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
     """All measurements, on an empty database.
 
     `pushed` and `stored`: intervals that come in over HTTP, and straight into the store; `aggregated`: meters that have
-    intervals of `days` days. Raises `BenchError`.
+    intervals of `days` days; `country`: meters of a whole quarter, in a database of its own. Raises `BenchError`.
     """
     url = database or f"sqlite:///{directory / 'bench.db'}"
     engine = open_engine(url)
     upgrade(engine)
-    points = [_point(number) for number in range(meters)]
+    points = list(map(_point, range(meters)))
     start = floor_to(datetime.now(UTC), _SECONDS) - _STEP * (pushed + stored + 2)
     figures: dict[str, Any] = {"database": engine.dialect.name, "meters": meters}
     progress(f"registering {meters:,} meters")
@@ -85,9 +81,22 @@ def run_energy_bench(
     figures["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     figures["bytes_per_reading"] = round(_size(engine, directory) / (meters * (pushed + stored + 2)))
     if aggregated:
-        figures["quarter"] = _aggregate(engine, url, aggregated, days, progress)
+        figures["quarter"] = measure_quarter(engine, url, list(map(_point, range(aggregated))), days, progress)
     engine.dispose()
+    if country:
+        figures["country"] = _country(directory, country, progress)
     return figures
+
+
+def _country(directory: Path, meters: int, progress: Callable[[str], None]) -> dict[str, Any]:
+    """In SQLite: what a laptop has."""
+    url = f"sqlite:///{directory / 'country.db'}"
+    engine = open_engine(url)
+    upgrade(engine)
+    try:
+        return measure_country(engine, url, list(map(_point, range(meters))), progress)
+    finally:
+        engine.dispose()
 
 
 def _point(number: int) -> Meter:
@@ -264,50 +273,3 @@ def _size(engine: Engine, directory: Path) -> int:
         return sum(file.stat().st_size for file in directory.glob("bench.db*"))
     with engine.begin() as connection:
         return int(connection.scalar(text("SELECT pg_database_size(current_database())")) or 0)
-
-
-def _aggregate(engine: Engine, url: str, meters: int, days: int, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Write intervals of so many days long ago, and ask for their figures in another process."""
-    start = datetime(2025, 12, 31, 19, tzinfo=UTC) - timedelta(days=days)
-    points = [_point(number) for number in range(meters)]
-    for day in range(days):
-        progress(f"writing day {day + 1} of {days}")
-        with engine.begin() as connection:
-            _write_day(connection, points, start + timedelta(days=day))
-    rows = meters * days * 96
-    if engine.dialect.name == "postgresql":
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("ANALYZE"))
-    progress(f"aggregating {rows:,} intervals")
-    end = start + timedelta(days=days)
-    command = [sys.executable, "-m", "tarazy.pool.bench.aggregated", url, start.isoformat(), end.isoformat()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
-    if done.returncode:
-        raise BenchError(done.stderr[-2000:])
-    told: dict[str, Any] = json.loads(done.stdout)
-    if told["energy_wh"] != rows * _WH:
-        raise BenchError(f"{told['energy_wh']:,} Wh of {rows * _WH:,} Wh")
-    took = told["meters_s"] + told["parties_s"] + told["peaks_s"]
-    whole = 100_000 * 96 * _QUARTER_DAYS
-    return {"days": days, "intervals": rows, **told, "s_for_100000_meters": round(took * whole / rows)}
-
-
-def _write_day(connection: Connection, points: Sequence[Meter], start: datetime) -> None:
-    common = {"version": 1, "seconds": _SECONDS, "quality": "measured", "recorded_at": start + timedelta(days=1)}
-    sites = sorted({point.site for point in points})
-    own = {site: sum(_WH for point in points if point.site == site) for site in sites}
-    intervals = (
-        {**common, "meter": point.meter, "site": point.site, "party": None, "energy_wh": _WH, "remainder": None}
-        | {"interval_start": start + _STEP * number}
-        for number in range(96)
-        for point in points
-    )
-    while rows := list(islice(intervals, _INSERTED)):
-        connection.execute(insert(interval), rows)
-    shares = [
-        {**common, "site": site, "party": f"party-{site}", "energy_wh": own[site], "estimate_wh": own[site]}
-        | {"interval_start": start + _STEP * number, "weight": _WORK}
-        for number in range(96)
-        for site in sites
-    ]
-    connection.execute(insert(allocation), shares)

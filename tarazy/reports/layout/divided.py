@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tarazy.reports.coins import Divided, RewardsReport
-from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Section, Table
+from tarazy.reports.content import Credit
+from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Rows, Section, Table
 from tarazy.reports.layout.frame import frame
 from tarazy.reports.layout.voice import NOTHING, Voice
 
@@ -60,16 +61,16 @@ def _accounts(voice: Voice, report: RewardsReport) -> Table:
 def _rounds(voice: Voice, report: RewardsReport) -> Section:
     if not report.rounds:
         return Section(voice.say("rounds.title"), (Paragraph(voice.say("rewards.none_blocks")),))
-    rows = tuple(
-        (
+    rows = Rows(
+        report.rounds,
+        lambda each: (
             voice.number(each.round),
             voice.number(each.height),
             each.block_hash,
             voice.at(each.found_at),
             voice.party(each.party),
             voice.word("block_state", each.state),
-        )
-        for each in report.rounds
+        ),
     )
     columns = (
         Column(voice.say("rewards.round"), 11, "right"),
@@ -90,8 +91,9 @@ def _distributions(voice: Voice, report: RewardsReport) -> Section:
     if not report.distributions:
         return Section(voice.say("distributions.title"), (Paragraph(voice.say("rewards.none_distributions")),))
     with_reserve = any(each.reserve for each in report.distributions)
-    rows = tuple(
-        (
+    rows = Rows(
+        report.distributions,
+        lambda each: (
             voice.number(each.distribution),
             voice.number(each.height),
             _span(each),
@@ -99,8 +101,7 @@ def _distributions(voice: Voice, report: RewardsReport) -> Section:
             *_money(voice, each.reward, each.reserve if with_reserve else None),
             *map(voice.bitcoin, (each.credited, each.fee, each.remainder)),
             voice.word("distribution_state", each.state),
-        )
-        for each in report.distributions
+        ),
     )
     totals = report.totals
     total = (
@@ -130,17 +131,9 @@ def _money(voice: Voice, reward: int, reserve: int | None) -> tuple[str, ...]:
 
 
 def _credits(voice: Voice, report: RewardsReport) -> Section:
-    rows = tuple(
-        (
-            voice.number(each.distribution),
-            _span(each),
-            voice.party(credit.party),
-            voice.number(credit.weight),
-            voice.number(each.total_weight),
-            voice.bitcoin(credit.amount),
-        )
-        for each in report.distributions
-        for credit in each.credits
+    rows = Rows(
+        [(each, credit) for each in report.distributions for credit in each.credits],
+        lambda row: _credit(voice, *row),
     )
     columns = (
         Column(voice.say("credits.distribution"), 13, "right"),
@@ -152,6 +145,17 @@ def _credits(voice: Voice, report: RewardsReport) -> Section:
     )
     block: Block = Table(voice.say("credits.table"), columns, rows) if rows else Paragraph(voice.say("credits.none"))
     return Section(voice.say("credits.title"), (block,))
+
+
+def _credit(voice: Voice, each: Divided, credit: Credit) -> tuple[str, ...]:
+    return (
+        voice.number(each.distribution),
+        _span(each),
+        voice.party(credit.party),
+        voice.number(credit.weight),
+        voice.number(each.total_weight),
+        voice.bitcoin(credit.amount),
+    )
 
 
 def _payouts(voice: Voice, report: RewardsReport) -> Section:
@@ -204,15 +208,15 @@ def _records(voice: Voice, report: RewardsReport) -> Section:
     if report.unrecorded:
         rounds = ", ".join(map(voice.number, report.unrecorded))
         blocks.append(Notice(voice.say("records.missing", rounds=rounds)))
-    rows = tuple(
-        (
+    rows = Rows(
+        report.records,
+        lambda each: (
             voice.number(each.round),
             voice.number(each.audit_row),
             each.share_root,
             each.sum_root,
             voice.number(each.shares),
-        )
-        for each in report.records
+        ),
     )
     columns = (
         Column(voice.say("rewards.round"), 11, "right"),

@@ -25,6 +25,11 @@ _OFFSET = "+05:00"
 """Of legal time since 1 March 2024: the headings of tables say it once. Instants that have another carry it."""
 
 
+def _places(value: int | Decimal) -> int:
+    """Decimals that a number has."""
+    return max(0, -int(value.as_tuple().exponent)) if isinstance(value, Decimal) else 0
+
+
 class Voice:
     """Says the report's messages and values in `lang`."""
 
@@ -53,8 +58,7 @@ class Voice:
 
     def number(self, value: int | Decimal) -> str:
         """A number in the language's format."""
-        places = max(0, -int(value.as_tuple().exponent)) if isinstance(value, Decimal) else 0
-        return Figure(number(self.lang, value), value, places)
+        return Figure(number(self.lang, value), value, _places(value))
 
     def day(self, value: date) -> str:
         """A calendar day."""
@@ -62,7 +66,9 @@ class Voice:
 
     def instant(self, value: datetime | None) -> str:
         """An instant in Almaty's time with its offset; a dash for none."""
-        return NOTHING if value is None else instant(self.lang, value).replace("(UTC", "").replace(")", "")
+        if value is None:
+            return NOTHING
+        return Figure(instant(self.lang, value).replace("(UTC", "").replace(")", ""), value)
 
     def when(self, key: str) -> str:
         """The heading of a column of instants, which `at` tells: with the offset that they share."""
@@ -70,7 +76,9 @@ class Voice:
 
     def at(self, value: datetime | None) -> str:
         """An instant for a cell under `when`, on one line; a dash for none."""
-        return self.instant(value).removesuffix(f" {_OFFSET}").replace(" ", "\xa0")
+        if value is None:
+            return NOTHING
+        return Figure(self.instant(value).removesuffix(f" {_OFFSET}").replace(" ", "\xa0"), value)
 
     def bitcoin(self, satoshi: int) -> str:
         """An amount in BTC without the unit, which the column's heading names."""
@@ -78,7 +86,11 @@ class Voice:
 
     def tenge(self, value: Decimal | None) -> str:
         """An amount in tenge without the unit, which the column's heading names; a dash for none."""
-        return NOTHING if value is None else Figure(tenge(self.lang, value).rpartition("\xa0")[0], value, 2)
+        return (
+            NOTHING
+            if value is None
+            else Figure(tenge(self.lang, value).rpartition("\xa0")[0], value, max(2, _places(value)))
+        )
 
     def energy(self, wh: int) -> str:
         """An energy in kWh without the unit, which the column's heading names."""

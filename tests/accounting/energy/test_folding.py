@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, insert, select
 
@@ -23,11 +24,11 @@ from tarazy.accounting.energy.figures import (
     energy_by_submeter,
     peak_power,
     require_detail,
-    submetered_parties,
 )
 from tarazy.accounting.energy.intake import take
 from tarazy.accounting.energy.meter import Meter, Reading, Source
 from tarazy.accounting.energy.readings import ReadingError, append_readings, correct, registers_since
+from tarazy.accounting.energy.site_days import claim, pieces
 from tarazy.accounting.energy.tables import allocation, due, interval, meter_day, reading
 from tarazy.config.law.calendar import day_start
 from tarazy.database.engine import open_engine
@@ -59,8 +60,13 @@ def _settle(connection: Connection, until: datetime, shares: dict[str, int], rec
     )
 
 
-def _live(connection: Connection, moves: Moves, shares: dict[str, int]) -> None:
-    """Three days and one hour of readings, settled as they come, now and then."""
+def _live(
+    connection: Connection,
+    moves: Moves,
+    shares: dict[str, int],
+    then: Callable[[Connection, datetime], object] = lambda *_: None,
+) -> None:
+    """Three days and one hour of readings, settled as they come, now and then; and what is done after each time."""
     readings = []
     for meter, own in zip(METERS, moves, strict=True):
         at, count = START, 0
@@ -75,27 +81,26 @@ def _live(connection: Connection, moves: Moves, shares: dict[str, int]) -> None:
             connection, [item for item in readings if until - 9 * HOUR < item.at <= until and item.at <= end], until
         )
         _settle(connection, until, shares)
+        then(connection, until)
     _settle(connection, end, shares)
 
 
+_FIGURES = (energy_by_meter, energy_by_party, energy_by_submeter, peak_power)
+
+
 def _told(connection: Connection, moments: list[datetime | None]) -> dict[Any, Any]:
-    """Every figure of every period between bounds, as known at `moments`; or that it was not known like this."""
-    bounds = sorted({*DAYS, CUT})
+    """Every figure of some periods between bounds, as known at `moments`; of the site by itself the same."""
     found: dict[Any, Any] = {}
-    for start, end in combinations(bounds, 2):
+    for start, end in ((START, DAYS[1]), (START, DAYS[-1]), (CUT, DAYS[-1]), (START, CUT)):
         for moment in moments:
-            figures = (energy_by_meter, energy_by_party, peak_power)
-            told = [figure(connection, start, end, moment) for figure in figures]
-            assert told == [figure(connection, start, end, moment, PLACE) for figure in figures]
-            found[start, end, moment] = [
-                repr(each) for each in (*told, energy_by_submeter(connection, start, end, moment))
-            ]
-        found[start, end] = submetered_parties(connection, start, end, PLACE)
+            told = [figure(connection, start, end, moment) for figure in _FIGURES]
+            found[start, end, moment] = list(map(repr, told))
+        assert told == [figure(connection, start, end, moment, PLACE) for figure in _FIGURES]
     return found
 
 
 def _fold(connection: Connection) -> int:
-    return sum(folding.fold(connection, piece) for piece in folding.pieces(connection, START, DAYS[-1], [CUT]))
+    return sum(folding.fold(connection, piece) for piece in pieces(connection, START, DAYS[-1], [CUT]))
 
 
 def _count(connection: Connection, table: Any) -> int:
@@ -135,6 +140,68 @@ def test_folding_changes_no_figure(moves: Moves, wrong: list[tuple[int, int]], s
         assert _told(connection, [*moments, START - HOUR]) == before
         assert _fold(connection) == 0
         assert _count(connection, interval.select().where(interval.c.interval_start < DAYS[-1]).subquery()) == 0
+    engine.dispose()
+
+
+def _sum_up(connection: Connection, until: datetime, cuts: Sequence[datetime] = ()) -> int:
+    return sum(folding.sum_up(connection, piece) for piece in pieces(connection, START, until, cuts, summed=False))
+
+
+def _change(connection: Connection, meter: str, place: int, what: str, now: datetime) -> None:
+    """Between two readings of a meter another comes late, or the first was wrong, or the device was exchanged."""
+    readings = registers_since(connection, meter, None)
+    (at, count), (after, _) = list(pairwise(readings))[place % (len(readings) - 1)]
+    between = at + (after - at) / 3
+    if what == "late":
+        append_readings(connection, [Reading(meter, between, count, "ok")], now)
+    elif what == "wrong":
+        correct(connection, Reading(meter, at, None, "ok"), None, now)
+    else:
+        fit(connection, Fitting(meter, between, PROFILE), "test", now)
+
+
+@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(
+    moves=st.tuples(_MOVES, _MOVES, _MOVES).map(list),
+    changes=st.lists(
+        st.tuples(
+            st.sampled_from(["m1", "m2", "b"]),
+            st.integers(0, 60),
+            st.sampled_from(["late", "wrong", "exchange"]),
+            st.sampled_from([None, (), (CUT,)]),
+        ),
+        min_size=2,
+        max_size=4,
+    ),
+    shares=st.dictionaries(st.sampled_from("abp"), st.integers(1, 9)),
+)
+def test_sums_tell_what_the_intervals_tell(
+    moves: Moves, changes: list[tuple[str, int, str, tuple[datetime, ...] | None]], shares: dict[str, int]
+) -> None:
+    """Whatever changes before they are summed up, or between, or after; as known now and at any moment before."""
+    engine = open_engine("sqlite://")
+    metadata.create_all(engine)
+    end = DAYS[-1] + HOUR
+    with engine.begin() as connection:
+        _live(connection, moves, shares, _sum_up)
+        assert _count(connection, meter_day) > 0
+        moments: list[datetime | None] = [None, START - HOUR, START + 30 * HOUR, CUT, end]
+        for number, (meter, place, what, cuts) in enumerate(changes, 1):
+            moments.append(end + HOUR * number)
+            _change(connection, meter, place, what, end + HOUR * number)
+            _settle(connection, end, shares, end + HOUR * number)
+            if cuts is not None:
+                _sum_up(connection, DAYS[-1], cuts)
+        told = _told(connection, moments)
+        for piece in list(pieces(connection, START, DAYS[-1])):
+            claim(connection, piece)
+        assert _count(connection, meter_day) == 0
+        assert _told(connection, moments) == told
+        assert _sum_up(connection, DAYS[-1], [CUT]) > 0
+        for table in (interval, allocation):
+            connection.execute(table.delete().where(table.c.interval_start < DAYS[-1]))
+        by_sums = _told(connection, [None, moments[-1]])
+        assert by_sums == {key: told[key] for key in by_sums}
     engine.dispose()
 
 
@@ -214,7 +281,7 @@ def test_what_is_not_settled_is_not_folded(lived: Engine) -> None:
     """A reading that came and waits to be derived holds up its day, and no figure changes."""
     with lived.begin() as connection:
         connection.execute(insert(due), {"meter": "m1", "since": START + HOUR})
-        (piece, *_) = folding.pieces(connection, START, DAYS[-1])
+        (piece, *_) = pieces(connection, START, DAYS[-1])
         with pytest.raises(folding.UnsettledError, match="m1"):
             folding.fold(connection, piece)
 
@@ -228,7 +295,7 @@ def test_killed_while_folding_nothing_is_lost(lived: Engine, kill_at: int) -> No
     """It ends inside a transaction; what it had done stays, the rest is folded the next time."""
     with lived.begin() as connection:
         before = _told(connection, [None])
-        found = list(folding.pieces(connection, START, DAYS[-1], [CUT]))
+        found = list(pieces(connection, START, DAYS[-1], [CUT]))
     for piece in found[: kill_at - 1]:
         with lived.begin() as connection:
             folding.fold(connection, piece)
@@ -246,6 +313,6 @@ def test_killed_while_folding_nothing_is_lost(lived: Engine, kill_at: int) -> No
 def test_pieces_are_parted_at_legal_midnights_and_cuts(lived: Engine) -> None:
     """They join without gap or overlap, and none reaches over the end."""
     with lived.begin() as connection:
-        found = list(folding.pieces(connection, START, DAYS[-1] - HOUR, [CUT, DAYS[-1] + HOUR]))
+        found = list(pieces(connection, START, DAYS[-1] - HOUR, [CUT, DAYS[-1] + HOUR]))
         assert [(piece.start, piece.end) for piece in found] == list(pairwise([*DAYS[:2], CUT, DAYS[2]]))
         assert _count(connection, reading) > 100
