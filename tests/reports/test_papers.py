@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from sqlalchemy import Connection, update
 
@@ -20,7 +21,8 @@ from tarazy.accreditation.registers import append_all
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.config.law import load_law
 from tarazy.config.law.calendar import Period, Quarter
-from tarazy.reports.build import ReportError, gather_report, render, write_all
+from tarazy.pool.cli.report import build
+from tarazy.reports.build import KINDS, ReportError, gather_report, render, write_all
 from tarazy.reports.canonical import canonical_json
 from tarazy.reports.difference import differences
 from tarazy.reports.document import Document, Notice, Paragraph, Table
@@ -263,6 +265,13 @@ def test_every_register_that_is_looked_at_has_a_consequence() -> None:
     for register in (*EXPIRING, "quota"):
         assert has(f"expiring.consequence.{register}")
         assert has(f"attention.what.{register}")
+
+
+def test_the_command_offers_every_kind() -> None:
+    """It names them without loading what builds them."""
+    choice = next(each for each in build.params if each.name == "kind").type
+    assert isinstance(choice, click.Choice)
+    assert tuple(choice.choices) == KINDS
 
 
 def _document(told: Report, lang: str) -> Document:
