@@ -22,6 +22,7 @@ _IDENTITIES = (
     ("site",),
     ("meter",),
     ("code",),
+    ("since",),
     ("server",),
     ("block_hash",),
     ("reason",),

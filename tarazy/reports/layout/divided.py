@@ -75,7 +75,7 @@ def _rounds(voice: Voice, report: RewardsReport) -> Section:
     columns = (
         Column(voice.say("rewards.round"), 11, "right"),
         Column(voice.say("rewards.height"), 12, "right"),
-        Column(voice.say("rewards.hash"), 40),
+        Column(voice.say("rewards.hash"), 46),
         Column(voice.when("rewards.found"), 20),
         Column(voice.say("rewards.finder"), 26),
         Column(voice.say("state"), 19),

@@ -36,7 +36,7 @@ def _blocks(voice: Voice, report: AccreditationReport) -> Table:
     )
     columns = (
         Column(voice.say("rewards.height"), 12, "right"),
-        Column(voice.say("rewards.hash"), 38),
+        Column(voice.say("rewards.hash"), 52),
         Column(voice.when("rewards.found"), 20),
         Column(voice.say("rewards.finder"), 28),
         Column(voice.say("rewards.round"), 11, "right"),
