@@ -33,16 +33,18 @@ from tarazy.reports.gather.distributed import gather_distributed
 from tarazy.reports.gather.divided import gather_divided
 from tarazy.reports.gather.expiring import gather_expiring
 from tarazy.reports.gather.party_energy import gather_party_energy
+from tarazy.reports.gather.quarterly import gather_quarterly
 from tarazy.reports.gather.sale import gather_sales
 from tarazy.reports.gather.statement import StatementError, gather_statement
 from tarazy.reports.language import LANGUAGES
 from tarazy.reports.layout import Report, lay_out
 from tarazy.reports.party_energy import EnergyStatement
 from tarazy.reports.pdf import render_pdf
+from tarazy.reports.quarterly import QuarterlyReport
 from tarazy.reports.webpage import render_html
 from tarazy.reports.workbook import render_workbook
 
-KINDS = ("accreditation", "statement", "sale", "distributed", "rewards", "energy", "expiring")
+KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly", "rewards", "energy", "expiring")
 """Kinds of report that can be built."""
 
 RENDERINGS: Mapping[str, Callable[[Document], Iterable[bytes]]] = {
@@ -142,6 +144,8 @@ def gather_report(
     if asked.why is not None and kind != "distributed":
         raise ReportError("only the record of distributed assets has versions that --why explains")
     try:
+        if kind == "quarterly":
+            return gather_quarterly(connection, asked.party, period, moment, pool, known)
         if kind == "sale":
             return gather_sales(connection, asked.party, period, moment, pool, book, known)
         if kind == "statement":
@@ -221,7 +225,7 @@ def stem_of(report: Report) -> str:
             about = (report.days.name,)
         case ExpiringReport():
             about = (f"{report.ahead_days}-days",)
-        case SaleReport():
+        case SaleReport() | QuarterlyReport():
             about = *(() if report.party is None else (report.party,)), report.days.name
         case DistributedRecord():
             about = report.days.name, f"v{report.version}"

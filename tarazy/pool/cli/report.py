@@ -48,14 +48,16 @@ for each in (sign, attach, diff, due, deliver, approve, deliveries, delivery, re
     report.add_command(each)
 
 
-_KINDS = ("accreditation", "statement", "sale", "distributed", "rewards", "energy", "expiring")
+_KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly", "rewards", "energy", "expiring")
 
 
 @report.command("build")
 @click.argument("kind", type=click.Choice(_KINDS))
 @settings_option
 @click.option("--as-of", type=InstantParam(), help="The moment the report speaks of; five seconds ago when absent.")
-@click.option("--party", help="Key of the party that statement and energy are of; for sale, of one party alone.")
+@click.option(
+    "--party", help="Key of the party that statement and energy are of; for sale and quarterly, of one party alone."
+)
 @click.option("--period", type=PeriodParam(), help="Year, quarter or month: 2026, 2026-Q4, 2026-11.")
 @click.option("--from", "first_day", type=DAY, help="First day of another period.")
 @click.option("--to", "last_day", type=DAY, help="Its last day.")
@@ -94,6 +96,7 @@ def build(
     statement      what one party worked, was credited and paid in a period
     sale           coins sold through AIFC exchanges in a year, and what is missing
     distributed    the record of distributed assets of a period
+    quarterly      what parties told of a quarter: energy, planned investment, jobs, equipment
     rewards        rounds, distributions, payouts and roots to verify them by, of a period
     energy         energy and fee of one party in a quarter, line by line
     expiring       what ends in the days ahead, whose it is and what follows

@@ -9,12 +9,21 @@ from tarazy.reports.layout.distributed import lay_out_distributed
 from tarazy.reports.layout.divided import lay_out_divided
 from tarazy.reports.layout.expiring import lay_out_expiring
 from tarazy.reports.layout.party_energy import lay_out_party_energy
+from tarazy.reports.layout.quarterly import lay_out_quarterly
 from tarazy.reports.layout.sale import lay_out_sales
 from tarazy.reports.layout.statement import lay_out_statement
 from tarazy.reports.party_energy import EnergyStatement
+from tarazy.reports.quarterly import QuarterlyReport
 
 Report = (
-    AccreditationReport | Statement | SaleReport | DistributedRecord | RewardsReport | EnergyStatement | ExpiringReport
+    AccreditationReport
+    | Statement
+    | SaleReport
+    | DistributedRecord
+    | QuarterlyReport
+    | RewardsReport
+    | EnergyStatement
+    | ExpiringReport
 )
 """Every kind of report."""
 
@@ -26,6 +35,8 @@ def lay_out(report: Report, digest: str, file: str, lang: str) -> Document:
             return lay_out_statement(report, digest, file, lang)
         case SaleReport():
             return lay_out_sales(report, digest, file, lang)
+        case QuarterlyReport():
+            return lay_out_quarterly(report, digest, file, lang)
         case DistributedRecord():
             return lay_out_distributed(report, digest, file, lang)
         case RewardsReport():

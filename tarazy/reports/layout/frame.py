@@ -7,15 +7,17 @@ from datetime import datetime
 
 from tarazy.reports.canonical import iso
 from tarazy.reports.coins import DistributedRecord, RewardsReport, SaleReport, Statement
-from tarazy.reports.content import AuditHead
+from tarazy.reports.content import AuditHead, RulesSection
 from tarazy.reports.document import Block, Document, Facts, Notice, Paragraph, Section
 from tarazy.reports.expiring import ExpiringReport
 from tarazy.reports.language import instant
 from tarazy.reports.layout.law import rules
 from tarazy.reports.layout.voice import NOTHING, Voice
 from tarazy.reports.party_energy import EnergyStatement
+from tarazy.reports.quarterly import QuarterlyReport
 
-Framed = Statement | SaleReport | DistributedRecord | RewardsReport | EnergyStatement | ExpiringReport
+NO_RULES = RulesSection((), ())
+Framed = Statement | SaleReport | DistributedRecord | QuarterlyReport | RewardsReport | EnergyStatement | ExpiringReport
 
 
 def frame(
@@ -26,8 +28,7 @@ def frame(
     facts: Iterable[tuple[str, str]],
     sections: Iterable[Section],
 ) -> Document:
-    """The document of a report: its cover with `facts` of its own, its sections, and the rules at the end, if any."""
-    told = report.rules.rules or report.rules.missing
+    """The document of a report: its cover with `facts` of its own, its sections, and the rules, if any, at the end."""
     return Document(
         lang=voice.lang,
         title=voice.say("title"),
@@ -38,7 +39,7 @@ def frame(
         page=voice.say("page", page="{page}", pages="{pages}"),
         digest=digest,
         cover=tuple(_cover(voice, report, digest, file, facts)),
-        sections=(*sections, *((rules(voice, report.rules),) if told else ())),
+        sections=(*sections, *([rules(voice, report.rules)] if report.rules != NO_RULES else [])),
         check=voice.say("check", file=file),
     )
 
