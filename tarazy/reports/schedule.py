@@ -133,8 +133,9 @@ def plan(entry: ScheduledReport, law: LawBook, now: datetime) -> Iterator[Planne
 
 
 def _rule(kind: str, law: LawBook, day: date) -> PeriodicReportRule | None:
+    """The rule of the kind in force; None where there is none, or no law speaks of the kind."""
     try:
-        return law.rule(_RULES[kind], day)
+        return law.rule(_RULES[kind], day) if kind in _RULES else None
     except NoRuleInForceError:
         return None
 

@@ -18,7 +18,7 @@ OF_A_QUARTER = frozenset({"accreditation", "quarterly"})
 class ScheduledReport(Section):
     """A report that the office builds when a period has ended. What a rule in force says goes before what is set."""
 
-    kind: Literal["accreditation", "distributed", "sale", "quarterly"]
+    kind: Literal["accreditation", "distributed", "sale", "quarterly", "rewards"]
     since: date
     """A day of the first period that is reported."""
     every: Frequency | None = None

@@ -34,7 +34,7 @@ def _told(voice: Voice, report: QuarterlyReport, told: list[QuarterlyLine]) -> S
             voice.number(each.machines),
             voice.kilowatts(each.power_w),
             voice.number(each.version),
-            voice.instant(each.recorded_at),
+            voice.at(each.recorded_at),
         )
         for number, line in enumerate(told, 1)
         if (each := line.told) is not None
@@ -49,7 +49,7 @@ def _told(voice: Voice, report: QuarterlyReport, told: list[QuarterlyLine]) -> S
         Column(voice.say("machines"), 13, "right"),
         Column(voice.say("power"), 16, "right"),
         Column(voice.say("version"), 11, "right"),
-        Column(voice.say("submitted"), 20),
+        Column(voice.when("submitted"), 20),
     )
     sums = [line.told for line in told if line.told is not None]
     total = (
