@@ -56,6 +56,8 @@ class Right(StrEnum):
     """See the energy of one's own party, or with `READ` of everybody."""
     PUSH = "push"
     """Send readings of one site's meters."""
+    TELL = "tell"
+    """Submit the quarterly information of one's own party."""
     USERS = "users"
     """Invite people and remove them."""
     PAY = "pay"
@@ -65,7 +67,7 @@ class Right(StrEnum):
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY, Right.USERS, Right.PAY}),
     Role.INSPECTOR: frozenset({Right.READ, Right.ENERGY}),
-    Role.MINER: frozenset({Right.OWN, Right.WORK, Right.ENERGY}),
+    Role.MINER: frozenset({Right.OWN, Right.WORK, Right.ENERGY, Right.TELL}),
     Role.AGENT: frozenset({Right.PUSH}),
 }
 RIGHTS_OF_PEOPLE: Mapping[Role, frozenset[Right]] = {Role.MINER: frozenset({Right.TOKENS})}

@@ -18,13 +18,12 @@ from tarazy.config.law.calendar import Period
 from tarazy.portal import accounts, desk, monitoring
 from tarazy.portal.access import Holder, Right, Scope, TokenError, create_own_token, own_tokens, revoke_own_token
 from tarazy.portal.accounts import Depths
+from tarazy.portal.bodies import Asked, body
 from tarazy.portal.documents import TYPES
 from tarazy.portal.gate import (
-    Asked,
     Gate,
     answer,
     answer_faults,
-    body_of,
     instant_of,
     json_answer,
     paging,
@@ -118,7 +117,7 @@ class OwnPages:
     async def make_token(self, request: Any) -> bytes:
         """Make one; its text is told once."""
         holder = await self._gate.admit(request, Right.TOKENS)
-        asked, now = body_of(request, _NewToken), datetime.now(UTC)
+        asked, now = body(request, _NewToken), datetime.now(UTC)
         text = await self._gate.write(create_own_token, holder, asked.name, asked.scope, asked.days, now)
         await self._refresh()
         return json_answer(request, {"name": f"{holder.name}.{asked.name}", "token": text})
@@ -127,7 +126,7 @@ class OwnPages:
     async def revoke_token(self, request: Any) -> bytes:
         """End one."""
         holder = await self._gate.admit(request, Right.TOKENS)
-        asked = body_of(request, _NamedToken)
+        asked = body(request, _NamedToken)
         await self._gate.write(revoke_own_token, holder, asked.name, datetime.now(UTC))
         await self._refresh()
         return json_answer(request, {"name": asked.name})

@@ -11,7 +11,6 @@ from typing import Any, TypeVar, cast
 import orjson
 import structlog
 from klein import Klein
-from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.threads import deferToThread
@@ -184,26 +183,6 @@ def parameters(request: Any, allowed: tuple[str, ...]) -> dict[str, str]:
         if "\0" in told[name]:
             raise Fault(400, "bad_parameter", f"{name} holds a zero byte, which no text of the registers does")
     return told
-
-
-class Asked(BaseModel):
-    """What a body of JSON may ask for: these fields, of these types, and no others."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-_B = TypeVar("_B", bound=Asked)
-
-
-def body_of(request: Any, kind: type[_B]) -> _B:
-    """The request's body; parameters it has none. Raises `Fault`."""
-    parameters(request, ())
-    try:
-        return kind.model_validate_json(request.content.read())
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in found["loc"])
-        raise Fault(400, "bad_body", f"{where}: {found['msg']}" if where else found["msg"]) from None
 
 
 def instant_of(asked: Mapping[str, str], name: str) -> datetime | None:

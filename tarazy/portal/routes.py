@@ -37,9 +37,11 @@ from tarazy.portal.pages import (
     page,
     page_texts,
     preferred_language,
+    quarterly_page,
     refusals_page,
     work_page,
 )
+from tarazy.portal.quarterly_pages import QuarterlyPages
 from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.shelf import Shelf
@@ -122,6 +124,7 @@ class Pages:
         self._holders = OwnPages(gate, subject, refresh)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
+        self._quarterly = QuarterlyPages(gate).app.resource()
         self._energy = EnergyPages(gate, subject).app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
         self._signatures = SignaturePages(gate, subject.reports)
@@ -201,6 +204,12 @@ class Pages:
         body = energy_page(lang, self._subject.live())
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
+    @app.route(f"/<{_LANG}:lang>/quarterly/")
+    def show_quarterly(self, request: Any, lang: str) -> bytes:
+        """The page on quarterly information, of who is signed in."""
+        body = quarterly_page(lang, self._subject.live())
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
     @app.route(f"/<{_LANG}:lang>/texts.json")
     def texts(self, request: Any, lang: str) -> bytes:
         """What the page's script says."""
@@ -268,6 +277,11 @@ class Pages:
     def energy(self, request: Any) -> Any:
         """Energy of the sites."""
         return self._energy
+
+    @app.route("/api/v1/quarterly/", branch=True)
+    def quarterly(self, request: Any) -> Any:
+        """What parties tell of a quarter."""
+        return self._quarterly
 
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:

@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from tarazy.portal import users
 from tarazy.portal.access import Failures, Right, Role
-from tarazy.portal.gate import Asked, Gate, answer_faults, body_of, json_answer, paging, parameters
+from tarazy.portal.bodies import Asked, body
+from tarazy.portal.gate import Gate, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.second_factor import Seal, SealError, accepted_step, enrolment
 from tarazy.portal.snapshot import Subject
@@ -79,7 +80,7 @@ class UserPages:
     async def sign_in(self, request: Any) -> bytes:
         """Begin a session with name, password and code."""
         self._gate.door.require_own_page(request)
-        asked = body_of(request, _SignIn)
+        asked = body(request, _SignIn)
         self._require_patience(request, asked.name)
         found = await self._gate.read(users.known, asked.name)
         now = datetime.now(UTC)
@@ -98,7 +99,7 @@ class UserPages:
         self._gate.door.require_own_page(request)
         if not self._subject.live().demo or not ip_address(self._gate.door.address(request)).is_loopback:
             raise Fault(404, "not_found", "this is no demo; people sign in with a password and a code")
-        name = users.demo_user(body_of(request, _Demo).role)
+        name = users.demo_user(body(request, _Demo).role)
         session = await self._gate.write(users.open_session, name, datetime.now(UTC))
         return await self._begun(request, name, session)
 
@@ -117,7 +118,7 @@ class UserPages:
     async def invitation(self, request: Any) -> bytes:
         """Who is invited, and what the authenticator app takes."""
         self._gate.door.require_own_page(request)
-        asked = body_of(request, _Invitation)
+        asked = body(request, _Invitation)
         found = await self._invited(request, asked.invitation)
         address, image = enrolment(found.secret, found.name, self._subject.live().pool_name)
         told = {"name": found.name, "role": found.role, "secret": found.secret, "address": address, "image": image}
@@ -127,7 +128,7 @@ class UserPages:
     async def join(self, request: Any) -> bytes:
         """Take an invitation up and begin a session."""
         self._gate.door.require_own_page(request)
-        asked = body_of(request, _Joining)
+        asked = body(request, _Joining)
         found = await self._invited(request, asked.invitation)
         fault = users.password_fault(asked.password, found.name)
         if fault is not None:
@@ -155,7 +156,7 @@ class UserPages:
     async def invite(self, request: Any) -> bytes:
         """Invite somebody; the invitation is told once."""
         holder = await self._gate.admit(request, Right.USERS)
-        asked = body_of(request, _Invited)
+        asked = body(request, _Invited)
         now = datetime.now(UTC)
         text = await self._gate.write(users.invite, asked.name, asked.role, asked.party, now, holder.name)
         return json_answer(request, {"name": asked.name, "invitation": text, "ends_at": now + users.INVITATION})
@@ -164,7 +165,7 @@ class UserPages:
     async def invite_again(self, request: Any) -> bytes:
         """A new invitation for who lost the password or the phone."""
         holder = await self._gate.admit(request, Right.USERS)
-        asked, now = body_of(request, _Named), datetime.now(UTC)
+        asked, now = body(request, _Named), datetime.now(UTC)
         text = await self._gate.write(users.invite_again, asked.name, now, holder.name)
         await self._refresh()
         return json_answer(request, {"name": asked.name, "invitation": text, "ends_at": now + users.INVITATION})
@@ -173,7 +174,7 @@ class UserPages:
     async def remove(self, request: Any) -> bytes:
         """End a user and its sessions for good."""
         holder = await self._gate.admit(request, Right.USERS)
-        asked = body_of(request, _Named)
+        asked = body(request, _Named)
         if asked.name == holder.name:
             raise Fault(422, "not_oneself", "nobody removes oneself; let another operator do it")
         await self._gate.write(users.remove, asked.name, datetime.now(UTC), holder.name)

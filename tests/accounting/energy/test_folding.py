@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -284,30 +283,6 @@ def test_what_is_not_settled_is_not_folded(lived: Engine) -> None:
         (piece, *_) = pieces(connection, START, DAYS[-1])
         with pytest.raises(folding.UnsettledError, match="m1"):
             folding.fold(connection, piece)
-
-
-class _KilledError(Exception):
-    """The process is gone."""
-
-
-@pytest.mark.parametrize("kill_at", [1, 3])
-def test_killed_while_folding_nothing_is_lost(lived: Engine, kill_at: int) -> None:
-    """It ends inside a transaction; what it had done stays, the rest is folded the next time."""
-    with lived.begin() as connection:
-        before = _told(connection, [None])
-        found = list(pieces(connection, START, DAYS[-1], [CUT]))
-    for piece in found[: kill_at - 1]:
-        with lived.begin() as connection:
-            folding.fold(connection, piece)
-    with suppress(_KilledError), lived.begin() as connection:
-        folding.fold(connection, found[kill_at - 1])
-        raise _KilledError
-    with lived.begin() as connection:
-        assert connection.scalar(select(func.count(meter_day.c.day_start.distinct()))) == kill_at - 1
-        assert _told(connection, [None]) == before
-        _fold(connection)
-        assert _told(connection, [None]) == before
-        assert _count(connection, allocation.select().where(allocation.c.interval_start < DAYS[-1]).subquery()) == 0
 
 
 def test_pieces_are_parted_at_legal_midnights_and_cuts(lived: Engine) -> None:
