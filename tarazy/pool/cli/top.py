@@ -16,7 +16,7 @@ from tarazy.config.settings import Settings
 from tarazy.pool.cli.common import Wanting, json_option, print_json, settings_option
 
 if TYPE_CHECKING:
-    from rich.console import ConsoleDimensions, RenderableType
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 _BETWEEN_LOOKS = 1.0
@@ -25,8 +25,6 @@ _SHOWN = 8
 """Most rows of a list on the screen."""
 _WIDE = 120
 """Columns from which on two lists stand beside each other."""
-_HEAD, _AROUND = 9, 5
-"""Lines of the screen's head without troubles, and of a list besides its rows."""
 
 
 @click.command()
@@ -73,18 +71,20 @@ def _follow(look: Callable[[], dict[str, Any]], every: float) -> None:
         try:
             while not pressed(every):
                 try:
-                    seen = look()
-                    live.update(render(seen, _rows(live.console.size, len(_troubles(seen)))), refresh=True)
+                    live.update(_fitting(look(), live.console), refresh=True)
                 except SilentError as error:
                     live.update(Text(str(error), "bold red"), refresh=True)
         except KeyboardInterrupt:
             return
 
 
-def _rows(size: ConsoleDimensions, troubles: int) -> int:
-    """Rows of a list, so that all lists fit."""
-    below_each_other = 3 if size.width >= _WIDE else 5
-    return max(1, min(_SHOWN, (size.height - _HEAD - troubles) // below_each_other - _AROUND))
+def _fitting(seen: dict[str, Any], console: Console) -> RenderableType:
+    """The screen with as many rows of each list as the terminal has room for."""
+    for rows in range(_SHOWN, 0, -1):
+        screen = render(seen, rows)
+        if len(console.render_lines(screen, pad=False)) <= console.height:
+            break
+    return screen
 
 
 @contextmanager
@@ -164,11 +164,7 @@ def _head(seen: dict[str, Any]) -> RenderableType:
     return Panel(text)
 
 
-def _troubles(seen: dict[str, Any]) -> list[str]:
-    return list(_each_trouble(seen))
-
-
-def _each_trouble(seen: dict[str, Any]) -> Iterator[str]:
+def _troubles(seen: dict[str, Any]) -> Iterator[str]:
     if not seen["journal"]["healthy"]:
         yield "the journal takes no shares"
     if seen["chain"]["template_refused"]:
