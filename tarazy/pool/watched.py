@@ -67,7 +67,7 @@ class Counted:
 
 
 def count(settings: Settings) -> Counted:
-    """Ask every process. Raises `SilentError` when one answers nothing and no other does."""
+    """Ask every process; one that does not answer is in `silent`."""
     from prometheus_client.parser import text_string_to_metric_families
 
     seen: dict[str, dict[str, list[float]]] = {}
@@ -89,7 +89,7 @@ class Watcher:
     """Looks at a server again and again; rates are between two looks."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        """Takes the first look. Raises `SilentError`."""
+        """Takes the first look at the counters."""
         self._settings = settings
         self._engine = engine
         self._before = count(settings)

@@ -100,10 +100,12 @@ def own_workers(
     ).subquery()
     order = [] if sort == "workername" else [grouped.c[sort].desc().nulls_last()]
     names = [grouped.c[column.name] for column in who]
-    rows = connection.execute(select(grouped).order_by(*order, *names).limit(limit).offset(offset))
+    counted = select(grouped, func.count().over().label("total")).order_by(*order, *names)
+    rows = connection.execute(counted.limit(limit).offset(offset)).all()
+    total = rows[0].total if rows else connection.scalar(select(func.count()).select_from(grouped)) or 0
     return {
         "at": iso(now),
-        "total": connection.scalar(select(func.count()).select_from(grouped)) or 0,
+        "total": total,
         "items": [
             {
                 "workername": f"{row.account}.{row.worker}",

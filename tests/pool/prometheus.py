@@ -50,7 +50,7 @@ class Prometheus:
                 text = text.replace(shipped, here)
             (directory / path.name).write_text(text, encoding="utf-8")
         config = yaml.safe_load((RULES[0].parent / "prometheus.yml").read_text(encoding="utf-8"))
-        config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
+        config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = ["*.rules.yml"]
         config["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{target}"]}]
         (directory / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -117,7 +117,7 @@ class Prometheus:
         deadline = time.monotonic() + 45
         while not holds(firing := self.firing()):
             assert time.monotonic() < deadline, f"{alerts}: {firing} fire"
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def _get(self, name: str, **parameters: str) -> Any:
         address = f"http://127.0.0.1:{self._port}/api/v1/{name}?{urlencode(parameters)}"

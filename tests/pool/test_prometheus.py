@@ -44,7 +44,7 @@ class Miners:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self.pause = 0.05
+        self.pause = 0.1
         self.sending = self.connecting = True
         self.repeat = False
         """Send each share twice."""
@@ -101,7 +101,7 @@ class Watched:
         tls = {"host": "127.0.0.1", "port": free_ports(1)[0], "tls": {"certificate": str(certificate), "key": str(key)}}
         raw["stratum"]["listeners"].append(tls)
         raw["stratum"]["job_refresh_seconds"] = 1
-        raw["accreditation"]["findings"] = {"patience_seconds": 1}
+        raw["accreditation"]["findings"] = {"patience_seconds": 2}
         house.prepared.path.write_text(yaml.safe_dump(raw))
         house.prepared = replace(house.prepared, settings=load_settings(house.prepared.path))
         now = datetime.now(UTC)

@@ -310,9 +310,10 @@ def watched_in_a_terminal(house: House) -> None:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
         command = ("tarazy", "top", "-c", str(house.prepared.path), "--every", "0.5")
         live = Forked(*command, stdin=terminal, stdout=terminal, stderr=terminal)
-        shown = b""
+        shown, end = b"", time.monotonic() + 60
         while shown.count(b"Last blocks") < 2:
-            assert select.select([master], [], [], 60)[0], shown.decode(errors="replace")
+            left = max(0.0, end - time.monotonic())
+            assert select.select([master], [], [], left)[0], shown.decode(errors="replace")
             shown += os.read(master, 65_536)
         os.write(master, b"q")
         assert live.wait(20) == 0

@@ -137,13 +137,13 @@ async def test_a_miner_makes_uses_and_revokes_a_token(own: Running) -> None:
     assert (await ask(own, "GET", "/api/v1/me/hashrate", text))[0] == 401
 
 
-def test_a_party_has_so_many_tokens_at_most(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then one must be revoked first."""
-    monkeypatch.setattr(access, "MOST_OWN_TOKENS", 1)
+def test_a_party_has_so_many_tokens_at_most(running: Running, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then one must be revoked first. One is there already."""
+    monkeypatch.setattr(access, "MOST_OWN_TOKENS", 2)
     now = datetime.now(UTC)
     maker = access.Holder("dana", Role.MINER, "altyn", now, signed_in=True)
     assert maker.may(Right.TOKENS)
-    with own.pool.engine.begin() as connection:
+    with running.pool.engine.connect() as connection:
         access.create_own_token(connection, maker, "one", Scope.WORK, 1, now)
         with pytest.raises(access.TokenError, match="revoke one"):
             access.create_own_token(connection, maker, "two", Scope.WORK, 1, now)

@@ -60,12 +60,13 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
     with ledger(settings) as engine, reader(engine).begin() as connection:
         found = sorted(holders(connection).values(), key=lambda holder: holder.name)
     if as_json:
-        names = ("name", "role", "party", "site", "expires_at")
+        names = ("name", "role", "party", "site", "scope", "expires_at")
         print_json([{name: getattr(row, name) for name in names} for row in found])
         return
-    table = folding_table("name", "role", "party or site", "expires (UTC)")
+    table = folding_table("name", "role", "party or site", "narrowed to", "expires (UTC)")
     for row in found:
-        table.add_row(row.name, row.role, row.party or row.site or "", f"{row.expires_at:%Y-%m-%d %H:%M}")
+        ends = f"{row.expires_at:%Y-%m-%d %H:%M}"
+        table.add_row(row.name, row.role, row.party or row.site or "", row.scope or "", ends)
     Console().print(table)
 
 

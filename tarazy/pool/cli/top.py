@@ -6,17 +6,17 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import Wanting, json_option, ledger, print_json, settings_option
+from tarazy.pool.cli.common import Wanting, json_option, print_json, settings_option
 
 if TYPE_CHECKING:
-    from rich.console import ConsoleDimensions, RenderableType
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 _BETWEEN_LOOKS = 1.0
@@ -25,8 +25,6 @@ _SHOWN = 8
 """Most rows of a list on the screen."""
 _WIDE = 120
 """Columns from which on two lists stand beside each other."""
-_HEAD, _AROUND = 9, 5
-"""Lines of the screen's head without troubles, and of a list besides its rows."""
 
 
 @click.command()
@@ -38,20 +36,22 @@ _HEAD, _AROUND = 9, 5
 )
 def top(settings: Settings, as_json: bool, once: bool, every: float) -> None:
     """Watch a running server: hash rate, shares, refusals, journal, nodes, blocks, and who does most. Ends with q."""
-    from tarazy.database.engine import reader
+    from tarazy.database.engine import open_engine, reader
     from tarazy.pool.watched import SilentError, Watcher
 
+    engine = open_engine(settings.database_url)  # that it cannot be read is among what is shown
     try:
-        with ledger(settings) as engine:
-            watcher = Watcher(settings, reader(engine))
-            if once or as_json or not sys.stdout.isatty():
-                time.sleep(_BETWEEN_LOOKS)
-                seen = watcher.look()
-                print_json(seen) if as_json else _print(seen)
-            else:
-                _follow(watcher.look, every)
+        watcher = Watcher(settings, reader(engine))
+        if once or as_json or not sys.stdout.isatty():
+            time.sleep(_BETWEEN_LOOKS)
+            seen = watcher.look()
+            print_json(seen) if as_json else _print(seen)
+        else:
+            _follow(watcher.look, every)
     except SilentError as error:
         raise Wanting(str(error)) from None
+    finally:
+        engine.dispose()
 
 
 def _print(seen: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ def _print(seen: dict[str, Any]) -> None:
     Console().print(render(seen, _SHOWN))
 
 
-def _follow(look: Any, every: float) -> None:
+def _follow(look: Callable[[], dict[str, Any]], every: float) -> None:
     """Show it until `q` or Ctrl-C."""
     from rich.live import Live
     from rich.text import Text
@@ -71,23 +71,25 @@ def _follow(look: Any, every: float) -> None:
         try:
             while not pressed(every):
                 try:
-                    seen = look()
-                    live.update(render(seen, _rows(live.console.size, len(_troubles(seen)))), refresh=True)
+                    live.update(_fitting(look(), live.console), refresh=True)
                 except SilentError as error:
                     live.update(Text(str(error), "bold red"), refresh=True)
         except KeyboardInterrupt:
             return
 
 
-def _rows(size: ConsoleDimensions, troubles: int) -> int:
-    """Rows of a list, so that all lists fit."""
-    below_each_other = 3 if size.width >= _WIDE else 5
-    return max(1, min(_SHOWN, (size.height - _HEAD - troubles) // below_each_other - _AROUND))
+def _fitting(seen: dict[str, Any], console: Console) -> RenderableType:
+    """The screen with as many rows of each list as the terminal has room for."""
+    for rows in range(_SHOWN, 0, -1):
+        screen = render(seen, rows)
+        if len(console.render_lines(screen, pad=False)) <= console.height:
+            break
+    return screen
 
 
 @contextmanager
-def _keys() -> Iterator[Any]:
-    """Gives what waits so many seconds for `q`, and tells whether it was pressed; the first time it hardly waits."""
+def _keys() -> Iterator[Callable[[float], bool]]:
+    """Gives what waits so many seconds for `q` or the end of input, and tells whether it came; at first a moment."""
     import termios
     import tty
 
@@ -102,8 +104,10 @@ def _keys() -> Iterator[Any]:
         while (left := end - time.monotonic()) > 0:
             if not readable:
                 time.sleep(left)
-            elif select.select([number], [], [], left)[0] and os.read(number, 64).lower().startswith(b"q"):
-                return True
+            elif select.select([number], [], [], left)[0]:
+                typed = os.read(number, 64)
+                if not typed or b"q" in typed.lower():
+                    return True
         return False
 
     if before is not None:
@@ -160,11 +164,7 @@ def _head(seen: dict[str, Any]) -> RenderableType:
     return Panel(text)
 
 
-def _troubles(seen: dict[str, Any]) -> list[str]:
-    return list(_each_trouble(seen))
-
-
-def _each_trouble(seen: dict[str, Any]) -> Iterator[str]:
+def _troubles(seen: dict[str, Any]) -> Iterator[str]:
     if not seen["journal"]["healthy"]:
         yield "the journal takes no shares"
     if seen["chain"]["template_refused"]:
