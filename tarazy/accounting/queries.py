@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Float, Select, cast, func, select
 from tarazy.accounting import tables
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.ledger import IMMATURE, IN_FLIGHT, PAID, PAYABLE
+from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, PAID, PAYABLE, REMAINDER
 from tarazy.accounting.payouts.batches import holds
 
 _OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
@@ -85,6 +85,16 @@ def balances_by_party(connection: Connection) -> dict[str, Balance]:
     }
 
 
+def sums_by_kind(connection: Connection) -> dict[str, int]:
+    """Satoshi on the accounts of all parties together, by kind, and on the pool's own."""
+    table = tables.ledger_account
+    total = select(func.coalesce(func.sum(table.c.balance), 0))
+    kinds = {"immature": IMMATURE, "payable": PAYABLE, "in_flight": IN_FLIGHT, "paid": PAID}
+    sums = {name: total.where(table.c.account.startswith(kind, autoescape=True)) for name, kind in kinds.items()}
+    sums |= {name: total.where(table.c.account == name) for name in (FEE, REMAINDER)}
+    return {name: int(connection.scalar(query) or 0) for name, query in sums.items()}
+
+
 def balance_of(connection: Connection, party: str) -> Balance:
     """What one party has with the pool."""
     table = tables.ledger_account
@@ -147,9 +157,7 @@ def present_work(connection: Connection, now: datetime, interval_seconds: int) -
     The window holds the intervals of at least `SHORTEST_WINDOW` before the running one; it begins with the
     first work when that is later.
     """
-    whole = math.ceil(SHORTEST_WINDOW.total_seconds() / interval_seconds)
-    start = floor_to(now, interval_seconds) - timedelta(seconds=whole * interval_seconds)
-    tally = tables.tally
+    start, tally = _present_from(now, interval_seconds), tables.tally
     query = (
         select(
             tally.c.party,
@@ -162,10 +170,31 @@ def present_work(connection: Connection, now: datetime, interval_seconds: int) -
         .group_by(tally.c.party)
     )
     rows = connection.execute(query).all()
-    earliest = connection.scalar(select(func.min(tally.c.interval_start)))
-    begun = max(start, earliest) if earliest else start
     work = {row.party: Work(row.weight, int(row.shares), int(row.stale_shares), row.workers) for row in rows}
-    return work, (now - begun).total_seconds()
+    return work, _present_seconds(connection, start, now)
+
+
+def fastest(
+    connection: Connection, now: datetime, interval_seconds: int, by: tuple[str, ...], limit: int
+) -> tuple[list[tuple[tuple[str, ...], Work]], float]:
+    """Who did most in the window of `present_work`, by these columns of the tally, and the window's seconds."""
+    start, tally = _present_from(now, interval_seconds), tables.tally
+    who = [tally.c[name] for name in by]
+    counted = select(*who, rough_weight, func.sum(tally.c.shares), func.sum(tally.c.stale_shares))
+    query = counted.where(tally.c.interval_start >= start).group_by(*who).order_by(rough_weight.desc(), *who)
+    rows = connection.execute(query.limit(limit)).all()
+    found = [(tuple(row[:-3]), Work(row[-3], int(row[-2]), int(row[-1]))) for row in rows]
+    return found, _present_seconds(connection, start, now)
+
+
+def _present_from(now: datetime, interval_seconds: int) -> datetime:
+    whole = math.ceil(SHORTEST_WINDOW.total_seconds() / interval_seconds)
+    return floor_to(now, interval_seconds) - timedelta(seconds=whole * interval_seconds)
+
+
+def _present_seconds(connection: Connection, start: datetime, now: datetime) -> float:
+    earliest = connection.scalar(select(func.min(tables.tally.c.interval_start)))
+    return (now - (max(start, earliest) if earliest else start)).total_seconds()
 
 
 def open_round(connection: Connection) -> tuple[int, datetime] | None:
@@ -174,6 +203,13 @@ def open_round(connection: Connection) -> tuple[int, datetime] | None:
     query = select(table.c.round, table.c.opened_at).where(table.c.closed_at.is_(None))
     row = connection.execute(query.order_by(table.c.round.desc()).limit(1)).first()
     return (row.round, row.opened_at) if row else None
+
+
+def distribution_counts(connection: Connection) -> dict[str, int]:
+    """Number of distributions by state."""
+    state = tables.distribution.c.state
+    query = select(state, func.count().label("distributions")).group_by(state)
+    return {row.state: row.distributions for row in connection.execute(query)}
 
 
 def block_counts(connection: Connection) -> dict[str, int]:

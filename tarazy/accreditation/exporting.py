@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -28,18 +28,39 @@ class ColumnDescription:
     required: bool
     hint: str
     example: str
+    words: tuple[str, ...]
+    """Those that alone may stand in it; none: others too."""
+    reference: str | None
+    """Register whose key it names."""
 
 
 def columns_of(kind: str) -> tuple[ColumnDescription, ...]:
     """The columns of a register's table in order; raises KeyError when there is no such register."""
     return tuple(
-        ColumnDescription(name, field.required, field.hint, field.example) for name, field in fields_of(kind).items()
+        ColumnDescription(name, field.required, field.hint, field.example, field.words, field.reference)
+        for name, field in fields_of(kind).items()
     )
 
 
 def shown(entry: Entry) -> dict[str, str]:
     """An entry's columns as text, as a person reads them and as an import takes them."""
     return {name: _shown(name, value) for name, value in content_of(entry).items()}
+
+
+def differences(versions: Sequence[Entry], version: Entry) -> dict[str, tuple[str, str]]:
+    """Column → text before and after, in which a version differs from the one it corrects or follows.
+
+    `versions`: all of one entry, the earliest recorded first. Of the first one, all columns that are filled.
+    """
+    index = versions.index(version)
+    corrected = next((row for row in versions if row.entry == version.corrects), None)
+    before = corrected or (versions[index - 1] if index else None)
+    old = shown(before) if before else {}
+    return {
+        name: (old.get(name, ""), text)
+        for name, text in shown(version).items()
+        if text != old.get(name, "") and name not in OF_THE_CORRECTION
+    }
 
 
 def _shown(name: str, value: Any) -> str:

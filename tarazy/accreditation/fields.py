@@ -42,6 +42,8 @@ class Field:
     """Register whose key the column names."""
     required: bool = True
     """Whether a cell may not be empty."""
+    words: tuple[str, ...] = ()
+    """The words that alone may stand in it; none: others too."""
 
 
 def _text(cell: Cell) -> str:
@@ -134,7 +136,7 @@ def one_of(words: type[StrEnum]) -> Field:
         except ValueError:
             raise ValueError(f"expected one of: {', '.join(words)}") from None
 
-    return Field(read, "one of: " + ", ".join(words), next(iter(words)).value)
+    return Field(read, "one of: " + ", ".join(words), next(iter(words)).value, words=tuple(words))
 
 
 def read_day(cell: Cell) -> date:

@@ -24,6 +24,8 @@ from tarazy.accreditation.snapshot import Registers
 from tarazy.accreditation.tables import lock_writers, server_evidence
 
 EVENT = "server-evidence"
+WANTING = ("server-not-registered", "address-not-registered", "address-abroad", "clock-not-read", "clock-off")
+"""Codes of what may be wanting."""
 MOST_OFFSET_MS = 5_000
 """A clock further off than this is told: the other clocks are read to a second, over a network."""
 

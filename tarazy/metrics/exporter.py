@@ -39,11 +39,15 @@ class _ServerCollector(Collector):
     def __init__(self, sources: Sources) -> None:
         pairs = (
             ("gateway", sources.gateway, families.gateway),
+            ("admission", sources.admission, families.admission),
             ("journal", sources.journal, families.journal),
             ("chain", sources.chain, families.chain),
             ("accounting", sources.accounting, families.accounting),
+            ("payouts", sources.payouts, families.payouts),
             ("energy", sources.energy, families.energy),
             ("attention", sources.attention, families.attention),
+            ("reports", sources.reports, families.reports),
+            ("work", sources.work, families.work),
         )
         self._readers = {name: partial(_read, source, shape) for name, source, shape in pairs if source}
 

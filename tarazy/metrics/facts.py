@@ -29,6 +29,20 @@ class GatewayFacts:
     """Refused admissions by reason code."""
     limit_hits: Mapping[str, int] = field(default_factory=dict)
     """Limits that peers reached, by limit."""
+    interval_doublings: int = 0
+    """How often the share interval is doubled because the server is behind."""
+    certificate_ends: Mapping[str, float] = field(default_factory=dict)
+    """When the certificate of a TLS port ends, Unix time, by the port's number in the settings, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionFacts:
+    """The gate."""
+
+    decisions: Mapping[str, int] = field(default_factory=dict)
+    """Decisions since the start by result, `admitted` or `refused`."""
+    unwritten: int = 0
+    """Rows of the audit log that the ledger could not take yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,8 @@ class ChainFacts:
     """Whether a node is well, by its number in the settings, from 1."""
     failovers: int = 0
     """How often another node took over."""
+    work_delay_seconds: float = 0.0
+    """Between hearing of the newest block and the first work on it."""
     template_refused: bool = False
     """The chain said that it would not take the blocks being mined."""
 
@@ -68,6 +84,34 @@ class AccountingFacts:
     """Shares in the journals of all gateways that are not folded yet."""
     hashrate: float = 0.0
     """Hashes per second of the whole pool, estimated from accepted work."""
+    round_age_seconds: float = 0.0
+    """How long the open round is open."""
+    awaited_gateways: int = 0
+    """Gateways whose journals a found block waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutFacts:
+    """What was divided and paid, as last read by the office. All parties together."""
+
+    satoshi: Mapping[str, int] = field(default_factory=dict)
+    """On the accounts of the ledger, by kind."""
+    distributions: Mapping[str, int] = field(default_factory=dict)
+    """By state."""
+    unrecorded: int = 0
+    """Final distributions that are not in the audit log, and so not paid."""
+    stopped: bool = False
+    """Nothing is prepared, signed or sent."""
+    batches: Mapping[str, int] = field(default_factory=dict)
+    """Batches under way by state."""
+    batch_age_seconds: Mapping[str, float] = field(default_factory=dict)
+    """How long the batch that came to this state first is in it, by state; 0 without one."""
+    troubled: int = 0
+    """Batches under way that a node does not take."""
+    held: int = 0
+    """Parties whose payments are held."""
+    difference: int = 0
+    """Satoshi that the wallet had over the books at the latest check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +144,34 @@ class AttentionFacts:
     """Warnings of terms of open cases by severity."""
     quota_used: Mapping[str, float] = field(default_factory=dict)
     """Part of its quota of the month that a site took, the fullest one, by site."""
+    parties: Mapping[str, int] = field(default_factory=dict)
+    """Registered parties, `admitted` and `refused` as they would be now from a site of their own."""
+    evidence: Mapping[str, int] = field(default_factory=dict)
+    """What is wanting in the evidence of where this server stands, by code."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFacts:
+    """What a process does again and again."""
+
+    up: Mapping[str, bool] = field(default_factory=dict)
+    """Whether it succeeded the last time, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """The schedule of reports and their delivery, as last looked for."""
+
+    standing: Mapping[str, int] = field(default_factory=dict)
+    """Reports of the schedule by how they stand against their last day."""
+    unbuilt: int = 0
+    """Those that should be built and are not, and those that cannot be planned."""
+    deliveries: Mapping[str, int] = field(default_factory=dict)
+    """Deliveries by state."""
+    stuck: int = 0
+    """Those that may have arrived, have no receipt and wait for a person."""
+    waiting_seconds: float = 0.0
+    """Since when the one that waits longest for its receipt is approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +179,12 @@ class Sources:
     """The callables behind the series. A process without a role leaves its source out."""
 
     gateway: Callable[[], GatewayFacts] | None = None
+    admission: Callable[[], AdmissionFacts] | None = None
     journal: Callable[[], JournalFacts] | None = None
     chain: Callable[[], ChainFacts] | None = None
     accounting: Callable[[], AccountingFacts] | None = None
+    payouts: Callable[[], PayoutFacts] | None = None
     energy: Callable[[], EnergyFacts] | None = None
     attention: Callable[[], AttentionFacts] | None = None
+    reports: Callable[[], ReportFacts] | None = None
+    work: Callable[[], WorkFacts] | None = None

@@ -6,7 +6,18 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from tarazy.metrics.facts import AccountingFacts, AttentionFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts
+from tarazy.metrics.facts import (
+    AccountingFacts,
+    AdmissionFacts,
+    AttentionFacts,
+    ChainFacts,
+    EnergyFacts,
+    GatewayFacts,
+    JournalFacts,
+    PayoutFacts,
+    ReportFacts,
+    WorkFacts,
+)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:
@@ -40,6 +51,16 @@ def gateway(facts: GatewayFacts) -> Iterator[Metric]:
     yield _gauges("devices", "Connections that receive jobs, by kind of device.", "device", facts.devices)
     yield _counters("refusals", "Refused admissions, by reason code.", "reason", facts.refusals)
     yield _counters("limit_hits", "Limits that peers reached, by limit.", "reason", facts.limit_hits)
+    text = "How often the share interval is doubled because the server is behind."
+    yield _gauge("share_interval_doublings", text, facts.interval_doublings)
+    text = "End of the certificate of a TLS port, by its number."
+    yield _gauges("certificate_end_timestamp_seconds", text, "listener", facts.certificate_ends)
+
+
+def admission(facts: AdmissionFacts) -> Iterator[Metric]:
+    """Series of the gate."""
+    yield _counters("admissions", "Decisions on logins and on who is connected, by result.", "result", facts.decisions)
+    yield _gauge("unwritten_decisions", "Rows of the audit log that wait for the ledger.", facts.unwritten)
 
 
 def journal(facts: JournalFacts) -> Iterator[Metric]:
@@ -57,6 +78,8 @@ def chain(facts: ChainFacts) -> Iterator[Metric]:
     yield _gauge("template_age_seconds", "Time since the template was made.", facts.template_age_seconds)
     yield _gauges("node_up", "1 while a bitcoind node can be mined on, by its number.", "node", facts.nodes_up)
     yield _counter("node_failovers", "How often another bitcoind node took over.", facts.failovers)
+    text = "Time between hearing of the newest block and the first work on it."
+    yield _gauge("work_delay_seconds", text, facts.work_delay_seconds)
     yield _gauge("template_refused", "1 while the node would refuse the blocks being mined.", facts.template_refused)
 
 
@@ -66,6 +89,23 @@ def accounting(facts: AccountingFacts) -> Iterator[Metric]:
     yield _counter("rounds", "Rounds closed by a block.", facts.rounds)
     yield _gauge("journal_unfolded_shares", "Shares on disk that are not folded yet.", facts.unfolded_shares)
     yield _gauge("hashrate_hashes_per_second", "Hash rate estimated from accepted work.", facts.hashrate)
+    yield _gauge("round_age_seconds", "How long the open round is open.", facts.round_age_seconds)
+    yield _gauge("awaited_gateways", "Gateways whose journals a found block waits for.", facts.awaited_gateways)
+
+
+def payouts(facts: PayoutFacts) -> Iterator[Metric]:
+    """Series of what was divided and paid."""
+    yield _gauges("ledger_satoshi", "Satoshi on the accounts of the ledger, by kind.", "kind", facts.satoshi)
+    yield _gauges("distributions", "Distributions, by state.", "state", facts.distributions)
+    yield _gauge("unrecorded_distributions", "Final distributions that have no record yet.", facts.unrecorded)
+    yield _gauge("payouts_stopped", "1 while payouts are stopped, else 0.", facts.stopped)
+    yield _gauges("payout_batches", "Batches of payments under way, by state.", "state", facts.batches)
+    text = "How long the batch that came to its state first is in it, by state."
+    yield _gauges("payout_batch_age_seconds", text, "state", facts.batch_age_seconds)
+    yield _gauge("payout_troubled_batches", "Batches under way that the node does not take.", facts.troubled)
+    yield _gauge("payout_held_parties", "Parties whose payments are held.", facts.held)
+    text = "Satoshi that the wallet had over the books at the latest check."
+    yield _gauge("wallet_difference_satoshi", text, facts.difference)
 
 
 def energy(facts: EnergyFacts) -> Iterator[Metric]:
@@ -88,3 +128,23 @@ def attention(facts: AttentionFacts) -> Iterator[Metric]:
     yield _gauges(
         "site_quota_used_ratio", "Part of the month's quota that is taken, by site.", "site", facts.quota_used
     )
+    yield _gauges("parties", "Registered parties, by whether they would be admitted.", "result", facts.parties)
+    text = "What is wanting in the evidence of where the server stands, by code."
+    yield _gauges("server_evidence_wanting", text, "kind", facts.evidence)
+
+
+def reports(facts: ReportFacts) -> Iterator[Metric]:
+    """Series of the schedule of reports and their delivery."""
+    text = "Reports of periods that have ended, by how they stand against their last day."
+    yield _gauges("scheduled_reports", text, "standing", facts.standing)
+    yield _gauge("reports_not_built", "Reports that should be built and are not.", facts.unbuilt)
+    yield _gauges("deliveries", "Documents in the outbox and out of it, by state.", "state", facts.deliveries)
+    text = "Deliveries that may have arrived, have no receipt and wait for a person."
+    yield _gauge("deliveries_stuck", text, facts.stuck)
+    text = "Time since the approval of the delivery that waits longest for its receipt."
+    yield _gauge("delivery_waiting_seconds", text, facts.waiting_seconds)
+
+
+def work(facts: WorkFacts) -> Iterator[Metric]:
+    """Series of what a process does again and again."""
+    yield _gauges("work_up", "1 while the work done again and again succeeds, by its name.", "work", facts.up)

@@ -22,6 +22,7 @@ from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import AccreditationSettings
 from tarazy.database.engine import Database
+from tarazy.metrics.facts import AdmissionFacts
 from tarazy.pool.clock import Clock, Timer
 from tarazy.pool.repeat import Repeat
 from tarazy.stratum.login import split_login
@@ -51,6 +52,7 @@ class Admissions:
         self._index = AdmissionIndex(EvidenceRule.of(settings), settings.demo_addresses)
         self._decisions = DecisionLog()
         self._unwritten: list[audit.AuditEvent] = []
+        self._counted = {"admitted": 0, "refused": 0}
         self._timer: Timer | None = None
         self._on_change: Callable[[], None] = lambda: None
         self.follow = Repeat(clock, "follow_registers", _FOLLOW_SECONDS, self.refresh)
@@ -86,6 +88,10 @@ class Admissions:
             write_durably(self._pending, b"\n".join([*earlier, *map(orjson.dumps, self._unwritten)]))
             _log.warning("decisions_pending", count=len(self._unwritten), file=str(self._pending))
 
+    def facts(self) -> AdmissionFacts:
+        """Decisions since the start, and the rows that the ledger could not take yet."""
+        return AdmissionFacts(dict(self._counted), len(self._unwritten))
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a decision may come out differently than before."""
         self._on_change = listener
@@ -97,6 +103,7 @@ class Admissions:
         question = Question(account, worker, peer.address, self._server, peer.certificate_site, peer.port_sites)
         decision = self._index.decide(question, now)
         self._decisions.add(decision, account, worker, peer.address, now)
+        self._counted["admitted" if decision.admitted else "refused"] += 1
         return Admission(
             decision.admitted, decision.text, account, worker, decision.party, decision.site, decision.reasons
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,25 @@ class Certificates:
         """Raises CertificateError."""
         files = {listener.tls for listener in listeners if listener.tls is not None}
         self._loaded = {settings: _Loaded.of(settings) for settings in files}
-        self._watch = Repeat(clock, "read_certificates", _LOOK_SECONDS, self._look)
+        self.watch = Repeat(clock, "read_certificates", _LOOK_SECONDS, self._look)
 
     def context_of(self, listener: ListenerSettings) -> Callable[[], ssl.SSLContext] | None:
         """What gives the context for the next handshake on a port; None if it has no TLS."""
         settings = listener.tls
         return None if settings is None else lambda: self._loaded[settings].context
 
+    def ends_at(self, listener: ListenerSettings) -> datetime | None:
+        """The end of the certificate that a port shows; None if it has no TLS."""
+        settings = listener.tls
+        return None if settings is None else self._loaded[settings].ends_at
+
     def start(self) -> None:
         """Look at the files from now on."""
-        self._watch.start()
+        self.watch.start()
 
     async def stop(self) -> None:
         """No longer."""
-        await self._watch.stop()
+        await self.watch.stop()
 
     def reload(self) -> None:
         """Take up what changed. Raises CertificateError at the end when something cannot be used: its port keeps what
@@ -66,15 +72,16 @@ class Certificates:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A context, and what its files looked like when it was made."""
+    """A context, the end of its certificate, and what its files looked like when it was made."""
 
     context: ssl.SSLContext
+    ends_at: datetime
     seen: list[tuple[int, int, int]]
 
     @classmethod
     def of(cls, settings: TlsSettings) -> _Loaded:
         seen = _signature(settings)
-        return cls(make_context(settings), seen)
+        return cls(make_context(settings), read_certificate(settings).not_valid_after_utc, seen)
 
 
 def _files(settings: TlsSettings) -> list[Path]:

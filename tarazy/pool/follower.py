@@ -67,6 +67,10 @@ class TemplateFollower:
         self._on_dry = on_dry
         self.required = 0
         """Version bits that the chain requires of the newest job; miners may not roll them (C-099)."""
+        self.work_delay = 0.0
+        """Seconds between hearing of the newest block and publishing the first job on it."""
+        self._heard_at: float | None = None
+        """When a new tip was heard of that there is no work on yet."""
         self._withheld = 0
         """Those of the pool's mask among them, as last told."""
         self._newest: Template | None = None
@@ -145,6 +149,8 @@ class TemplateFollower:
 
     def _tip_changed(self) -> None:
         """Ask for a template, and before it for an empty one: a node that makes the one may not answer the other."""
+        if self._heard_at is None:
+            self._heard_at = self._clock.seconds()
         if self._newest is None or self._stopped:
             self.wake()
             return
@@ -173,6 +179,10 @@ class TemplateFollower:
         self.required = template.required_version_bits
         self._tell_withheld()
         self._newest = template
+        if template.previous_block_hash != self._previous and self._heard_at is not None:
+            self.work_delay = self._clock.seconds() - self._heard_at
+        if template.previous_block_hash != self._previous or not self._again:
+            self._heard_at = None
         self._previous = template.previous_block_hash
         self._keep(job, template)
         self._publish(job)

@@ -195,6 +195,12 @@ class Gateway:
             except OSError as error:
                 _log.error("handover_not_written", reason=str(error))
 
+    def certificate_ends(self) -> dict[str, float]:
+        """Unix time at which the certificate of each TLS port ends, by the port's number in the settings, from 1."""
+        listeners = enumerate(self._settings.stratum.listeners, start=1)
+        ends = ((number, self.certificates.ends_at(listener)) for number, listener in listeners)
+        return {str(number): end.timestamp() for number, end in ends if end is not None}
+
     def reload(self, settings: StratumSettings) -> None:
         """Follow new rules: connections made from now on, and the next job. Raises `ReloadError` instead."""
         rules = stratum_rules(self._settings.gateway, settings)

@@ -13,6 +13,7 @@ from twisted.internet.threads import deferToThread
 from tarazy.accounting.energy.faults import meter_faults
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.workload import intervals_before, shared_names
+from tarazy.accreditation import server_evidence
 from tarazy.accreditation.consistency import contradictions, disputed_networks
 from tarazy.accreditation.entries import ENTRY_TYPES, Finding, FindingKind, Meter, Supply
 from tarazy.accreditation.evidence import EvidenceRule
@@ -37,6 +38,7 @@ from tarazy.pool.clock import Clock
 from tarazy.pool.metered import meters_of
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.access import endings
+from tarazy.portal.standing import Seat, admissions
 from tarazy.reports.energy_use import month_use
 from tarazy.reports.reconciled import below_floor, drifts, of_meter, site_days, site_work
 
@@ -73,10 +75,12 @@ class Inspection:
         self._drifts: tuple[date, list[Condition]] | None = None
         """By the legal day on which they were found."""
         self._basis: Hashable = None
-        """What the two below were found by."""
+        """What the three below were found by."""
         self._contradictions: list[Condition] = []
         self._expiries: list[Expiry] = []
+        self._parties: Counter[str] = Counter()
         self._facts = AttentionFacts()
+        self._seat = Seat(settings.accreditation.server, settings.accreditation.country)
         seconds = min(_SECONDS, max(1.0, self._findings.patience_seconds))
         self.repeat = Repeat(clock, "inspect", seconds, self.inspect)
 
@@ -88,14 +92,14 @@ class Inspection:
         """Once."""
         now = datetime.now(UTC)
         registers = self._admissions.registers.at(now)
-        changes, cases = await deferToThread(self._look, registers, self._law(), now)
+        changes, cases, evidence = await deferToThread(self._look, registers, self._law(), now)
         if changes:
             for row in await self._database.run(_record, changes, registers):
                 _log.warning("finding", finding=row.finding, state=row.state, severity=row.severity, blocks=row.blocks)
         if self._expiries:
             for each in await self._database.run(warn, self._expiries, now):
                 _log.warning("ends_soon", register=each.ending.register, key=each.ending.key, days_left=each.days_left)
-        self._facts = self._counted(registers, changes, cases)
+        self._facts = self._counted(registers, changes, cases, evidence)
 
     def _work(self, connection: Connection, now: datetime) -> Work:
         """The work of the window that ended last; read once for each."""
@@ -123,19 +127,22 @@ class Inspection:
         found = [*below_floor(connection, work, self._findings.best_machine_mj_per_th), *self._drifts[1]]
         return [condition for condition in found if condition.site in registers.sites]
 
-    def _look(self, registers: Registers, law: LawBook, now: datetime) -> tuple[list[Finding], dict[str, int]]:
-        """Versions to record, and warnings of cases.
+    def _look(
+        self, registers: Registers, law: LawBook, now: datetime
+    ) -> tuple[list[Finding], dict[str, int], dict[str, int]]:
+        """Versions to record, warnings of cases by severity, and what is wanting in the server's evidence by code.
 
         Done beside the database's threads: with many machines it takes seconds, which a revoked licence must not wait.
         """
         with self._reader.begin() as connection:
             work, tokens, cases = self._work(connection, now), endings(connection), _case_warnings(connection, law, now)
+            evidence = _wanting(connection, self._seat.server)
             working = {(row.site, whose) for row in work.sites if row.hashes for whose in (row.party, None)}
             meters = meters_of(registers)
             faults = meter_faults(connection, meters, work.since, now, self._interval_seconds, working)
             use = self._use(connection, registers, now)
             energy = [*map(of_meter, faults), *self._unreconciled(connection, registers, work, now)]
-        return self._changes(registers, law, work, use, tokens, energy), cases
+        return self._changes(registers, law, work, use, tokens, energy), cases, evidence
 
     def _changes(
         self,
@@ -152,6 +159,8 @@ class Inspection:
         if basis != self._basis:
             self._contradictions = [*contradictions(registers, law), *disputed_networks(registers, self._rule)]
             self._expiries = expiries(registers, tokens)
+            reasons = admissions(registers, self._seat).values()
+            self._parties = Counter("refused" if each else "admitted" for each in reasons)
             self._basis = basis
         self._expiries = [each for each in self._expiries if each.ending.ends_at > registers.valid_at]
         tolerance = self._findings.hash_rate_tolerance_percent
@@ -159,7 +168,9 @@ class Inspection:
         overused = [*overuse(registers, use), *unpriced(registers, use)]
         return self._watch.look(registers, [*self._contradictions, *implausible, *overused, *energy])
 
-    def _counted(self, registers: Registers, changes: list[Finding], cases: dict[str, int]) -> AttentionFacts:
+    def _counted(
+        self, registers: Registers, changes: list[Finding], cases: dict[str, int], evidence: dict[str, int]
+    ) -> AttentionFacts:
         current = {**registers.findings, **{row.finding: row for row in changes}}
         kinds = Counter(str(row.kind) for row in current.values() if row.is_open)
         ends = {str(days): sum(row.days_left <= days for row in self._expiries) for days in THRESHOLDS}
@@ -167,7 +178,14 @@ class Inspection:
         for (site, _), held in (held_quotas(registers, self._used[1]) if self._used else {}).items():
             taken = held.taken / held.permitted if held.permitted else float(held.taken > 0)
             quotas[site] = max(taken, quotas.get(site, 0.0))
-        return AttentionFacts({**dict.fromkeys(map(str, FindingKind), 0), **kinds}, ends, cases, quotas)
+        return AttentionFacts(
+            {**dict.fromkeys(map(str, FindingKind), 0), **kinds},
+            ends,
+            cases,
+            quotas,
+            {result: self._parties[result] for result in ("admitted", "refused")},
+            evidence,
+        )
 
 
 def work_between(connection: Connection, since: datetime, until: datetime, interval: timedelta) -> Work:
@@ -182,6 +200,12 @@ def _record(connection: Connection, changes: list[Finding], registers: Registers
     """At the moment when it is recorded: others may have recorded something since the looking began."""
     lock_writers(connection)
     return record(connection, changes, registers, datetime.now(UTC))
+
+
+def _wanting(connection: Connection, server: str) -> dict[str, int]:
+    evidence = server_evidence.latest(connection, server)
+    wanting = [each.code for each in server_evidence.findings(evidence[1]) if not each.fine] if evidence else []
+    return {**dict.fromkeys(server_evidence.WANTING, 0), **Counter(wanting)}
 
 
 def _case_warnings(connection: Connection, law: LawBook, now: datetime) -> dict[str, int]:

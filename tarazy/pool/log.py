@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from structlog.types import EventDict, Processor
@@ -45,9 +47,24 @@ def configure_logging(settings: LogSettings, process: str = "") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _Undaunted(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Undaunted:
+    """A stream for as long as it takes lines: a full disk under the log ends none of the work that it tells of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _drop_low(_logger: object, method: str, event: EventDict) -> EventDict:

@@ -83,6 +83,8 @@ class Office:
         )
         self._waits_since: float | None = None
         """Since when the next block waits for gateways; infinity once that was said."""
+        self.awaited_gateways = 0
+        """For which it waits."""
         self._readings: list[Reading] = []
         self.readings_taken = self.readings_failed = 0
         """By the pool itself, since the start."""
@@ -104,17 +106,19 @@ class Office:
         self.proofs = Repeat(clock, "prove_rounds", _PROOF_SECONDS, self._proving.prove, rest=_PROOF_REST)
         self.energy = Repeat(clock, "keep_energy", max(1.0, settings.energy.poll_seconds), self.keep_energy)
 
+    @property
+    def works(self) -> tuple[Repeat, ...]:
+        """What it does again and again."""
+        return self.books, self.energy, self.heads, self.prices, self.proofs
+
     async def check(self) -> None:
         """Raise `FoldError` when a journal is not the one that was folded so far. To be asked before miners come."""
         await self._database.run(self._journals.require)
 
     def start(self) -> None:
         """Begin."""
-        self.books.start()
-        self.energy.start()
-        self.heads.start()
-        self.prices.start()
-        self.proofs.start()
+        for work in self.works:
+            work.start()
 
     async def stop(self) -> None:
         """Fold everything that is in the journals, store what was read, and end."""
@@ -165,6 +169,7 @@ class Office:
     def _tell_waiting(self, waiting: tuple[int, ...]) -> None:
         """Say it, once, when a found block waits long for gateways."""
         now = self._clock.seconds()
+        self.awaited_gateways = len(waiting)
         if not waiting:
             self._waits_since = None
         elif self._waits_since is None:

@@ -45,9 +45,12 @@ from tarazy.pool.machine import observe
 from tarazy.pool.metered import meters_of
 from tarazy.pool.payouts.wallet import wallet_of
 from tarazy.pool.proving import obstacle
+from tarazy.pool.reporting.post import Post
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.pool.terms import advised_blocks, schedule_of, terms_text
 from tarazy.portal.second_factor import SealError, open_seal
+from tarazy.reports.delivery.profile import ProfileError, load_profiles
+from tarazy.reports.schedule import ScheduleError, plan
 from tarazy.reports.signing import SigningFault
 from tarazy.reports.signing.key import load_key as load_signing_key
 from tarazy.reports.signing.signer import exposed
@@ -78,6 +81,7 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
     yield from _database(settings, now)
     yield _audit_key(settings)
     yield from _signing(settings, now)
+    yield from _reports(settings, now)
     yield from _portal(settings)
     yield from _ports(settings)
     for tls in dict.fromkeys(listener.tls for listener in settings.stratum.listeners if listener.tls is not None):
@@ -190,7 +194,7 @@ def _signing(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield Finding("signing", True, "reports are signed elsewhere, see docs/operators.md")
         return
     secrets = (signing.key_file, signing.password_file, getattr(signing, "authorization_file", None))
-    faults = [finding for path in secrets if path is not None and (finding := _secret(path))]
+    faults = [finding for path in secrets if path is not None and (finding := _secret("signing", path))]
     yield from faults
     if faults:
         return
@@ -208,14 +212,48 @@ def _signing(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield Finding("signing", True, f"key opens, its certificate holds to {key.ends:%Y-%m-%d}; proves origin only")
 
 
-def _secret(path: Path) -> Finding | None:
+def _secret(of: str, path: Path) -> Finding | None:
     """What is wrong with a file that holds a secret."""
     try:
         if not exposed(path):
             return None
     except OSError as error:
-        return Finding("signing", False, f"{path}: {error.strerror}", "restore it, or mend `signing` in the settings")
-    return Finding("signing", False, f"{path} can be read by others", f"chmod 600 {path}")
+        return Finding(of, False, f"{path}: {error.strerror}", f"restore it, or mend the settings of {of}")
+    return Finding(of, False, f"{path} can be read by others", f"chmod 600 {path}")
+
+
+def _reports(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether the schedule can be kept, and documents delivered. The authorities are not asked."""
+    schedule = settings.reports.schedule
+    try:
+        profiles = load_profiles(settings.reports.profiles)
+        for profile in profiles.values():
+            Post(None, profile)
+        law = load_law(settings.law.assumptions, settings.law.directory)
+    except (ProfileError, LawError) as error:
+        yield Finding("reports", False, str(error), "mend the file named; docs/delivery.md explains profiles")
+        return
+    for profile in profiles.values():
+        subject = f"delivery to {profile.name}"
+        secrets = [getattr(profile.authentication, name, None) for name in ("value_file", "password_file", "key_file")]
+        faults = [finding for path in secrets if path is not None and (finding := _secret(subject, path))]
+        automatic = "nobody approves" if profile.approval == "automatic" else "after approval"
+        yield from faults or [Finding(subject, True, f"{automatic}, to {profile.url}")]
+    for entry in schedule:
+        subject, to = f"schedule of {entry.kind}", profiles.get(entry.deliver_to or "")
+        try:
+            planned = list(plan(entry, law, now))
+        except ScheduleError as error:
+            yield Finding(subject, False, str(error), "see docs/law.md")
+            continue
+        if entry.deliver_to is not None and (to is None or entry.kind not in to.documents):
+            cure = "add the profile to reports.profiles, or the kind to its documents"
+            yield Finding(subject, False, f"no profile {entry.deliver_to} takes it", cure)
+        elif to is not None and to.signature == "required" and settings.signing is None:
+            yield Finding(subject, True, "each waits, when it is built, for a signature made elsewhere")
+        else:
+            known = "" if all(each.due for each in planned) else "; the last day is not known, so nothing warns"
+            yield Finding(subject, True, f"{len(planned)} periods have ended since {entry.since}{known}")
 
 
 def _portal(settings: Settings) -> Iterator[Finding]:

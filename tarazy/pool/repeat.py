@@ -33,7 +33,7 @@ class Repeat:
     ) -> None:
         self.healthy = True
         self._rest = rest
-        self._name = name
+        self.name = name
         self._seconds = seconds
         self._work = work
         self._call = LoopingCall(self._turn)
@@ -60,11 +60,11 @@ class Repeat:
             await self._work()
         except Exception as error:
             if self.healthy:
-                _log.error("repeated_work_failed", work=self._name, error=_told(error))
+                _log.error("repeated_work_failed", work=self.name, error=_told(error))
             self.healthy = False
         else:
             if not self.healthy:
-                _log.info("repeated_work_recovered", work=self._name)
+                _log.info("repeated_work_recovered", work=self.name)
             self.healthy = True
             rest = min(self._rest * (time.monotonic() - began), LONGEST_REST)
             self._call.interval = max(self._seconds, rest)

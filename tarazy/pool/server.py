@@ -18,7 +18,7 @@ from tarazy.config.settings import BitcoindChainSettings, Settings
 from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import require_schema
 from tarazy.metrics.exporter import Exporter
-from tarazy.metrics.facts import Sources
+from tarazy.metrics.facts import Sources, WorkFacts
 from tarazy.pool import notify
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.archives import Archives
@@ -38,6 +38,9 @@ from tarazy.pool.office import Office
 from tarazy.pool.payouts.desk import PayoutDesk
 from tarazy.pool.proof import DailyProof
 from tarazy.pool.reload import compare
+from tarazy.pool.repeat import Repeat
+from tarazy.pool.reporting.courier import Courier
+from tarazy.pool.reporting.planner import Planner
 from tarazy.pool.sockets import open_listeners
 from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
 from tarazy.pool.templates import address_script
@@ -49,6 +52,7 @@ from tarazy.portal.readings import Pushed
 from tarazy.portal.second_factor import open_seal
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.standing import Seat
+from tarazy.reports.delivery.profile import load_profiles
 from tarazy.reports.reconciled import FloorRule
 from tarazy.stratum.difficulty import exponent_of
 
@@ -85,6 +89,7 @@ class Server:
         self._drain_seconds = 0.0
         self._mining: _Endings = []
         self._keeping: _Endings = []
+        self._works: list[Repeat] = []
 
     async def prepare(self) -> None:
         """All that needs neither journal nor chain; what cannot be had raises its own error, with the cure in it."""
@@ -99,6 +104,7 @@ class Server:
         self._keeping.append(_later(self._database.close))
         await self._database.run(require_schema)
         if self._keeps:
+            self._profiles = load_profiles(settings.reports.profiles)
             await self._database.run(_adopt, settings.accreditation.country)
         self._admissions = Admissions(reactor, self._database, settings.accreditation, settings.decisions_path)
         await self._admissions.start()
@@ -137,22 +143,25 @@ class Server:
     async def keep(self) -> None:
         """Keep the books and show them; serve the metrics."""
         settings, reactor, gateway = self.settings, self._reactor, self._gateway
-        sources = Sources()
+        sources = Sources(admission=self._admissions.facts, work=self._working)
+        self._works += [self._admissions.follow, self._admissions.keep]
         if gateway:
             counted = GatewayTelemetry(gateway)
             sources = replace(sources, gateway=counted.gateway, journal=counted.journal, chain=counted.chain)
+            self._works.append(gateway.certificates.watch)
         portal_port = None
         if self._keeps:
             self._office.start()
+            self._works += self._office.works
             pushed = Pushed()
             told = OfficeTelemetry(
                 reactor, settings, self._office, self._admissions, self._database, self._chain, gateway, pushed
             )
             told.start()
+            self._works += told.works
             self._keeping.append(told.stop)
             archives = Archives(reactor, settings, self._database)
-            archives.repeat.start()
-            self._keeping.append(archives.stop)
+            self._begin(archives.repeat, archives.stop)
             days = EnergyDays(
                 reactor,
                 self._database,
@@ -160,20 +169,27 @@ class Server:
                 lambda: self._law,
                 settings.energy.keep_detail_days,
             )
-            days.repeat.start()
-            self._keeping.append(days.stop)
+            self._begin(days.repeat, days.stop)
             proof = DailyProof(reactor, self._database, settings)
-            proof.repeat.start()
-            self._keeping.append(proof.repeat.stop)
+            self._begin(proof.repeat, proof.repeat.stop)
             inspection = Inspection(reactor, settings, self._database, self._admissions, lambda: self._law)
-            inspection.repeat.start()
-            self._keeping.append(inspection.repeat.stop)
+            self._begin(inspection.repeat, inspection.repeat.stop)
             paying = None
             if settings.payouts is not None:
                 paying = PayoutDesk(reactor, settings, settings.payouts, self._database.engine, self._admissions)
-                paying.repeat.start()
-                self._keeping.append(paying.repeat.stop)
-            sources = replace(sources, accounting=told.accounting, energy=told.energy, attention=inspection.facts)
+                self._begin(paying.repeat, paying.repeat.stop)
+            courier = Courier(reactor, self._database, self._profiles)
+            self._begin(courier.repeat, courier.stop)
+            planner = Planner(reactor, lambda: self.settings, self._database, self._profiles, lambda: self._law)
+            self._begin(planner.repeat, planner.stop)
+            sources = replace(
+                sources,
+                accounting=told.accounting,
+                payouts=told.payouts,
+                energy=told.energy,
+                attention=inspection.facts,
+                reports=planner.facts,
+            )
             portal = self._make_portal(told, paying, pushed)
             portal_port = portal.start()
             self._keeping.append(portal.stop)
@@ -214,6 +230,14 @@ class Server:
         await _unwind(self._keeping)
         _log.info("server_stopped", at=datetime.now(UTC).isoformat(timespec="seconds"))
 
+    def _begin(self, work: Repeat, end: Callable[[], Awaitable[object]]) -> None:
+        work.start()
+        self._works.append(work)
+        self._keeping.append(end)
+
+    def _working(self) -> WorkFacts:
+        return WorkFacts({work.name: work.healthy for work in self._works})
+
     def _require_registration(self) -> None:
         """Say aloud that nobody will be admitted, where this server is in no register."""
         server = self.settings.accreditation.server
@@ -249,6 +273,8 @@ class Server:
             terms=schedule_of(settings.pool),
             floor=FloorRule(findings.best_machine_mj_per_th, timedelta(hours=findings.window_hours)),
             depths=lambda: paying.depths if paying else {},
+            schedule=settings.reports.schedule,
+            payments=paying,
         )
         self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
         return Portal(

@@ -10,14 +10,20 @@ from importlib.metadata import version
 from sqlalchemy import Connection
 
 from tarazy.accounting.blocks import BlockState
+from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import missing_intervals
 from tarazy.accounting.energy.readings import last_registers, registers_wh, site_power_w
-from tarazy.accounting.queries import block_counts, open_round, present_work
+from tarazy.accounting.payouts.batches import holds, under_way
+from tarazy.accounting.payouts.fence import standing
+from tarazy.accounting.payouts.machine import OUTBOX, UNSIGNED
+from tarazy.accounting.proof.record import unproven
+from tarazy.accounting.queries import block_counts, distribution_counts, open_round, present_work, sums_by_kind
+from tarazy.accounting.reserve import reserve
 from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import DocumentStatus
 from tarazy.config.settings import Settings
 from tarazy.database.engine import Database
-from tarazy.metrics.facts import AccountingFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts
+from tarazy.metrics.facts import AccountingFacts, ChainFacts, EnergyFacts, GatewayFacts, JournalFacts, PayoutFacts
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.chain.interface import Chain
 from tarazy.pool.clock import Clock
@@ -30,8 +36,8 @@ from tarazy.portal.readings import Pushed
 from tarazy.stratum.difficulty import hashes_of, weight_of
 
 _READ_SECONDS = 5.0
-_METERS_REST = 20.0
-"""With a country's meters reading them takes seconds; then it comes less often."""
+_LONG_READ_REST = 20.0
+"""With a country's meters and parties reading them takes seconds; then it comes less often."""
 _MISSING_IN = timedelta(hours=1)
 _JOULES_PER_WH = 3600
 _WEIGHT_OF_ONE = weight_of(0)
@@ -52,6 +58,8 @@ class GatewayTelemetry:
             difficulty={result: weight / _WEIGHT_OF_ONE for result, weight in counters.weight.items()},
             connections=counters.connections,
             ready_connections=counters.ready,
+            interval_doublings=self._gateway.server.board.limits.doublings,
+            certificate_ends=self._gateway.certificate_ends(),
             limit_hits={str(hit): count for hit, count in counters.hits.items()},
             devices=dict(counters.devices),
             refusals={**dict.fromkeys(map(str, Reason), 0), **counters.refused},
@@ -79,6 +87,7 @@ class GatewayTelemetry:
             template_age_seconds=age,
             nodes_up=gateway.chain.nodes_up(),
             failovers=gateway.chain.failovers,
+            work_delay_seconds=gateway.follower.work_delay,
             template_refused=not gateway.proposals.healthy,
         )
 
@@ -108,27 +117,32 @@ class OfficeTelemetry:
         self._started_at = datetime.now(UTC)
         self._tip_height: int | None = None
         self._accounting = AccountingFacts()
+        self._payouts = PayoutFacts()
         self._energy = EnergyFacts()
         self._watch = Repeat(clock, "watch_tip", _READ_SECONDS, self._read_tip)
         self._read = Repeat(clock, "read_telemetry", _READ_SECONDS, self._read_ledger)
-        self._metered = Repeat(clock, "read_meters", _READ_SECONDS, self._read_meters, rest=_METERS_REST)
+        money = Repeat(clock, "read_money", _READ_SECONDS, self._read_money, rest=_LONG_READ_REST)
+        metered = Repeat(clock, "read_meters", _READ_SECONDS, self._read_meters, rest=_LONG_READ_REST)
+        self.works = [self._read, money, metered] if gateway else [self._watch, self._read, money, metered]
+        """What it does again and again."""
 
     def start(self) -> None:
         """Begin to read."""
-        if self._gateway is None:
-            self._watch.start()
-        self._read.start()
-        self._metered.start()
+        for work in self.works:
+            work.start()
 
     async def stop(self) -> None:
         """Read no more."""
-        await self._watch.stop()
-        await self._read.stop()
-        await self._metered.stop()
+        for work in self.works:
+            await work.stop()
 
     def accounting(self) -> AccountingFacts:
         """The books."""
         return self._accounting
+
+    def payouts(self) -> PayoutFacts:
+        """What was divided and paid."""
+        return self._payouts
 
     def energy(self) -> EnergyFacts:
         """The meters."""
@@ -175,6 +189,9 @@ class OfficeTelemetry:
     async def _read_ledger(self) -> None:
         self._accounting = await self._database.run(self._read_figures)
 
+    async def _read_money(self) -> None:
+        self._payouts = await self._database.read(_read_payouts, datetime.now(UTC))
+
     async def _read_meters(self) -> None:
         self._energy = await self._database.read(self._read_energy, datetime.now(UTC))
 
@@ -189,6 +206,8 @@ class OfficeTelemetry:
             rounds=open_now[0] - 1 if open_now else 0,
             unfolded_shares=self._office.unfolded_shares(),
             hashrate=hashes_of(weight) / max(1.0, seconds),
+            round_age_seconds=(now - open_now[1]).total_seconds() if open_now else 0.0,
+            awaited_gateways=self._office.awaited_gateways,
         )
 
     def _read_energy(self, connection: Connection, now: datetime) -> EnergyFacts:
@@ -214,3 +233,21 @@ class OfficeTelemetry:
             reading_age_seconds=ages,
             missing_intervals={**dict.fromkeys((meter.site for meter in every), 0), **missing},
         )
+
+
+def _read_payouts(connection: Connection, now: datetime) -> PayoutFacts:
+    going, batches = standing(connection), under_way(connection)
+    states = sorted(UNSIGNED | OUTBOX)
+    return PayoutFacts(
+        satoshi={**sums_by_kind(connection), "reserve": reserve(connection).final},
+        distributions={**dict.fromkeys(map(str, DistributionState), 0), **distribution_counts(connection)},
+        unrecorded=len(unproven(connection)),
+        stopped=going.stopped_why is not None,
+        batches={state: batches[state].batches if state in batches else 0 for state in states},
+        batch_age_seconds={
+            state: (now - batches[state].since).total_seconds() if state in batches else 0.0 for state in states
+        },
+        troubled=sum(each.troubled for each in batches.values()),
+        held=len(holds(connection)),
+        difference=going.difference or 0,
+    )

@@ -54,10 +54,12 @@ class Right(StrEnum):
     """Send readings of one site's meters."""
     USERS = "users"
     """Invite people and remove them."""
+    PAY = "pay"
+    """Propose payouts, and approve those of others."""
 
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
-    Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY, Right.USERS}),
+    Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY, Right.USERS, Right.PAY}),
     Role.INSPECTOR: frozenset({Right.READ, Right.ENERGY}),
     Role.MINER: frozenset({Right.OWN, Right.ENERGY}),
     Role.AGENT: frozenset({Right.PUSH}),

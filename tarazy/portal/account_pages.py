@@ -14,11 +14,12 @@ from twisted.python.failure import Failure
 
 from tarazy.config.law.calendar import Period
 from tarazy.portal import accounts, desk
-from tarazy.portal.access import Right
+from tarazy.portal.access import Holder, Right
 from tarazy.portal.accounts import Depths
 from tarazy.portal.documents import TYPES
 from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.payments import Payments, PayoutRefused
 from tarazy.portal.snapshot import Subject
 from tarazy.reports.build import RENDERINGS, SETTLED_SECONDS, ReportError, render, require_moment
 from tarazy.reports.content import Pool
@@ -158,6 +159,44 @@ class AccountingPages:
         parameters(request, ())
         depths = Depths(self._subject.depths())
         return json_answer(request, await self._gate.read(accounts.standing_of_payouts, depths))
+
+    @app.route("/payouts/<int(max=9223372036854775807):number>", methods=["GET"])
+    async def batch(self, request: Any, number: int) -> bytes:
+        """A batch, and what it pays to whom."""
+        await self._gate.admit(request, Right.READ)
+        parameters(request, ())
+        depths = Depths(self._subject.depths())
+        return json_answer(request, await self._gate.read(accounts.batch_of, number, depths))
+
+    @app.route("/payouts/propose", methods=["POST"])
+    async def propose(self, request: Any) -> bytes:
+        """Move what is due into a new batch."""
+        holder, payments = await self._paying(request)
+        return json_answer(request, await deferToThread(payments.propose, holder.name))
+
+    @app.route("/payouts/<int(max=9223372036854775807):number>/approve", methods=["POST"])
+    async def approve(self, request: Any, number: int) -> bytes:
+        """Let a batch that somebody else proposed be paid."""
+        holder, payments = await self._paying(request)
+        await deferToThread(payments.approve, number, holder.name)
+        return json_answer(request, {"batch": number, "approved_by": holder.name})
+
+    async def _paying(self, request: Any) -> tuple[Holder, Payments]:
+        """Who asks, a person who signed in, and who pays. Raises `Fault`."""
+        holder = await self._gate.admit(request, Right.PAY)
+        parameters(request, ())
+        if request.getHeader("authorization") is not None:
+            raise Fault(
+                422, "not_a_person", "payouts are proposed and approved by people who signed in, not by programs"
+            )
+        if self._subject.payments is None:
+            raise Fault(422, "no_payouts", "the settings have no payouts; see docs/operators.md, Payouts")
+        return holder, self._subject.payments
+
+    @app.handle_errors(PayoutRefused)
+    def not_paid(self, request: Any, failure: Failure) -> bytes:
+        """What was asked is against the rules of payouts, or the node did not answer."""
+        return refuse(request, Fault(422, "not_paid", str(failure.value)))
 
     @app.route("/rounds", methods=["GET"])
     async def rounds(self, request: Any) -> bytes:

@@ -15,16 +15,16 @@ from tarazy.accounting.assets.tables import issued_record
 from tarazy.accounting.blocks import MATURITY
 from tarazy.accounting.history import PartyCredit, credits_of
 from tarazy.accounting.journal_file import JournalError
-from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, PAID, PAYABLE, REMAINDER
+from tarazy.accounting.ledger import IMMATURE, IN_FLIGHT, PAID, PAYABLE
 from tarazy.accounting.payouts import batches as payouts
 from tarazy.accounting.payouts import tables as payout_tables
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.fence import standing
-from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState
+from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState, PayoutError
 from tarazy.accounting.proof.receipt import receipt
 from tarazy.accounting.proof.record import credited_rounds, proof_of, unproven
 from tarazy.accounting.proof.shares import ProofError
-from tarazy.accounting.queries import balance_of, distribution_state
+from tarazy.accounting.queries import balance_of, distribution_state, sums_by_kind
 from tarazy.accounting.schemes import Schedule
 from tarazy.accreditation.audit_proof import prove_row
 from tarazy.config.law import LawBook
@@ -97,7 +97,7 @@ def credits(connection: Connection, party: str, limit: int, offset: int) -> dict
     chosen = select(credit.c.distribution).where(own).order_by(credit.c.distribution.desc())
     numbers = list(connection.scalars(chosen.limit(limit).offset(offset)))
     recorded = set(connection.scalars(select(proof.c.distribution).where(proof.c.distribution.in_(numbers))))
-    found = credits_of(connection, numbers, party)[::-1]
+    found = list(credits_of(connection, numbers, party))[::-1]
     return {"total": total, "items": [_credit(each, each.distribution in recorded) for each in found]}
 
 
@@ -189,7 +189,7 @@ def standing_of_payouts(connection: Connection, depths: Depths) -> dict[str, Any
     ]
     unrecorded = unproven(connection)
     return {
-        "sums": _sums(connection),
+        "sums": sums_by_kind(connection),
         "stopped": {"why": going.stopped_why, "at": going.stopped_at, "by": going.stopped_by}
         if going.stopped_why
         else None,
@@ -205,7 +205,7 @@ def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
     return {
         "batch": batch.number,
         "state": batch.state,
-        "waits_for": _WAITS_FOR[batch.state],
+        "waits_for": _WAITS_FOR.get(batch.state),
         "amount": batch.amount,
         "payees": len(batch.payouts),
         "proposed_at": batch.proposed_at,
@@ -220,22 +220,14 @@ def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
     }
 
 
-def _sums(connection: Connection) -> dict[str, int]:
-    """Satoshi on the accounts of all parties together, by kind, and on the pool's own."""
-    table = tables.ledger_account
-    kinds = {"immature": IMMATURE, "payable": PAYABLE, "in_flight": IN_FLIGHT, "paid": PAID}
-    sums = {
-        name: select(func.coalesce(func.sum(table.c.balance), 0)).where(
-            table.c.account.startswith(prefix, autoescape=True)
-        )
-        for name, prefix in kinds.items()
-    }
-    pools = {"fee": FEE, "remainder": REMAINDER}
-    sums |= {
-        name: select(func.coalesce(func.sum(table.c.balance), 0)).where(table.c.account == account)
-        for name, account in pools.items()
-    }
-    return {name: int(connection.scalar(query) or 0) for name, query in sums.items()}
+def batch_of(connection: Connection, number: int, depths: Depths) -> dict[str, Any]:
+    """A batch, and what it pays to whom. Raises `LookupError`."""
+    try:
+        batch = payouts.read(connection, number)
+    except PayoutError as error:
+        raise LookupError(str(error)) from None
+    paid = [{"party": each.party, "address": each.address, "amount": each.amount} for each in batch.payouts]
+    return {**_batch(batch, depths), "payments": paid}
 
 
 def rounds(connection: Connection, limit: int, offset: int) -> dict[str, Any]:

@@ -19,33 +19,29 @@ from tarazy.accreditation.entries import (
     Document,
     Entry,
     Equipment,
+    Finding,
     Licence,
     Placement,
     Site,
     Wallet,
     fields_of,
 )
-from tarazy.accreditation.exporting import to_csv, to_xlsx
+from tarazy.accreditation.exporting import differences, shown, to_csv, to_xlsx
 from tarazy.accreditation.findings import dismiss, resolve, take
 from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
 from tarazy.accreditation.places import places
 from tarazy.accreditation.registers import all_versions, as_of
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
-from tarazy.accreditation.snapshot import Registers, version_at
+from tarazy.accreditation.snapshot import Registers, standing
 from tarazy.accreditation.tables import lock_writers
 from tarazy.config.law import LawBook
+from tarazy.portal.shelf import Moment, Search, Shelf
 from tarazy.portal.standing import Seat
+from tarazy.reports.attention import finding_text
+from tarazy.reports.language import LANGUAGES
 
 MAXIMUM_ENTRIES = 10_000
 """Entries in one JSON body; a spreadsheet may hold more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Of when the registers are asked for, and as they were known when; None: as known now."""
-
-    valid_at: datetime
-    known_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -71,21 +67,41 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else list(value) if isinstance(value, tuple) else value
 
 
-def in_force(connection: Connection, kind: str, moment: Moment, key: str | None) -> list[Entry]:
-    """The versions of a register in force, in order of keys; of one key alone if that is given."""
-    histories = all_versions(connection, kind, moment.known_at, None if key is None else [key])
-    found = (version_at(versions, moment.valid_at) for _, versions in sorted(histories.items()))
-    return [entry for entry in found if entry is not None]
-
-
 def history(connection: Connection, kind: str, key: str, moment: Moment) -> list[Entry]:
     """Every version of an entry that was known, the earliest recorded first."""
     return all_versions(connection, kind, moment.known_at, [key]).get(key, [])[::-1]
 
 
-def exported(connection: Connection, kinds: Sequence[str], form: str, moment: Moment) -> bytes:
+def told_history(versions: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Versions of an entry as JSON values, each with what it says otherwise than before, and which corrects it."""
+    corrected = {row.corrects: row.entry for row in versions if row.corrects}
+    return [
+        {**plain(row), "corrected_by": corrected.get(row.entry), "changes": _columns(differences(versions, row))}
+        for row in versions
+    ]
+
+
+def closing_lines(connection: Connection, kind: str, key: str, end: datetime, why: str) -> list[Line]:
+    """Lines by which nothing of an entry holds from `end` on: its standing versions end then or are taken back.
+
+    Raises LookupError when nothing of it lasts so long.
+    """
+    versions = standing(all_versions(connection, kind, keys=[key]).get(key, []))
+    lasting = [
+        row for row in versions if row.valid_to != row.valid_from and (row.valid_to is None or row.valid_to > end)
+    ]
+    if not lasting:
+        raise LookupError(f"nothing of {kind} {key} holds at {end.isoformat()} or later; see its history")
+    ends = ((row, max(end, row.valid_from).isoformat()) for row in lasting)
+    return [
+        Line("close", None, kind, {**shown(row), "valid_to": ends_at, "corrects": str(row.entry), "why": why})
+        for row, ends_at in ends
+    ]
+
+
+def exported(connection: Connection, shelf: Shelf, kinds: Sequence[str], form: str, moment: Moment) -> bytes:
     """Registers as a spreadsheet that can be imported: `csv`, of one register, or `xlsx`."""
-    held = {kind: in_force(connection, kind, moment, None) for kind in kinds}
+    held = {kind: shelf.find(connection, kind, moment, Search()) for kind in kinds}
     if form == "xlsx":
         return to_xlsx(held)
     return to_csv(kinds[0], held[kinds[0]]).encode()
@@ -107,12 +123,16 @@ def _told(plan: ImportPlan) -> dict[str, Any]:
             "register": change.entry.register,
             "key": change.entry.key,
             "corrects": change.entry.corrects,
-            "columns": {name: {"before": before, "after": after} for name, (before, after) in change.columns.items()},
+            "columns": _columns(change.columns),
         }
         for change in plan.changes
     ]
     warnings = [_fault(warning) for warning in plan.warnings]
     return {"added": plan.added, "unchanged": plan.unchanged, "changes": changes, "warnings": warnings}
+
+
+def _columns(changed: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]]:
+    return {name: {"before": before, "after": after} for name, (before, after) in changed.items()}
 
 
 def _fault(fault: TableFault) -> dict[str, Any]:
@@ -178,6 +198,12 @@ def fetched(connection: Connection, key: str) -> tuple[Document, bytes]:
     if not versions or not isinstance(newest := versions[0], Document):
         raise LookupError(f"there is no document {key}")
     return newest, load(connection, newest.digest)
+
+
+def told_finding(row: Entry) -> dict[str, Any]:
+    """A finding as JSON values, and what it says in each language."""
+    assert isinstance(row, Finding), "only findings are told so"
+    return {**plain(row), "text": {lang: finding_text(lang, row) for lang in LANGUAGES}}
 
 
 def move(connection: Connection, act: str, key: str, owner: str | None, why: str | None, by: str) -> dict[str, Any]:

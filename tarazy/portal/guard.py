@@ -29,10 +29,12 @@ SIGN_IN = b"/api/v1/users/"
 """Beginning of the paths to which somebody unknown may send something."""
 WRITABLE = (
     b"/api/v1/registers/",
+    b"/api/v1/accounting/payouts/",
     b"/api/v1/documents",
     b"/api/v1/findings/",
     b"/api/v1/readings",
     b"/api/v1/signatures",
+    b"/api/v1/deliveries",
     SIGN_IN,
 )
 """Beginnings of the paths that something may be sent to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,19 +17,24 @@ from twisted.python.failure import Failure
 
 from tarazy.accreditation.decisions import DECISION_KINDS
 from tarazy.accreditation.documents import DocumentError
-from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES
+from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES, Entry, Finding, fields_of
+from tarazy.accreditation.exporting import columns_of
+from tarazy.accreditation.fields import read_valid_to
 from tarazy.accreditation.findings import FindingError
 from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
 from tarazy.portal import desk, readings
 from tarazy.portal.access import Holder, Right
-from tarazy.portal.desk import Moment, Rules
+from tarazy.portal.desk import Rules
 from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.readings import Pushed
+from tarazy.portal.shelf import LONGEST_SEARCH, Moment, Search, Shelf
 from tarazy.portal.standing import Seat
 
 _PERIOD = timedelta(hours=24)
 _LONGEST_PERIOD = timedelta(days=366)
+_MOMENT = ("as_of", "known_at")
+_PAGED = ("limit", "offset")
 _KINDS = f"any({','.join(ENTRY_TYPES)})"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\.(?:csv|xlsx)")
 _FORMS = {
@@ -42,8 +48,9 @@ class RegisterPages:
 
     app = Klein()
 
-    def __init__(self, gate: Gate, rules: Rules, seat: Seat, pushed: Pushed) -> None:
+    def __init__(self, gate: Gate, rules: Rules, seat: Seat, pushed: Pushed, shelf: Shelf) -> None:
         self._pushed = pushed
+        self._shelf = shelf
         self._gate = gate
         self._rules = rules
         self._seat = seat
@@ -52,14 +59,25 @@ class RegisterPages:
     async def listing(self, request: Any, kind: str) -> bytes:
         """What is in force in a register."""
         await self._gate.admit(request, Right.READ)
-        asked = parameters(request, ("as_of", "known_at", "key", "limit", "offset"))
-        moment = _moment(asked)
-        now = datetime.now(UTC)
+        return await self._found(request, kind, desk.plain)
+
+    async def _found(self, request: Any, kind: str, tell: Callable[[Entry], dict[str, Any]]) -> bytes:
+        of_findings = ("open",) if kind == Finding.register else ()
+        asked = parameters(request, (*_MOMENT, "key", "q", "sort", "order", *of_findings, *_PAGED))
+        moment, search, now = _moment(asked), _search(asked, kind), datetime.now(UTC)
         limit, offset = paging(asked)
-        entries = await self._gate.read(desk.in_force, kind, moment, asked.get("key"))
-        items = [desk.plain(entry) for entry in entries[offset : offset + limit]]
+        entries = await self._gate.read(self._shelf.find, kind, moment, search)
+        items = [tell(entry) for entry in entries[offset : offset + limit]]
         moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now}
         return json_answer(request, {**moments, "total": len(entries), "items": items})
+
+    @app.route(f"/registers/<{_KINDS}:kind>/columns", methods=["GET"])
+    async def columns(self, request: Any, kind: str) -> bytes:
+        """The columns of a register and what each expects."""
+        await self._gate.admit(request, Right.READ)
+        parameters(request, ())
+        items = [asdict(column) for column in columns_of(kind)]
+        return json_answer(request, {"total": len(items), "by_hand": kind in BY_HAND, "items": items})
 
     @app.route(f"/registers/<{_KINDS}:kind>/history", methods=["GET"])
     async def history(self, request: Any, kind: str) -> bytes:
@@ -72,7 +90,7 @@ class RegisterPages:
         versions = await self._gate.read(desk.history, kind, key, _moment(asked))
         if not versions:
             raise Fault(404, "no_such_entry", f"the register {kind} has no entry of this key")
-        return json_answer(request, {"total": len(versions), "items": [desk.plain(entry) for entry in versions]})
+        return json_answer(request, {"total": len(versions), "items": desk.told_history(versions)})
 
     @app.route(f"/registers/<{_KINDS}:kind>", methods=["POST"])
     async def add(self, request: Any, kind: str) -> bytes:
@@ -81,6 +99,17 @@ class RegisterPages:
         asked = parameters(request, ("dry_run", "why"))
         body = _json_of(request)
         return await self._record(request, holder, asked, lambda: desk.lines_of(kind, body))
+
+    @app.route(f"/registers/<{_KINDS}:kind>/close", methods=["POST"])
+    async def close(self, request: Any, kind: str) -> bytes:
+        """End an entry, or say what that would change."""
+        holder = await self._gate.admit(request, Right.WRITE)
+        asked = parameters(request, ("key", "end", "why", "dry_run"))
+        key, why, end = asked.get("key"), asked.get("why"), _end(asked)
+        if kind not in BY_HAND or not key or not why:
+            raise Fault(400, "bad_parameter", "key names the entry, why says why it ends; the server's own never do")
+        lines = await self._gate.read(desk.closing_lines, kind, key, end, why)
+        return await self._record(request, holder, asked, lambda: lines)
 
     @app.route("/registers/import", methods=["POST"])
     async def import_table(self, request: Any) -> bytes:
@@ -101,7 +130,9 @@ class RegisterPages:
         kind, form = asked.get("kind"), asked.get("form", "xlsx")
         if form not in _FORMS or (kind is None and form == "csv") or (kind is not None and kind not in BY_HAND):
             raise Fault(400, "bad_parameter", "form is xlsx, or csv for one register, which kind names")
-        body = await self._gate.read(desk.exported, [kind] if kind else list(BY_HAND), form, _moment(asked))
+        body = await self._gate.read(
+            desk.exported, self._shelf, [kind] if kind else list(BY_HAND), form, _moment(asked)
+        )
         name = f"{kind or 'registers'}.{form}"
         request.setHeader(b"content-disposition", f'attachment; filename="{name}"'.encode())
         return answer(request, body, _FORMS[form])
@@ -110,7 +141,7 @@ class RegisterPages:
     async def admissions(self, request: Any) -> bytes:
         """Who was let in and who turned away, by the audit log."""
         await self._gate.admit(request, Right.READ)
-        asked = parameters(request, ("from", "to", "party", "kind", "limit", "offset"))
+        asked = parameters(request, ("from", "to", "party", "kind", "order", *_PAGED))
         until = instant_of(asked, "to") or datetime.now(UTC)
         since = instant_of(asked, "from") or until - _PERIOD
         if until - since > _LONGEST_PERIOD:
@@ -120,6 +151,8 @@ class RegisterPages:
             raise Fault(400, "bad_parameter", f"kind is one of {', '.join(DECISION_KINDS)}")
         limit, offset = paging(asked)
         found = await self._gate.read(desk.admissions, since, until, asked.get("party"), kind)
+        if _is_descending(asked):
+            found.reverse()
         told = {"from": since, "to": until, "total": len(found), "items": found[offset : offset + limit]}
         return json_answer(request, told)
 
@@ -127,13 +160,19 @@ class RegisterPages:
     async def admissible(self, request: Any) -> bytes:
         """Who might mine, where and on which machines, by the registers."""
         await self._gate.admit(request, Right.READ)
-        asked = parameters(request, ("as_of", "known_at", "limit", "offset"))
+        asked = parameters(request, (*_MOMENT, *_PAGED))
         moment = _moment(asked)
         now = datetime.now(UTC)
         limit, offset = paging(asked)
         found = await self._gate.read(desk.admissible, moment, self._seat)
         moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now, "server": self._seat.server}
         return json_answer(request, {**moments, "total": len(found), "items": found[offset : offset + limit]})
+
+    @app.route("/findings", methods=["GET"])
+    async def findings(self, request: Any) -> bytes:
+        """What was found and waits for somebody, with what it says."""
+        await self._gate.admit(request, Right.READ)
+        return await self._found(request, Finding.register, desk.told_finding)
 
     @app.route("/findings/<any(take,resolve,dismiss):act>", methods=["POST"])
     async def move(self, request: Any, act: str) -> bytes:
@@ -207,6 +246,32 @@ class RegisterPages:
         return refuse(request, Fault(422, "not_kept", str(failure.value)))
 
     answer_faults(app)
+
+
+def _search(asked: Mapping[str, str], kind: str) -> Search:
+    """Which entries are asked for. Raises `Fault`."""
+    text, sort = asked.get("q", ""), asked.get("sort")
+    if len(text) > LONGEST_SEARCH:
+        raise Fault(400, "bad_parameter", f"q has at most {LONGEST_SEARCH} characters")
+    if sort is not None and (sort not in fields_of(kind) or sort == "evidence"):
+        raise Fault(400, "bad_parameter", f"sort is a column of {kind}; see /api/v1/registers/{kind}/columns")
+    if asked.get("open", "0") not in ("0", "1"):
+        raise Fault(400, "bad_parameter", "open is 0 or 1")
+    return Search(asked.get("key"), text, sort, _is_descending(asked), asked.get("open") == "1")
+
+
+def _is_descending(asked: Mapping[str, str]) -> bool:
+    if asked.get("order", "asc") not in ("asc", "desc"):
+        raise Fault(400, "bad_parameter", "order is asc or desc")
+    return asked.get("order") == "desc"
+
+
+def _end(asked: Mapping[str, str]) -> datetime:
+    """From when on an entry is not to hold: now, the end of a day, or an instant. Raises `Fault`."""
+    try:
+        return read_valid_to(asked["end"].replace(" ", "+")) if asked.get("end") else datetime.now(UTC)
+    except ValueError as error:
+        raise Fault(400, "bad_parameter", f"end: {error}") from None
 
 
 def _moment(asked: Mapping[str, str]) -> Moment:

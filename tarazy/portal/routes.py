@@ -18,6 +18,7 @@ from tarazy.accreditation.admission import Reason
 from tarazy.config.yaml_file import SafeLoader
 from tarazy.portal.access import Right
 from tarazy.portal.account_pages import AccountingPages, OwnPages
+from tarazy.portal.delivery_pages import DeliveryPages
 from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.energy_pages import EnergyPages
@@ -26,6 +27,7 @@ from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
 from tarazy.portal.pages import (
     HELD,
+    WORK,
     assets,
     energy_page,
     held_page,
@@ -34,9 +36,11 @@ from tarazy.portal.pages import (
     page_texts,
     preferred_language,
     refusals_page,
+    work_page,
 )
 from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
+from tarazy.portal.shelf import Shelf
 from tarazy.portal.signature_pages import SignaturePages
 from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshots, Subject
 from tarazy.portal.user_pages import UserPages
@@ -108,13 +112,16 @@ class Pages:
         self._subject = subject
         self._language = language
         self._gate = gate
-        self._registers = RegisterPages(gate, rules, subject.seat, pushed).app.resource()
+        self._registers = RegisterPages(
+            gate, rules, subject.seat, pushed, Shelf(snapshots.reader.registers)
+        ).app.resource()
         self._holders = OwnPages(gate, subject)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
         self._energy = EnergyPages(gate, subject).app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
         self._signatures = SignaturePages(gate, subject.reports)
+        self._deliveries = DeliveryPages(gate, subject)
 
     @app.route("/")
     def home(self, request: Any) -> bytes:
@@ -172,6 +179,12 @@ class Pages:
         body = held_page(lang, self._subject.live(), name)
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
+    @app.route(f"/<{_LANG}:lang>/<any({','.join(WORK)}):name>/")
+    def show_work(self, request: Any, lang: str, name: str) -> bytes:
+        """A page at which operators work."""
+        body = work_page(lang, self._subject.live(), name, self._subject.seat.server)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
     @app.route(f"/<{_LANG}:lang>/join/")
     def show_joining(self, request: Any, lang: str) -> bytes:
         """Where an invitation is taken up."""
@@ -226,6 +239,21 @@ class Pages:
     async def sign(self, request: Any) -> bytes:
         """A signature that was made elsewhere."""
         return await self._signatures.add(request)
+
+    @app.route("/api/v1/deliveries", methods=["GET"])
+    async def deliveries(self, request: Any) -> bytes:
+        """What is on its way to authorities."""
+        return await self._deliveries.listing(request)
+
+    @app.route("/api/v1/deliveries", methods=["POST"])
+    async def approve(self, request: Any) -> bytes:
+        """Let one go."""
+        return await self._deliveries.approve(request)
+
+    @app.route("/api/v1/schedule")
+    async def schedule(self, request: Any) -> bytes:
+        """Which reports are due."""
+        return await self._deliveries.schedule(request)
 
     @app.route("/api/v1/users/", branch=True)
     def people(self, request: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Quarter
+from tarazy.config.settings import ScheduledReport
 from tarazy.database.engine import reader
 from tarazy.portal import queries, views
 from tarazy.portal.access import endings
@@ -36,6 +37,7 @@ from tarazy.portal.documents import documents
 from tarazy.portal.events import event
 from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
 from tarazy.portal.guard import Fault
+from tarazy.portal.payments import Payments
 from tarazy.portal.queries import LISTED
 from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
 from tarazy.reports.attention import Notice, present_notices
@@ -46,7 +48,8 @@ log = structlog.get_logger()
 
 LISTS = ("attention", "miners", "refusals", "blocks", "distributions", "reports")
 SERIES = ("hashrate", "energy")
-LISTED_SECTIONS = frozenset(LISTS + SERIES)
+TOLD = frozenset((*LISTS, *SERIES, "admissions"))
+"""Whose versions an open page is told, so that it reads again what changed."""
 PUBLIC = {"blocks": "public_blocks", "hashrate": "public_hashrate"}
 """What everybody sees of a section, instead of which who may read sees all; the other sections nobody else sees."""
 
@@ -71,7 +74,7 @@ class Snapshot:
 
     def overview(self) -> bytes:
         """The overview as JSON, with the versions of the lists."""
-        lists = {name: version for name, version in self.versions.items() if name in LISTED_SECTIONS}
+        lists = {name: version for name, version in self.versions.items() if name in TOLD}
         return orjson.dumps({**self.sections["overview"], "versions": lists})
 
     def event(self) -> bytes:
@@ -95,6 +98,10 @@ class Subject:
     """What energy is held against."""
     depths: Callable[[], Mapping[str, int]] = dict
     """Confirmations of the sent transactions by txid, as the wallet last told."""
+    schedule: Sequence[ScheduledReport] = ()
+    """The reports that the office builds by itself."""
+    payments: Payments | None = None
+    """Who pays; None where the settings have no payouts."""
 
 
 class _Rested(Generic[T]):
@@ -198,7 +205,8 @@ class Reader:
         )
 
     def _read_attention(self, connection: Connection, now: datetime) -> list[Notice]:
-        return present_notices(connection, self.registers(connection, now), self._subject.law, endings(connection))
+        subject, registers = self._subject, self.registers(connection, now)
+        return present_notices(connection, registers, subject.law, endings(connection), subject.schedule)
 
 
 def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: dict[str, Any]) -> Snapshot:
@@ -218,6 +226,7 @@ def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: di
         "reports": reports,
     }
     versions = {name: hashlib.sha256(orjson.dumps(section)).hexdigest()[:16] for name, section in sections.items()}
+    versions["admissions"] = str(facts.day.last_decision)
     return Snapshot(sections, versions)
 
 

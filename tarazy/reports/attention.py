@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,14 +19,20 @@ from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import day_start, legal_day
 from tarazy.config.law.working_days import WorkingDays
+from tarazy.config.settings.reports import ScheduledReport
 from tarazy.reports.cases import warning_text
+from tarazy.reports.delivery import outbox
+from tarazy.reports.delivery.outbox import Delivery, DeliveryState
 from tarazy.reports.language import LANGUAGES, day, number, text
+from tarazy.reports.schedule import Progress, Standing, progress
 
 _RATES = ((10**18, "EH/s"), (10**15, "PH/s"), (10**12, "TH/s"), (10**9, "GH/s"), (10**6, "MH/s"), (1, "H/s"))
 _POWER_UNIT = {"kk": "кВт", "ru": "кВт", "en": "kW"}
 _PERSON = re.compile(r"[0-9]{12}")
 """A BIN or IIN, which people write into the titles of documents (invariant 12)."""
 _SOON = THRESHOLDS[-1]
+_PATIENCE = timedelta(hours=1)
+"""How long building a report may take before it waits for somebody."""
 _ORDER = list(Severity)
 _CASE_SEVERITIES = {
     CaseSeverity.CRITICAL: Severity.SERIOUS,
@@ -40,7 +46,7 @@ class Notice:
     """One thing that waits for somebody."""
 
     kind: str
-    """`finding`, `ending` or `case`."""
+    """`finding`, `ending`, `case`, `report` or `delivery`."""
     key: str
     severity: Severity
     party: str | None
@@ -53,12 +59,21 @@ class Notice:
     """By language."""
 
 
-def notices(registers: Registers, endings: Iterable[Expiry], warnings: Iterable[CaseWarning]) -> list[Notice]:
-    """All of them, the most severe first, then the nearest in time."""
+def notices(
+    registers: Registers,
+    endings: Iterable[Expiry],
+    warnings: Iterable[CaseWarning],
+    reports: Iterable[Progress] = (),
+    deliveries: Iterable[Delivery] = (),
+) -> list[Notice]:
+    """All of them, the most severe first, then the nearest in time. Of deliveries those that wait for a person."""
+    today = legal_day(registers.valid_at)
     found = [
         *(_of_finding(row) for row in registers.findings.values() if row.is_open),
         *map(_of_ending, endings),
         *map(_of_case, warnings),
+        *(notice for row in reports if (notice := _of_report(row, registers.valid_at, today))),
+        *map(_of_delivery, deliveries),
     ]
     return sorted(found, key=lambda row: (-_ORDER.index(row.severity), row.at is None, row.at, row.kind, row.key))
 
@@ -92,11 +107,16 @@ def _shown(lang: str, name: str, value: Any) -> str:
 
 
 def present_notices(
-    connection: Connection, registers: Registers, law: LawBook, tokens: Iterable[Ending]
+    connection: Connection,
+    registers: Registers,
+    law: LawBook,
+    tokens: Iterable[Ending],
+    schedule: Sequence[ScheduledReport] = (),
 ) -> list[Notice]:
     """Those of `registers.valid_at`, with `tokens` among what ends."""
     warnings = open_warnings(all_cases(connection), law, WorkingDays(law), legal_day(registers.valid_at))
-    return notices(registers, expiries(registers, tokens), warnings)
+    reports, _ = progress(connection, schedule, law, registers.valid_at)
+    return notices(registers, expiries(registers, tokens), warnings, reports, outbox.waiting(connection))
 
 
 def _of_finding(finding: Finding) -> Notice:
@@ -122,3 +142,40 @@ def _of_case(warning: CaseWarning) -> Notice:
     }
     due = None if warning.due is None else day_start(warning.due)
     return Notice("case", warning.case, _CASE_SEVERITIES[warning.severity], None, None, due, None, False, told)
+
+
+def _of_report(row: Progress, now: datetime, today: date) -> Notice | None:
+    """A report of the schedule that is near or overdue, or could not be built."""
+    planned, standing = row.planned, row.standing(today)
+    unbuilt = row.name is None and now >= planned.builds_at + _PATIENCE
+    if standing in (Standing.DONE, Standing.OPEN) and not unbuilt:
+        return None
+    state = "not_built" if row.name is None else "built" if row.delivery is None else str(row.delivery.state)
+    near = standing in (Standing.NEAR, Standing.OVERDUE)
+    severity = Severity.SERIOUS if standing is Standing.OVERDUE else Severity.WARNING
+    told = {}
+    for lang in LANGUAGES:
+        what = text(lang, f"words.report.{planned.kind}")
+        last = day(lang, planned.due.day) if planned.due else ""
+        how = text(lang, f"attention.report.state.{state}")
+        told[lang] = text(
+            lang,
+            f"attention.report.{standing if near else 'late'}",
+            what=what,
+            period=str(planned.period),
+            day=last,
+            how=how,
+        )
+    ends = day_start(planned.due.day + timedelta(days=1)) if near and planned.due else None
+    return Notice("report", f"{planned.kind} {planned.period}", severity, None, None, ends, None, False, told)
+
+
+def _of_delivery(row: Delivery) -> Notice:
+    """A delivery that waits for a person."""
+    severity = Severity.INFO if row.state is DeliveryState.PROPOSED else Severity.SERIOUS
+    why = {DeliveryState.SENT: "stuck", DeliveryState.RECEIVED: "twice"}.get(row.state, row.state)
+    told = {}
+    for lang in LANGUAGES:
+        facts = {"what": text(lang, f"words.report.{row.kind}"), "period": row.period, "to": row.profile}
+        told[lang] = text(lang, f"attention.delivery.{why}", number=str(row.number), **facts)
+    return Notice("delivery", str(row.number), severity, None, None, row.state_at, None, False, told)

@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tarazy.accounting.fee.consumption import FeeError
-from tarazy.accounting.fee.due import DueDay, due_dates
+from tarazy.accounting.fee.due import due_dates
 from tarazy.accounting.fee.statement import FeeLine, FeeStatement, compute_fee
 from tarazy.accreditation.entries import Placement, Site
 from tarazy.accreditation.fields import parts_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook, NoRuleInForceError, Rule, RuleReference
 from tarazy.config.law.calendar import Quarter
+from tarazy.config.law.due_day import DueDay
 from tarazy.reports.consumption import consumption_by_party, place_of
 from tarazy.reports.gather.fee import six_places
 

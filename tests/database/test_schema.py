@@ -14,7 +14,8 @@ import tarazy.accounting.payouts.tables
 import tarazy.accounting.tables
 import tarazy.accreditation.procedure.tables
 import tarazy.accreditation.tables
-import tarazy.portal.tables  # noqa: F401 - their tables join the metadata
+import tarazy.portal.tables
+import tarazy.reports.tables  # noqa: F401 - their tables join the metadata
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import (
     SchemaError,

@@ -18,18 +18,25 @@ from prometheus_client.parser import text_string_to_metric_families
 from tarazy.metrics.exporter import Exporter, make_registry
 from tarazy.metrics.facts import (
     AccountingFacts,
+    AdmissionFacts,
     AttentionFacts,
     ChainFacts,
     EnergyFacts,
     GatewayFacts,
     JournalFacts,
+    PayoutFacts,
+    ReportFacts,
     Sources,
+    WorkFacts,
 )
 
 RESULTS = ("accepted", "stale", "duplicate", "low_difficulty")
 BASE_UNITS = ("seconds", "joules", "watts", "bytes", "ratio", "hashes_per_second")
 OTHER_UNITS = r"(milli|micro|kilo|mega|giga)|_(ms|us|k?wh|kw|minutes?|hours?|days?|kb|mb|percent)(_|$)"
-LABELS = {"result", "reason", "state", "site", "source", "version", "node", "kind", "within_days", "severity"}
+LABELS = {
+    *("result", "reason", "state", "site", "source", "version", "node", "kind", "within_days", "severity"),
+    *("device", "listener", "work", "standing"),
+}
 
 
 def full_sources() -> Sources:
@@ -40,13 +47,23 @@ def full_sources() -> Sources:
             difficulty={**dict.fromkeys(RESULTS, 0.0), "accepted": 0.5},
             connections=3,
             ready_connections=2,
+            devices={"antminer": 2},
             refusals={"licence_expired": 4},
+            limit_hits={"idle": 1},
+            certificate_ends={"2": 1_800_000_000.0},
         ),
+        admission=lambda: AdmissionFacts({"admitted": 5, "refused": 4}, unwritten=1),
         journal=lambda: JournalFacts(commits=5, commit_seconds=0.25, shares=7, healthy=True),
         chain=lambda: ChainFacts(
             tip_height=100, template_height=101, template_age_seconds=2.5, nodes_up={"1": True, "2": False}, failovers=3
         ),
         accounting=lambda: AccountingFacts({"found": 0, "mature": 2}, rounds=2, unfolded_shares=1, hashrate=1.5e12),
+        payouts=lambda: PayoutFacts(
+            satoshi={"payable": 7},
+            distributions={"final": 2},
+            batches={"proposed": 1},
+            batch_age_seconds={"proposed": 60.0},
+        ),
         energy=lambda: EnergyFacts(
             joules={"ekibastuz": 3_600_000},
             power_watts={"ekibastuz": 1500.0},
@@ -55,7 +72,11 @@ def full_sources() -> Sources:
             missing_intervals={"ekibastuz": 2},
             waiting={"ekibastuz": 700},
         ),
-        attention=lambda: AttentionFacts({"meter-register": 0}, {}, {}, {"ekibastuz": 0.25}),
+        attention=lambda: AttentionFacts(
+            {"meter-register": 0}, {"7": 1}, {"critical": 0}, {"ekibastuz": 0.25}, {"admitted": 3}, {"clock-off": 0}
+        ),
+        reports=lambda: ReportFacts({"near": 1}, 2, {"refused": 3}, 4, 90.5),
+        work=lambda: WorkFacts({"keep_books": True}),
     )
 
 
@@ -99,12 +120,20 @@ def test_values_arrive_under_their_names() -> None:
     assert seen[("tarazy_site_missing_intervals", ("ekibastuz",))] == 2
     assert seen[("tarazy_site_waiting_readings", ("ekibastuz",))] == 700
     assert seen[("tarazy_site_quota_used_ratio", ("ekibastuz",))] == 0.25
+    assert seen[("tarazy_scheduled_reports", ("near",))] == 1
+    assert seen[("tarazy_reports_not_built", ())] == 2
+    assert seen[("tarazy_deliveries", ("refused",))] == 3
+    assert seen[("tarazy_deliveries_stuck", ())] == 4
+    assert seen[("tarazy_delivery_waiting_seconds", ())] == 90.5
     assert seen[("tarazy_blocks", ("mature",))] == 2
     assert seen[("tarazy_journal_healthy", ())] == 1
     assert seen[("tarazy_template_age_seconds", ())] == 2.5
     assert seen[("tarazy_node_up", ("1",))] == 1
     assert seen[("tarazy_node_up", ("2",))] == 0
     assert seen[("tarazy_node_failovers_total", ())] == 3
+    assert seen[("tarazy_ledger_satoshi", ("payable",))] == 7
+    assert seen[("tarazy_work_up", ("keep_books",))] == 1
+    assert seen[("tarazy_certificate_end_timestamp_seconds", ("2",))] == 1_800_000_000
     assert seen[("tarazy_build_info", ("0.1.0",))] == 1
     assert ("process_open_fds", ()) in seen
 
@@ -113,11 +142,15 @@ def test_every_fact_has_a_series() -> None:
     """No field of the facts is forgotten: a changed value changes the exposition."""
     kinds: dict[str, Any] = {
         "gateway": GatewayFacts,
+        "admission": AdmissionFacts,
         "journal": JournalFacts,
         "chain": ChainFacts,
         "accounting": AccountingFacts,
+        "payouts": PayoutFacts,
         "energy": EnergyFacts,
         "attention": AttentionFacts,
+        "reports": ReportFacts,
+        "work": WorkFacts,
     }
     assert set(kinds) == {field.name for field in fields(Sources)}
     for source, kind in kinds.items():
@@ -133,7 +166,7 @@ def test_names_units_and_labels() -> None:
     """Base units, `_total` on counters alone, only labels of small extent (invariant 12)."""
     text = generate_latest(make_registry(full_sources(), "0.1.0")).decode()
     own = [family for family in text_string_to_metric_families(text) if family.name.startswith("tarazy_")]
-    assert len(own) > 15
+    assert len(own) > 40
     for family in own:
         assert not re.search(OTHER_UNITS, family.name), family.name
         assert family.type in ("counter", "gauge")

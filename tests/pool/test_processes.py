@@ -100,9 +100,9 @@ class Pool:
 
 
 @contextmanager
-def running_node(directory: Path, *arguments: str) -> Iterator[int]:
-    """A development node, a process of its own; its port."""
-    (port,) = free_ports(1)
+def running_node(directory: Path, *arguments: str, port: int | None = None) -> Iterator[int]:
+    """A development node, a process of its own; its port, a free one if none is named."""
+    port = port or free_ports(1)[0]
     with (directory / "node.log").open("wb") as log:
         process = Forked(
             "tarazy.pool.chain.peer", str(directory / "node"), str(port), *arguments, stdout=log, stderr=log

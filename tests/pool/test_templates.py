@@ -269,6 +269,25 @@ def test_old_work_lives_until_the_new_template_is_in_hand(followed: Followed) ->
     assert len(followed.jobs) == 2
 
 
+def test_time_from_hearing_of_a_block_to_work_on_it_is_measured(followed: Followed) -> None:
+    """It begins with the word of the tip, whatever fails in between; word of what is known already does not count."""
+    (heard,) = followed.chain.listeners
+    followed.answer(TEMPLATE)
+    heard()
+    followed.clock.advance(0.5)
+    followed.chain.asked[-1].errback(OSError("node away"))
+    followed.clock.advance(0.25)
+    followed.answer(after(TEMPLATE, 1))
+    assert followed.follower.work_delay == 0.75
+    heard()
+    followed.clock.advance(5)
+    followed.answer(after(TEMPLATE, 1))
+    heard()
+    followed.clock.advance(0.125)
+    followed.answer(after(TEMPLATE, 2))
+    assert followed.follower.work_delay == 0.125
+
+
 def test_wake_up_during_a_failing_call_is_answered_after_the_pause(followed: Followed) -> None:
     """A chain that is away and announces tips is not asked in a busy loop."""
     followed.follower.wake()

@@ -15,8 +15,11 @@ import treq
 from tarazy.database.engine import Database
 from tarazy.portal.access import Role, create_token
 from tarazy.portal.app import Portal
+from tests.portal.browsing import browser, server
 from tests.portal.pool import Pool
-from tests.portal.subject import make_portal, make_subject
+from tests.portal.subject import make_payments, make_portal, make_subject
+
+__all__ = ["Running", "browser", "run_portal", "server"]
 
 
 @dataclass
@@ -49,7 +52,9 @@ def run_portal(directory: Path) -> Iterator[Running]:
 
     pool = Pool(directory)
     database = Database(pool.engine, reactor)
-    portal = make_portal(reactor, make_subject(directory, datetime.now(UTC)), database, 0)
+    subject = make_subject(directory, datetime.now(UTC))
+    subject.payments = make_payments(pool.engine, database, directory)
+    portal = make_portal(reactor, subject, database, 0)
     port = portal.start()
     now = datetime.now(UTC)
     with pool.engine.begin() as connection:

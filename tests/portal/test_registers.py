@@ -86,7 +86,13 @@ ADDRESSES = [
     ("GET", "/api/v1/me/receipts/1", Right.OWN),
     ("GET", "/api/v1/signatures", Right.READ),
     ("POST", "/api/v1/signatures", Right.WRITE),
+    ("GET", "/api/v1/deliveries", Right.READ),
+    ("POST", "/api/v1/deliveries?delivery=7", Right.WRITE),
+    ("GET", "/api/v1/schedule", Right.READ),
     ("GET", "/api/v1/accounting/payouts", Right.READ),
+    ("GET", "/api/v1/accounting/payouts/2", Right.READ),
+    ("POST", "/api/v1/accounting/payouts/propose", Right.PAY),
+    ("POST", "/api/v1/accounting/payouts/2/approve", Right.PAY),
     ("GET", "/api/v1/accounting/rounds", Right.READ),
     ("GET", "/api/v1/accounting/sales", Right.READ),
     ("GET", "/api/v1/accounting/distributed", Right.READ),
@@ -96,6 +102,9 @@ ADDRESSES = [
     ("GET", "/api/v1/reports/absent.json", Right.READ),
     ("GET", "/api/v1/registers/party", Right.READ),
     ("GET", "/api/v1/registers/licence/history?key=L-1", Right.READ),
+    ("GET", "/api/v1/registers/licence/columns", Right.READ),
+    ("POST", "/api/v1/registers/licence/close?key=L-1&why=x", Right.WRITE),
+    ("GET", "/api/v1/findings", Right.READ),
     ("GET", "/api/v1/registers/export", Right.READ),
     ("GET", "/api/v1/documents/file?document=x", Right.READ),
     ("POST", "/api/v1/registers/equipment?dry_run=1", Right.WRITE),
@@ -170,6 +179,7 @@ async def test_an_entry_is_planned_recorded_read_and_corrected(own: Running, tok
     code, versions = await ask(own, "GET", path + "/history?key=SN-77", inspector)
     assert [row["corrects"] for row in versions["items"]] == [None, item["entry"]]
     assert faults(versions, {"$ref": "#/components/schemas/Versions"}, document) == []
+    assert versions["items"][1]["changes"] == {"nominal_power_w": {"before": "3500", "after": "3600"}}
     moment = before.replace("+", "%2B")
     assert (await ask(own, "GET", f"{path}?key=SN-77&known_at={moment}", inspector))[1]["items"] == []
     assert (await ask(own, "GET", f"{path}?key=SN-77&as_of=2025-06-01T00:00:00Z", inspector))[1]["items"] == []

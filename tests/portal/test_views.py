@@ -78,6 +78,9 @@ def test_page_has_the_words_of_the_reports() -> None:
         "meter_status",
         "severity",
         "batch_state",
+        "delivery_state",
+        "report",
+        "report_standing",
     }
     assert all(any(key.startswith(f"words.{kind}.") for key in texts) for kind in kinds)
 

@@ -27,6 +27,8 @@ from tarazy.accreditation.procedure.machine import Appeal, Stage
 from tarazy.config.law.services import Service
 from tarazy.config.law.topics import TOPICS
 from tarazy.config.law.working_days import Doubt
+from tarazy.reports.build import KINDS
+from tarazy.reports.delivery.outbox import DeliveryState
 from tarazy.reports.gather.rewards import UNDISTRIBUTED
 from tarazy.reports.language import (
     LANGUAGES,
@@ -42,6 +44,7 @@ from tarazy.reports.language import (
     text,
 )
 from tarazy.reports.language.catalogue import read
+from tarazy.reports.schedule import Standing
 from tarazy.reports.typeset import printable
 
 
@@ -68,6 +71,9 @@ def test_every_message_is_in_every_language() -> None:
         ("distribution_state", list(DistributionState)),
         ("block_state", [*BlockState, *DistributionState, UNDISTRIBUTED]),
         ("topic", list(TOPICS)),
+        ("report", list(KINDS)),
+        ("delivery_state", list(DeliveryState)),
+        ("report_standing", list(Standing)),
     ],
 )
 def test_every_code_has_a_word(kind: str, codes: list[str]) -> None:

@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 from tarazy.config.law import FeeDueRule, LawBook, RuleReference
-from tarazy.config.law.calendar import Quarter
-from tarazy.config.law.working_days import Doubt, WorkingDays
-
-
-@dataclass(frozen=True)
-class DueDay:
-    """The last day for something."""
-
-    stated: date
-    """As the rule counts it."""
-    working_day: date
-    """The first working day from `stated` on."""
-    doubts: frozenset[Doubt]
-    """Why `working_day` may be another."""
-    moves: bool
-    """Whether the rule says that the term ends on `working_day`. Where that is not known it does not: the earlier
-    day is late for nobody."""
-
-    @property
-    def day(self) -> date:
-        """The day that counts."""
-        return self.working_day if self.moves else self.stated
+from tarazy.config.law.calendar import Period, Quarter
+from tarazy.config.law.due_day import DueDay, due_day
+from tarazy.config.law.working_days import WorkingDays
 
 
 @dataclass(frozen=True)
@@ -47,13 +27,7 @@ def due_dates(law: LawBook, quarter: Quarter) -> DueDates:
     Raises `NoRuleInForceError`.
     """
     rule = law.rule(FeeDueRule, quarter.last_day)
-    days = WorkingDays(law)
-    moves = rule.shift_if_non_working == "next_working_day"
-
-    def due(month: int, day: int) -> DueDay:
-        stated = quarter.day_after(month, day)
-        working = days.on_or_after(stated)
-        return DueDay(stated, working, days.doubts(stated, working), moves)
-
-    declare = due(rule.declare.month, rule.declare.day) if rule.declare else None
-    return DueDates(declare, due(rule.pay.month, rule.pay.day), rule.shift_if_non_working, rule.reference)
+    days, shift = WorkingDays(law), rule.shift_if_non_working
+    period = Period(quarter.first_day, quarter.last_day)
+    declare = due_day(period, rule.declare, shift, days) if rule.declare else None
+    return DueDates(declare, due_day(period, rule.pay, shift, days), shift, rule.reference)

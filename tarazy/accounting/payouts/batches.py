@@ -226,6 +226,25 @@ def batches(connection: Connection, states: Iterable[BatchState]) -> list[Batch]
     return [_batch(connection, row) for row in connection.execute(query).all()]
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """The batches in one state."""
+
+    batches: int
+    since: datetime
+    """When the first of them came to it."""
+    troubled: int
+    """Those that a node does not take."""
+
+
+def under_way(connection: Connection) -> dict[BatchState, UnderWay]:
+    """The batches that are neither confirmed nor abandoned, by state."""
+    table = tables.batch
+    counted = select(table.c.state, func.count(), func.min(table.c.state_at), func.count(table.c.trouble))
+    rows = connection.execute(counted.where(table.c.state.in_(UNSIGNED | OUTBOX)).group_by(table.c.state))
+    return {BatchState(state): UnderWay(*rest) for state, *rest in rows}
+
+
 def _batch(connection: Connection, row: Row[tuple[object, ...]]) -> Batch:
     payout, signed = tables.payout, tables.transaction
     payouts = connection.execute(select(payout).where(payout.c.batch == row.batch).order_by(payout.c.party))

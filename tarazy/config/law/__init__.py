@@ -6,6 +6,7 @@ whether a person has confirmed the wording (invariant 8).
 
 from tarazy.config.law.book import LawBook, LawError, NoRuleInForceError, load_law
 from tarazy.config.law.rules import (
+    AccreditationReportRule,
     AssetValuationRule,
     DigitalMiningFeeRule,
     DistributionReportRule,
@@ -17,13 +18,16 @@ from tarazy.config.law.rules import (
     MinerLicenceRule,
     MiningAdmissionRule,
     ObligatorySaleRule,
+    PeriodicReportRule,
     PoolAccreditationRule,
     Rule,
     RuleReference,
+    SaleReportRule,
     SpecialRates,
 )
 
 __all__ = [
+    "AccreditationReportRule",
     "AssetValuationRule",
     "DigitalMiningFeeRule",
     "DistributionReportRule",
@@ -38,9 +42,11 @@ __all__ = [
     "MiningAdmissionRule",
     "NoRuleInForceError",
     "ObligatorySaleRule",
+    "PeriodicReportRule",
     "PoolAccreditationRule",
     "Rule",
     "RuleReference",
+    "SaleReportRule",
     "SpecialRates",
     "load_law",
 ]

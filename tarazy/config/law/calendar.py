@@ -80,8 +80,7 @@ class Quarter:
 
     def day_after(self, month: int, day: int) -> date:
         """Day `day` of the `month`-th month after the quarter (1 is the first month after it)."""
-        months = self.year * 12 + 3 * self.number - 1 + month
-        return date(months // 12, months % 12 + 1, day)
+        return Period(self.first_day, self.last_day).day_after(month, day)
 
 
 @dataclass(frozen=True, order=True)
@@ -128,3 +127,8 @@ class Period:
     def end(self) -> datetime:
         """UTC instant at which it has ended."""
         return day_start(self.last_day + timedelta(days=1))
+
+    def day_after(self, month: int, day: int) -> date:
+        """Day `day` of the `month`-th month after that of its last day (1 is the first month after it)."""
+        months = self.last_day.year * 12 + self.last_day.month - 1 + month
+        return date(months // 12, months % 12 + 1, day)

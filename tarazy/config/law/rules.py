@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Tenge = Annotated[int, Field(ge=0)]
@@ -146,21 +147,40 @@ class LadderFeeRule(DigitalMiningFeeRule):
     """What volume takes the rate of a faulty meter."""
 
 
-class DayAfterQuarter(Part):
-    """A day counted from the end of a quarter: day `day` of the `month`-th month after it."""
+class DayAfter(Part):
+    """A day counted from the end of a quarter or another period: day `day` of the `month`-th month after it."""
 
     month: Annotated[int, Field(ge=1, le=12)]
     day: Annotated[int, Field(ge=1, le=28)]
+
+
+class WorkingDaysAfter(Part):
+    """A day counted from the end of a period: the so many-th working day after it."""
+
+    working_days: Annotated[int, Field(ge=1, le=250)]
+
+
+def _counted_in(told: Any) -> str:
+    names = told if isinstance(told, Mapping) else getattr(told, "model_fields_set", ())
+    return "<working>" if "working_days" in names else "<month>"
+
+
+Deadline = Annotated[
+    Annotated[DayAfter, Tag("<month>")] | Annotated[WorkingDaysAfter, Tag("<working>")], Discriminator(_counted_in)
+]
+Frequency = Literal["month", "quarter", "year"]
+Shift = Literal["next_working_day", "none"]
+"""Whether a deadline on a non-working day moves."""
 
 
 class FeeDueRule(Rule):
     """When the fee of a quarter is declared and paid."""
 
     topic: Literal["digital_mining_fee_due"]
-    declare: DayAfterQuarter | None
+    declare: DayAfter | None
     """None: no declaration is due."""
-    pay: DayAfterQuarter
-    shift_if_non_working: Literal["next_working_day", "none"] | None
+    pay: DayAfter
+    shift_if_non_working: Shift | None
     """Null: whether a deadline on a non-working day moves is unknown."""
 
 
@@ -233,7 +253,27 @@ class DistributionColumn(Part):
     ]
 
 
-class DistributionReportRule(Rule):
+class PeriodicReportRule(Rule):
+    """A report that is due again and again; null is unknown."""
+
+    frequency: Frequency | None
+    deadline: Deadline | None
+    shift_if_non_working: Shift | None = None
+
+
+class AccreditationReportRule(PeriodicReportRule):
+    """The pool's report on its accreditation."""
+
+    topic: Literal["accreditation_report"]
+
+
+class SaleReportRule(PeriodicReportRule):
+    """The report on obligatory sales."""
+
+    topic: Literal["sale_report"]
+
+
+class DistributionReportRule(PeriodicReportRule):
     """The form on distributed assets that a pool sends to the state."""
 
     topic: Literal["distribution_report"]
@@ -242,8 +282,6 @@ class DistributionReportRule(Rule):
     fields: tuple[DistributionColumn, ...] | None
     """The form's fields in order, as far as they are known."""
     fields_complete: bool
-    frequency: Literal["month", "quarter", "year"] | None
-    deadline: DayAfterQuarter | None
 
 
 class AssetValuationRule(Rule):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tarazy.config.law.rules import (
+    AccreditationReportRule,
     AssetValuationRule,
     DigitalMiningFeeRule,
     DistributionReportRule,
@@ -17,6 +18,7 @@ from tarazy.config.law.rules import (
     ObligatorySaleRule,
     PoolAccreditationRule,
     Rule,
+    SaleReportRule,
 )
 from tarazy.config.law.services import SERVICES
 from tarazy.config.law.working_days import MovedDaysOffRule
@@ -30,6 +32,8 @@ _TYPES: tuple[type[Rule], ...] = (
     ObligatorySaleRule,
     MeteringIntervalRule,
     DistributionReportRule,
+    AccreditationReportRule,
+    SaleReportRule,
     AssetValuationRule,
     *SERVICES.values(),
     MovedDaysOffRule,

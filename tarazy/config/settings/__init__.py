@@ -11,6 +11,7 @@ from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSet
 from tarazy.config.settings.loading import SettingsError, load_agent_settings, load_settings
 from tarazy.config.settings.mqtt import MqttSettings, PayloadSettings
 from tarazy.config.settings.pool import PoolSettings
+from tarazy.config.settings.reports import ReportSettings, ScheduledReport
 from tarazy.config.settings.server import LogSettings, PortalSettings, Settings
 from tarazy.config.settings.signing import KeySigning, ServiceSigning
 from tarazy.config.settings.stratum import LimitSettings, ListenerSettings, StratumSettings, TlsSettings
@@ -33,6 +34,8 @@ __all__ = [
     "PayoutSettings",
     "PoolSettings",
     "PortalSettings",
+    "ReportSettings",
+    "ScheduledReport",
     "ServiceSigning",
     "Settings",
     "SettingsError",

@@ -42,7 +42,7 @@ _SECRET = "password"  # noqa: S105 - the name of the key
 
 
 def _fault(error: dict[str, Any]) -> str:
-    place = error["loc"]
+    place = tuple(part for part in error["loc"] if not str(part).startswith("<"))  # the tag of a choice is no key
     if place[:1] in (("chain",), ("signing",)) and place[1:2] and place[1] in _KINDS:  # the kind is no key of the file
         place = place[:1] + place[2:]
     path = ".".join(str(part) for part in place) or "(top level)"
@@ -121,7 +121,10 @@ def _with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     if signing is not None:
         secrets = {name: absolute(getattr(signing, name)) for name in _SECRET_FILES if hasattr(signing, name)}
         signing = signing.model_copy(update=secrets)
-    rooms = {"law": law, "audit": audit, "portal": portal, "signing": signing}
+    reports = settings.reports.model_copy(
+        update={"profiles": tuple((directory / each).resolve() for each in settings.reports.profiles)}
+    )
+    rooms = {"law": law, "audit": audit, "portal": portal, "signing": signing, "reports": reports}
     energy = settings.energy.model_copy(update={"mqtt": _beside(settings.energy.mqtt, directory)})
     parts = {"stratum": stratum, "chain": chain, "payouts": payouts, "energy": energy}
     return settings.model_copy(update={"data": absolute(settings.data), **rooms, **parts})

@@ -13,6 +13,7 @@ from tarazy.config.settings.accreditation import AccreditationSettings
 from tarazy.config.settings.chain import BitcoindChainSettings, EmbeddedChainSettings
 from tarazy.config.settings.fields import LAST_PORT, ListeningAddress, Network, Port, Section, like
 from tarazy.config.settings.pool import PoolSettings
+from tarazy.config.settings.reports import ReportSettings
 from tarazy.config.settings.signing import SigningSettings
 from tarazy.config.settings.stratum import StratumSettings
 
@@ -99,6 +100,7 @@ class Settings(Section):
     """How miners are paid; nobody is when absent."""
     signing: SigningSettings | None = None
     """How reports are signed; elsewhere when absent."""
+    reports: ReportSettings = ReportSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

@@ -58,7 +58,8 @@ def list_findings(settings: Settings, everything: bool, kind: str | None, as_jso
 def show(key: str, settings: Settings, as_json: bool) -> None:
     """Show the evidence and the history of the finding KEY."""
     from tarazy.database.engine import reader
-    from tarazy.portal.desk import Moment, history, plain
+    from tarazy.portal.desk import history, plain
+    from tarazy.portal.shelf import Moment
 
     with ledger(settings) as engine, reader(engine).begin() as connection:
         versions = history(connection, "finding", key, Moment(datetime.now(UTC), None))

@@ -18,6 +18,7 @@ from tarazy.pool.cli.common import (
     json_option,
     ledger,
     print_json,
+    progress_bar,
     settings_option,
 )
 from tarazy.pool.cli.register.shared import KNOWN_AT, recorder
@@ -73,7 +74,7 @@ def import_file(file: Path, settings: Settings, points: tuple[str, ...], dry: bo
         raise click.BadParameter("write CODE=METER", param_hint="--point")
     try:
         told = read_file(file, named)
-        with ledger(settings) as engine, engine.begin() as connection:
+        with ledger(settings) as engine, progress_bar("Recording the readings"), engine.begin() as connection:
             require_readable(connection, told.readings, now)
             taken = append_readings(connection, told.readings, now)
             if taken.recorded and not dry:

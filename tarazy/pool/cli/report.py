@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tarazy.config.law.calendar import Period
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.audit import signing
 from tarazy.pool.cli.common import (
     InstantParam,
     Misuse,
@@ -22,12 +20,8 @@ from tarazy.pool.cli.common import (
     progress_bar,
     settings_option,
 )
+from tarazy.pool.cli.report_delivery import abandon, approve, deliver, deliveries, delivery, due, resend
 from tarazy.pool.cli.report_signing import attach, diff, sign, signed
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from tarazy.accreditation.audit import AuditEvent
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -47,10 +41,10 @@ class PeriodParam(click.ParamType[Period]):
 
 @click.group()
 def report() -> None:
-    """Build reports, sign them, compare them."""
+    """Build reports, sign them, compare them, deliver them."""
 
 
-for each in (sign, attach, diff):
+for each in (sign, attach, diff, due, deliver, approve, deliveries, delivery, resend, abandon):
     report.add_command(each)
 
 
@@ -99,68 +93,32 @@ def build(
     The same records and the same moments give the same bytes. That it was built, and its digest, enter the audit log;
     the proof that they did is written beside it as .audit. `tarazy verify report` checks all of it.
     """
+    from tarazy.accreditation.heads import SigningError
     from tarazy.config.law import LawError, load_law
-    from tarazy.database.engine import reader
     from tarazy.pool.cli.register.shared import recorder
-    from tarazy.reports.build import (
-        SETTLED_SECONDS,
-        Asked,
-        ReportError,
-        built_event,
-        gather_report,
-        issue_version,
-        stem_of,
-        write_report,
-    )
+    from tarazy.pool.reporting.making import make_report
+    from tarazy.reports.build import SETTLED_SECONDS, Asked, ReportError
 
     directory = output or settings.data / "reports"
-    now = datetime.now(UTC)
-    as_of = as_of or (now - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
+    as_of = as_of or (datetime.now(UTC) - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
     asked = Asked(party, _period(period, first_day, last_day), why, known_at)
     try:
         law = load_law(settings.law.assumptions, settings.law.directory)
-        with ledger(settings) as engine:
-            with progress_bar("Building the report") as tell:
-                with reader(engine).begin() as connection:
-                    built = gather_report(connection, kind, as_of, settings, law, now, asked)
-                with engine.begin() as connection:
-                    issue_version(connection, built, datetime.now(UTC), recorder())
-                paths = write_report(built, directory, tell)
-            proof = directory / f"{stem_of(built)}.audit"
-            _enter(settings, engine, built_event(kind, as_of, paths), proof)
-        paths.append(proof)
-    except (ReportError, LawError, OSError) as error:
+        with ledger(settings) as engine, progress_bar("Building the report") as tell:
+            paths = make_report(engine, settings, law, kind, as_of, asked, directory, recorder(), tell)
+    except (ReportError, LawError, SigningError, OSError) as error:
         raise Wanting(str(error)) from None
     if sign_it:
-        signature = directory / f"{stem_of(built)}.p7s"
+        stem = paths[0].name.removesuffix(".json")
+        signature = directory / f"{stem}.p7s"
         if not signature.exists():
             signed(paths[0], settings)
-        paths += [signature, *sorted(directory.glob(f"{stem_of(built)}.*.signed.pdf"))]
+        paths += [signature, *sorted(directory.glob(f"{stem}.*.signed.pdf"))]
     if as_json:
         print_json({"kind": kind, "as_of": as_of, "paths": [str(path) for path in paths]})
         return
     for path in paths:
         click.echo(path)
-
-
-def _enter(settings: Settings, engine: Engine, event: AuditEvent, file: Path) -> None:
-    """Put a report into the audit log, and the proof of that into a file; one that is there and proves it stays."""
-    from tarazy.accreditation import audit
-    from tarazy.accreditation.audit_proof import ProofError, prove_row, verify_proof
-    from tarazy.accreditation.checkpoint import CheckpointError
-    from tarazy.accreditation.heads import sign_head, verifiers
-    from tarazy.reports.build import write_all
-    from tarazy.reports.canonical import canonical_json
-
-    with signing(settings, engine) as (connection, key):
-        kept = audit.append(connection, [event], datetime.now(UTC))
-        with suppress(OSError, UnicodeDecodeError, ProofError, CheckpointError):
-            proven = verify_proof(file.read_text(encoding="utf-8"), verifiers(connection)).row
-            if (proven.kind, proven.body) == (event.kind, audit.canonical(event.body)):
-                return
-        sign_head(connection, key, datetime.now(UTC))
-        proof = canonical_json(prove_row(connection, kept.size))
-    write_all(file.parent, {file.name: proof})
 
 
 def _period(period: Period | None, first_day: datetime | None, last_day: datetime | None) -> Period | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,27 +33,17 @@ def sign(file: Path, settings: Settings, as_json: bool) -> None:
 
 def signed(file: Path, settings: Settings) -> tuple[Kept, Signature]:
     """Sign a report and keep the signature; faults become one line."""
-    from tarazy.config.settings import KeySigning
-    from tarazy.reports.build import write_all
+    from tarazy.pool.cli.register.shared import recorder
+    from tarazy.pool.reporting.making import sign_report
     from tarazy.reports.kept import KeptFault, read_kept
-    from tarazy.reports.language import LANGUAGES
-    from tarazy.reports.signing import SigningFault, signer_of
-    from tarazy.reports.signing.pdf import sign_pdf
+    from tarazy.reports.signing import SigningFault
 
     if settings.signing is None:
         raise Misuse("the settings have no `signing`; sign elsewhere and bring the file with `tarazy report attach`")
     try:
         kept = read_kept(file)
-        if kept.beside(".p7s").exists():
-            raise KeptFault(f"{kept.beside('.p7s').name} is there already; a report is signed once")
-        if isinstance(settings.signing, KeySigning) and settings.signing.pdf:
-            key = settings.signing.key_file, settings.signing.password_file
-            papers = [kept.beside(f".{lang}.pdf") for lang in LANGUAGES]
-            made = {
-                f"{paper.stem}.signed.pdf": sign_pdf(paper.read_bytes(), *key) for paper in papers if paper.is_file()
-            }
-            write_all(file.parent, made)
-        return kept, _kept(kept, signer_of(settings.signing).sign(kept.content), settings)
+        with ledger(settings) as engine:
+            return kept, sign_report(engine, settings, kept, recorder())
     except (SigningFault, KeptFault) as error:
         raise Wanting(str(error)) from None
 
@@ -70,6 +59,8 @@ def attach(file: Path, signature: Path, settings: Settings, as_json: bool) -> No
     It is checked that it signs just this file, and told whose certificate signed it. Signatures of GOST cannot be
     checked here: that is told, and they are kept.
     """
+    from tarazy.pool.cli.register.shared import recorder
+    from tarazy.pool.reporting.making import attach_signature
     from tarazy.reports.kept import KeptFault, read_kept
     from tarazy.reports.signing.cms import LARGEST
 
@@ -77,27 +68,11 @@ def attach(file: Path, signature: Path, settings: Settings, as_json: bool) -> No
         kept = read_kept(file)
         with signature.open("rb") as opened:
             given = opened.read(2 * LARGEST + 1)
-        found = _kept(kept, given, settings)
+        with ledger(settings) as engine:
+            found = attach_signature(engine, kept, given, recorder())
     except (KeptFault, OSError) as error:
         raise Wanting(str(error)) from None
     print_json(_told(kept, found)) if as_json else show(kept, found)
-
-
-def _kept(kept: Kept, given: bytes, settings: Settings) -> Signature:
-    """Keep a signature, and that it is there in the audit log."""
-    from tarazy.accreditation import audit
-    from tarazy.pool.cli.register.shared import recorder
-    from tarazy.reports.kept import keep_signature, signed_event
-    from tarazy.reports.signing.cms import CmsFault
-
-    with ledger(settings) as engine:
-        try:
-            found = keep_signature(kept, given)
-        except CmsFault as error:
-            raise Wanting(f"the signature: {error}") from None
-        with engine.begin() as connection:
-            audit.append(connection, [signed_event(kept, found, recorder())], datetime.now(UTC))
-    return found
 
 
 def _told(kept: Kept, found: Signature) -> dict[str, object]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import click
 
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import Wanting, file_option, json_option, print_json, read_settings, settings_option
+from tarazy.pool.cli.common import (
+    Wanting,
+    file_option,
+    json_option,
+    print_json,
+    progress_bar,
+    read_settings,
+    settings_option,
+)
 from tarazy.pool.launch import Role, inherit
 
 
@@ -80,17 +85,17 @@ def check(settings: Settings, as_json: bool) -> None:
 @json_option
 def status(settings: Settings, as_json: bool) -> None:
     """Ask a running server how it is."""
-    address = f"http://{settings.portal.host}:{settings.portal.port}/api/v1/overview"
+    from tarazy.pool.watched import SilentError, overview_of
+
     try:
-        with urlopen(address, timeout=10) as response:
-            overview: dict[str, Any] = json.load(response)
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        raise Wanting(f"no answer from {address} ({reason}); is `tarazy serve` running with this file?") from None
+        overview = overview_of(settings)
+    except SilentError as error:
+        raise Wanting(str(error)) from None
+    reports, faults = _due(settings)
     if as_json:
-        print_json(overview)
+        print_json({**overview, "reports": reports, "reports_not_planned": faults})
         return
-    from tarazy.pool.demo.screen import hashrate
+    from tarazy.pool.terminal import hashrate
 
     ill = [part["part"] for part in overview["health"] if not part["ok"]]
     click.echo(f"pool        {overview['pool']['name']}")
@@ -102,8 +107,33 @@ def status(settings: Settings, as_json: bool) -> None:
     click.echo(
         f"shares      {overview['shares']['accepted']:,} accepted, {overview['shares']['stale']:,} stale in 24 h"
     )
+    for each in reports:
+        when = f"{each['standing']}, due {each['due']}" if each["due"] else "last day not known"
+        click.echo(f"report      {each['kind']} {each['period']}: {when}, {each['state']}")
+    for fault in faults:
+        click.echo(f"report      {fault}")
     if ill:
         raise Wanting(f"{', '.join(ill)} not working; see the server's log")
+
+
+def _due(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
+    """The reports of the schedule that are near, overdue or not built, and why others cannot be planned."""
+    from tarazy.database.engine import reader
+    from tarazy.pool.cli.common import ledger
+    from tarazy.pool.cli.register.shared import law_of
+    from tarazy.pool.cli.report_delivery import told
+    from tarazy.reports.schedule import progress
+
+    if not settings.reports.schedule:
+        return [], []
+    now = datetime.now(UTC)
+    try:
+        with ledger(settings) as engine, reader(engine).begin() as connection:
+            rows, faults = progress(connection, settings.reports.schedule, law_of(settings), now)
+    except Wanting as error:
+        return [], [str(error)]
+    plain = [told(row, now) for row in rows]
+    return [each for each in plain if each["standing"] in ("near", "overdue") or each["state"] == "not-built"], faults
 
 
 @click.group()
@@ -123,7 +153,8 @@ def upgrade_database(settings: Settings, as_json: bool) -> None:
 
     engine = open_engine(settings.database_url)
     try:
-        before, after = upgrade(engine)
+        with progress_bar("Migrating"):
+            before, after = upgrade(engine)
     except SchemaError as error:
         raise Wanting(str(error)) from None
     except SQLAlchemyError as error:

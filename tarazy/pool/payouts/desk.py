@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,15 +11,20 @@ import structlog
 from sqlalchemy import Engine
 from twisted.internet.threads import deferToThread
 
+from tarazy.accounting.ledger import LedgerError
 from tarazy.accounting.payouts import batches, fence
 from tarazy.accounting.payouts.fence import FencedError
+from tarazy.accounting.payouts.machine import PayoutError
 from tarazy.accreditation.fields import LEGAL_ZONE
+from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import PayoutSettings, Settings
 from tarazy.pool.admissions import Admissions
+from tarazy.pool.chain.bitcoind.faults import NodeError
 from tarazy.pool.payouts.facts import destinations, licence_holds
 from tarazy.pool.payouts.payer import Payer
 from tarazy.pool.payouts.wallet import NodeWallet, wallet_of
 from tarazy.pool.repeat import Repeat
+from tarazy.portal.payments import PayoutRefused
 
 TURN_SECONDS = 10.0
 
@@ -39,6 +45,25 @@ class PayoutDesk:
         """Confirmations of the sent transactions by txid, as of the latest turn."""
         self.repeat = Repeat(clock, "pay", TURN_SECONDS, self._turn)
 
+    def propose(self, by: str) -> dict[str, Any]:
+        """Move what is due into a batch, as `by`. Raises `PayoutRefused`."""
+        with _refusing():
+            number, selection = self._payer(by).propose(destinations(self._registers(), self._chain))
+        amount = sum(each.amount for each in selection.payments)
+        return {"batch": number, "amount": amount, "left_out": dict(selection.left_out)}
+
+    def approve(self, number: int, by: str) -> None:
+        """Let a batch that somebody else proposed be paid. Raises `PayoutRefused`."""
+        with _refusing():
+            self._payer(by).approve(number)
+
+    def _payer(self, by: str) -> Payer:
+        holds = licence_holds(self._registers())
+        return Payer(self._engine, self._wallet, self._payouts, self._chain, by, holds)
+
+    def _registers(self) -> Registers:
+        return self._known.registers.at(datetime.now(UTC))
+
     async def _turn(self) -> None:
         try:
             await deferToThread(self._pay)
@@ -47,8 +72,7 @@ class PayoutDesk:
 
     def _pay(self) -> None:
         now = datetime.now(UTC)
-        registers = self._known.registers.at(now)
-        payer = Payer(self._engine, self._wallet, self._payouts, self._chain, "tarazy", licence_holds(registers))
+        payer = self._payer("tarazy")
         payer.turn()
         self.depths = payer.depths
         with self._engine.begin() as connection:
@@ -59,7 +83,7 @@ class PayoutDesk:
             payer.check()
         if self._is_time(now):
             self._proposed_at = now
-            number, _ = payer.propose(destinations(registers, self._chain))
+            number, _ = payer.propose(destinations(self._registers(), self._chain))
             if number is not None:
                 _log.info("payout_proposed", batch=number)
 
@@ -72,6 +96,14 @@ class PayoutDesk:
             with self._engine.begin() as connection:
                 self._proposed_at = batches.last_proposed_at(connection)
         return self._proposed_at is None or now - self._proposed_at >= every
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except (PayoutError, LedgerError, NodeError) as error:
+        raise PayoutRefused(str(error)) from None
 
 
 def _day(instant: datetime) -> object:

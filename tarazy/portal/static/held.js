@@ -4,7 +4,10 @@
 
 const REFRESH_SECONDS = 60;
 const BATCH_KINDS = {confirmed: "good", abandoned: "bad"};
+const DELIVERY_KINDS = {received: "good", refused: "bad", abandoned: "none"};
+const STANDING_KINDS = {open: "none", near: "wait", overdue: "bad"};
 const answers = {};
+let holder = null;
 
 /* A signature that was made elsewhere goes to the server, which looks whether it is of this report. */
 function attach(row) {
@@ -30,6 +33,25 @@ function signatureState(row) {
   const standing = row.signature === null ? "none" : row.signature.standing;
   const kinds = {fits: "good", trusted: "good", broken: "bad", unread: "wait", none: "none"};
   return [badge(kinds[standing], t(`signatures.standing.${standing}`)), small(row.signature?.fault ?? "")];
+}
+
+/* Whoever proposed it, or may not write, is told so by the server. */
+function approval(row) {
+  if (row.state !== "proposed" || holder.role !== "operator") return "–";
+  if (row.proposed_by === holder.name) return small(t("deliveries.another"));
+  const button = element("button", {type: "button", "aria-label": t("deliveries.approve_one", {number: row.delivery})}, t("deliveries.approve"));
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    box("problem").hidden = true;
+    try {
+      await ask(`deliveries?delivery=${row.delivery}`, {method: "POST"});
+      await load();
+    } catch (error) {
+      complain(t("deliveries.refused", {why: error.message}));
+      button.disabled = false;
+    }
+  });
+  return button;
 }
 
 function tile(name, figure, detail) {
@@ -108,6 +130,16 @@ function verification(row) {
   return [badge("good", t("rounds.recorded")), element("span", {class: "detail"}, element("code", {}, `tarazy round export ${row.round}`))];
 }
 
+function legalDay(day) {
+  return fullDay.format(new Date(`${day}T12:00:00+05:00`));
+}
+
+function dueSource(row) {
+  const doubt = row.is_certain ? "" : ` · ${t("schedule.uncertain")}`;
+  if (row.rule === null) return t("schedule.by_settings") + doubt;
+  return row.rule + (row.confirmed ? "" : ` · ${t("schedule.unconfirmed")}`) + doubt;
+}
+
 function lines(row, told) {
   return row.obligations.map((line) => element("span", {class: "detail"}, told(line)));
 }
@@ -126,6 +158,27 @@ Object.assign(LISTS, {
       row.signature?.holder ? [row.signature.holder, small(row.signature.issuer),
         row.signature.signed_at === null ? null : small(dated(row.signature.signed_at))] : "–",
       row.signature === null ? attach(row) : "–",
+    ],
+  },
+  schedule: {
+    key: (row) => `${row.kind} ${row.period}`,
+    cells: (row) => [
+      [word("report", row.kind), small(row.period)],
+      row.due === null ? t("schedule.unknown") : [legalDay(row.due), small(dueSource(row))],
+      badge(STANDING_KINDS[row.standing], word("report_standing", row.standing)),
+      has(`schedule_state.${row.state}`) ? t(`schedule_state.${row.state}`) : word("delivery_state", row.state), row.trouble ?? "–",
+    ],
+  },
+  deliveries: {
+    key: (row) => String(row.delivery),
+    cells: (row) => [
+      number(row.delivery),
+      [element("a", {href: `/api/v1/reports/${row.name}`, download: ""}, word("report", row.kind)), small(row.period), element("span", {class: "detail"}, shortHash(row.digest))],
+      [row.profile, small(new URL(row.url).host)],
+      [badge(DELIVERY_KINDS[row.state] ?? "wait", word("delivery_state", row.state)), small(row.trouble)],
+      by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at), number(row.attempts),
+      row.receipt === null ? "–" : [element("code", {}, row.receipt), small(dated(row.received_at))],
+      approval(row),
     ],
   },
   terms: {
@@ -170,7 +223,8 @@ Object.assign(LISTS, {
     key: (row) => String(row.batch),
     cells: (row) => [
       number(row.batch), batchState(row), [bitcoin(row.amount), small(t("batches.payees", {count: row.payees}))],
-      by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at), transaction(row),
+      by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at),
+      row.waits_for === "approval" ? act(t("paying.look"), () => openBatch(row)) : transaction(row),
     ],
   },
   holds: {
@@ -245,6 +299,50 @@ function showStanding(standing) {
   }
 }
 
+/* Payouts are proposed by one person and approved by another, who sees before what goes to whom. */
+async function openBatch(row) {
+  let payments;
+  try {
+    ({payments} = await (await ask(`accounting/payouts/${row.batch}`)).json());
+  } catch (error) {
+    turnAway(error);
+    return;
+  }
+  const dialog = openDialog("batch", t("paying.title", {batch: row.batch}));
+  box("payments").replaceChildren(table([t("paying.party"), t("paying.address"), t("paying.amount")],
+    payments.map((each) => [each.party, element("code", {}, each.address), bitcoin(each.amount)])));
+  const approve = async (button) => {
+    button.disabled = true;
+    try {
+      await ask(`accounting/payouts/${row.batch}/approve`, {method: "POST"});
+      dialog.close();
+      box("paid").textContent = t("paying.approved", {batch: row.batch});
+      await load();
+    } catch (error) {
+      trouble(dialog, t("acting.failed", {why: error.message}));
+      button.disabled = false;
+    }
+  };
+  const own = row.proposed_by === holder.name;
+  box("batch-acts").replaceChildren(...(holder.role !== "operator" ? [] : own ? [t("paying.own")] : [act(t("paying.approve"), approve)]));
+}
+
+async function propose(button) {
+  button.disabled = true;
+  box("problem").hidden = true;
+  try {
+    const made = await (await ask("accounting/payouts/propose", {method: "POST"})).json();
+    const said = made.batch === null ? t("paying.nothing") : t("paying.proposed", {batch: made.batch, amount: bitcoin(made.amount)});
+    const left = Object.entries(made.left_out).map(([party, why]) => t("paying.left_out", {party, why}));
+    await load();
+    box("paid").textContent = [said, ...left].join(" ");
+  } catch (error) {
+    complain(t("acting.failed", {why: error.message}));
+  } finally {
+    button.disabled = false;
+  }
+}
+
 function showSignatures(answer) {
   const signed = answer.items.filter((row) => row.signature !== null);
   const broken = signed.filter((row) => row.signature.standing === "broken").length;
@@ -255,9 +353,15 @@ function showSignatures(answer) {
 
 Object.assign(PAGES, {
   signing: {
-    sources: {signatures: "signatures"},
-    paged: ["signatures"],
-    show: (told) => showSignatures(told.signatures),
+    sources: {signatures: "signatures", deliveries: "deliveries", schedule: "schedule"},
+    paged: ["signatures", "deliveries"],
+    show: (told) => {
+      showSignatures(told.signatures);
+      tile("waiting", number(told.deliveries.items.filter((row) => row.state === "proposed").length));
+      const late = told.schedule.items.filter((row) => row.standing === "overdue").length;
+      const near = told.schedule.items.filter((row) => row.standing === "near").length;
+      tile("late", late ? badge("bad", number(late)) : number(0), told.schedule.faults.join("; ") || t("signing.near", {count: near}));
+    },
   },
   me: {
     sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements"},
@@ -267,8 +371,13 @@ Object.assign(PAGES, {
   accounting: {
     sources: {standing: "accounting/payouts", rounds: "accounting/rounds", sales: "accounting/sales", distributed: "accounting/distributed"},
     paged: ["rounds", "distributed"],
+    prepare: () => {
+      watchDialogs();
+      box("propose").addEventListener("click", () => propose(box("propose")));
+    },
     show: (told) => {
       showStanding(told.standing);
+      box("propose").hidden = holder.role !== "operator";
       told.batches = {items: told.standing.batches};
       told.holds = {items: told.standing.held};
       told.warnings = {items: warningsOf(told.standing, told.distributed)};
@@ -285,7 +394,7 @@ function pathOf(name) {
 async function load() {
   box("problem").hidden = true;
   try {
-    const holder = await (await ask("me")).json();
+    holder = await (await ask("me")).json();
     greet(holder);
     if (page.load) await page.load(holder, answers);
     else {
@@ -295,7 +404,7 @@ async function load() {
       page.show(answers);
     }
     standing(true);
-    for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
+    for (const table of document.querySelectorAll(".listing[id]")) fillList(table.id, answers[table.id]);
     page.shown?.(answers);
   } catch (error) {
     turnAway(error);
@@ -310,6 +419,7 @@ async function start() {
     return;
   }
   waitForSomebody(load);
+  page.prepare?.();
   box("refresh").addEventListener("click", load);
   for (const button of document.querySelectorAll(".more")) {
     button.addEventListener("click", () => {

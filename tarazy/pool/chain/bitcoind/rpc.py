@@ -8,19 +8,17 @@ from typing import Any, NoReturn, TypeVar
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.threads import deferToThread
-from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
     HTTPConnectionPool,
     RequestTransmissionFailed,
-    ResponseDone,
     ResponseFailed,
     ResponseNeverReceived,
 )
 from twisted.web.http_headers import Headers
 
+from tarazy.pool.bounded_body import BoundedBody, TooLongError
 from tarazy.pool.chain.bitcoind.credentials import Credentials
 from tarazy.pool.chain.bitcoind.faults import Fault, NodeError
 from tarazy.pool.chain.bitcoind.words import call_body, result_of
@@ -102,9 +100,11 @@ class Rpc:
                     raise
                 response = await post(self._fresh)  # the node had closed the kept connection
             wanted = want_answer or response.code != 200
-            reading = _Body(MAX_ANSWER_BYTES if wanted else 0)
+            reading = BoundedBody(MAX_ANSWER_BYTES if wanted else 0)
             response.deliverBody(reading)
             return response.code, await reading.whole if wanted else b""
+        except TooLongError as error:
+            raise NodeError(Fault.TOO_LARGE, str(error)) from error
         except (ConnectError, DNSLookupError) as error:
             raise NodeError(Fault.UNREACHABLE, f"{method}: {error}") from error
         except (*_CLOSED, ResponseFailed) as error:
@@ -114,37 +114,3 @@ class Rpc:
 def _is_cancelled(error: Exception) -> bool:
     """Whether it was our own side that gave up: then nothing is tried again."""
     return any(isinstance(reason.value, CancelledError) for reason in getattr(error, "reasons", ()))
-
-
-class _Body(Protocol):
-    """Collects an answer's bytes up to a limit; of limit 0, hangs up at once."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
-        self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
-
-    def connectionMade(self) -> None:  # noqa: N802 - twisted's name
-        if not self._limit:
-            self._hang_up()
-
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - twisted's name
-        self._size += len(data)
-        if self._size <= self._limit:
-            self._parts.append(data)
-        elif self._limit and not self.whole.called:
-            self._hang_up()
-            self.whole.errback(NodeError(Fault.TOO_LARGE, f"more than {self._limit} bytes"))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - twisted's name
-        if self.whole.called or not self._limit:
-            return
-        if isinstance(reason.value, ResponseDone):
-            self.whole.callback(b"".join(self._parts))
-        else:
-            self.whole.errback(reason)
-
-    def _hang_up(self) -> None:
-        transport: Any = self.transport
-        transport.loseConnection()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
@@ -114,7 +114,7 @@ def history(kind: str, key: str, settings: Settings, as_json: bool) -> None:
     """Show every version of an entry: what it said otherwise than the one before, who recorded it, when and why."""
     from rich.console import Console
 
-    from tarazy.accreditation.exporting import recorded, shown
+    from tarazy.accreditation.exporting import differences, recorded, shown
 
     versions = _versions(settings, kind, key)[::-1]
     if not versions:
@@ -135,27 +135,15 @@ def history(kind: str, key: str, settings: Settings, as_json: bool) -> None:
             str(row["recorded_at"])[:19].replace("T", " "),
             version.recorded_by,
             f"{columns['valid_from']} – {columns['valid_to']}",
-            "\n".join(f"{name}: {text}" for name, text in _differences(versions, version).items()),
+            "\n".join(
+                f"{name}: {text}"
+                for name, (_, text) in differences(versions, version).items()
+                if name not in ("valid_from", "valid_to")
+            ),
             version.why or "",
             f"corrected by {by}" if by else "withdrawal" if version.valid_to == version.valid_from else "yes",
         )
     Console().print(table)
-
-
-_OF_THE_RECORD = ("valid_from", "valid_to", "corrects", "why")
-
-
-def _differences(versions: Sequence[Entry], version: Entry) -> Mapping[str, str]:
-    """Columns in which a version differs from the one it corrects or follows; all filled ones of the first."""
-    from tarazy.accreditation.exporting import shown
-
-    index = versions.index(version)
-    corrected = next((row for row in versions if row.entry == version.corrects), None)
-    before = corrected or (versions[index - 1] if index else None)
-    old = shown(before) if before else {}
-    return {
-        name: text for name, text in shown(version).items() if text != old.get(name, "") and name not in _OF_THE_RECORD
-    }
 
 
 def _versions(settings: Settings, kind: str, key: str) -> list[Entry]:
