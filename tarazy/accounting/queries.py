@@ -157,7 +157,7 @@ def present_work(connection: Connection, now: datetime, interval_seconds: int) -
     The window holds the intervals of at least `SHORTEST_WINDOW` before the running one; it begins with the
     first work when that is later.
     """
-    start, tally = _present_from(now, interval_seconds), tables.tally
+    start, tally = present_from(now, interval_seconds), tables.tally
     query = (
         select(
             tally.c.party,
@@ -178,7 +178,7 @@ def fastest(
     connection: Connection, now: datetime, interval_seconds: int, by: tuple[str, ...], limit: int
 ) -> tuple[list[tuple[tuple[str, ...], Work]], float]:
     """Who did most in the window of `present_work`, by these columns of the tally, and the window's seconds."""
-    start, tally = _present_from(now, interval_seconds), tables.tally
+    start, tally = present_from(now, interval_seconds), tables.tally
     who = [tally.c[name] for name in by]
     counted = select(*who, rough_weight, func.sum(tally.c.shares), func.sum(tally.c.stale_shares))
     query = counted.where(tally.c.interval_start >= start).group_by(*who).order_by(rough_weight.desc(), *who)
@@ -187,7 +187,8 @@ def fastest(
     return found, _present_seconds(connection, start, now)
 
 
-def _present_from(now: datetime, interval_seconds: int) -> datetime:
+def present_from(now: datetime, interval_seconds: int) -> datetime:
+    """From when on work counts for the present hash rate."""
     whole = math.ceil(SHORTEST_WINDOW.total_seconds() / interval_seconds)
     return floor_to(now, interval_seconds) - timedelta(seconds=whole * interval_seconds)
 

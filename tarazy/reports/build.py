@@ -29,15 +29,17 @@ from tarazy.reports.delimited import render_csv
 from tarazy.reports.document import Document
 from tarazy.reports.gather import gather
 from tarazy.reports.gather.distributed import gather_distributed
+from tarazy.reports.gather.quarterly import gather_quarterly
 from tarazy.reports.gather.sale import gather_sales
 from tarazy.reports.gather.statement import StatementError, gather_statement
 from tarazy.reports.language import LANGUAGES
 from tarazy.reports.layout import Report, lay_out
 from tarazy.reports.pdf import render_pdf
+from tarazy.reports.quarterly import QuarterlyReport
 from tarazy.reports.webpage import render_html
 from tarazy.reports.workbook import render_workbook
 
-KINDS = ("accreditation", "statement", "sale", "distributed")
+KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly")
 """Kinds of report that can be built."""
 
 RENDERINGS: Mapping[str, Callable[[Document], Iterable[bytes]]] = {
@@ -127,6 +129,8 @@ def gather_report(
     if asked.why is not None and kind != "distributed":
         raise ReportError("only the record of distributed assets has versions that --why explains")
     try:
+        if kind == "quarterly":
+            return gather_quarterly(connection, asked.party, period, moment, pool, known)
         if kind == "sale":
             return gather_sales(connection, asked.party, period, moment, pool, book, known)
         if kind == "statement":
@@ -186,7 +190,7 @@ def stem_of(report: Report) -> str:
     match report:
         case Statement():
             about = report.person.party, report.days.name
-        case SaleReport():
+        case SaleReport() | QuarterlyReport():
             about = *(() if report.party is None else (report.party,)), report.days.name
         case DistributedRecord():
             about = report.days.name, f"v{report.version}"

@@ -15,6 +15,7 @@ import treq
 from tarazy.database.engine import Database
 from tarazy.portal.access import Role, create_token
 from tarazy.portal.app import Portal
+from tarazy.portal.snapshot import Subject
 from tests.portal.browsing import browser, server
 from tests.portal.pool import Pool
 from tests.portal.subject import make_payments, make_portal, make_subject
@@ -33,6 +34,7 @@ class Running:
     directory: Path
     operator: str
     """A token."""
+    subject: Subject
 
     async def get(self, path: str, **options: Any) -> Any:
         """Answer to an operator's GET of `path`, over a connection of its own."""
@@ -60,7 +62,7 @@ def run_portal(directory: Path) -> Iterator[Running]:
     with pool.engine.begin() as connection:
         operator = create_token(connection, "conftest", Role.OPERATOR, None, now, now + timedelta(days=1), "test")
     pytest_twisted.blockon(portal.read_holders())
-    yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory, operator)
+    yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory, operator, subject)
     pytest_twisted.blockon(portal.stop())
     database.close()
 

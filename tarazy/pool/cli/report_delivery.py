@@ -262,7 +262,7 @@ def told(row: Progress, now: datetime) -> dict[str, Any]:
         "doubts": sorted(planned.due.doubts) if planned.due else [],
         "rule": {"id": rule.id, "act": rule.act, "confirmed": rule.confirmed} if rule else None,
         "standing": row.standing(legal_day(now)),
-        "state": row.delivery.state if row.delivery else "built" if row.name else "not-built",
+        "state": row.state,
         "builds_at": planned.builds_at,
         "name": row.name,
         "delivery": row.delivery.number if row.delivery else None,

@@ -168,7 +168,7 @@ class Planner:
     def _counted(self, connection: Connection, now: datetime) -> ReportFacts:
         rows, faults = progress(connection, self._settings().reports.schedule, self._law(), now)
         standing = Counter(str(row.standing(legal_day(now))) for row in rows)
-        unbuilt = sum(row.name is None and now >= row.planned.builds_at for row in rows)
+        unbuilt = sum(row.name is None and not row.is_done and now >= row.planned.builds_at for row in rows)
         going = outbox.deliveries(connection, OUTBOX)
         waiting = max(((now - (each.approved_at or now)).total_seconds() for each in going), default=0.0)
         return ReportFacts(

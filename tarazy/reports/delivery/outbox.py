@@ -86,10 +86,10 @@ class Delivery:
     approved_at: datetime | None
     approved_by: str | None
     attempts: int
-    next_at: datetime | None
-    trouble: str | None
-    receipt: str | None
-    received_at: datetime | None
+    next_at: datetime | None = None
+    trouble: str | None = None
+    receipt: str | None = None
+    received_at: datetime | None = None
 
 
 _COLUMNS = [each for each in delivery.c if each.name not in ("method", "headers", "media_type", "body")]
