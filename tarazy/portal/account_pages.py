@@ -20,6 +20,7 @@ from tarazy.portal.documents import TYPES
 from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.payments import Payments, PayoutRefused
+from tarazy.portal.shelf import Shelf
 from tarazy.portal.snapshot import Subject
 from tarazy.reports.build import RENDERINGS, SETTLED_SECONDS, ReportError, render, require_moment
 from tarazy.reports.content import Pool
@@ -36,9 +37,10 @@ class OwnPages:
 
     app = Klein()
 
-    def __init__(self, gate: Gate, subject: Subject) -> None:
+    def __init__(self, gate: Gate, subject: Subject, shelf: Shelf) -> None:
         self._gate = gate
         self._subject = subject
+        self._shelf = shelf
         self._making = DeferredSemaphore(1)
         """Of receipts and statements: each costs what its round or period costs."""
 
@@ -49,7 +51,7 @@ class OwnPages:
         if holder.site is not None:
             told["site"] = holder.site
         if holder.party is not None:
-            told |= await self._gate.read(desk.own, holder.party, datetime.now(UTC))
+            told |= await self._gate.read(desk.own, self._shelf, holder.party, datetime.now(UTC))
         return json_answer(request, told)
 
     @app.route("/account", methods=["GET"])

@@ -112,10 +112,9 @@ class Pages:
         self._subject = subject
         self._language = language
         self._gate = gate
-        self._registers = RegisterPages(
-            gate, rules, subject.seat, pushed, Shelf(snapshots.reader.registers)
-        ).app.resource()
-        self._holders = OwnPages(gate, subject)
+        shelf = Shelf(snapshots.reader.registers)
+        self._registers = RegisterPages(gate, rules, subject.seat, pushed, shelf).app.resource()
+        self._holders = OwnPages(gate, subject, shelf)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
         self._energy = EnergyPages(gate, subject).app.resource()
