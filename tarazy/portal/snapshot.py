@@ -227,9 +227,14 @@ def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: di
         "energy": views.energy(facts),
         "reports": reports,
     }
-    versions = {name: hashlib.sha256(orjson.dumps(section)).hexdigest()[:16] for name, section in sections.items()}
-    versions["admissions"] = str(facts.day.last_decision)
+    versions = {name: _version(section) for name, section in sections.items()}
+    versions["admissions"] = _version((facts.day.last_decision, facts.present.admissions))
     return Snapshot(sections, versions)
+
+
+def _version(told: Any) -> str:
+    """Changes with what is told."""
+    return hashlib.sha256(orjson.dumps(told)).hexdigest()[:16]
 
 
 class Snapshots:
