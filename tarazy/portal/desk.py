@@ -84,19 +84,21 @@ def told_history(versions: Sequence[Entry]) -> list[dict[str, Any]]:
 def closing_lines(connection: Connection, kind: str, key: str, end: datetime, why: str) -> list[Line]:
     """Lines by which nothing of an entry holds from `end` on: its standing versions end then or are taken back.
 
-    Raises LookupError when nothing of it lasts so long.
+    What was recorded after the first of them is recorded again in its order, so that it still covers what it covered.
+    Raises LookupError when nothing of the entry lasts so long.
     """
-    versions = standing(all_versions(connection, kind, keys=[key]).get(key, []))
-    lasting = [
-        row for row in versions if row.valid_to != row.valid_from and (row.valid_to is None or row.valid_to > end)
-    ]
-    if not lasting:
+    recorded = reversed(standing(all_versions(connection, kind, keys=[key]).get(key, [])))
+    versions = [row for row in recorded if row.valid_to != row.valid_from]
+    first = next((at for at, row in enumerate(versions) if row.valid_to is None or row.valid_to > end), None)
+    if first is None:
         raise LookupError(f"nothing of {kind} {key} holds at {end.isoformat()} or later; see its history")
-    ends = ((row, max(end, row.valid_from).isoformat()) for row in lasting)
-    return [
-        Line("close", None, kind, {**shown(row), "valid_to": ends_at, "corrects": str(row.entry), "why": why})
-        for row, ends_at in ends
-    ]
+    return [_ended(row, end, why) for row in versions[first:]]
+
+
+def _ended(row: Entry, end: datetime, why: str) -> Line:
+    until = max(row.valid_from, end if row.valid_to is None else min(row.valid_to, end))
+    cells = {**shown(row), "valid_to": until.isoformat(), "corrects": str(row.entry), "why": why}
+    return Line("close", None, row.register, dict(cells))
 
 
 def exported(connection: Connection, shelf: Shelf, kinds: Sequence[str], form: str, moment: Moment) -> bytes:

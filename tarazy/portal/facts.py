@@ -102,6 +102,8 @@ class Day:
     energy: Mapping[tuple[str, str], Energy] = field(default_factory=dict)
     """(site, party) → watt-hours; party '' is what nobody's work accounts for."""
     refusals: Sequence[Refusal] = ()
+    last_decision: int = 0
+    """Row of the audit log that tells of the newest admission or refusal; 0: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

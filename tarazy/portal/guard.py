@@ -29,6 +29,7 @@ SHORT = b"/api/v1/users/", b"/api/v1/quarterly/"
 """Beginnings of the paths that take short bodies, of somebody unknown or of a miner."""
 WRITABLE = (
     b"/api/v1/registers/",
+    b"/api/v1/me/tokens",
     b"/api/v1/accounting/payouts/",
     b"/api/v1/documents",
     b"/api/v1/findings/",

@@ -16,6 +16,7 @@ import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tarazy.accreditation.admission import Reason
+from tarazy.accreditation.entries import BY_HAND
 from tarazy.portal.facts import Live
 from tarazy.reports.language import LANGUAGES, messages, text
 
@@ -72,7 +73,7 @@ def page_texts(lang: str) -> bytes:
     """
     found: dict[str, Any] = {}
     for key, message in messages().items():
-        if key.startswith(("portal.", "words.")):
+        if key.startswith(("portal.", "words.", "columns.")):
             forms = message[lang]
             found[key.removeprefix("portal.")] = dict(forms) if len(forms) > 1 else forms["other"]
     return orjson.dumps(found)
@@ -110,6 +111,11 @@ HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool
                 False,
             ),
             ("statements", (("period", False), ("state", False), ("files", False)), True),
+            (
+                "tokens",
+                (("name", False), ("scope", False), ("made", False), ("ends", False), ("act", False)),
+                True,
+            ),
         ),
     ),
     "accounting": (
@@ -254,9 +260,13 @@ POOL: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]] = {
 _READERS = "operator inspector"
 PLACES: Mapping[str, str] = {
     "pool": _READERS,
+    "registers": _READERS,
+    "admissions": _READERS,
+    "findings": _READERS,
     "energy": f"{_READERS} miner",
     "accounting": _READERS,
     "signing": _READERS,
+    "users": "operator",
     "me": "miner",
     "quarterly": f"{_READERS} miner",
 }
@@ -282,12 +292,25 @@ def page(lang: str, live: Live, name: str) -> bytes:
 def held_page(lang: str, live: Live, name: str) -> bytes:
     """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
     tiles, lists = HELD[name]
-    return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "held.js"), tiles=tiles, lists=lists)
+    return _framed(
+        "held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", "held.js"), tiles=tiles, lists=lists
+    )
 
 
 def energy_page(lang: str, live: Live) -> bytes:
     """The page on energy in `lang`, as those of `HELD`."""
     return _framed("energy.html", lang, live, "energy", ("tables.js", "charts.js", "sign.js", "energy.js", "held.js"))
+
+
+WORK = ("registers", "admissions", "findings", "users")
+"""The pages whose lists the server searches, sorts and pages, each with a template and a script of its own."""
+
+
+def work_page(lang: str, live: Live, name: str, server: str) -> bytes:
+    """A page of `WORK` in `lang`; figures come to it by the API. `server`: this one's key in its register."""
+    scripts = ("tables.js", "sign.js", "dialogs.js", "work.js", f"{name}.js")
+    values = {"stratum_url": live.stratum_url, "registers": list(BY_HAND), "server": server}
+    return _framed(f"{name}.html", lang, live, name, scripts, **values)
 
 
 def quarterly_page(lang: str, live: Live) -> bytes:
@@ -305,6 +328,7 @@ def _framed(template: str, lang: str, live: Live, name: str, scripts: tuple[str,
     html: str = _template(template).render(
         lang=lang,
         t=_said(lang),
+        word=lambda kind, code: text(lang, f"words.{kind}.{code}"),
         asset=assets().__getitem__,
         version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
         pool=live.pool_name,

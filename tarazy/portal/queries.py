@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, func, select
@@ -12,7 +12,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.figures import energy_by_party, site_intervals
 from tarazy.accounting.queries import BookedDistribution, Work, rough_weight
-from tarazy.accreditation.decisions import ADMITTED, decisions_between
+from tarazy.accreditation.decisions import ADMITTED, DecisionSummary, decisions_between
 from tarazy.portal.facts import Day, MeterState, Refusal
 
 LISTED = 500
@@ -45,13 +45,15 @@ def day_of_work(connection: Connection, now: datetime) -> Day:
             before.stale_shares + int(row.stale_shares),
         )
     end = now + DAY
+    decisions = decisions_between(connection, since, end)
     return Day(
         work=work,
         series=series,
         site_intervals=site_intervals(connection, since, end),
         estimates=_estimates(connection, since),
         energy=energy_by_party(connection, since, end),
-        refusals=refusals(connection, now),
+        refusals=refusals(decisions),
+        last_decision=max((row.last_sequence for row in decisions), default=0),
     )
 
 
@@ -83,11 +85,11 @@ def distributions(connection: Connection, now: datetime) -> tuple[list[BookedDis
     return accounts.distributions(connection, since, now)[: -LISTED - 1 : -1], total
 
 
-def refusals(connection: Connection, now: datetime) -> list[Refusal]:
-    """Refused admissions of the last 24 hours by account and reasons, newest first."""
+def refusals(decisions: Iterable[DecisionSummary]) -> list[Refusal]:
+    """Those of `decisions` that turned somebody away, by account and reasons, newest first."""
     found = [
         Refusal(row.account, row.party or None, row.reasons, row.count, row.last)
-        for row in decisions_between(connection, now - DAY, now + DAY)
+        for row in decisions
         if row.kind != ADMITTED
     ]
     return sorted(found, key=lambda refusal: refusal.last_at, reverse=True)[:LISTED]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,6 +12,7 @@ import orjson
 import structlog
 import yaml
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.web.http import CACHED
 from twisted.web.static import File
 
@@ -27,6 +29,7 @@ from tarazy.portal.gate import Gate, answer_faults
 from tarazy.portal.guard import Fault
 from tarazy.portal.pages import (
     HELD,
+    WORK,
     assets,
     energy_page,
     held_page,
@@ -36,6 +39,7 @@ from tarazy.portal.pages import (
     preferred_language,
     quarterly_page,
     refusals_page,
+    work_page,
 )
 from tarazy.portal.quarterly_pages import QuarterlyPages
 from tarazy.portal.readings import Pushed
@@ -106,7 +110,9 @@ class Pages:
         rules: Rules,
         people: UserPages,
         pushed: Pushed,
+        refresh: Callable[[], Deferred[None]],
     ) -> None:
+        """`refresh` lets the gate know the tokens and sessions of the moment."""
         self._snapshots = snapshots
         self._hub = hub
         self._subject = subject
@@ -115,7 +121,7 @@ class Pages:
         self._registers = RegisterPages(
             gate, rules, subject.seat, pushed, Shelf(snapshots.reader.registers)
         ).app.resource()
-        self._holders = OwnPages(gate, subject)
+        self._holders = OwnPages(gate, subject, refresh)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
         self._quarterly = QuarterlyPages(gate).app.resource()
@@ -178,6 +184,12 @@ class Pages:
     def show_held(self, request: Any, lang: str, name: str) -> bytes:
         """A page of who is signed in."""
         body = held_page(lang, self._subject.live(), name)
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
+    @app.route(f"/<{_LANG}:lang>/<any({','.join(WORK)}):name>/")
+    def show_work(self, request: Any, lang: str, name: str) -> bytes:
+        """A page at which operators work."""
+        body = work_page(lang, self._subject.live(), name, self._subject.seat.server)
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/join/")

@@ -48,7 +48,8 @@ log = structlog.get_logger()
 
 LISTS = ("attention", "miners", "refusals", "blocks", "distributions", "reports")
 SERIES = ("hashrate", "energy")
-LISTED_SECTIONS = frozenset(LISTS + SERIES)
+TOLD = frozenset((*LISTS, *SERIES, "admissions"))
+"""Whose versions an open page is told, so that it reads again what changed."""
 PUBLIC = {"blocks": "public_blocks", "hashrate": "public_hashrate"}
 """What everybody sees of a section, instead of which who may read sees all; the other sections nobody else sees."""
 
@@ -73,7 +74,7 @@ class Snapshot:
 
     def overview(self) -> bytes:
         """The overview as JSON, with the versions of the lists."""
-        lists = {name: version for name, version in self.versions.items() if name in LISTED_SECTIONS}
+        lists = {name: version for name, version in self.versions.items() if name in TOLD}
         return orjson.dumps({**self.sections["overview"], "versions": lists})
 
     def event(self) -> bytes:
@@ -225,6 +226,7 @@ def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: di
         "reports": reports,
     }
     versions = {name: hashlib.sha256(orjson.dumps(section)).hexdigest()[:16] for name, section in sections.items()}
+    versions["admissions"] = str(facts.day.last_decision)
     return Snapshot(sections, versions)
 
 

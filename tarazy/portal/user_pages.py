@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from tarazy.portal import users
 from tarazy.portal.access import Failures, Right, Role
 from tarazy.portal.bodies import Asked, body
-from tarazy.portal.gate import Gate, answer_faults, json_answer, parameters
+from tarazy.portal.gate import Gate, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.second_factor import Seal, SealError, accepted_step, enrolment
 from tarazy.portal.snapshot import Subject
@@ -149,9 +149,9 @@ class UserPages:
     async def listing(self, request: Any) -> bytes:
         """Who may sign in."""
         await self._gate.admit(request, Right.USERS)
-        parameters(request, ())
+        limit, offset = paging(parameters(request, ("limit", "offset")))
         found = await self._gate.read(users.users)
-        return json_answer(request, {"total": len(found), "items": found})
+        return json_answer(request, {"total": len(found), "items": found[offset : offset + limit]})
 
     @app.route("/invite", methods=["POST"])
     async def invite(self, request: Any) -> bytes:

@@ -15,8 +15,12 @@ import treq
 from tarazy.database.engine import Database
 from tarazy.portal.access import Role, create_token
 from tarazy.portal.app import Portal
+from tarazy.portal.snapshot import Subject
+from tests.portal.browsing import browser, server
 from tests.portal.pool import Pool
-from tests.portal.subject import make_portal, make_subject
+from tests.portal.subject import make_payments, make_portal, make_subject
+
+__all__ = ["Running", "browser", "run_portal", "server"]
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Running:
     directory: Path
     operator: str
     """A token."""
+    subject: Subject
 
     async def get(self, path: str, **options: Any) -> Any:
         """Answer to an operator's GET of `path`, over a connection of its own."""
@@ -49,13 +54,15 @@ def run_portal(directory: Path) -> Iterator[Running]:
 
     pool = Pool(directory)
     database = Database(pool.engine, reactor)
-    portal = make_portal(reactor, make_subject(directory, datetime.now(UTC)), database, 0)
+    subject = make_subject(directory, datetime.now(UTC))
+    subject.payments = make_payments(pool.engine, database, directory)
+    portal = make_portal(reactor, subject, database, 0)
     port = portal.start()
     now = datetime.now(UTC)
     with pool.engine.begin() as connection:
         operator = create_token(connection, "conftest", Role.OPERATOR, None, now, now + timedelta(days=1), "test")
     pytest_twisted.blockon(portal.read_holders())
-    yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory, operator)
+    yield Running(f"http://127.0.0.1:{port}", port, pool, portal, directory, operator, subject)
     pytest_twisted.blockon(portal.stop())
     database.close()
 

@@ -20,6 +20,9 @@ from twisted.internet import reactor as installed  # noqa: E402
 from twisted.internet.stdio import StandardIO  # noqa: E402
 from twisted.protocols.basic import LineReceiver  # noqa: E402
 
+from tarazy.accreditation.admission import Decision, Reason  # noqa: E402
+from tarazy.accreditation.audit import append  # noqa: E402
+from tarazy.accreditation.decisions import DecisionLog  # noqa: E402
 from tarazy.database.engine import Database  # noqa: E402
 from tarazy.portal.access import Role  # noqa: E402
 from tarazy.portal.app import Portal  # noqa: E402
@@ -27,11 +30,12 @@ from tarazy.portal.users import invite  # noqa: E402
 from tests.portal.metered import metered  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
 from tests.portal.sent import SCHEDULE, sent  # noqa: E402
-from tests.portal.subject import make_portal, make_subject  # noqa: E402
+from tests.portal.subject import make_payments, make_portal, make_subject  # noqa: E402
 
 
 class Orders(LineReceiver):
-    """A line `cut` from standard input ends the event streams, `invite NAME` invites; any other is a found block."""
+    """A line `cut` from standard input ends the event streams, `invite NAME` invites, `refuse NAME` turns a login away;
+    any other is a found block."""
 
     delimiter = b"\n"
 
@@ -44,6 +48,15 @@ class Orders(LineReceiver):
         if line == b"cut":
             self._portal.hub.close()
             print("cut", flush=True)  # noqa: T201 - the test reads it
+            return
+        if line.startswith(b"refuse "):
+            log, now = DecisionLog(), datetime.now(UTC)
+            log.add(
+                Decision(False, (Reason.UNKNOWN_ACCOUNT,), "", "", "", ()), line[7:].decode(), "rig", "2.72.0.9", now
+            )
+            with self._pool.engine.begin() as connection:
+                append(connection, log.take(now, everything=True), now)
+            print("refused", flush=True)  # noqa: T201 - the test reads it
             return
         if line.startswith(b"invite "):
             with self._pool.engine.begin() as connection:
@@ -69,6 +82,7 @@ if __name__ == "__main__":
     with pool.engine.begin() as connection:
         sent(connection, subject.reports, datetime.now(UTC))
     database = Database(pool.engine, reactor)
+    subject.payments = make_payments(pool.engine, database, where)
     portal = make_portal(reactor, subject, database, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
 
     def begin() -> None:

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
+from sqlalchemy import Engine
+from twisted.internet.task import Clock
 
 from tarazy.accounting.schemes import Schedule, Scheme, Terms
 from tarazy.config.law import load_law
-from tarazy.config.settings import PortalSettings
+from tarazy.config.settings import PortalSettings, Settings
 from tarazy.database.engine import Database
+from tarazy.pool.admissions import Admissions
+from tarazy.pool.demo.scenario import demo_settings
+from tarazy.pool.payouts.desk import PayoutDesk
 from tarazy.portal.app import Portal
 from tarazy.portal.desk import Rules
 from tarazy.portal.facts import Live
@@ -43,6 +48,14 @@ def rules() -> Rules:
 def make_portal(reactor: Any, subject: Subject, database: Database, port: int = 0) -> Portal:
     """A portal on loopback."""
     return Portal(reactor, subject, database, rules(), settings=PortalSettings(port=port), seal=SEAL)
+
+
+def make_payments(engine: Engine, database: Database, directory: Path) -> PayoutDesk:
+    """The server's own desk for payouts, whose node nobody needs who proposes and approves."""
+    settings = Settings.model_validate({**demo_settings(peer_port=1), "data": directory})
+    assert settings.payouts is not None
+    admissions = Admissions(Clock(), database, settings.accreditation, directory / "pending")
+    return PayoutDesk(Clock(), settings, settings.payouts, engine, admissions)
 
 
 def make_subject(directory: Path, started: datetime) -> Subject:

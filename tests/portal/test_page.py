@@ -3,106 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import wraps
 from pathlib import Path
-from typing import IO, Any, ParamSpec
+from typing import Any
 
 import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tarazy.config.law.calendar import legal_day
+from tests.portal.browsing import Server, enter, in_browser_thread, keep_screen, needs_chromium
 
-CHROMIUM = shutil.which("chromium")
-ROOT = Path(__file__).parents[2]
 PASSWORD = "tort tulik mal aman"
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)")
-
-
-@dataclass
-class Server:
-    """The portal's process."""
-
-    url: str
-    orders: IO[str]
-    answers: IO[str]
-
-    def cut_streams(self) -> None:
-        """Let the server end every event stream."""
-        self.orders.write("cut\n")
-        self.orders.flush()
-        assert self.answers.readline() == "cut\n"
-
-    def invite(self, name: str) -> str:
-        """Invite an inspector; the invitation's text."""
-        self.orders.write(f"invite {name}\n")
-        self.orders.flush()
-        return self.answers.readline().strip()
-
-    def find_block(self) -> int:
-        """Let the pool find a block; its height."""
-        self.orders.write("\n")
-        self.orders.flush()
-        return int(self.answers.readline())
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A portal in a process of its own."""
-    command = [sys.executable, "-m", "tests.portal.server", str(tmp_path_factory.mktemp("pool"))]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    port = process.stdout.readline().strip()
-    yield Server(f"http://127.0.0.1:{port}", process.stdin, process.stdout)
-    process.stdin.close()
-    assert process.wait(20) == 0
-    process.stdout.close()
-
-
-THREAD = ThreadPoolExecutor(1, thread_name_prefix="browser")
-"""Playwright's own loop cannot run where the tests' reactor does."""
-
-P = ParamSpec("P")
-
-
-def in_browser_thread(test: Callable[P, None]) -> Callable[P, None]:
-    """Run a test where the browser was started."""
-
-    @wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        THREAD.submit(test, *args, **kwargs).result()
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    os.environ["PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD"] = "1"
-    expect.set_options(timeout=30_000)  # milliseconds: other tests share the processors
-    arguments = ["--no-sandbox", "--disable-background-networking"]
-    playwright = THREAD.submit(sync_playwright().start).result()
-    launch = THREAD.submit(playwright.chromium.launch, executable_path=CHROMIUM, args=arguments)
-    yield launch.result()
-    THREAD.submit(launch.result().close).result()
-    THREAD.submit(playwright.stop).result()
-
-
-def enter(page: Page, url: str, role: str) -> None:
-    """Be signed in at the portal as the demo's user of `role`."""
-    assert page.request.post(f"{url}/api/v1/users/demo", data={"role": role}, headers={"origin": url}).ok
+pytestmark = needs_chromium
 
 
 def visit(browser: Browser, url: str, **options: Any) -> tuple[Page, list[str]]:
@@ -296,6 +212,10 @@ def test_axe_finds_nothing_serious(server: Server, browser: Browser, scheme: Any
         ("accounting/", "inspector", "#rounds tbody tr"),
         ("signing/", "operator", "#shown"),
         ("me/", "miner", "#credits tbody tr"),
+        ("registers/", "operator", "#registers tbody tr"),
+        ("admissions/", "inspector", "#admissible tbody tr"),
+        ("findings/", "operator", "#findings tbody tr"),
+        ("users/", "operator", "#users tbody tr"),
     ):
         if role is not None:
             enter(page, server.url, role)
@@ -305,6 +225,21 @@ def test_axe_finds_nothing_serious(server: Server, browser: Browser, scheme: Any
             if fault["impact"] in ("serious", "critical"):
                 found += [(name, role, fault["id"], node["html"][:200]) for node in fault["nodes"]]
     assert found == []
+    page.context.close()
+
+
+@in_browser_thread
+def test_an_operator_approves_a_delivery(server: Server, browser: Browser) -> None:
+    """By one click, and it is told who did; an inspector sees the deliveries and no button."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    for role, buttons in (("inspector", 0), ("operator", 2)):
+        enter(page, server.url, role)
+        page.goto(f"{server.url}/en/signing/")
+        expect(page.locator("#deliveries tbody tr")).to_have_count(4)
+        expect(page.locator("#deliveries button")).to_have_count(buttons)
+    page.get_by_role("button", name="Approve delivery 2").click()
+    expect(page.locator("#deliveries button")).to_have_count(1)
+    expect(page.locator("#deliveries tbody tr").nth(2)).to_contain_text("demo-operator")
     page.context.close()
 
 
@@ -386,6 +321,32 @@ def test_a_statement_is_saved_from_the_page(server: Server, browser: Browser) ->
     assert json.loads(Path(saved.value.path()).read_bytes())["person"]["party"] == "altyn"
     page.locator("#credits tbody button").click()
     expect(page.locator("#problem")).to_contain_text("tarazy round receipt")
+    page.context.close()
+
+
+@in_browser_thread
+def test_a_miner_makes_a_token_on_its_page_and_revokes_it(server: Server, browser: Browser) -> None:
+    """It is shown this once, works, and ends at once when it is revoked."""
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    enter(page, server.url, "miner")
+    page.goto(f"{server.url}/ru/me/")
+    form = page.locator("#new-token")
+    form.locator("[name=name]").fill("home")
+    form.locator("button").click()
+    expect(page.locator("#token")).to_contain_text("tarazy_")
+    text = page.locator("#token").inner_text()
+    row = page.locator("#tokens tbody tr", has_text=".home")
+    expect(row).to_contain_text("только хешрейт и воркеры")
+    keep_screen(page, "own-tokens-ru")
+    asked = {"authorization": f"Bearer {text}"}
+    assert page.request.get(f"{server.url}/api/v1/me/hashrate", headers=asked).status == 200
+    page.reload()
+    expect(row).to_be_visible()
+    assert text not in page.content()
+    page.once("dialog", lambda shown: shown.accept())
+    row.locator("button").click()
+    expect(row).to_have_count(0)
+    assert page.request.get(f"{server.url}/api/v1/me/hashrate", headers=asked).status == 401
     page.context.close()
 
 

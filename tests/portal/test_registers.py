@@ -80,6 +80,11 @@ ADDRESSES = [
     ("GET", "/api/v1/me/account", Right.OWN),
     ("GET", "/api/v1/me/credits", Right.OWN),
     ("GET", "/api/v1/me/payouts", Right.OWN),
+    ("GET", "/api/v1/me/hashrate", Right.WORK),
+    ("GET", "/api/v1/me/workers", Right.WORK),
+    ("GET", "/api/v1/me/tokens", Right.TOKENS),
+    ("POST", "/api/v1/me/tokens", Right.TOKENS),
+    ("POST", "/api/v1/me/tokens/revoke", Right.TOKENS),
     ("GET", "/api/v1/me/statements", Right.OWN),
     ("GET", "/api/v1/me/statements/2999", Right.OWN),
     ("GET", "/api/v1/me/receipts", Right.OWN),
@@ -187,6 +192,61 @@ async def test_an_entry_is_planned_recorded_read_and_corrected(own: Running, tok
     moment = before.replace("+", "%2B")
     assert (await ask(own, "GET", f"{path}?key=SN-77&known_at={moment}", inspector))[1]["items"] == []
     assert (await ask(own, "GET", f"{path}?key=SN-77&as_of=2025-06-01T00:00:00Z", inspector))[1]["items"] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_register_is_searched_sorted_and_paged_by_the_server(own: Running, tokens: dict[str, str]) -> None:
+    """By words in any column, by a column either way, empty cells last; what is asked wrongly is told."""
+    operator, path = tokens["operator"], "/api/v1/registers/equipment"
+    machines = [
+        {**NEW, "equipment": f"Z-{n}", "nominal_power_w": 3000 + n, "note": "Ескі" * (n % 2)} for n in range(30)
+    ]
+    assert (await ask(own, "POST", path, operator, json={"entries": machines}))[0] == 200
+
+    async def keys(query: str) -> list[str]:
+        return [row["equipment"] for row in (await ask(own, "GET", f"{path}?{query}", operator))[1]["items"]]
+
+    newest = await keys("q=z-&sort=nominal_power_w&order=desc&limit=3")
+    assert newest == ["Z-29", "Z-28", "Z-27"]
+    assert await keys("q=z-&sort=nominal_power_w&limit=2&offset=28") == ["Z-28", "Z-29"]
+    assert len(await keys("q=%D0%B5%D1%81%D0%BA%D1%96+altyn")) == 15, "words in any column, whatever their case"
+    by_note = await keys("q=z-&sort=note&order=desc")
+    assert all(int(key[2:]) % 2 for key in by_note[:15]), "empty cells are last either way"
+    assert await keys("q=nowhere") == []
+    for wrong in ("sort=price", "order=up", "open=1", f"q={'x' * 101}"):
+        assert (await ask(own, "GET", f"{path}?{wrong}", operator))[0] == 400, wrong
+    document = await own.json("/api/v1/openapi.json")
+    for name, shape in (("registers/site/columns", "Columns"), ("findings?open=1&q=karaganda", "Entries")):
+        code, told = await ask(own, "GET", f"/api/v1/{name}", tokens["inspector"])
+        assert (code, faults(told, {"$ref": f"#/components/schemas/{shape}"}, document)) == (200, [])
+        assert told["items"]
+    assert set(told["items"][0]["text"]) == {"kk", "ru", "en"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_entry_ends_for_good(own: Running, tokens: dict[str, str]) -> None:
+    """All its versions end: none that a later one covered holds again, none begins later; the past stays as it was."""
+    operator, path = tokens["operator"], "/api/v1/registers/equipment"
+    said = (("2026-01-01", "", 3500), ("2026-02-01", "", 3600), ("2026-02-10", "2026-02-11", 9), ("2999-01-01", "", 7))
+    for begins, ends, watts in said:
+        entry = {**NEW, "nominal_power_w": watts, "valid_from": begins, "valid_to": ends}
+        assert (await ask(own, "POST", path, operator, json={"entries": [entry]}))[0] == 200
+    close = f"{path}/close?key=SN-77&end=2026-03-01&why=sold"
+    code, plan = await ask(own, "POST", f"{close}&dry_run=1", operator)
+    assert (code, plan["recorded"], plan["added"]) == (200, False, {"equipment": 4})
+    code, done = await ask(own, "POST", close, operator)
+    assert (code, done["recorded"]) == (200, True)
+    watts_at = {}
+    for day in ("2026-01-15", "2026-02-10", "2026-03-01", "2026-03-02", "2999-06-01"):
+        _, found = await ask(own, "GET", f"{path}?key=SN-77&as_of={day}T12:00:00Z", operator)
+        watts_at[day] = [row["nominal_power_w"] for row in found["items"]]
+    before = {"2026-01-15": [3500], "2026-02-10": [9], "2026-03-01": [3600]}
+    assert watts_at == {**before, "2026-03-02": [], "2999-06-01": []}
+    assert (await ask(own, "POST", close, operator))[0] == 404, "it has ended already"
+    assert (await ask(own, "POST", f"{path}/close?key=SN-77&why=x&end=noon", operator))[0] == 400
+    assert (await ask(own, "POST", f"{path}/close?key=SN-77", operator))[0] == 400, (
+        "nobody ends anything without a reason"
+    )
 
 
 @pytest_twisted.ensureDeferred

@@ -372,18 +372,24 @@ def _show_energy(figures: dict[str, Any]) -> None:
         run = figures["quarter"]
         size = f"{run['meters']:,} meters, {run['days']} days, {run['intervals']:,} intervals"
         click.echo(f"{size} in detail: {_told(run['detail'])}")
-        click.echo(f"so a quarter of 100,000 meters takes {run['detail_s_for_100000_meters'] / 60:,.0f} minutes")
-        click.echo(f"the same summed up, at {run['summing_rows_per_s']:,} intervals/s: {_told(run['summed'])}")
-        click.echo(f"that is {run['summed_to_detail']} of it")
+        click.echo(
+            "so a quarter of 100,000 meters takes a processor "
+            f"{run['detail_cpu_s_for_100000_meters'] / 60:,.0f} minutes"
+        )
+        click.echo(
+            f"the same summed up, at {run['summing_rows_per_cpu_s']:,} intervals a second of a processor: "
+            f"{_told(run['summed'])}"
+        )
+        click.echo(f"that is {run['summed_to_detail']} of the processor's time")
     if "country" in figures:
         run = figures["country"]
         size = f"{run['meters']:,} meters, a quarter, its last day in detail"
-        click.echo(f"{size}: {_told(run)}; a day is summed up in {run['summing_a_day_s']} s")
+        click.echo(f"{size}: {_told(run)}; a day is summed up in {run['summing_a_day_cpu_s']} s of a processor")
 
 
 def _told(run: dict[str, Any]) -> str:
     parts = f"meters {run['meters_s']} s, parties {run['parties_s']} s, peaks {run['peaks_s']} s"
-    return f"{parts}, all {run['all_s']} s, {run['peak_rss_bytes'] >> 20} MiB"
+    return f"{parts}, all {run['all_s']} s ({run['cpu_s']} s of a processor), {run['peak_rss_bytes'] >> 20} MiB"
 
 
 @bench.command("reports")

@@ -215,6 +215,15 @@ Object.assign(LISTS, {
         download(`me/statements/${row.period}?form=${form}&lang=${lang}&as_of=${row.as_of}`, form.toUpperCase()))),
     ],
   },
+  tokens: {
+    key: (row) => row.name,
+    cells: (row) => [
+      element("strong", {}, row.name), t(`tokens.scopes.${row.scope}`), by(row.created_by, row.created_at), dated(row.expires_at),
+      act(t("tokens.revoke"), async () => {
+        if (confirm(t("tokens.revoke_sure", {name: row.name}))) await changeTokens(() => tell("me/tokens/revoke", {name: row.name}));
+      }),
+    ],
+  },
   warnings: {
     key: (row) => row.text,
     cells: (row) => [badge(SEVERITY_KINDS[row.severity], word("severity", row.severity)), row.text, row.at ? when(row.at) : "–"],
@@ -223,7 +232,8 @@ Object.assign(LISTS, {
     key: (row) => String(row.batch),
     cells: (row) => [
       number(row.batch), batchState(row), [bitcoin(row.amount), small(t("batches.payees", {count: row.payees}))],
-      by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at), transaction(row),
+      by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at),
+      row.waits_for === "approval" ? act(t("paying.look"), () => openBatch(row)) : transaction(row),
     ],
   },
   holds: {
@@ -298,12 +308,85 @@ function showStanding(standing) {
   }
 }
 
+/* Payouts are proposed by one person and approved by another, who sees before what goes to whom. */
+async function openBatch(row) {
+  let payments;
+  try {
+    ({payments} = await (await ask(`accounting/payouts/${row.batch}`)).json());
+  } catch (error) {
+    turnAway(error);
+    return;
+  }
+  const dialog = openDialog("batch", t("paying.title", {batch: row.batch}));
+  box("payments").replaceChildren(table([t("paying.party"), t("paying.address"), t("paying.amount")],
+    payments.map((each) => [each.party, element("code", {}, each.address), bitcoin(each.amount)])));
+  const approve = async (button) => {
+    button.disabled = true;
+    try {
+      await ask(`accounting/payouts/${row.batch}/approve`, {method: "POST"});
+      dialog.close();
+      box("paid").textContent = t("paying.approved", {batch: row.batch});
+      await load();
+    } catch (error) {
+      trouble(dialog, t("acting.failed", {why: error.message}));
+      button.disabled = false;
+    }
+  };
+  const own = row.proposed_by === holder.name;
+  box("batch-acts").replaceChildren(...(holder.role !== "operator" ? [] : own ? [t("paying.own")] : [act(t("paying.approve"), approve)]));
+}
+
+async function propose(button) {
+  button.disabled = true;
+  box("problem").hidden = true;
+  try {
+    const made = await (await ask("accounting/payouts/propose", {method: "POST"})).json();
+    const said = made.batch === null ? t("paying.nothing") : t("paying.proposed", {batch: made.batch, amount: bitcoin(made.amount)});
+    const left = Object.entries(made.left_out).map(([party, why]) => t("paying.left_out", {party, why}));
+    await load();
+    box("paid").textContent = [said, ...left].join(" ");
+  } catch (error) {
+    complain(t("acting.failed", {why: error.message}));
+  } finally {
+    button.disabled = false;
+  }
+}
+
 function showSignatures(answer) {
   const signed = answer.items.filter((row) => row.signature !== null);
   const broken = signed.filter((row) => row.signature.standing === "broken").length;
   tile("documents", number(answer.total));
   tile("signed", number(signed.length), broken ? badge("bad", t("signing.broken", {count: broken})) : "");
   tile("unsigned", number(answer.items.length - signed.length));
+}
+
+/* Tokens of one's own programs; the text of a new one is shown this once. */
+async function changeTokens(change) {
+  box("problem").hidden = true;
+  box("token-told").hidden = true;
+  try {
+    const made = await change();
+    await load();
+    return made;
+  } catch (error) {
+    complain(t("acting.failed", {why: error.message}));
+    return null;
+  }
+}
+
+function watchTokens() {
+  copyButtons();
+  const form = box("new-token");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const {name, scope, days} = Object.fromEntries(new FormData(form));
+    const made = await changeTokens(() => tell("me/tokens", {name, scope, days: Number(days)}));
+    if (!made) return;
+    box("token-of").textContent = t("tokens.told", {name: made.name});
+    box("token").textContent = made.token;
+    box("token-told").hidden = false;
+    form.reset();
+  });
 }
 
 Object.assign(PAGES, {
@@ -319,15 +402,21 @@ Object.assign(PAGES, {
     },
   },
   me: {
-    sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements"},
+    sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements", tokens: "me/tokens"},
     paged: ["credits", "payouts", "statements"],
+    prepare: watchTokens,
     show: (told) => showAccount(told.terms),
   },
   accounting: {
     sources: {standing: "accounting/payouts", rounds: "accounting/rounds", sales: "accounting/sales", distributed: "accounting/distributed"},
     paged: ["rounds", "distributed"],
+    prepare: () => {
+      watchDialogs();
+      box("propose").addEventListener("click", () => propose(box("propose")));
+    },
     show: (told) => {
       showStanding(told.standing);
+      box("propose").hidden = holder.role !== "operator";
       told.batches = {items: told.standing.batches};
       told.holds = {items: told.standing.held};
       told.warnings = {items: warningsOf(told.standing, told.distributed)};
@@ -354,7 +443,7 @@ async function load() {
       page.show(answers);
     }
     standing(true);
-    for (const table of document.querySelectorAll(".listing")) fillList(table.id, answers[table.id]);
+    for (const table of document.querySelectorAll(".listing[id]")) fillList(table.id, answers[table.id]);
     page.shown?.(answers);
   } catch (error) {
     turnAway(error);
@@ -369,6 +458,7 @@ async function start() {
     return;
   }
   waitForSomebody(load);
+  page.prepare?.();
   box("refresh").addEventListener("click", load);
   for (const button of document.querySelectorAll(".more")) {
     button.addEventListener("click", () => {

@@ -6,10 +6,11 @@ const API = "/api/v1/";
 const box = (id) => document.getElementById(id);
 
 class Refused extends Error {
-  constructor(status, code, said) {
+  constructor(status, code, said, faults = []) {
     super(said);
     this.status = status;
     this.code = code;
+    this.faults = faults;
   }
 }
 
@@ -17,7 +18,7 @@ async function ask(path, options = {}) {
   const answer = await fetch(API + path, options);
   if (answer.ok) return answer;
   const {error} = await answer.json().catch(() => ({error: {code: "", text: String(answer.status)}}));
-  throw new Refused(answer.status, error.code, error.text);
+  throw new Refused(answer.status, error.code, error.text, error.faults);
 }
 
 async function tell(path, told) {

@@ -1,0 +1,205 @@
+"""What operators, inspectors and miners do all day, played in a real browser in each language; screens are kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.portal.browsing import Server, enter, in_browser_thread, keep_screen, needs_chromium
+
+pytestmark = needs_chromium
+
+LOOKS: list[tuple[str, int, Any]] = [("kk", 390, "dark"), ("ru", 1400, "light"), ("en", 1024, "light")]
+BINS = {"kk": "250140000102", "ru": "250240000116", "en": "250340000120"}
+KEYS = ("portal.", "columns.", "words.", "registers.", "moment.", "paged.", "plan.", "undefined", "NaN", "{")
+
+
+class Seat:
+    """Somebody at the portal, who complains of what does not fit and of what has no text."""
+
+    def __init__(self, server: Server, browser: Browser, role: str, look: tuple[str, int, Any]) -> None:
+        self.lang, self.width, scheme = look
+        self._role = role
+        self._url = server.url
+        self.page: Page = browser.new_context(
+            viewport={"width": self.width, "height": 900}, color_scheme=scheme, accept_downloads=True
+        ).new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialog: dialog.accept())
+        enter(self.page, server.url, role)
+
+    def go(self, name: str, ready: str) -> None:
+        """Open a page and wait for what it shows."""
+        self.page.goto(f"{self._url}/{self.lang}/{name}")
+        expect(self.page.locator(ready).first).to_be_visible()
+
+    def keep(self, name: str) -> None:
+        """Keep the screen; nothing is wider than it, and every text is there."""
+        keep_screen(self.page, f"{self._role}-{name}-{self.lang}-{self.width}")
+        assert self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0, name
+        text = self.page.inner_text("body")
+        assert not [key for key in KEYS if key in text], name
+
+    def leave(self) -> None:
+        """Nothing went wrong in the scripts."""
+        assert self.errors == []
+        self.page.context.close()
+
+
+def fill(page: Page, **values: str) -> None:
+    """Type into fields of the entry's form."""
+    for name, value in values.items():
+        page.locator(f"#field-{name}").fill(value)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@in_browser_thread
+def test_an_operator_enters_changes_and_ends_an_entry(server: Server, browser: Browser, look: Any) -> None:
+    """By forms, each looked at before it is entered; what is wrong is told at its column, and the history keeps all."""
+    seat = Seat(server, browser, "operator", look)
+    page, key = seat.page, f"zhana-{seat.lang}"
+    seat.go("registers/", "#registers tbody tr")
+    page.locator("#add").click()
+    names = {"name_kk": "«Жаңа» ЖШС", "name_ru": "ТОО «Жана»", "name_en": "Zhana LLP"}
+    fill(page, party=key, bin="123456789012", account=key, **names)
+    page.locator("#edit .check").click()
+    expect(page.locator("#edit .plan li")).to_have_count(1)
+    expect(page.locator("#edit .enter")).to_be_disabled()
+    seat.keep("fault")
+    fill(page, bin=BINS[seat.lang])
+    page.locator("#edit .check").click()
+    expect(page.locator("#edit .enter")).to_be_enabled()
+    seat.keep("plan")
+    page.locator("#edit .enter").click()
+    expect(page.locator("#edit")).to_be_hidden()
+    page.locator("#search").fill(key)
+    expect(page.locator("#registers tbody tr")).to_have_count(1)
+    page.locator("#registers tbody button").click()
+    page.locator("#past-acts button").first.click()
+    fill(page, contact="Айгүл")
+    page.locator("#edit .check").click()
+    expect(page.locator("#edit .plan ins", has_text="Айгүл")).to_have_count(1)
+    page.locator("#edit .enter").click()
+    expect(page.locator("#past")).to_be_hidden()
+    page.locator("#registers tbody button").click()
+    expect(page.locator("#versions tbody tr")).to_have_count(2)
+    seat.keep("history")
+    page.locator("#past-acts button").last.click()
+    fill(page, why="merged")
+    page.locator("#edit .check").click()
+    expect(page.locator("#edit .plan tbody tr")).to_have_count(2)
+    page.locator("#edit .enter").click()
+    expect(page.locator("#registers-empty")).to_be_visible()
+    seat.keep("nothing")
+    seat.leave()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@in_browser_thread
+def test_an_operators_day(server: Server, browser: Browser, look: Any) -> None:
+    """A spreadsheet is looked at and entered, a finding taken in hand, a person invited, a payout looked at."""
+    seat = Seat(server, browser, "operator", look)
+    page, key = seat.page, f"sheet-{seat.lang}"
+    seat.go("registers/#equipment", "#registers tbody tr")
+    page.locator("#import").click()
+    rows = f"equipment;model;party;site;nominal_hash_rate_hs;nominal_power_w\n{key};S21;altyn;ekibastuz;200 TH/s;3500\n"
+    file: Any = {"name": "equipment.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    page.locator("#table-file").set_input_files(file)
+    page.locator("#upload .check").click()
+    expect(page.locator("#upload .plan ins", has_text=key)).to_be_visible()
+    seat.keep("upload")
+    page.locator("#upload .enter").click()
+    expect(page.locator("#registers tbody")).to_contain_text(key)
+    page.locator("#registers .sort").first.click()
+    expect(page.locator("#registers [aria-sort=ascending]")).to_have_count(1)
+    seat.go("findings/", "#findings tbody tr")
+    before = page.locator("#findings tbody tr").count()
+    page.locator("#findings tbody tr", has_not_text="demo-operator").last.locator("button").click()
+    page.locator("#move-acts button").first.click()
+    expect(page.locator("#move")).to_be_hidden()
+    expect(page.locator("#findings tbody")).to_contain_text("demo-operator")
+    assert page.locator("#findings tbody tr").count() == before
+    seat.keep("findings")
+    seat.go("users/", "#users tbody tr")
+    page.locator("[name=name]").last.fill(f"bolat-{seat.lang}")
+    page.locator("#role").select_option("inspector")
+    page.locator("#new button[type=submit]").click()
+    expect(page.locator("#link")).to_contain_text(f"/{seat.lang}/join/#")
+    expect(page.locator("#users tbody")).to_contain_text(f"bolat-{seat.lang}")
+    seat.keep("users")
+    page.locator("#users tbody tr", has_text=f"bolat-{seat.lang}").locator("button").last.click()
+    expect(page.locator("#users tbody tr", has_text=f"bolat-{seat.lang}")).to_have_count(0)
+    seat.go("accounting/", "#batches tbody tr")
+    page.locator("#batches tbody button").first.click()
+    expect(page.locator("#payments tbody tr")).to_have_count(1)
+    seat.keep("payout")
+    if seat.lang == "en":
+        page.locator("#batch-acts button").click()
+        expect(page.locator("#paid")).to_contain_text("is approved")
+        expect(page.locator("#batches tbody")).to_contain_text("demo-operator")
+    seat.leave()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@in_browser_thread
+def test_an_inspector_looks_at_a_past_moment(server: Server, browser: Browser, look: Any) -> None:
+    """The moment is chosen once and goes along from page to page; nothing can be entered."""
+    seat = Seat(server, browser, "inspector", look)
+    page = seat.page
+    seat.go("registers/", "#registers tbody tr")
+    expect(page.locator("#add")).to_be_hidden()
+    page.locator("#as_of").fill("2024-01-10T12:00:00")
+    expect(page.locator("#registers-empty")).to_be_visible()
+    page.locator("#as_of").fill("2024-03-03T12:00:00")
+    expect(page.locator("#registers tbody tr")).to_have_count(4)
+    seat.keep("registers")
+    page.locator(".places a[href*='/admissions/']").click()
+    expect(page.locator("#admissible tbody tr").first).to_be_visible()
+    expect(page.locator("#as_of")).to_have_value("2024-03-03T12:00")
+    assert "as_of=2024-03-03T12%3A00%3A00%2B05%3A00" in page.url
+    assert page.locator("#decisions tbody tr").count() == 0
+    seat.keep("past")
+    page.locator("#now").click()
+    expect(page.locator("#decisions tbody tr").first).to_be_visible()
+    expect(page.locator("#stream")).to_have_attribute("data-state", "live")
+    seat.keep("admissions")
+    seat.leave()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@in_browser_thread
+def test_a_miners_pages(server: Server, browser: Browser, look: Any) -> None:
+    """Its account and energy; a page of operators tells it that it is not for it."""
+    seat = Seat(server, browser, "miner", look)
+    seat.go("me/", "#credits tbody tr")
+    seat.keep("account")
+    seat.go("energy/", "#allocation tbody tr")
+    seat.keep("energy")
+    seat.page.goto(f"{server.url}/{seat.lang}/registers/")
+    expect(seat.page.locator("#problem")).to_be_visible()
+    expect(seat.page.locator("#shown")).to_be_hidden()
+    seat.leave()
+
+
+@in_browser_thread
+def test_a_refusal_shows_by_itself(server: Server, browser: Browser) -> None:
+    """While the page is open, and once the stream is back after it was cut."""
+    seat = Seat(server, browser, "operator", LOOKS[2])
+    page = seat.page
+    seat.go("admissions/", "#decisions tbody tr")
+    expect(page.locator("#stream")).to_have_attribute("data-state", "live")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(1500)
+    assert asked == [], "it is quiet while nothing changes"
+    server.refuse(f"late-{datetime.now(UTC):%H%M%S}")
+    expect(page.locator("#decisions tbody tr").first).to_contain_text("late-")
+    server.cut_streams()
+    expect(page.locator("#stream")).to_have_attribute("data-state", "lost")
+    server.refuse("after-the-cut")
+    expect(page.locator("#decisions tbody tr").first).to_contain_text("after-the-cut", timeout=15_000)
+    seat.leave()
