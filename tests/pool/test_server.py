@@ -322,8 +322,10 @@ def watched_in_a_terminal(house: House) -> None:
     os.close(master)
 
 
-def test_top_shows_what_a_server_does(standing_house: House) -> None:
+def test_top_shows_what_a_server_does(standing_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """As JSON, once at 80 columns, and live in a terminal, where `q` ends it."""
+    for size in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(size, raising=False)
     house, client = standing_house, Client(standing_house.stratum_port)
     assert client.login("altyn.rig")["result"] is True
     Client(house.stratum_port).login("nobody.rig")
