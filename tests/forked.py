@@ -40,8 +40,16 @@ _SET_CHILD_SUBREAPER = 36
 class Forked:
     """A running `python -m MODULE ARGUMENTS`, with what tests use of `subprocess.Popen`."""
 
-    def __init__(self, module: str, *arguments: str, stdout: IO[bytes] | int, stderr: IO[bytes] | None = None) -> None:
-        """`stdout`: a file or `subprocess.PIPE`. Without `stderr` it goes where ours does."""
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        stdout: IO[bytes] | int,
+        stderr: IO[bytes] | None = None,
+        stdin: IO[bytes] | None = None,
+    ) -> None:
+        """`stdout`: a file or `subprocess.PIPE`. Without `stderr` it goes where ours does; so with `stdin`."""
+        given = stdin.fileno() if stdin else 0
         self.args = [module, *arguments]
         self.returncode: int | None = None
         self.stdout: IO[bytes] | None = None
@@ -49,10 +57,10 @@ class Forked:
             assert stdout == subprocess.PIPE
             reading, writing = os.pipe()
             self.stdout = os.fdopen(reading, "rb")
-            self.pid = _fork(self.args, writing, 2)
+            self.pid = _fork(self.args, given, writing, 2)
             os.close(writing)
         else:
-            self.pid = _fork(self.args, stdout.fileno(), stderr.fileno() if stderr else 2)
+            self.pid = _fork(self.args, given, stdout.fileno(), stderr.fileno() if stderr else 2)
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
@@ -100,12 +108,12 @@ def run_forked(module: str, *arguments: str, timeout: float = 120.0) -> subproce
     return subprocess.CompletedProcess(process.args, code, *written)
 
 
-def _fork(command: list[str], stdout: int, stderr: int) -> int:
+def _fork(command: list[str], stdin: int, stdout: int, stderr: int) -> int:
     """The new process. It is an orphan, which falls to us."""
     line, _ = _forker()
     words = {"command": command, "directory": os.getcwd(), "environment": dict(os.environ)}
     adopt_orphans()
-    socket.send_fds(line, [json.dumps(words).encode()], [0, stdout, stderr])
+    socket.send_fds(line, [json.dumps(words).encode()], [stdin, stdout, stderr])
     return int(line.recv(100))
 
 

@@ -7,7 +7,7 @@ span, and of what the party's accounts moved since.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from tarazy.accounting.tables import block, credit, distribution, ledger_account
 _POOLS = {FEE, REMAINDER, RESERVE, REWARD}
 """First words of the pool's own accounts, which belong to no party."""
 _SET_BACK = timedelta(days=1)
-_AT_ONCE = 400
+_AT_ONCE = 50
 """Distributions looked up in one query."""
 
 
@@ -149,7 +149,9 @@ class PartyCredit:
     reversed_at: datetime | None
 
 
-def finalised(connection: Connection, start: datetime, end: datetime, party: str | None = None) -> list[PartyCredit]:
+def finalised(
+    connection: Connection, start: datetime, end: datetime, party: str | None = None
+) -> Iterator[PartyCredit]:
     """Credits of the distributions that became final in [start, end), in order; of one party if it is named."""
     entry = ledger_entry
     query = select(entry.c.reference).where(
@@ -160,10 +162,12 @@ def finalised(connection: Connection, start: datetime, end: datetime, party: str
     return credits_of(connection, map(int, connection.scalars(query)), party)
 
 
-def credits_of(connection: Connection, distributions: Iterable[int], party: str | None = None) -> list[PartyCredit]:
-    """Credits of distributions, in order of their numbers and of parties; of one party if it is named."""
+def credits_of(connection: Connection, distributions: Iterable[int], party: str | None = None) -> Iterator[PartyCredit]:
+    """Credits of distributions, in order of their numbers and of parties; of one party if it is named.
+
+    A year of a large pool has millions: they come some distributions at a time.
+    """
     wanted = sorted(set(distributions))
-    found = []
     for first in range(0, len(wanted), _AT_ONCE):
         query = (
             select(
@@ -181,8 +185,8 @@ def credits_of(connection: Connection, distributions: Iterable[int], party: str 
         )
         if party is not None:
             query = query.where(credit.c.party == party)
-        found += [
-            PartyCredit(
+        for row in connection.execute(query):
+            yield PartyCredit(
                 row.distribution,
                 row.block_hash,
                 row.height,
@@ -200,9 +204,6 @@ def credits_of(connection: Connection, distributions: Iterable[int], party: str 
                 row.final_at,
                 row.reversed_at,
             )
-            for row in connection.execute(query)
-        ]
-    return found
 
 
 def _fee_of(row: Row[Any]) -> int:

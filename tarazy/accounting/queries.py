@@ -157,9 +157,7 @@ def present_work(connection: Connection, now: datetime, interval_seconds: int) -
     The window holds the intervals of at least `SHORTEST_WINDOW` before the running one; it begins with the
     first work when that is later.
     """
-    whole = math.ceil(SHORTEST_WINDOW.total_seconds() / interval_seconds)
-    start = floor_to(now, interval_seconds) - timedelta(seconds=whole * interval_seconds)
-    tally = tables.tally
+    start, tally = present_from(now, interval_seconds), tables.tally
     query = (
         select(
             tally.c.party,
@@ -172,10 +170,32 @@ def present_work(connection: Connection, now: datetime, interval_seconds: int) -
         .group_by(tally.c.party)
     )
     rows = connection.execute(query).all()
-    earliest = connection.scalar(select(func.min(tally.c.interval_start)))
-    begun = max(start, earliest) if earliest else start
     work = {row.party: Work(row.weight, int(row.shares), int(row.stale_shares), row.workers) for row in rows}
-    return work, (now - begun).total_seconds()
+    return work, _present_seconds(connection, start, now)
+
+
+def fastest(
+    connection: Connection, now: datetime, interval_seconds: int, by: tuple[str, ...], limit: int
+) -> tuple[list[tuple[tuple[str, ...], Work]], float]:
+    """Who did most in the window of `present_work`, by these columns of the tally, and the window's seconds."""
+    start, tally = present_from(now, interval_seconds), tables.tally
+    who = [tally.c[name] for name in by]
+    counted = select(*who, rough_weight, func.sum(tally.c.shares), func.sum(tally.c.stale_shares))
+    query = counted.where(tally.c.interval_start >= start).group_by(*who).order_by(rough_weight.desc(), *who)
+    rows = connection.execute(query.limit(limit)).all()
+    found = [(tuple(row[:-3]), Work(row[-3], int(row[-2]), int(row[-1]))) for row in rows]
+    return found, _present_seconds(connection, start, now)
+
+
+def present_from(now: datetime, interval_seconds: int) -> datetime:
+    """From when on work counts for the present hash rate."""
+    whole = math.ceil(SHORTEST_WINDOW.total_seconds() / interval_seconds)
+    return floor_to(now, interval_seconds) - timedelta(seconds=whole * interval_seconds)
+
+
+def _present_seconds(connection: Connection, start: datetime, now: datetime) -> float:
+    earliest = connection.scalar(select(func.min(tables.tally.c.interval_start)))
+    return (now - (max(start, earliest) if earliest else start)).total_seconds()
 
 
 def open_round(connection: Connection) -> tuple[int, datetime] | None:

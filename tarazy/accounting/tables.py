@@ -88,6 +88,7 @@ tally = Table(
     Column("stale_weight", BigCount, nullable=False),
     Column("stale_shares", BigInteger, nullable=False),
     Index("ix_tally_interval_start", "interval_start", "site"),
+    Index("ix_tally_party", "party", "interval_start"),
 )
 """Work by worker, site and interval of the share's time. Stale work earns nothing but used energy."""
 

@@ -18,6 +18,7 @@ from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, par
 from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import ProfileError
 from tarazy.accounting.energy.readings import ReadingError, append_readings, require_possible
+from tarazy.accounting.energy.waiting import hold
 from tarazy.accreditation.entries import EnergyRest, ReadBy
 from tarazy.accreditation.entries import Meter as Entry
 from tarazy.accreditation.fields import Cell, Count, Field, SiteKey, parts_of, read_text, read_valid_from
@@ -90,8 +91,11 @@ def meters_of(registers: Registers, *read_by: ReadBy) -> list[Meter]:
 def take_readings(
     connection: Connection, readings: Iterable[Reading], registers: Registers, now: datetime
 ) -> list[tuple[Reading, RowError]]:
-    """Record what the pool read and heard of its meters; gives what it heard and cannot take."""
-    readings = list(readings)
+    """Record what the pool read and heard of its meters; gives what it heard and cannot take.
+
+    What comes from a clock that is a little ahead waits in the database.
+    """
+    readings = hold(connection, readings, now)
     meters = {meter.meter: meter for meter in meters_of(registers.at(now), ReadBy.MQTT)}
 
     def profile_of(key: str) -> str:

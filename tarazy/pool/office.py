@@ -6,7 +6,6 @@ import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import compress
 
 import structlog
 from sqlalchemy import Connection
@@ -51,8 +50,6 @@ _PATIENCE_SECONDS = 30.0
 """How long a found block waits for another gateway's journal before the log says so."""
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
-_AHEAD = timedelta(minutes=5)
-"""By how much a meter's clock may be ahead: its readings wait until their instant has come."""
 _HEAD_SECONDS = 60.0
 _PROOF_SECONDS = 2.0
 _PROOF_REST = 5.0
@@ -228,9 +225,7 @@ class Office:
 
     async def _settle_energy(self) -> None:
         now, readings = datetime.now(UTC), self._readings
-        early = [now < reading.at <= now + _AHEAD for reading in readings]
-        self._readings = list(compress(readings, early))
-        readings = [reading for reading, waits in zip(readings, early, strict=True) if not waits]
+        self._readings = []
         try:
             for reading, error in await self._database.run(take_readings, readings, self._admissions.registers, now):
                 _log.warning("reading_refused", meter=reading.meter, at=reading.at.isoformat(), problem=str(error))

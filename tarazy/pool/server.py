@@ -180,7 +180,7 @@ class Server:
                 self._begin(paying.repeat, paying.repeat.stop)
             courier = Courier(reactor, self._database, self._profiles)
             self._begin(courier.repeat, courier.stop)
-            planner = Planner(reactor, settings, self._database, self._profiles, lambda: self._law)
+            planner = Planner(reactor, lambda: self.settings, self._database, self._profiles, lambda: self._law)
             self._begin(planner.repeat, planner.stop)
             sources = replace(
                 sources,

@@ -43,7 +43,11 @@ class Right(StrEnum):
     """What may be done."""
 
     OWN = "own"
-    """See one's own party: its entries and its admissions."""
+    """See one's own party: its entries, its admissions and its accounts."""
+    WORK = "work"
+    """See one's own hash rate and workers."""
+    TOKENS = "tokens"
+    """Make tokens for one's own programs, and revoke them."""
     READ = "read"
     """See every register, as of and as known at any moment, and every document."""
     WRITE = "write"
@@ -52,6 +56,8 @@ class Right(StrEnum):
     """See the energy of one's own party, or with `READ` of everybody."""
     PUSH = "push"
     """Send readings of one site's meters."""
+    TELL = "tell"
+    """Submit the quarterly information of one's own party."""
     USERS = "users"
     """Invite people and remove them."""
     PAY = "pay"
@@ -61,9 +67,26 @@ class Right(StrEnum):
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY, Right.USERS, Right.PAY}),
     Role.INSPECTOR: frozenset({Right.READ, Right.ENERGY}),
-    Role.MINER: frozenset({Right.OWN, Right.ENERGY}),
+    Role.MINER: frozenset({Right.OWN, Right.WORK, Right.ENERGY, Right.TELL}),
     Role.AGENT: frozenset({Right.PUSH}),
 }
+RIGHTS_OF_PEOPLE: Mapping[Role, frozenset[Right]] = {Role.MINER: frozenset({Right.TOKENS})}
+"""What somebody may besides who has signed in; no token does."""
+
+
+class Scope(StrEnum):
+    """What a token is narrowed to that a miner made."""
+
+    WORK = "work"
+    ACCOUNT = "account"
+
+
+SCOPES: Mapping[Scope, frozenset[Right]] = {
+    Scope.WORK: frozenset({Right.WORK}),
+    Scope.ACCOUNT: frozenset({Right.WORK, Right.OWN, Right.ENERGY}),
+}
+MOST_OWN_TOKENS = 20
+"""Tokens in force that the miners of one party may have made."""
 
 
 class TokenError(ValueError):
@@ -81,10 +104,16 @@ class Holder:
     expires_at: datetime
     site: str | None = None
     """The site of an agent."""
+    scope: Scope | None = None
+    """What a token is narrowed to."""
+    signed_in: bool = False
+    """It is a person."""
 
     def may(self, right: Right) -> bool:
-        """Whether the role has the right."""
-        return right in RIGHTS[self.role]
+        """Whether the role has the right, and a token's scope leaves it."""
+        if self.signed_in and right in RIGHTS_OF_PEOPLE.get(self.role, ()):
+            return True
+        return right in RIGHTS[self.role] and (self.scope is None or right in SCOPES[self.scope])
 
 
 def create_token(
@@ -96,6 +125,7 @@ def create_token(
     expires_at: datetime,
     by: str,
     site: str | None = None,
+    scope: Scope | None = None,
 ) -> str:
     """Make a token; the text is given once and kept nowhere. Raises `TokenError`."""
     if (party is not None) is not (role is Role.MINER):
@@ -111,11 +141,11 @@ def create_token(
     if site and not connection.execute(select(sites.c.entry).where(sites.c.site == site).limit(1)).first():
         raise TokenError(f"there is no site {site}; see `tarazy register show site`")
     token = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-    of_whom = {"name": name, "digest": digest_of(token), "role": role, "party": party, "site": site}
+    of_whom = {"name": name, "digest": digest_of(token), "role": role, "party": party, "site": site, "scope": scope}
     stamp = {"created_at": now, "created_by": by, "expires_at": expires_at}
     connection.execute(insert(access_token), {**of_whom, **stamp})
     body = {"name": name, "role": role, "expires_at": audit.instant_text(expires_at), "by": by}
-    body |= {"site": site} if site else {}
+    body |= {key: value for key, value in (("site", site), ("scope", scope)) if value}
     audit.append(connection, [audit.AuditEvent("token-created", body, party)], now)
     return token
 
@@ -149,7 +179,38 @@ def revoke_token(connection: Connection, name: str, now: datetime, by: str) -> N
 def holders(connection: Connection) -> dict[str, Holder]:
     """Digest → holder, of the tokens that are not revoked."""
     rows = connection.execute(select(access_token).where(access_token.c.revoked_at.is_(None)))
-    return {row.digest: Holder(row.name, Role(row.role), row.party, row.expires_at, row.site) for row in rows}
+    return {
+        row.digest: Holder(
+            row.name, Role(row.role), row.party, row.expires_at, row.site, Scope(row.scope) if row.scope else None
+        )
+        for row in rows
+    }
+
+
+def own_tokens(connection: Connection, party: str, now: datetime) -> list[dict[str, object]]:
+    """The tokens in force that miners of a party made, the newest first."""
+    table = access_token
+    own = (table.c.party == party, table.c.scope.is_not(None), table.c.revoked_at.is_(None), table.c.expires_at > now)
+    names = ("name", "scope", "created_at", "created_by", "expires_at")
+    rows = connection.execute(select(*(table.c[name] for name in names)).where(*own).order_by(table.c.token.desc()))
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def create_own_token(connection: Connection, maker: Holder, name: str, scope: Scope, days: int, now: datetime) -> str:
+    """Make a token of a miner's own, called after who makes it and `name`. Raises `TokenError`."""
+    assert maker.party is not None, "a miner is of a party"
+    if len(own_tokens(connection, maker.party, now)) >= MOST_OWN_TOKENS:
+        raise TokenError(f"there are {MOST_OWN_TOKENS} tokens already; revoke one that is not used")
+    whole, ends = f"{maker.name}.{name}", now + timedelta(days=days)
+    return create_token(connection, whole, maker.role, maker.party, now, ends, maker.name, scope=scope)
+
+
+def revoke_own_token(connection: Connection, maker: Holder, name: str, now: datetime) -> None:
+    """End a token that a miner of the same party made. Raises `TokenError`."""
+    assert maker.party is not None, "a miner is of a party"
+    if name not in {row["name"] for row in own_tokens(connection, maker.party, now)}:
+        raise TokenError(f"there is no token {name} of yours in force")
+    revoke_token(connection, name, now, maker.name)
 
 
 def endings(connection: Connection) -> list[Ending]:

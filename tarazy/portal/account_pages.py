@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from typing import Any
+from typing import Annotated, Any
 
 from klein import Klein
+from pydantic import Field
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from tarazy.config.law.calendar import Period
-from tarazy.portal import accounts, desk
-from tarazy.portal.access import Holder, Right
+from tarazy.portal import accounts, desk, monitoring
+from tarazy.portal.access import Holder, Right, Scope, TokenError, create_own_token, own_tokens, revoke_own_token
 from tarazy.portal.accounts import Depths
+from tarazy.portal.bodies import Asked, body
 from tarazy.portal.documents import TYPES
-from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
+from tarazy.portal.gate import (
+    Gate,
+    answer,
+    answer_faults,
+    instant_of,
+    json_answer,
+    paging,
+    parameters,
+)
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.payments import Payments, PayoutRefused
 from tarazy.portal.shelf import Shelf
@@ -32,15 +43,27 @@ _FORMS = ("json", *RENDERINGS)
 _PAGED = ("limit", "offset")
 
 
+class _NewToken(Asked):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,24}$")]
+    scope: Annotated[Scope, Field(strict=False)]
+    days: Annotated[int, Field(ge=1, le=365)]
+
+
+class _NamedToken(Asked):
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class OwnPages:
     """What a miner's token shows, below `/me`."""
 
     app = Klein()
 
-    def __init__(self, gate: Gate, subject: Subject, shelf: Shelf) -> None:
+    def __init__(self, gate: Gate, subject: Subject, shelf: Shelf, refresh: Callable[[], Deferred[None]]) -> None:
+        """`refresh` lets the gate know the tokens of the moment."""
         self._gate = gate
         self._subject = subject
         self._shelf = shelf
+        self._refresh = refresh
         self._making = DeferredSemaphore(1)
         """Of receipts and statements: each costs what its round or period costs."""
 
@@ -50,7 +73,9 @@ class OwnPages:
         told: dict[str, Any] = {"name": holder.name, "role": holder.role, "expires_at": holder.expires_at}
         if holder.site is not None:
             told["site"] = holder.site
-        if holder.party is not None:
+        if holder.scope is not None:
+            told["scope"] = holder.scope
+        if holder.party is not None and holder.may(Right.OWN):
             told |= await self._gate.read(desk.own, self._shelf, holder.party, datetime.now(UTC))
         return json_answer(request, told)
 
@@ -61,6 +86,52 @@ class OwnPages:
         parameters(request, ())
         now = datetime.now(UTC)
         return json_answer(request, await self._gate.read(accounts.account, party, self._subject.terms, now))
+
+    @app.route("/hashrate", methods=["GET"])
+    async def hashrate(self, request: Any) -> bytes:
+        """A miner's hash rates."""
+        party = await self._gate.miner(request, Right.WORK)
+        parameters(request, ())
+        now, seconds = datetime.now(UTC), self._subject.interval_seconds
+        return json_answer(request, await self._gate.read(monitoring.own_hashrate, party, now, seconds))
+
+    @app.route("/workers", methods=["GET"])
+    async def workers(self, request: Any) -> bytes:
+        """A miner's workers of the last day."""
+        party = await self._gate.miner(request, Right.WORK)
+        asked = parameters(request, (*_PAGED, "sort"))
+        sort = asked.get("sort", monitoring.SORTS[0])
+        if sort not in monitoring.SORTS:
+            raise Fault(400, "bad_parameter", f"sort is one of {', '.join(monitoring.SORTS)}")
+        now, seconds = datetime.now(UTC), self._subject.interval_seconds
+        told = await self._gate.read(monitoring.own_workers, party, now, seconds, sort, *paging(asked))
+        return json_answer(request, told)
+
+    @app.route("/tokens", methods=["GET"])
+    async def tokens(self, request: Any) -> bytes:
+        """The tokens that the miners of a party made."""
+        party = await self._gate.miner(request, Right.TOKENS)
+        parameters(request, ())
+        found = await self._gate.read(own_tokens, party, datetime.now(UTC))
+        return json_answer(request, {"total": len(found), "items": found})
+
+    @app.route("/tokens", methods=["POST"])
+    async def make_token(self, request: Any) -> bytes:
+        """Make one; its text is told once."""
+        holder = await self._gate.admit(request, Right.TOKENS)
+        asked, now = body(request, _NewToken), datetime.now(UTC)
+        text = await self._gate.write(create_own_token, holder, asked.name, asked.scope, asked.days, now)
+        await self._refresh()
+        return json_answer(request, {"name": f"{holder.name}.{asked.name}", "token": text})
+
+    @app.route("/tokens/revoke", methods=["POST"])
+    async def revoke_token(self, request: Any) -> bytes:
+        """End one."""
+        holder = await self._gate.admit(request, Right.TOKENS)
+        asked = body(request, _NamedToken)
+        await self._gate.write(revoke_own_token, holder, asked.name, datetime.now(UTC))
+        await self._refresh()
+        return json_answer(request, {"name": asked.name})
 
     @app.route("/credits", methods=["GET"])
     async def credits(self, request: Any) -> bytes:
@@ -135,6 +206,11 @@ class OwnPages:
             lambda: Deferred.fromCoroutine(self._gate.read(accounts.receipt_of, party, number, journals))
         )
         return json_answer(request, told)
+
+    @app.handle_errors(TokenError)
+    def unmade(self, request: Any, failure: Failure) -> bytes:
+        """There cannot be such a token, or there is none."""
+        return refuse(request, Fault(422, "unfit", str(failure.value)))
 
     @app.handle_errors(StatementError)
     def unstated(self, request: Any, failure: Failure) -> bytes:

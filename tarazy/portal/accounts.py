@@ -97,7 +97,7 @@ def credits(connection: Connection, party: str, limit: int, offset: int) -> dict
     chosen = select(credit.c.distribution).where(own).order_by(credit.c.distribution.desc())
     numbers = list(connection.scalars(chosen.limit(limit).offset(offset)))
     recorded = set(connection.scalars(select(proof.c.distribution).where(proof.c.distribution.in_(numbers))))
-    found = credits_of(connection, numbers, party)[::-1]
+    found = list(credits_of(connection, numbers, party))[::-1]
     return {"total": total, "items": [_credit(each, each.distribution in recorded) for each in found]}
 
 

@@ -69,7 +69,17 @@ class Portal:
         self._database = database
         self._gate = Gate(database, self.access, Door(settings.public_url, settings.proxies))
         self._people = UserPages(self._gate, subject, seal, self.read_holders)
-        pages = Pages(self.snapshots, self.hub, subject, language, self._gate, rules, self._people, pushed or Pushed())
+        pages = Pages(
+            self.snapshots,
+            self.hub,
+            subject,
+            language,
+            self._gate,
+            rules,
+            self._people,
+            pushed or Pushed(),
+            self.read_holders,
+        )
         self.site = BoundedSite(pages.app.resource(), reactor, self._body_limit)
         self._told = ""
         self._pulse = LoopingCall(self._publish)

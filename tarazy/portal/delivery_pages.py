@@ -81,7 +81,7 @@ def _planned(row: Progress, now: datetime) -> dict[str, Any]:
         "rule": planned.rule.id if planned.rule else None,
         "confirmed": planned.rule.confirmed if planned.rule else None,
         "standing": row.standing(today),
-        "state": row.delivery.state if row.delivery else "built" if row.name else "not-built",
+        "state": row.state,
         "name": row.name,
         "delivery": row.delivery.number if row.delivery else None,
         "trouble": row.trouble,

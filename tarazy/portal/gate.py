@@ -102,9 +102,9 @@ class Gate:
             request.setHeader(b"retry-after", b"%d" % (wait + 1))
             raise Fault(429, "too_many_failures", f"{text}; try again in {int(wait) + 1} s")
 
-    async def miner(self, request: Any) -> str:
+    async def miner(self, request: Any, right: Right = Right.OWN) -> str:
         """The party whose token or session it is. Raises `Fault` as `admit`."""
-        party = (await self.admit(request, Right.OWN)).party
+        party = (await self.admit(request, right)).party
         assert party is not None, "a miner's holder is of a party"
         return party
 

@@ -25,17 +25,18 @@ MAXIMUM_CONNECTIONS = 600
 """Open connections; the rest is closed at once, so that they cannot eat the pool's file descriptors."""
 IDLE_SECONDS = 60
 
-SIGN_IN = b"/api/v1/users/"
-"""Beginning of the paths to which somebody unknown may send something."""
+SHORT = b"/api/v1/users/", b"/api/v1/quarterly/"
+"""Beginnings of the paths that take short bodies, of somebody unknown or of a miner."""
 WRITABLE = (
     b"/api/v1/registers/",
+    b"/api/v1/me/tokens",
     b"/api/v1/accounting/payouts/",
     b"/api/v1/documents",
     b"/api/v1/findings/",
     b"/api/v1/readings",
     b"/api/v1/signatures",
     b"/api/v1/deliveries",
-    SIGN_IN,
+    *SHORT,
 )
 """Beginnings of the paths that something may be sent to."""
 
@@ -133,7 +134,7 @@ def _fault(request: Any) -> Fault | None:
     if request.method not in (b"GET", b"HEAD") and not writing:
         request.setHeader(b"allow", b"GET, HEAD")
         return Fault(405, "method_not_allowed", "everything here is read with GET")
-    may_write = request.body_limit > MAXIMUM_SIGN_IN or request.path.startswith(SIGN_IN)
+    may_write = request.body_limit > MAXIMUM_SIGN_IN or request.path.startswith(SHORT)
     if writing and may_write and request.body_length > request.body_limit:
         return Fault(413, "body_too_long", f"the body is longer than {request.body_limit >> 10} KiB; split it")
     if request.body_length and not writing:

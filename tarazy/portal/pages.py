@@ -111,6 +111,11 @@ HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool
                 False,
             ),
             ("statements", (("period", False), ("state", False), ("files", False)), True),
+            (
+                "tokens",
+                (("name", False), ("scope", False), ("made", False), ("ends", False), ("act", False)),
+                True,
+            ),
         ),
     ),
     "accounting": (
@@ -263,6 +268,7 @@ PLACES: Mapping[str, str] = {
     "signing": _READERS,
     "users": "operator",
     "me": "miner",
+    "quarterly": f"{_READERS} miner",
 }
 """The pages of who is signed in, as they stand beside each other, and the roles that they are for."""
 
@@ -305,6 +311,11 @@ def work_page(lang: str, live: Live, name: str, server: str) -> bytes:
     scripts = ("tables.js", "sign.js", "dialogs.js", "work.js", f"{name}.js")
     values = {"stratum_url": live.stratum_url, "registers": list(BY_HAND), "server": server}
     return _framed(f"{name}.html", lang, live, name, scripts, **values)
+
+
+def quarterly_page(lang: str, live: Live) -> bytes:
+    """The page on quarterly information in `lang`, as those of `HELD`."""
+    return _framed("quarterly.html", lang, live, "quarterly", ("tables.js", "sign.js", "quarterly.js", "held.js"))
 
 
 def join_page(lang: str, live: Live) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,6 +12,7 @@ import orjson
 import structlog
 import yaml
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.web.http import CACHED
 from twisted.web.static import File
 
@@ -35,9 +37,11 @@ from tarazy.portal.pages import (
     page,
     page_texts,
     preferred_language,
+    quarterly_page,
     refusals_page,
     work_page,
 )
+from tarazy.portal.quarterly_pages import QuarterlyPages
 from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.shelf import Shelf
@@ -106,7 +110,9 @@ class Pages:
         rules: Rules,
         people: UserPages,
         pushed: Pushed,
+        refresh: Callable[[], Deferred[None]],
     ) -> None:
+        """`refresh` lets the gate know the tokens and sessions of the moment."""
         self._snapshots = snapshots
         self._hub = hub
         self._subject = subject
@@ -114,9 +120,10 @@ class Pages:
         self._gate = gate
         shelf = Shelf(snapshots.reader.registers)
         self._registers = RegisterPages(gate, rules, subject.seat, pushed, shelf).app.resource()
-        self._holders = OwnPages(gate, subject, shelf)
+        self._holders = OwnPages(gate, subject, shelf, refresh)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
+        self._quarterly = QuarterlyPages(gate).app.resource()
         self._energy = EnergyPages(gate, subject).app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
         self._signatures = SignaturePages(gate, subject.reports)
@@ -196,6 +203,12 @@ class Pages:
         body = energy_page(lang, self._subject.live())
         return _answer(request, body, "text/html; charset=utf-8", "no-cache")
 
+    @app.route(f"/<{_LANG}:lang>/quarterly/")
+    def show_quarterly(self, request: Any, lang: str) -> bytes:
+        """The page on quarterly information, of who is signed in."""
+        body = quarterly_page(lang, self._subject.live())
+        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+
     @app.route(f"/<{_LANG}:lang>/texts.json")
     def texts(self, request: Any, lang: str) -> bytes:
         """What the page's script says."""
@@ -263,6 +276,11 @@ class Pages:
     def energy(self, request: Any) -> Any:
         """Energy of the sites."""
         return self._energy
+
+    @app.route("/api/v1/quarterly/", branch=True)
+    def quarterly(self, request: Any) -> Any:
+        """What parties tell of a quarter."""
+        return self._quarterly
 
     @app.route("/api/v1/openapi.json")
     def describe(self, request: Any) -> bytes:

@@ -15,6 +15,7 @@ access_token = Table(
     Column("role", String, nullable=False),
     Column("party", String(64)),
     Column("site", String(64)),
+    Column("scope", String(16), doc="a Scope; null: all that the role may"),
     Column("created_at", Instant, nullable=False),
     Column("created_by", String, nullable=False),
     Column("expires_at", Instant, nullable=False),

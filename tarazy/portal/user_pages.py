@@ -9,13 +9,14 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypeVar
 
 from klein import Klein
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from tarazy.portal import users
 from tarazy.portal.access import Failures, Right, Role
+from tarazy.portal.bodies import Asked, body
 from tarazy.portal.gate import Gate, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.second_factor import Seal, SealError, accepted_step, enrolment
@@ -30,37 +31,33 @@ _Secret = Annotated[str, Field(min_length=1, max_length=users.LONGEST_PASSWORD)]
 _Code = Annotated[str, Field(min_length=1, max_length=12)]
 
 
-class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _SignIn(_Asked):
+class _SignIn(Asked):
     name: _Name
     password: _Secret
     code: _Code
 
 
-class _Demo(_Asked):
+class _Demo(Asked):
     role: Literal["operator", "inspector", "miner"]
 
 
-class _Invitation(_Asked):
+class _Invitation(Asked):
     invitation: _Secret
 
 
-class _Joining(_Asked):
+class _Joining(Asked):
     invitation: _Secret
     password: _Secret
     code: _Code
 
 
-class _Invited(_Asked):
+class _Invited(Asked):
     name: _Name
     role: Annotated[Role, Field(strict=False)]
     party: _Name | None = None
 
 
-class _Named(_Asked):
+class _Named(Asked):
     name: _Name
 
 
@@ -83,7 +80,7 @@ class UserPages:
     async def sign_in(self, request: Any) -> bytes:
         """Begin a session with name, password and code."""
         self._gate.door.require_own_page(request)
-        asked = _body(request, _SignIn)
+        asked = body(request, _SignIn)
         self._require_patience(request, asked.name)
         found = await self._gate.read(users.known, asked.name)
         now = datetime.now(UTC)
@@ -102,7 +99,7 @@ class UserPages:
         self._gate.door.require_own_page(request)
         if not self._subject.live().demo or not ip_address(self._gate.door.address(request)).is_loopback:
             raise Fault(404, "not_found", "this is no demo; people sign in with a password and a code")
-        name = users.demo_user(_body(request, _Demo).role)
+        name = users.demo_user(body(request, _Demo).role)
         session = await self._gate.write(users.open_session, name, datetime.now(UTC))
         return await self._begun(request, name, session)
 
@@ -121,7 +118,7 @@ class UserPages:
     async def invitation(self, request: Any) -> bytes:
         """Who is invited, and what the authenticator app takes."""
         self._gate.door.require_own_page(request)
-        asked = _body(request, _Invitation)
+        asked = body(request, _Invitation)
         found = await self._invited(request, asked.invitation)
         address, image = enrolment(found.secret, found.name, self._subject.live().pool_name)
         told = {"name": found.name, "role": found.role, "secret": found.secret, "address": address, "image": image}
@@ -131,7 +128,7 @@ class UserPages:
     async def join(self, request: Any) -> bytes:
         """Take an invitation up and begin a session."""
         self._gate.door.require_own_page(request)
-        asked = _body(request, _Joining)
+        asked = body(request, _Joining)
         found = await self._invited(request, asked.invitation)
         fault = users.password_fault(asked.password, found.name)
         if fault is not None:
@@ -159,7 +156,7 @@ class UserPages:
     async def invite(self, request: Any) -> bytes:
         """Invite somebody; the invitation is told once."""
         holder = await self._gate.admit(request, Right.USERS)
-        asked = _body(request, _Invited)
+        asked = body(request, _Invited)
         now = datetime.now(UTC)
         text = await self._gate.write(users.invite, asked.name, asked.role, asked.party, now, holder.name)
         return json_answer(request, {"name": asked.name, "invitation": text, "ends_at": now + users.INVITATION})
@@ -168,7 +165,7 @@ class UserPages:
     async def invite_again(self, request: Any) -> bytes:
         """A new invitation for who lost the password or the phone."""
         holder = await self._gate.admit(request, Right.USERS)
-        asked, now = _body(request, _Named), datetime.now(UTC)
+        asked, now = body(request, _Named), datetime.now(UTC)
         text = await self._gate.write(users.invite_again, asked.name, now, holder.name)
         await self._refresh()
         return json_answer(request, {"name": asked.name, "invitation": text, "ends_at": now + users.INVITATION})
@@ -177,7 +174,7 @@ class UserPages:
     async def remove(self, request: Any) -> bytes:
         """End a user and its sessions for good."""
         holder = await self._gate.admit(request, Right.USERS)
-        asked = _body(request, _Named)
+        asked = body(request, _Named)
         if asked.name == holder.name:
             raise Fault(422, "not_oneself", "nobody removes oneself; let another operator do it")
         await self._gate.write(users.remove, asked.name, datetime.now(UTC), holder.name)
@@ -229,16 +226,3 @@ class UserPages:
         return refuse(request, Fault(500, "no_key", str(failure.value)))
 
     answer_faults(app)
-
-
-_B = TypeVar("_B", bound=_Asked)
-
-
-def _body(request: Any, kind: type[_B]) -> _B:
-    parameters(request, ())
-    try:
-        return kind.model_validate_json(request.content.read())
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in found["loc"])
-        raise Fault(400, "bad_body", f"{where}: {found['msg']}" if where else found["msg"]) from None

@@ -244,7 +244,8 @@ def sessions(connection: Connection) -> dict[str, Holder]:
     people |= {holder.name: holder for holder in holders(connection).values()}
     rows = [row for row in connection.execute(select(portal_session)) if row.name in people]
     return {
-        row.digest: replace(people[row.name], expires_at=min(row.ends_at, people[row.name].expires_at)) for row in rows
+        row.digest: replace(people[row.name], expires_at=min(row.ends_at, people[row.name].expires_at), signed_in=True)
+        for row in rows
     }
 
 

@@ -148,16 +148,15 @@ def _of_report(row: Progress, now: datetime, today: date) -> Notice | None:
     """A report of the schedule that is near or overdue, or could not be built."""
     planned, standing = row.planned, row.standing(today)
     unbuilt = row.name is None and now >= planned.builds_at + _PATIENCE
-    if standing in (Standing.DONE, Standing.OPEN) and not unbuilt:
+    if standing is Standing.DONE or (standing is Standing.OPEN and not unbuilt):
         return None
-    state = "not_built" if row.name is None else "built" if row.delivery is None else str(row.delivery.state)
     near = standing in (Standing.NEAR, Standing.OVERDUE)
     severity = Severity.SERIOUS if standing is Standing.OVERDUE else Severity.WARNING
     told = {}
     for lang in LANGUAGES:
         what = text(lang, f"words.report.{planned.kind}")
         last = day(lang, planned.due.day) if planned.due else ""
-        how = text(lang, f"attention.report.state.{state}")
+        how = text(lang, f"attention.report.state.{row.state}")
         told[lang] = text(
             lang,
             f"attention.report.{standing if near else 'late'}",

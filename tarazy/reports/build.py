@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -21,31 +22,33 @@ from tarazy.accreditation.audit import AuditEvent, instant_text
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period
 from tarazy.config.settings import Settings
-from tarazy.reports.canonical import canonical_json, digest
+from tarazy.reports.canonical import canonical_parts, digest_of
 from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
 from tarazy.reports.content import Pool
 from tarazy.reports.delimited import render_csv
 from tarazy.reports.document import Document
 from tarazy.reports.gather import gather
 from tarazy.reports.gather.distributed import gather_distributed
+from tarazy.reports.gather.quarterly import gather_quarterly
 from tarazy.reports.gather.sale import gather_sales
 from tarazy.reports.gather.statement import StatementError, gather_statement
 from tarazy.reports.language import LANGUAGES
 from tarazy.reports.layout import Report, lay_out
 from tarazy.reports.pdf import render_pdf
+from tarazy.reports.quarterly import QuarterlyReport
 from tarazy.reports.webpage import render_html
 from tarazy.reports.workbook import render_workbook
 
-KINDS = ("accreditation", "statement", "sale", "distributed")
+KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly")
 """Kinds of report that can be built."""
 
-RENDERINGS: Mapping[str, Callable[[Document], bytes]] = {
-    "pdf": render_pdf,
+RENDERINGS: Mapping[str, Callable[[Document], Iterable[bytes]]] = {
+    "pdf": lambda document: (render_pdf(document),),
     "xlsx": render_workbook,
     "csv": render_csv,
     "html": render_html,
 }
-"""Every form that a laid-out document is rendered in, by the ending of its file."""
+"""Every form that a laid-out document is rendered in, part by part, by the ending of its file."""
 
 SETTLED_SECONDS = 5
 """How long ago a report's moment must be: transactions that were under way then have ended by now."""
@@ -53,8 +56,8 @@ SETTLED_SECONDS = 5
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
-STEPS = 2 + len(LANGUAGES)
-"""Steps of a whole build: gathering, one rendering a language, writing."""
+STEPS = 2 + len(LANGUAGES) * len(RENDERINGS)
+"""Steps of a whole build: the document, each rendering in each language, the list of digests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ def gather_report(
     if asked.why is not None and kind != "distributed":
         raise ReportError("only the record of distributed assets has versions that --why explains")
     try:
+        if kind == "quarterly":
+            return gather_quarterly(connection, asked.party, period, moment, pool, known)
         if kind == "sale":
             return gather_sales(connection, asked.party, period, moment, pool, book, known)
         if kind == "statement":
@@ -172,7 +177,7 @@ def issue_version(connection: Connection, report: Report, issued_at: datetime, i
     if isinstance(report, DistributedRecord):
         period = Period(report.days.first_day, report.days.last_day)
         why = report.corrects.why if report.corrects else None
-        version = Issued(report.version, report.as_of, digest(canonical_json(report)), why)
+        version = Issued(report.version, report.as_of, digest_of(canonical_parts(report)), why)
         try:
             issue(connection, period.start, period.end, version, issued_at, issued_by)
         except IssuedError as error:
@@ -185,7 +190,7 @@ def stem_of(report: Report) -> str:
     match report:
         case Statement():
             about = report.person.party, report.days.name
-        case SaleReport():
+        case SaleReport() | QuarterlyReport():
             about = *(() if report.party is None else (report.party,)), report.days.name
         case DistributedRecord():
             about = report.days.name, f"v{report.version}"
@@ -195,10 +200,16 @@ def stem_of(report: Report) -> str:
 
 def render(report: Report, form: str, lang: str) -> tuple[str, bytes]:
     """One file of those that `write_report` writes, `json` or one of `RENDERINGS`: its name and its content."""
-    stem, content = stem_of(report), canonical_json(report)
+    name, parts = render_parts(report, form, lang)
+    return name, b"".join(parts)
+
+
+def render_parts(report: Report, form: str, lang: str) -> tuple[str, Iterable[bytes]]:
+    """The same, its content part by part."""
+    stem = stem_of(report)
     if form == "json":
-        return f"{stem}.json", content
-    document = lay_out(report, digest(content), f"{stem}.json", lang)
+        return f"{stem}.json", canonical_parts(report)
+    document = lay_out(report, digest_of(canonical_parts(report)), f"{stem}.json", lang)
     return f"{stem}.{lang}.{form}", RENDERINGS[form](document)
 
 
@@ -211,28 +222,37 @@ def write_report(report: Report, directory: Path, progress: Progress = _silent) 
     `ReportError` when the directory cannot be written to.
     """
     stem = stem_of(report)
-    content = canonical_json(report)
-    contents = {f"{stem}.json": content}
-    progress(1, STEPS)
-    for step, lang in enumerate(LANGUAGES, 2):
-        document = lay_out(report, digest(content), f"{stem}.json", lang)
-        contents |= {f"{stem}.{lang}.{form}": rendered(document) for form, rendered in RENDERINGS.items()}
-        progress(step, STEPS)
-    sums = "".join(f"{digest(content)}  {name}\n" for name, content in contents.items())
-    contents[f"{stem}.sha256"] = sums.encode()
+    sums: dict[str, str] = {}
+
+    def keep(name: str, parts: Iterable[bytes]) -> str:
+        sums[name] = _write(directory / name, parts)
+        progress(len(sums), STEPS)
+        return sums[name]
+
     try:
-        files = write_all(directory, contents)
+        directory.mkdir(parents=True, exist_ok=True)
+        content = keep(f"{stem}.json", canonical_parts(report))
+        for lang in LANGUAGES:
+            document = lay_out(report, content, f"{stem}.json", lang)
+            for form, rendered in RENDERINGS.items():
+                keep(f"{stem}.{lang}.{form}", rendered(document))
+        keep(f"{stem}.sha256", [f"{digest}  {name}\n".encode() for name, digest in sums.items()])
+        sync_directory(directory)
     except OSError as error:
         reason = f"{error.strerror or error}"
         raise ReportError(f"{directory}: cannot write the report: {reason}; choose another directory") from None
-    progress(STEPS, STEPS)
-    return files
+    return [directory / name for name in sums]
 
 
 def built_event(kind: str, as_of: datetime, files: Iterable[Path]) -> AuditEvent:
     """What the audit log keeps of a report: its kind, its moment, and the SHA-256 of each file."""
-    digests = {path.name: digest(path.read_bytes()) for path in files}
+    digests = {path.name: _digest(path) for path in files}
     return AuditEvent("report", {"report": kind, "as_of": instant_text(as_of), "files": digests})
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _compact(instant: datetime) -> str:
@@ -245,21 +265,25 @@ def write_all(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
     """Write files by name into `directory`, made where missing; each appears whole or not at all. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        _write(directory / name, content)
+        _write(directory / name, (content,))
     sync_directory(directory)
     return [directory / name for name in contents]
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step: readers see the old file, none, or the whole new one."""
+def _write(path: Path, parts: Iterable[bytes]) -> str:
+    """Put `parts` at `path` in one step: readers see the old file, none, or the whole new one. Its SHA-256."""
+    found = sha256()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
+                found.update(part)
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
+        return found.hexdigest()
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 
@@ -17,8 +18,14 @@ def canonical_json(value: Any) -> bytes:
     Dataclasses become objects, instants ISO 8601 with `Z`, days ISO 8601, decimals text without ending zeros.
     Raises `TypeError` for anything else that JSON has no exact form for, floats included.
     """
-    plain = _plain(value)
-    return (json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n").encode()
+    return b"".join(canonical_parts(value))
+
+
+def canonical_parts(value: Any) -> Iterator[bytes]:
+    """The same in parts: a list's items come one by one, so that a large report is never held as text."""
+    for part in _parts(value):
+        yield part.encode()
+    yield b"\n"
 
 
 def digest(content: bytes) -> str:
@@ -26,11 +33,41 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
+def digest_of(parts: Iterable[bytes]) -> str:
+    """SHA-256 of `parts`, one after the other, in hexadecimal."""
+    found = sha256()
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()
+
+
 def iso(instant: datetime) -> str:
     """An aware datetime as ISO 8601 in UTC; fractions of a second only where there are any."""
     if instant.tzinfo is None:
         raise TypeError("naive datetime: instants carry a time zone")
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _parts(value: Any) -> Iterator[str]:
+    opened, closed = "[]" if isinstance(value, tuple | list) else "{}"
+    if isinstance(value, tuple | list):
+        parts = (iter((_text(item),)) for item in value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        names = sorted(field.name for field in fields(value))
+        parts = (chain((f'"{name}":',), _parts(getattr(value, name))) for name in names)
+    else:
+        yield _text(value)
+        return
+    yield opened
+    for number, part in enumerate(parts):
+        if number:
+            yield ","
+        yield from part
+    yield closed
+
+
+def _text(value: Any) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:

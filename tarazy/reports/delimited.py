@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
+from tarazy.config.law.calendar import ALMATY
 from tarazy.reports.document import Block, Document, Facts, Figure, Notice, Paragraph, Table
 from tarazy.reports.typeset import printable
 
@@ -16,13 +17,16 @@ _FORMULA = "=+-@\t\r"
 """With these a spreadsheet takes a text for a formula."""
 
 
-def render_csv(document: Document) -> bytes:
-    """The document's text and tables, one after the other. Figures are numbers and days, and no text is a formula."""
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter=";", lineterminator="\r\n")
+def render_csv(document: Document) -> Iterator[bytes]:
+    """The document's text and tables, a row at a time. Figures are numbers and dates, and no text is a formula."""
+    yield b"\xef\xbb\xbf"
+    line = io.StringIO()
+    writer = csv.writer(line, delimiter=";", lineterminator="\r\n")
     for row in _rows(document):
         writer.writerow([_cell(cell, document.lang) for cell in row])
-    return b"\xef\xbb\xbf" + out.getvalue().encode()
+        yield line.getvalue().encode()
+        line.seek(0)
+        line.truncate()
 
 
 def _rows(document: Document) -> Iterator[Sequence[str]]:
@@ -54,6 +58,8 @@ def _blocks(blocks: Sequence[Block]) -> Iterator[Sequence[str]]:
 
 def _cell(text: str, lang: str) -> str:
     value = text.value if isinstance(text, Figure) else None
+    if isinstance(value, datetime):
+        return value.astimezone(ALMATY).isoformat()
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(text, Figure) and isinstance(value, int | Decimal):

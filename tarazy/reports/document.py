@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal, TypeVar, overload
+
+T = TypeVar("T")
+Row = tuple[str, ...]
+"""Cells of a table, one for each column."""
 
 
 class Figure(str):
     """A figure as it is printed, with the value that it stands for: a spreadsheet can go on computing with it."""
 
-    value: int | Decimal | date
+    value: int | Decimal | date | datetime
     places: int
 
-    def __new__(cls, text: str, value: int | Decimal | date, places: int = 0) -> Figure:
+    def __new__(cls, text: str, value: int | Decimal | date | datetime, places: int = 0) -> Figure:
         """`places`: decimals that are shown of a number."""
         figure = super().__new__(cls, text)
         figure.value, figure.places = value, places
@@ -52,14 +57,35 @@ class Column:
     align: Literal["left", "right"] = "left"
 
 
+class Rows(Sequence[Row]):
+    """Rows that are made of something each time they are asked for: a table of any length holds none of them."""
+
+    def __init__(self, of: Sequence[T], made: Callable[[T], Row]) -> None:
+        """One row for each of `of`, as `made` makes it."""
+        self._of: Sequence[Any] = of
+        self._made: Callable[[Any], Row] = made
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, place: int | slice) -> Row | Sequence[Row]:
+        return Rows(self._of[place], self._made) if isinstance(place, slice) else self._made(self._of[place])
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table with a caption; `total` is a closing row in bold."""
 
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-    total: tuple[str, ...] | None = None
+    rows: Sequence[Row]
+    total: Row | None = None
 
 
 Block = Paragraph | Notice | Facts | Table

@@ -94,6 +94,11 @@ class Progress:
             return self.name is not None
         return self.delivery is not None and self.delivery.state is DeliveryState.RECEIVED
 
+    @property
+    def state(self) -> str:
+        """`not-built`, `built`, or the state of its delivery."""
+        return str(self.delivery.state) if self.delivery else "built" if self.name else "not-built"
+
     def days_left(self, today: date) -> int | None:
         """Legal days until its last one, 0 on it; None where that is not known."""
         return None if self.planned.due is None else (self.planned.due.day - today).days

@@ -24,9 +24,9 @@ tfoot td{font-weight:600}.facts th{font-weight:400;opacity:.75;width:28%}
 """
 
 
-def render_html(document: Document) -> bytes:
-    """The document's page. Everything in it is text of the document, escaped."""
-    return "\n".join(_lines(document)).encode() + b"\n"
+def render_html(document: Document) -> Iterator[bytes]:
+    """The document's page, a line or row at a time. Everything in it is text of the document, escaped."""
+    return (f"{line}\n".encode() for line in _lines(document))
 
 
 def _lines(document: Document) -> Iterator[str]:

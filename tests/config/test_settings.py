@@ -43,6 +43,10 @@ def _faults(tmp_path: Path, raw: object) -> list[str]:
     return [line.removeprefix(f"{path}: ") for line in lines]
 
 
+def _scheduled(**values: object) -> dict[str, object]:
+    return {"schedule": [{"kind": "sale", "since": "2026-01-01"} | values]}
+
+
 def test_the_smallest_file_gives_the_defaults(tmp_path: Path) -> None:
     """Only what nobody can guess is required; paths are relative to the file."""
     settings = _load(tmp_path / "tarazy.yaml", _smallest())
@@ -137,6 +141,11 @@ def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
         ("pool", {"terms": [_terms(2028), _terms(2027)]}, "pool", "after the one before it"),
         ("pool", {"terms": [_terms(2027), _terms(2027)]}, "pool", "after the one before it"),
         ("log", None, "log", "must be a mapping"),
+        ("reports", _scheduled(deadline={"month": 1, "day": 31}), "reports.schedule.0.deadline.day", "28"),
+        ("reports", _scheduled(deadline=5), "reports.schedule.0.deadline", "mapping"),
+        ("reports", _scheduled(deadline={"working_days": 0}), "reports.schedule.0.deadline.working_days", "greater"),
+        ("reports", _scheduled(kind="fee"), "reports.schedule.0.kind", "'sale'"),
+        ("reports", {"profiles": "tax.yaml"}, "reports.profiles", "must be a list"),
     ],
 )
 def test_a_wrong_value_is_one_line_with_its_path(

@@ -13,6 +13,7 @@ import tarazy.accounting.energy.tables
 import tarazy.accounting.payouts.tables
 import tarazy.accounting.tables
 import tarazy.accreditation.procedure.tables
+import tarazy.accreditation.quarterly
 import tarazy.accreditation.tables
 import tarazy.portal.tables
 import tarazy.reports.tables  # noqa: F401 - their tables join the metadata

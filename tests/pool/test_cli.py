@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from tarazy.pool.cli import main
 from tests.forked import run_forked
 from tests.pool.house import House, run_command
 
@@ -177,3 +179,19 @@ def test_bench_admission_measures_logins_and_changes(tmp_path: Path) -> None:
     assert min(figures["again_us"], figures["address_us"]) > 0
     assert len(figures["changes"]) == 7
     assert all(run["effect_ms"][0] < 5_000 for run in figures["changes"])
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("tarazy sta", ["plain", "status"]),
+        ("tarazy register sus", ["plain", "suspend"]),
+        ("tarazy top --on", ["plain", "--once"]),
+        ("tarazy status -c tar", ["file", "tar"]),
+    ],
+)
+def test_the_shell_completes(words: str, offered: list[str]) -> None:
+    """Commands, their commands, options, and files where a file is meant, as docs/operators.md says to set it up."""
+    asked = {"_TARAZY_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = CliRunner(env=asked).invoke(main, [], prog_name="tarazy")
+    assert done.stdout.strip().split(",") == offered

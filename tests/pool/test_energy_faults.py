@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from pymodbus.constants import ExcCodes
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from tarazy.accounting.energy.balance import recomputed, settle
 from tarazy.accounting.energy.faults import meter_faults
@@ -25,6 +25,7 @@ from tarazy.accounting.energy.meter import Meter as MeterPoint
 from tarazy.accounting.energy.meter import Reading
 from tarazy.accounting.energy.modbus import ModbusMeter
 from tarazy.accounting.energy.profiles import load_modbus_profile
+from tarazy.accounting.energy.tables import waiting
 from tarazy.accreditation.entries import EnergySource, Finding, Meter, MeterStatus, ReadBy, Site
 from tarazy.accreditation.findings import Patience, Watch, record
 from tarazy.accreditation.registers import append_all, as_of
@@ -293,6 +294,17 @@ async def _told(broker: Broker, heard: Heard, office: Office, minute: int, messa
     while len(heard.readings) < sum(topic == OWN for topic, _ in messages):
         await asyncio.sleep(0.005)
     office.look(heard.readings, minute)
+
+
+def test_a_clock_that_is_a_little_ahead(engine: Engine) -> None:
+    """What it gives waits in the database, whatever becomes of the office, and counts once when its instant comes."""
+    office = Office(engine, "register-wh", ReadBy.MQTT)
+    for place in range(7):
+        readings = [Reading("m1", T0 + timedelta(minutes=3 * place + 2), 1000 + 300 * place, "ok", source="mqtt")]
+        office.look(readings * 2, 3 * place)
+    office.require(set(), [(300, "missing"), MEASURED, MEASURED])
+    with engine.begin() as connection:
+        assert connection.scalars(select(waiting.c.at)).all() == [T0 + timedelta(minutes=20)] * 2
 
 
 @on_asyncio

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import random
 import resource
+import select
 import socket
 import sqlite3
 import struct
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -17,18 +21,21 @@ from functools import partial
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tarazy.accounting.journal_file import JournalReader
 from tarazy.pool.bench.transactions import new_block
 from tarazy.pool.chain.assembly import build_block
 from tarazy.pool.chain.bitcoind.template import parse_template
 from tarazy.pool.chain.transactions import block_hash
+from tarazy.pool.cli import main
 from tarazy.pool.demo import network
-from tarazy.pool.demo.scenario import expiring_licence
+from tarazy.pool.demo.scenario import EKIBASTUZ, expiring_licence
 from tarazy.pool.templates import address_script
 from tarazy.stratum.difficulty import target_of
 from tarazy.stratum.job import double_sha256
 from tarazy.stratum.share import Verdict
+from tests.forked import Forked
 from tests.pool.house import Client, House, wait_until
 
 
@@ -294,3 +301,53 @@ def test_a_block_written_before_a_crash_is_submitted_and_accounted(build_house: 
     assert row["block_hash"] == name
     assert [credit["party"] for credit in row["credits"]] == ["altyn"]
     assert house.stop() == 0
+
+
+def watched_in_a_terminal(house: House) -> None:
+    """`tarazy top` in one of 80 columns and 50 lines: the whole screen twice, until `q`."""
+    master, number = os.openpty()
+    with os.fdopen(number, "r+b", buffering=0) as terminal:
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
+        command = ("tarazy", "top", "-c", str(house.prepared.path), "--every", "0.5")
+        live = Forked(*command, stdin=terminal, stdout=terminal, stderr=terminal)
+        shown = b""
+        while shown.count(b"Last blocks") < 2:
+            assert select.select([master], [], [], 60)[0], shown.decode(errors="replace")
+            shown += os.read(master, 65_536)
+        os.write(master, b"q")
+        assert live.wait(20) == 0
+        assert "altyn" in shown.decode(errors="replace")
+        assert termios.tcgetattr(terminal)[3] & termios.ICANON, "the terminal is as it was"
+    os.close(master)
+
+
+def test_top_shows_what_a_server_does(standing_house: House) -> None:
+    """As JSON, once at 80 columns, and live in a terminal, where `q` ends it."""
+    house, client = standing_house, Client(standing_house.stratum_port)
+    assert client.login("altyn.rig")["result"] is True
+    Client(house.stratum_port).login("nobody.rig")
+    sending = threading.Event()
+
+    def send() -> None:
+        while not sending.wait(0.05):
+            client.submit("altyn.rig")
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        wait_until(lambda: house.ledger("SELECT * FROM tally WHERE worker = 'rig'"))
+        seen = json.loads(house.command("top", "--json").stdout)
+        assert seen["shares_per_second"]["accepted"] > 1
+        assert (seen["shares"]["accepted"], seen["refusals"]["unknown-account"]) > (10, 0)
+        assert (seen["journal"]["healthy"], seen["failing"], seen["ledger"]) == (True, [], "read")
+        assert [(row["party"], row["worker"], row["site"]) for row in seen["workers"]] == [("altyn", "rig", EKIBASTUZ)]
+        assert [row["party"] for row in seen["parties"]] == [row["party"] for row in seen["workers"]]
+        assert seen["sites"][0]["hashrate"] == seen["parties"][0]["hashrate"] > 0
+        watched_in_a_terminal(house)
+    finally:
+        sending.set()
+        thread.join()
+    plain = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["top", "-c", str(house.prepared.path)])
+    assert plain.exit_code == 0
+    assert "unknown-account" in plain.stdout
+    assert max(map(len, plain.stdout.splitlines())) <= 80

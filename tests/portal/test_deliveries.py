@@ -19,8 +19,12 @@ PATH = "/api/v1/deliveries"
 
 @pytest_twisted.ensureDeferred
 async def test_a_second_person_approves(own: Running) -> None:
-    """Not who proposed it, not an inspector, not twice, not what is refused; the log says who did."""
+    """Not who proposed it, not an inspector, not twice, not what is refused; the log says who did.
+
+    What waits for a person, and each period that is not done, is told with its last day.
+    """
     now = datetime.now(UTC)
+    own.portal.snapshots.reader._subject.schedule = SCHEDULE
     with own.pool.engine.begin() as connection:
         free, by_conftest, refused, received = sent(connection, own.directory / "reports", now)
         until = now + timedelta(days=1)
@@ -49,16 +53,7 @@ async def test_a_second_person_approves(own: Running) -> None:
         log = [json.loads(row.body) for row in events_of(connection, kind="delivery", last=20)]
     (by,) = [row["by"] for row in log if row["what"] == "approved" and row["delivery"] == free]
     assert by == "conftest"
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_schedule_and_what_waits_are_told(own: Running) -> None:
-    """Each period that is not done with its last day; attention names deliveries that wait for a person."""
-    own.portal.snapshots.reader._subject.schedule = SCHEDULE
-    with own.pool.engine.begin() as connection:
-        sent(connection, own.directory / "reports", datetime.now(UTC))
     told = await own.json("/api/v1/schedule")
-    document = await own.json("/api/v1/openapi.json")
     assert faults(told, {"$ref": "#/components/schemas/Schedule"}, document) == []
     first, *_ = told["items"]
     expected = {"period": "2026-09", "due": "2026-10-15", "rule": None, "state": "not-built", "standing": "overdue"}
@@ -67,5 +62,5 @@ async def test_the_schedule_and_what_waits_are_told(own: Running) -> None:
     assert faults(waiting, {"$ref": "#/components/schemas/Attention"}, document) == []
     texts = [row["text"]["en"] for row in waiting["items"] if row["kind"] in ("report", "delivery")]
     assert "Record of distributed assets, 2026-09: was due on 15 Oct 2026; not built" in texts[0]
-    assert sum("waits for approval" in text for text in texts) == 2
+    assert sum("waits for approval" in text for text in texts) == 1
     assert sum("was refused by tax-authority" in text for text in texts) == 1

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tarazy.config.law.calendar import legal_day
-from tests.portal.browsing import Server, enter, in_browser_thread, needs_chromium
+from tests.portal.browsing import Server, enter, in_browser_thread, keep_screen, needs_chromium
 
 PASSWORD = "tort tulik mal aman"
 
@@ -228,6 +228,21 @@ def test_axe_finds_nothing_serious(server: Server, browser: Browser, scheme: Any
     page.context.close()
 
 
+@in_browser_thread
+def test_an_operator_approves_a_delivery(server: Server, browser: Browser) -> None:
+    """By one click, and it is told who did; an inspector sees the deliveries and no button."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    for role, buttons in (("inspector", 0), ("operator", 2)):
+        enter(page, server.url, role)
+        page.goto(f"{server.url}/en/signing/")
+        expect(page.locator("#deliveries tbody tr")).to_have_count(4)
+        expect(page.locator("#deliveries button")).to_have_count(buttons)
+    page.get_by_role("button", name="Approve delivery 2").click()
+    expect(page.locator("#deliveries button")).to_have_count(1)
+    expect(page.locator("#deliveries tbody tr").nth(2)).to_contain_text("demo-operator")
+    page.context.close()
+
+
 SITES = {"operator": 2, "inspector": 2, "miner": 1}
 SECTIONS = ("sitefindings", "allocation", "limits", "supply", "meterlist", "feelines")
 
@@ -306,6 +321,32 @@ def test_a_statement_is_saved_from_the_page(server: Server, browser: Browser) ->
     assert json.loads(Path(saved.value.path()).read_bytes())["person"]["party"] == "altyn"
     page.locator("#credits tbody button").click()
     expect(page.locator("#problem")).to_contain_text("tarazy round receipt")
+    page.context.close()
+
+
+@in_browser_thread
+def test_a_miner_makes_a_token_on_its_page_and_revokes_it(server: Server, browser: Browser) -> None:
+    """It is shown this once, works, and ends at once when it is revoked."""
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    enter(page, server.url, "miner")
+    page.goto(f"{server.url}/ru/me/")
+    form = page.locator("#new-token")
+    form.locator("[name=name]").fill("home")
+    form.locator("button").click()
+    expect(page.locator("#token")).to_contain_text("tarazy_")
+    text = page.locator("#token").inner_text()
+    row = page.locator("#tokens tbody tr", has_text=".home")
+    expect(row).to_contain_text("только хешрейт и воркеры")
+    keep_screen(page, "own-tokens-ru")
+    asked = {"authorization": f"Bearer {text}"}
+    assert page.request.get(f"{server.url}/api/v1/me/hashrate", headers=asked).status == 200
+    page.reload()
+    expect(row).to_be_visible()
+    assert text not in page.content()
+    page.once("dialog", lambda shown: shown.accept())
+    row.locator("button").click()
+    expect(row).to_have_count(0)
+    assert page.request.get(f"{server.url}/api/v1/me/hashrate", headers=asked).status == 401
     page.context.close()
 
 

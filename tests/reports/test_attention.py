@@ -15,9 +15,12 @@ from tarazy.accreditation.expiry import Ending, Expiry
 from tarazy.accreditation.findings import Condition, Patience, Watch
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import load_law
-from tarazy.config.settings import AccreditationSettings
+from tarazy.config.law.due_day import DueDay
+from tarazy.config.settings import AccreditationSettings, ScheduledReport
 from tarazy.reports.attention import finding_text, notices
+from tarazy.reports.delivery.outbox import Delivery, DeliveryState
 from tarazy.reports.language import LANGUAGES
+from tarazy.reports.schedule import Progress, plan
 from tests.accreditation.world import NOW, certificate, machine, registers, site, world
 
 LAW = load_law(())
@@ -76,3 +79,35 @@ def test_numbers_of_persons_in_titles_of_documents_are_not_told() -> None:
     for told in opened(registers(world()), [condition]):
         assert "900101300123" not in told
         assert "Order 130" in told
+
+
+def test_reports_and_deliveries_that_wait_are_told_in_every_state() -> None:
+    """A report that is near, overdue or late in building; a delivery to approve, mend, find out about or doubt."""
+    entry = ScheduledReport(kind="sale", since=NOW.date().replace(year=NOW.year - 1, month=1, day=1), every="year")
+    (planned,) = plan(entry, LAW, NOW)
+    deliveries = [
+        Delivery(7, "kgd", "sale", "2026", "x.json", "d", "k", "https://x", "b", state, NOW, NOW, "a", None, None, 1)
+        for state in DeliveryState
+    ]
+    held = registers(world())
+    told = set()
+    for days in (3, -3, None):
+        last = NOW.date() + timedelta(days=days) if days else None
+        due = DueDay(last, last, frozenset(), False) if last else None
+        rows = [Progress(replace(planned, due=due, deliver_to="kgd"), None, None, None, None, None)]
+        rows += [Progress(rows[0].planned, "x.json", "d", None, None, each) for each in (None, *deliveries)]
+        told |= {row.text["en"].rpartition(": ")[2] for row in notices(held, [], [], rows)}
+        assert all("{" not in text for row in notices(held, [], [], rows) for text in row.text.values())
+    assert {text.partition("; ")[2] or text for text in told} == {
+        "not built, tarazy report due says why",
+        "built, not proposed for delivery",
+        "waits for approval",
+        "approved, being sent",
+        "sent, no receipt",
+        "refused by the authority",
+        "its delivery was given up",
+    }
+    waiting = [each for each in deliveries if each.state not in (DeliveryState.APPROVED, DeliveryState.ABANDONED)]
+    found = notices(held, [], [], [], waiting)
+    assert [str(row.severity) for row in found] == ["serious", "serious", "serious", "info"]
+    assert len({row.text["kk"] for row in found}) == 4

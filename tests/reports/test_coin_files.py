@@ -83,9 +83,10 @@ def test_a_workbook_holds_numbers_and_no_formula(connection: Connection) -> None
     """Amounts can be computed with, days are days; a name that looks like a formula is text."""
     told = coins.record(connection)
     told = replace(told, rows=(replace(told.rows[0], name=dict.fromkeys(LANGUAGES, "=HYPERLINK(1)")),))
-    content = render_workbook(_document(told, "kk"))
+    content = b"".join(render_workbook(_document(told, "kk")))
+    assert content == b"".join(render_workbook(_document(told, "kk")))
     with ZipFile(io.BytesIO(content)) as archive:  # neither tells when it was built
-        assert {part.date_time for part in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {part.date_time for part in archive.infolist()} == {(1980, 1, 31, 0, 0, 0)}
         assert b">2026-11-20T09:30:00Z</dcterms:modified>" in archive.read("docProps/core.xml")
     book = load_workbook(io.BytesIO(content))
     cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row if cell.value is not None]

@@ -17,6 +17,8 @@ from tarazy.reports.delivery.answer import Answer, Outcome, judge
 from tarazy.reports.delivery.letter import LetterError, compose
 from tarazy.reports.delivery.profile import Profile, ProfileError, load_profile, load_profiles
 from tarazy.reports.kept import read_kept
+from tarazy.reports.signing.key import load_key
+from tests.reports.keys import make
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "delivery" / "tax-authority.yaml"
 TOLD = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
@@ -41,7 +43,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     ("path", "value", "words"),
     [
         ("url", "http://kgd.example/v1", "url: documents leave this machine over https:// only"),
-        ("url", "https://user:pass@kgd.example/v1", "url: must be https://, a host and a path, without a user"),
+        ("url", "https://user:pass@kgd.example/v1", "url: must be https://, a host and a path, in ASCII and without"),
+        ("url", "https://кгд.example/v1", "url: must be https://"),
         ("url", "https://{kind}.example/v1", "url: the host stands there as it is"),
         ("url", "https://kgd.example/{when}", "url: {when} is none of key, kind, period, version, digest"),
         ("headers", {"Authorization": "x"}, "headers: Authorization is set by the program"),
@@ -126,6 +129,9 @@ def test_who_takes_what(tmp_path: Path) -> None:
         compose(kept, _profile(documents=["sale"]))
     with pytest.raises(LetterError, match="is not signed"):
         compose(kept, _profile(signature="required"))
+    kept.beside(".p7s").write_bytes(load_key(*make("Директор").files(tmp_path, "key")).sign(b"another document"))
+    with pytest.raises(LetterError, match="sign the report anew"):
+        compose(kept, _profile(signature="required"))
 
 
 def test_the_key_is_of_document_recipient_and_way(tmp_path: Path) -> None:
@@ -147,6 +153,9 @@ def test_a_period_cannot_leave_its_place_in_the_address(tmp_path: Path) -> None:
     """What a document names is quoted."""
     kept = _document(tmp_path, days={"name": "../../a?b#c"})
     assert compose(kept, _fields()).url.endswith("/v1/distributed-assets/..%2F..%2Fa%3Fb%23c")
+    kept = _document(tmp_path, days={"name": "x\r\nEvil: 1"})
+    with pytest.raises(LetterError, match="X-Period would hold what no header may"):
+        compose(kept, _fields().model_copy(update={"headers": {"X-Period": "{period}"}}))
 
 
 @given(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal, get_args
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from tarazy.accounting.energy.intervals import Break, Segment
 from tarazy.accounting.energy.meter import Meter, Unfit
 from tarazy.accounting.energy.profiles import ModbusProfile, is_usable, load_profile
-from tarazy.accounting.energy.readings import last_seen, steps_since
+from tarazy.accounting.energy.readings import last_seen, last_statuses, steps_of
 from tarazy.accounting.energy.tables import reading
 
 _SILENT_INTERVALS = 2
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_METERS_AT_ONCE = 100
 _REFUSED = ("garbage", "stale", *get_args(Unfit))
 _STANDS = timedelta(hours=1)
 """How long a register must have stood still, by its readings, before that is a fault."""
@@ -69,41 +72,54 @@ def meter_faults(
     Only a meter that is read over Modbus, or whose readings are to come by themselves, is ever silent: after two
     intervals of `seconds`.
     """
-    faults: list[Fault] = []
+    usable = [meter for meter in meters if is_usable(meter.profile)]
+    parts = (usable[first : first + _METERS_AT_ONCE] for first in range(0, len(usable), _METERS_AT_ONCE))
+    return [fault for some in parts for fault in _faults(connection, some, since, now, seconds, working)]
+
+
+def _faults(
+    connection: Connection,
+    meters: Sequence[Meter],
+    since: datetime,
+    now: datetime,
+    seconds: int,
+    working: Collection[tuple[str, str | None]],
+) -> Iterator[Fault]:
+    keys = [meter.meter for meter in meters]
+    seen = last_seen(connection, keys)
+    patience = now - timedelta(seconds=_SILENT_INTERVALS * seconds)
+    live = (meter for meter in meters if meter.pushed or isinstance(load_profile(meter.profile), ModbusProfile))
+    silent = [meter.meter for meter in live if (seen[meter.meter] or _NEVER) < patience]
+    statuses = last_statuses(connection, silent)
+    steps = steps_of(connection, meters, since)
+    refused = _refused(connection, keys, since)
     for meter in meters:
-        if not is_usable(meter.profile):
-            continue
-        seen = last_seen(connection, [meter.meter])[meter.meter]
-        patience = timedelta(seconds=_SILENT_INTERVALS * seconds)
-        live = meter.pushed or isinstance(load_profile(meter.profile), ModbusProfile)
-        silent = live and (seen is None or seen < now - patience)
-        segments, breaks = steps_since(connection, meter, since)
-        faults += faults_of(
+        segments, breaks = steps[meter.meter]
+        last = statuses.get(meter.meter)
+        yield from faults_of(
             meter,
-            seen,
-            _last_status(connection, meter.meter) if silent else None,
+            seen[meter.meter],
+            "silent" if last == "ok" else last,
             [item for item in segments if item.end > since],
             [item for item in breaks if item.after > since],
             (meter.site, meter.party) in working,
         )
-        faults += _refused(connection, meter, since)
-    return faults
+        if meter.meter in refused:
+            yield Fault("refused", meter, refused[meter.meter])
 
 
-def _refused(connection: Connection, meter: Meter, since: datetime) -> Iterator[Fault]:
-    """Readings of it that came in and were not taken: how many are kept, and the reason of the last one."""
-    here = (reading.c.meter == meter.meter) & (reading.c.at >= since) & reading.c.status.in_(_REFUSED)
-    query = select(reading.c.status, func.count().label("times"), func.max(reading.c.at).label("last")).where(here)
-    rows = connection.execute(query.group_by(reading.c.status)).all()
-    if rows:
+def _refused(connection: Connection, meters: Sequence[str], since: datetime) -> dict[str, dict[str, int | str]]:
+    """Of meters whose readings came in and were not taken: how many are kept, and the reason of the last one."""
+    here = reading.c.meter.in_(meters) & (reading.c.at >= since) & reading.c.status.in_(_REFUSED)
+    query = select(
+        reading.c.meter, reading.c.status, func.count().label("times"), func.max(reading.c.at).label("last")
+    ).where(here)
+    by_meter: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(query.group_by(reading.c.meter, reading.c.status)):
+        by_meter[row.meter].append(row)
+    found: dict[str, dict[str, int | str]] = {}
+    for meter, rows in by_meter.items():
         newest = max(rows, key=lambda row: row.last)
-        evidence = {"status": newest.status, "count": sum(row.times for row in rows), "last": newest.last.isoformat()}
-        yield Fault("refused", meter, evidence)
-
-
-def _last_status(connection: Connection, meter: str) -> str | None:
-    """How it answered last; None when it was never asked."""
-    own = (reading.c.meter == meter) & (reading.c.quantity == "import")
-    query = select(reading.c.status).where(own).order_by(reading.c.at.desc()).limit(1)
-    status: str | None = connection.scalar(query)
-    return "silent" if status == "ok" else status
+        times = sum(row.times for row in rows)
+        found[meter] = {"status": newest.status, "count": times, "last": newest.last.isoformat()}
+    return found

@@ -6,13 +6,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import get_args
+from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    column,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    values,
+)
 
 from tarazy.accounting.energy.devices import Device, devices_from, devices_of, fittings
 from tarazy.accounting.energy.intervals import Break, Segment, believed, believed_spans
-from tarazy.accounting.energy.meter import Meter, Quantity, Reading
+from tarazy.accounting.energy.meter import Meter, Quantity, Reading, Status
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.tables import due, reading, settled
 
@@ -472,11 +485,27 @@ def site_power_w(
 
 def last_seen(connection: Connection, meters: Iterable[str]) -> dict[str, datetime | None]:
     """When each meter last gave a good reading of its import register; None when it never did."""
-    good = and_(reading.c.quantity == "import", reading.c.status == "ok")
-    return {
-        meter: connection.scalar(select(func.max(reading.c.at)).where(reading.c.meter == meter, good))
-        for meter in meters
-    }
+    return _newest(connection, meters, reading.c.at, (reading.c.quantity == "import") & (reading.c.status == "ok"))
+
+
+def last_statuses(connection: Connection, meters: Iterable[str]) -> dict[str, Status | None]:
+    """How the import register of each meter answered last; None when it was never asked."""
+    return _newest(connection, meters, reading.c.status, reading.c.quantity == "import")
+
+
+def _newest(
+    connection: Connection, meters: Iterable[str], what: ColumnElement[Any], those: ColumnElement[bool]
+) -> dict[str, Any]:
+    """Meter → something of the newest of its readings among `those`; each is found by itself, many in one query."""
+    keys = list(meters)
+    found: dict[str, Any] = dict.fromkeys(keys)
+    for first in range(0, len(keys), _KEYS_AT_ONCE):
+        some = [(key,) for key in keys[first : first + _KEYS_AT_ONCE]]
+        asked = values(column("meter", String), name="asked").data(some).cte("asked")
+        newest = select(what).where(reading.c.meter == asked.c.meter, those).order_by(reading.c.at.desc()).limit(1)
+        rows = connection.execute(select(asked.c.meter, newest.correlate(asked).scalar_subquery().label("newest")))
+        found |= {row.meter: row.newest for row in rows}
+    return found
 
 
 def last_reading(connection: Connection, meter: str) -> Reading | None:

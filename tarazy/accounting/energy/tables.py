@@ -33,6 +33,21 @@ reading = Table(
 )
 """What a meter showed, or how it failed to. A correction names the reading that it replaces, at most one each."""
 
+waiting = Table(
+    "reading_waiting",
+    metadata,
+    Column("waiting", RowNumber, primary_key=True, autoincrement=True),
+    Column("meter", String(64), nullable=False),
+    Column("quantity", String(8), nullable=False),
+    Column("at", Instant, nullable=False, doc="by the meter's clock, which is ahead"),
+    Column("register_count", BigInteger, nullable=True),
+    Column("seconds", Integer, nullable=True),
+    Column("status", String(16), nullable=False),
+    Column("source", String(16), nullable=False),
+    Index("ix_reading_waiting_at", "at"),
+)
+"""Readings that came a little before their instant; removed when they are recorded or refused."""
+
 due = Table(
     "reading_due",
     metadata,

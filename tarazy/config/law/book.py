@@ -86,7 +86,7 @@ class LawBook:
 
 def _faults(path: Path, name: str, error: ValidationError) -> Iterator[str]:
     for fault in error.errors():
-        where = ".".join([name, *(str(part) for part in fault["loc"])])
+        where = ".".join([name, *(part for part in map(str, fault["loc"]) if not part.startswith("<"))])
         yield f"{path}: {where}: {fault['msg'].removeprefix('Value error, ')}"
 
 

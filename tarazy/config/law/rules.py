@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Tenge = Annotated[int, Field(ge=0)]
@@ -159,6 +160,14 @@ class WorkingDaysAfter(Part):
     working_days: Annotated[int, Field(ge=1, le=250)]
 
 
+def _counted_in(told: Any) -> str:
+    names = told if isinstance(told, Mapping) else getattr(told, "model_fields_set", ())
+    return "<working>" if "working_days" in names else "<month>"
+
+
+Deadline = Annotated[
+    Annotated[DayAfter, Tag("<month>")] | Annotated[WorkingDaysAfter, Tag("<working>")], Discriminator(_counted_in)
+]
 Frequency = Literal["month", "quarter", "year"]
 Shift = Literal["next_working_day", "none"]
 """Whether a deadline on a non-working day moves."""
@@ -248,7 +257,7 @@ class PeriodicReportRule(Rule):
     """A report that is due again and again; null is unknown."""
 
     frequency: Frequency | None
-    deadline: DayAfter | WorkingDaysAfter | None
+    deadline: Deadline | None
     shift_if_non_working: Shift | None = None
 
 

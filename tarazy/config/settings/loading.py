@@ -42,7 +42,7 @@ _SECRET = "password"  # noqa: S105 - the name of the key
 
 
 def _fault(error: dict[str, Any]) -> str:
-    place = error["loc"]
+    place = tuple(part for part in error["loc"] if not str(part).startswith("<"))  # the tag of a choice is no key
     if place[:1] in (("chain",), ("signing",)) and place[1:2] and place[1] in _KINDS:  # the kind is no key of the file
         place = place[:1] + place[2:]
     path = ".".join(str(part) for part in place) or "(top level)"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tarazy.config.law.rules import DayAfter, Frequency, Shift, WorkingDaysAfter
+from tarazy.config.law.rules import Deadline, Frequency, Shift
 from tarazy.config.settings.fields import Section
 
 
@@ -20,7 +20,7 @@ class ScheduledReport(Section):
     """A day of the first period that is reported."""
     every: Frequency | None = None
     """How often, where no rule says it."""
-    deadline: DayAfter | WorkingDaysAfter | None = None
+    deadline: Deadline | None = None
     """By when, where no rule says it."""
     shift_if_non_working: Shift | None = None
     """Of that deadline."""

@@ -163,7 +163,7 @@ def run_admission_bench(
     upgrade(engine)
     progress("recording the registers")
     with engine.begin() as connection:
-        _record(connection, world(parties, networks, machines))
+        record(connection, world(parties, networks, machines))
     progress("reading them")
     began = time.perf_counter()
     with engine.begin() as connection:
@@ -198,7 +198,7 @@ def run_admission_bench(
     return {**figures, "changes": outcome[0]}
 
 
-def _record(connection: Connection, entries: Iterator[Entry]) -> None:
+def record(connection: Connection, entries: Iterator[Entry]) -> None:
     """Straight into the tables: what is measured is not the import."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:

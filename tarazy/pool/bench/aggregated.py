@@ -16,6 +16,7 @@ def main(url: str, start: datetime, end: datetime) -> None:
     """What reports and the fee ask of a period, all sites together."""
     engine = open_engine(url)
     told: dict[str, float | int] = {}
+    cpu = time.process_time()
     with reader(engine).begin() as connection:
         began = time.perf_counter()
         meters = energy_by_meter(connection, start, end)
@@ -24,6 +25,7 @@ def main(url: str, start: datetime, end: datetime) -> None:
         told |= {"parties": len(energy_by_party(connection, start, end)), "parties_s": _since(began)}
         began = time.perf_counter()
         told |= {"sites": len(peak_power(connection, start, end)), "peaks_s": _since(began)}
+    told["cpu_s"] = round(time.process_time() - cpu, 2)
     told["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     sys.stdout.write(json.dumps(told))
 

@@ -54,14 +54,12 @@ def run_energy_bench(
     """All measurements, on an empty database.
 
     `pushed` and `stored`: intervals that come in over HTTP, and straight into the store; `aggregated`: meters that have
-    intervals of `days` days; `country`: meters whose quarter is asked for in a database of its own.
-
-    Raises `BenchError`.
+    intervals of `days` days; `country`: meters of a whole quarter, in a database of its own. Raises `BenchError`.
     """
     url = database or f"sqlite:///{directory / 'bench.db'}"
     engine = open_engine(url)
     upgrade(engine)
-    points = [_point(number) for number in range(meters)]
+    points = list(map(_point, range(meters)))
     start = floor_to(datetime.now(UTC), _SECONDS) - _STEP * (pushed + stored + 2)
     figures: dict[str, Any] = {"database": engine.dialect.name, "meters": meters}
     progress(f"registering {meters:,} meters")
@@ -83,9 +81,7 @@ def run_energy_bench(
     figures["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     figures["bytes_per_reading"] = round(_size(engine, directory) / (meters * (pushed + stored + 2)))
     if aggregated:
-        figures["quarter"] = measure_quarter(
-            engine, url, [_point(number) for number in range(aggregated)], days, progress
-        )
+        figures["quarter"] = measure_quarter(engine, url, list(map(_point, range(aggregated))), days, progress)
     engine.dispose()
     if country:
         figures["country"] = _country(directory, country, progress)
@@ -98,7 +94,7 @@ def _country(directory: Path, meters: int, progress: Callable[[str], None]) -> d
     engine = open_engine(url)
     upgrade(engine)
     try:
-        return measure_country(engine, url, [_point(number) for number in range(meters)], progress)
+        return measure_country(engine, url, list(map(_point, range(meters))), progress)
     finally:
         engine.dispose()
 

@@ -30,6 +30,7 @@ _COMMANDS = {
     "site-agent": "agent:site_agent",
     "status": "server:status",
     "token": "token:token",
+    "top": "top:top",
     "user": "user:user",
     "value": "value:value",
     "verify": "verify:verify",

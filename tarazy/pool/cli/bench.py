@@ -10,6 +10,8 @@ import click
 
 from tarazy.pool.cli.common import Wanting
 
+DOCUMENTS = ("accreditation", "statement", "sale", "distributed")
+
 _json_file_option = click.option(
     "--json",
     "json_file",
@@ -370,15 +372,63 @@ def _show_energy(figures: dict[str, Any]) -> None:
         run = figures["quarter"]
         size = f"{run['meters']:,} meters, {run['days']} days, {run['intervals']:,} intervals"
         click.echo(f"{size} in detail: {_told(run['detail'])}")
-        click.echo(f"so a quarter of 100,000 meters takes {run['detail_s_for_100000_meters'] / 60:,.0f} minutes")
-        click.echo(f"the same summed up, at {run['summing_rows_per_s']:,} intervals/s: {_told(run['summed'])}")
-        click.echo(f"that is {run['summed_to_detail']} of it")
+        click.echo(
+            "so a quarter of 100,000 meters takes a processor "
+            f"{run['detail_cpu_s_for_100000_meters'] / 60:,.0f} minutes"
+        )
+        click.echo(
+            f"the same summed up, at {run['summing_rows_per_cpu_s']:,} intervals a second of a processor: "
+            f"{_told(run['summed'])}"
+        )
+        click.echo(f"that is {run['summed_to_detail']} of the processor's time")
     if "country" in figures:
         run = figures["country"]
         size = f"{run['meters']:,} meters, a quarter, its last day in detail"
-        click.echo(f"{size}: {_told(run)}; a day is summed up in {run['summing_a_day_s']} s")
+        click.echo(f"{size}: {_told(run)}; a day is summed up in {run['summing_a_day_cpu_s']} s of a processor")
 
 
 def _told(run: dict[str, Any]) -> str:
     parts = f"meters {run['meters_s']} s, parties {run['parties_s']} s, peaks {run['peaks_s']} s"
-    return f"{parts}, all {run['all_s']} s, {run['peak_rss_bytes'] >> 20} MiB"
+    return f"{parts}, all {run['all_s']} s ({run['cpu_s']} s of a processor), {run['peak_rss_bytes'] >> 20} MiB"
+
+
+@bench.command("reports")
+@_json_file_option
+@click.option("--parties", type=click.IntRange(2), default=200, show_default=True, help="Parties, each with a site.")
+@click.option("--workers", default=150_000, show_default=True, help="Machines of all parties.")
+@click.option("--blocks", type=click.IntRange(1), default=10_000, show_default=True, help="Blocks of the year.")
+@click.option("--meters", default=100_000, show_default=True, help="Meters, with a quarter of folded days.")
+@click.option("--tallied", default=10, show_default=True, help="Rounds with a tally for each worker.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(DOCUMENTS),
+    default=DOCUMENTS,
+    show_default=True,
+    help="What to build.",
+)
+@click.option("--database", help="SQLAlchemy URL of an empty database; an SQLite file of its own when absent.")
+def bench_reports(json_file: Path | None, database: str | None, kinds: tuple[str, ...], **size: int) -> None:
+    """Build every document of a national pool's year: seconds and peak memory of each file in one language."""
+    from tempfile import TemporaryDirectory
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from tarazy.pool.bench.measured import BenchError
+    from tarazy.pool.bench.reports import run_reports_bench
+
+    with TemporaryDirectory() as directory, Console(stderr=True).status("starting") as status:
+        try:
+            figures = run_reports_bench(Path(directory), database, kinds, progress=status.update, **size)
+        except BenchError as error:
+            raise Wanting(str(error)) from None
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    table = Table("document", "step", "s", "peak MiB", "bytes", title="A year, one language", title_justify="left")
+    for kind, steps in figures["documents"].items():
+        for step, cost in steps.items():
+            size_ = f"{cost['bytes']:,}" if "bytes" in cost else ""
+            table.add_row(kind, step, f"{cost['s']:,}", f"{cost['peak_rss_bytes'] >> 20:,}", size_)
+    Console().print(table)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,6 +42,10 @@ class Misuse(click.ClickException):
 
 class _SettingsFile(click.ParamType["Settings"]):
     name = "file"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The shell's own names of files."""
+        return [CompletionItem(incomplete, type="file")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Settings:
         """Read the file; faults become one line each."""
@@ -153,7 +158,7 @@ class MomentParam(click.ParamType["datetime | date"]):
 
 def folding_table(*columns: str) -> Table:
     """A table that cuts nothing off: what is too wide for the terminal is folded. Texts are shown as they are."""
-    from tarazy.pool.cli.tables import PlainTable
+    from tarazy.pool.terminal import PlainTable
 
     table = PlainTable()
     for column in columns:

@@ -18,6 +18,7 @@ from tarazy.pool.cli.common import (
     json_option,
     ledger,
     print_json,
+    progress_bar,
     settings_option,
 )
 from tarazy.pool.cli.register.shared import KNOWN_AT, recorder
@@ -73,7 +74,7 @@ def import_file(file: Path, settings: Settings, points: tuple[str, ...], dry: bo
         raise click.BadParameter("write CODE=METER", param_hint="--point")
     try:
         told = read_file(file, named)
-        with ledger(settings) as engine, engine.begin() as connection:
+        with ledger(settings) as engine, progress_bar("Recording the readings"), engine.begin() as connection:
             require_readable(connection, told.readings, now)
             taken = append_readings(connection, told.readings, now)
             if taken.recorded and not dry:
@@ -194,7 +195,7 @@ def show_meter(
     """Show what stood at METER, and its intervals with quality and version."""
     from tarazy.accounting.energy.devices import fittings
     from tarazy.accounting.energy.figures import meter_intervals
-    from tarazy.accounting.energy.readings import exported_wh
+    from tarazy.accounting.energy.readings import exported_wh, folded_until
 
     start = start or end - timedelta(days=1)
     with ledger(settings) as engine, engine.begin() as connection:
@@ -210,10 +211,19 @@ def show_meter(
             }
             for row in meter_intervals(connection, meter, start, end, known_at)
         ]
+        folded = folded_until(connection, [meter]).get(meter)
+    folded = folded if folded is not None and start < folded else None
     if as_json:
         devices = [vars(each) for each in fitted]
-        print_json({"meter": meter, "devices": devices, "exported_wh": exported, "intervals": rows})
+        told = {"meter": meter, "devices": devices, "exported_wh": exported, "folded_until": folded, "intervals": rows}
+        print_json(told)
         return
+    if folded is not None:
+        click.echo(
+            f"up to {folded.isoformat()} its energy is folded into days: the intervals before are gone, and the export"
+            " register is known only by the readings that are left",
+            err=True,
+        )
     for each in fitted:
         ratios = f"CT {each.ct_ratio}, VT {each.vt_ratio}"
         click.echo(f"since {each.since.isoformat()}: {each.profile}, {ratios}, serial {each.serial or 'unknown'}")

@@ -49,10 +49,10 @@ for each in (sign, attach, diff, due, deliver, approve, deliveries, delivery, re
 
 
 @report.command("build")
-@click.argument("kind", type=click.Choice(["accreditation", "statement", "sale", "distributed"]))
+@click.argument("kind", type=click.Choice(["accreditation", "statement", "sale", "distributed", "quarterly"]))
 @settings_option
 @click.option("--as-of", type=InstantParam(), help="The moment the report speaks of; five seconds ago when absent.")
-@click.option("--party", help="Key of the party a statement is of; for sale, of one party alone.")
+@click.option("--party", help="Key of the party a statement is of; for sale and quarterly, of one party alone.")
 @click.option("--period", type=PeriodParam(), help="Year, quarter or month: 2026, 2026-Q4, 2026-11.")
 @click.option("--from", "first_day", type=DAY, help="First day of another period.")
 @click.option("--to", "last_day", type=DAY, help="Its last day.")
@@ -89,6 +89,7 @@ def build(
     statement      what one party worked, was credited and paid in a period
     sale           coins sold through AIFC exchanges in a year, and what is missing
     distributed    the record of distributed assets of a period
+    quarterly      what parties told of a quarter: energy, planned investment, jobs, equipment
 
     The same records and the same moments give the same bytes. That it was built, and its digest, enter the audit log;
     the proof that they did is written beside it as .audit. `tarazy verify report` checks all of it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _NUMBER = click.argument("number", type=NUMBER, metavar="DELIVERY")
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def profiles_of(settings: Settings) -> dict[str, Profile]:
@@ -104,10 +106,7 @@ def approve(number: int, settings: Settings, as_json: bool) -> None:
     """Let a document that somebody else proposed be sent."""
     from tarazy.reports.delivery import outbox
 
-    with _outbox(settings) as connection:
-        outbox.approve(connection, number, datetime.now(UTC), recorder())
-        made = outbox.read(connection, number)
-    print_json(_plain(made)) if as_json else click.echo(f"delivery {number} is approved; the server sends it")
+    _change(settings, number, partial(outbox.approve, by=recorder()), "approved; the server sends it", as_json)
 
 
 @click.command("resend")
@@ -119,10 +118,7 @@ def resend(number: int, settings: Settings, why: str, as_json: bool) -> None:
     """Send a refused document, or one without a receipt, once more: the same bytes under the same key."""
     from tarazy.reports.delivery import outbox
 
-    with _outbox(settings) as connection:
-        outbox.send_again(connection, number, datetime.now(UTC), recorder(), why)
-        made = outbox.read(connection, number)
-    print_json(_plain(made)) if as_json else click.echo(f"delivery {number} is sent again")
+    _change(settings, number, partial(outbox.send_again, by=recorder(), why=why), "sent again", as_json)
 
 
 @click.command("abandon")
@@ -134,10 +130,17 @@ def abandon(number: int, settings: Settings, why: str, as_json: bool) -> None:
     """Give a delivery up. One that may have arrived may still be taken there."""
     from tarazy.reports.delivery import outbox
 
+    _change(settings, number, partial(outbox.abandon, by=recorder(), why=why), "given up", as_json)
+
+
+def _change(settings: Settings, number: int, act: Callable[..., None], done: str, as_json: bool) -> None:
+    """Change a delivery, and say how it stands."""
+    from tarazy.reports.delivery import outbox
+
     with _outbox(settings) as connection:
-        outbox.abandon(connection, number, datetime.now(UTC), recorder(), why)
+        act(connection, number, datetime.now(UTC))
         made = outbox.read(connection, number)
-    print_json(_plain(made)) if as_json else click.echo(f"delivery {number} is given up")
+    print_json(_plain(made)) if as_json else click.echo(f"delivery {number} is {done}")
 
 
 @click.command("deliveries")
@@ -171,23 +174,26 @@ def deliveries(settings: Settings, everything: bool, as_json: bool) -> None:
 @click.command("delivery")
 @_NUMBER
 @settings_option
-@click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write the receipt there.")
+@click.option("--body", type=_NEW_FILE, help="Write there what is sent, to the byte.")
+@click.option("--receipt", type=_NEW_FILE, help="Write the receipt there.")
 @json_option
-def delivery(number: int, settings: Settings, receipt: Path | None, as_json: bool) -> None:
+def delivery(number: int, settings: Settings, body: Path | None, receipt: Path | None, as_json: bool) -> None:
     """Show a delivery, who wanted it, its attempts and its receipt."""
     from tarazy.reports.build import write_all
     from tarazy.reports.delivery import outbox
 
     with _outbox(settings, reads=True) as connection:
         made, tried = outbox.read(connection, number), outbox.attempts(connection, number)
-        answer = outbox.receipt_of(connection, number)
-    if receipt is not None:
-        if answer is None:
-            raise Wanting(f"delivery {number} has no receipt")
+        answer = outbox.receipt_of(connection, number) if receipt else None
+        letter = outbox.letter_of(connection, number)
+    if receipt is not None and answer is None:
+        raise Wanting(f"delivery {number} has no receipt")
+    for path, content in ((body, letter.body), (receipt, answer)):
         try:
-            write_all(receipt.absolute().parent, {receipt.name: answer})
+            if path is not None and content is not None:
+                write_all(path.absolute().parent, {path.name: content})
         except OSError as error:
-            raise Misuse(f"{receipt}: {error.strerror}") from None
+            raise Misuse(f"{path}: {error.strerror}") from None
     plain = _plain(made)
     attempts = [
         {
@@ -256,7 +262,7 @@ def told(row: Progress, now: datetime) -> dict[str, Any]:
         "doubts": sorted(planned.due.doubts) if planned.due else [],
         "rule": {"id": rule.id, "act": rule.act, "confirmed": rule.confirmed} if rule else None,
         "standing": row.standing(legal_day(now)),
-        "state": row.delivery.state if row.delivery else "built" if row.name else "not-built",
+        "state": row.state,
         "builds_at": planned.builds_at,
         "name": row.name,
         "delivery": row.delivery.number if row.delivery else None,

@@ -106,7 +106,11 @@ def write_receipt(number: int, party: str, settings: Settings, output: Path) -> 
     from tarazy.accreditation.audit_proof import prove_row
     from tarazy.database.engine import reader
 
-    with _readable(settings) as engine, reader(engine).begin() as connection:
+    with (
+        _readable(settings) as engine,
+        progress_bar("Reading the shares"),
+        reader(engine).begin() as connection,
+    ):
         proof = _proof(connection, number, settings)
         told = receipt(connection, proof, party, settings.journal_path.parent)
         told["audit"] = prove_row(connection, proof.audit_row)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import click
 
 from tarazy.config.settings import Settings
-from tarazy.pool.cli.common import Wanting, file_option, json_option, print_json, read_settings, settings_option
+from tarazy.pool.cli.common import (
+    Wanting,
+    file_option,
+    json_option,
+    print_json,
+    progress_bar,
+    read_settings,
+    settings_option,
+)
 from tarazy.pool.launch import Role, inherit
 
 
@@ -80,18 +85,17 @@ def check(settings: Settings, as_json: bool) -> None:
 @json_option
 def status(settings: Settings, as_json: bool) -> None:
     """Ask a running server how it is."""
-    address = f"http://{settings.portal.host}:{settings.portal.port}/api/v1/overview"
+    from tarazy.pool.watched import SilentError, overview_of
+
     try:
-        with urlopen(address, timeout=10) as response:
-            overview: dict[str, Any] = json.load(response)
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        raise Wanting(f"no answer from {address} ({reason}); is `tarazy serve` running with this file?") from None
+        overview = overview_of(settings)
+    except SilentError as error:
+        raise Wanting(str(error)) from None
     reports, faults = _due(settings)
     if as_json:
         print_json({**overview, "reports": reports, "reports_not_planned": faults})
         return
-    from tarazy.pool.demo.screen import hashrate
+    from tarazy.pool.terminal import hashrate
 
     ill = [part["part"] for part in overview["health"] if not part["ok"]]
     click.echo(f"pool        {overview['pool']['name']}")
@@ -149,7 +153,8 @@ def upgrade_database(settings: Settings, as_json: bool) -> None:
 
     engine = open_engine(settings.database_url)
     try:
-        before, after = upgrade(engine)
+        with progress_bar("Migrating"):
+            before, after = upgrade(engine)
     except SchemaError as error:
         raise Wanting(str(error)) from None
     except SQLAlchemyError as error:

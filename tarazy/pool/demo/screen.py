@@ -9,17 +9,14 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-_COIN = 100_000_000
+from tarazy.pool.terminal import BLOCK_COLOURS, SideBySide, coins, hashrate, titled
+
 _COINS_WIDTH = len("100.00000000")
-_TWO_TABLES = 150
-"""Columns of a terminal in which two tables stand beside each other."""
-_STATE_COLOURS = {"connected": "green", "mature": "bold green", "orphaned": "yellow", "rejected": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +69,12 @@ class Viewer:
             return None
 
 
-def hashrate(value: float) -> str:
-    """Hashes per second with a prefix."""
-    for unit in ("H/s", "kH/s", "MH/s", "GH/s", "TH/s", "PH/s"):
-        if value < 1000:
-            return f"{value:.1f} {unit}" if value else "–"
-        value /= 1000
-    return f"{value:.1f} EH/s"
-
-
-def _coins(satoshi: int) -> str:
-    return f"{satoshi // _COIN}.{satoshi % _COIN:08d}"
-
-
 def _kwh(wh: int | None) -> str:
     return "–" if wh is None else f"{wh / 1000:,.1f}"
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", expand=True, box=SIMPLE_HEAD, padding=0)
-
-
 def _miners(snapshot: Snapshot) -> Table:
-    table = _table("Parties")
+    table = titled("Parties")
     for column in (
         "party",
         "papers",
@@ -118,8 +98,8 @@ def _miners(snapshot: Snapshot) -> Table:
             admitted,
             hashrate(miner["hashrate"]),
             f"{miner['shares']:,}",
-            _coins(miner["immature"]),
-            _coins(miner["payable"]),
+            coins(miner["immature"]),
+            coins(miner["payable"]),
             _kwh(miner["energy_wh"]),
             miner["fee"]["tenge"] or "–",
         )
@@ -127,7 +107,7 @@ def _miners(snapshot: Snapshot) -> Table:
 
 
 def _blocks(snapshot: Snapshot) -> Table:
-    table = _table("Blocks of the pool")
+    table = titled("Blocks of the pool")
     for column in ("height", "state", "reward BTC", "found by"):
         table.add_column(column, justify="right" if column in ("height", "reward BTC") else "left", overflow="fold")
     for block in snapshot.blocks:
@@ -135,15 +115,15 @@ def _blocks(snapshot: Snapshot) -> Table:
         text = f"{block['confirmations']}/{block['maturity']}" if state == "connected" else state
         table.add_row(
             str(block["height"]),
-            Text(text, _STATE_COLOURS.get(state, "")),
-            _coins(block["reward"]),
+            Text(text, BLOCK_COLOURS.get(state, "")),
+            coins(block["reward"]),
             block["party"],
         )
     return table
 
 
 def _division(snapshot: Snapshot) -> Table:
-    table = _table("Rewards divided: reward = miners + fee + remainder")
+    table = titled("Rewards divided: reward = miners + fee + remainder")
     for column in ("round", "reward", "miners", "fee", "rest", "state"):
         table.add_column(column, justify="left" if column == "state" else "right", overflow="fold")
     for row in snapshot.distributions:
@@ -160,7 +140,7 @@ def _division(snapshot: Snapshot) -> Table:
 
 
 def _refusals(snapshot: Snapshot) -> Table:
-    table = _table("Refused")
+    table = titled("Refused")
     for column in ("account", "reasons", "times"):
         table.add_column(column, justify="right" if column == "times" else "left", overflow="fold")
     for row in snapshot.refusals:
@@ -169,7 +149,7 @@ def _refusals(snapshot: Snapshot) -> Table:
 
 
 def _energy(snapshot: Snapshot) -> Table:
-    table = _table("Energy by site")
+    table = titled("Energy by site")
     for column in ("site", "kW", "kWh metered", "kWh not allocated"):
         table.add_column(column, justify="left" if column == "site" else "right", overflow="fold")
     for site in snapshot.sites:
@@ -181,25 +161,6 @@ def _energy(snapshot: Snapshot) -> Table:
             _kwh(site["unallocated_wh"]),
         )
     return table
-
-
-@dataclass(frozen=True, slots=True)
-class _SideBySide:
-    """Two tables beside each other where figures still fit, else one below the other."""
-
-    left: Table
-    right: Table
-
-    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        yield Group(self.left, self.right) if options.max_width < _TWO_TABLES else _grid(self.left, self.right)
-
-
-def _grid(left: RenderableType, right: RenderableType) -> Table:
-    grid = Table.grid(expand=True, padding=(0, 1))
-    grid.add_column(ratio=1)
-    grid.add_column(ratio=1)
-    grid.add_row(left, right)
-    return grid
 
 
 def render(snapshot: Snapshot | None, portal: str, stratum: str, report: str | None, remaining: str) -> RenderableType:
@@ -227,8 +188,8 @@ def render(snapshot: Snapshot | None, portal: str, stratum: str, report: str | N
     return Group(
         Panel(Group(head, Text(line, "bold") + ill)),
         _miners(snapshot),
-        _SideBySide(_blocks(snapshot), _division(snapshot)),
-        _SideBySide(_refusals(snapshot), _energy(snapshot)),
+        SideBySide(_blocks(snapshot), _division(snapshot)),
+        SideBySide(_refusals(snapshot), _energy(snapshot)),
     )
 
 

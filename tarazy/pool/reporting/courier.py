@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from twisted.internet.defer import Deferred
@@ -67,6 +68,8 @@ class Courier:
         try:
             if profile is None:
                 raise ProfileError(f"the settings have no delivery profile {made.profile}; see reports.profiles")
+            if _host(made.url) != _host(profile.url):
+                raise ProfileError(f"{made.profile} sends to another host now; abandon this and propose it anew")
             post = Post(self._reactor, profile)
         except ProfileError as error:
             await self._database.run(outbox.stall, made.number, str(error), self._clock())
@@ -103,3 +106,9 @@ class Courier:
             told = _log.info if judged.outcome is Outcome.RECEIPT else _log.warning
             facts = {"delivery": made.number, "to": made.profile, "attempt": attempt}
             told("document_delivery", outcome=judged.outcome, reason=judged.words, **facts)
+
+
+def _host(url: str) -> tuple[str, str]:
+    """Who gets the profile's secrets."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc

@@ -24,7 +24,7 @@ from tarazy.pool.reporting.making import make_report, sign_report
 from tarazy.reports.build import SETTLED_SECONDS, ReportError
 from tarazy.reports.delivery import outbox
 from tarazy.reports.delivery.letter import LetterError, compose
-from tarazy.reports.delivery.outbox import OUTBOX, DeliveryError
+from tarazy.reports.delivery.outbox import OUTBOX, DeliveryError, DeliveryState
 from tarazy.reports.delivery.profile import Profile
 from tarazy.reports.kept import KeptFault, read_kept
 from tarazy.reports.schedule import Planned, Progress, Standing, progress, request_of
@@ -76,17 +76,22 @@ class Planner:
     def __init__(
         self,
         clock: Clock,
-        settings: Settings,
+        settings: Callable[[], Settings],
         database: Database,
         profiles: Mapping[str, Profile],
         law: Callable[[], LawBook],
     ) -> None:
+        """Settings and law are those of the moment."""
         self._settings = settings
         self._database = database
         self._profiles = profiles
         self._law = law
         self._building: Apart[Built] | None = None
-        self._facts = ReportFacts()
+        self._stopped = False
+        self._faults: list[str] = []
+        """Why something could not be planned, as the log has it."""
+        nothing = {kind: dict.fromkeys(map(str, kind), 0) for kind in (Standing, DeliveryState)}
+        self._facts = ReportFacts(standing=nothing[Standing], deliveries=nothing[DeliveryState])
         self.repeat = Repeat(clock, "keep_schedule", TURN_SECONDS, self.turn)
 
     def facts(self) -> ReportFacts:
@@ -95,6 +100,7 @@ class Planner:
 
     async def stop(self) -> None:
         """End; a report that is being built is built anew after the next start."""
+        self._stopped = True
         if self._building is not None:
             self._building.stop()
         await self.repeat.stop()
@@ -102,8 +108,10 @@ class Planner:
     async def turn(self) -> None:
         """Go on with everything that is not done."""
         now = datetime.now(UTC)
-        rows, faults = await self._database.read(progress, self._settings.reports.schedule, self._law(), now)
+        rows, faults = await self._database.read(progress, self._settings().reports.schedule, self._law(), now)
         for row in rows:
+            if self._stopped:
+                return
             rests = row.tried_at is not None and row.trouble is not None and now - row.tried_at < _AGAIN
             if row.name is None and not rests and now >= row.planned.builds_at + timedelta(seconds=SETTLED_SECONDS):
                 row = await self._build(row)
@@ -111,15 +119,20 @@ class Planner:
                 await self._deliver(row, row.planned.deliver_to)
         self._facts = await self._database.read(self._counted, now)
         for fault in faults:
-            _log.error("schedule_not_planned", reason=fault)
+            if fault not in self._faults:
+                _log.error("schedule_not_planned", reason=fault)
+        self._faults = faults
 
     async def _build(self, row: Progress) -> Progress:
         planned = row.planned
-        self._building = Apart(build_planned, self._settings, planned)
+        self._building = Apart(build_planned, self._settings(), planned)
         try:
             built = await deferToThread(self._building.result)
-        except (ReportError, StoppedError) as error:
-            await self._note(planned, None, str(error))
+        except Exception as error:  # whatever it is, it holds up no other report
+            if self._stopped:
+                return row
+            told = str(error) if isinstance(error, ReportError | StoppedError) else f"{type(error).__name__}: {error}"
+            await self._note(planned, None, told)
             return row
         finally:
             self._building = None
@@ -133,7 +146,7 @@ class Planner:
             if to not in self._profiles:
                 raise LetterError(f"the settings have no delivery profile {to}; see reports.profiles")
             assert row.name is not None, "only a built report is delivered"
-            path = self._settings.data / "reports" / row.name
+            path = self._settings().data / "reports" / row.name
             kept = await deferToThread(read_kept, path)
             if kept.digest != row.digest:
                 raise LetterError(f"{path} is not what was built; bring it back from a copy")
@@ -153,9 +166,9 @@ class Planner:
             _log.warning("report_waits", report=planned.kind, period=str(planned.period), reason=trouble)
 
     def _counted(self, connection: Connection, now: datetime) -> ReportFacts:
-        rows, faults = progress(connection, self._settings.reports.schedule, self._law(), now)
+        rows, faults = progress(connection, self._settings().reports.schedule, self._law(), now)
         standing = Counter(str(row.standing(legal_day(now))) for row in rows)
-        unbuilt = sum(row.name is None and now >= row.planned.builds_at for row in rows)
+        unbuilt = sum(row.name is None and not row.is_done and now >= row.planned.builds_at for row in rows)
         going = outbox.deliveries(connection, OUTBOX)
         waiting = max(((now - (each.approved_at or now)).total_seconds() for each in going), default=0.0)
         return ReportFacts(

@@ -11,7 +11,8 @@ from typing import Any
 from OpenSSL.crypto import FILETYPE_PEM, load_certificate
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.ssl import (
     Certificate,
@@ -20,9 +21,10 @@ from twisted.internet.ssl import (
     platformTrust,
     trustRootFromCertificates,
 )
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import Agent, FileBodyProducer, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IPolicyForHTTPS
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 from tarazy.pool.bounded_body import BoundedBody, TooLongError
@@ -48,7 +50,8 @@ class Post:
         self._profile = profile
         self._headers = _authentication(profile)
         agent: Any = Agent
-        self._agent = agent(reactor, contextFactory=_Policy(profile), connectTimeout=_CONNECT_SECONDS)
+        patience = min(_CONNECT_SECONDS, profile.timeout_seconds / 2)
+        self._agent = agent.usingEndpointFactory(reactor, _Ways(reactor, _Policy(profile), patience))
 
     def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Deferred[Answer]:
         """The answer, or why there is none; within the profile's time. Cancelling it ends it as one without answer."""
@@ -56,7 +59,11 @@ class Post:
         for name, value in {**headers, **self._headers}.items():
             told.setRawHeaders(name, [value])
         work: Deferred[Answer] = Deferred.fromCoroutine(self._exchange(method, url, told, body))
-        work.addTimeout(self._profile.timeout_seconds, self._reactor)
+
+        def timed_out(_result: object, seconds: float) -> Answer:
+            return Answer(None, fault=f"no whole answer within {seconds:g} s")
+
+        work.addTimeout(self._profile.timeout_seconds, self._reactor, timed_out)
         return work.addErrback(self._without_answer)
 
     async def _exchange(self, method: str, url: str, headers: Headers, body: bytes | None) -> Answer:
@@ -73,21 +80,16 @@ class Post:
             return Answer(response.code, fault="the connection ended before the whole answer")
 
     def _without_answer(self, failure: Any) -> Answer:
-        """Every other way to fail; what is no failure of an exchange is raised again."""
+        """Every other way to fail. Where it is not sure that nothing left, something may have."""
         error = failure.value
         reasons = [getattr(each, "value", each) for each in getattr(error, "reasons", ())]
-        if isinstance(error, TimeoutError):
-            return Answer(None, fault=f"no whole answer within {self._profile.timeout_seconds:g} s")
         if any(map(_is_distrust, (error, *reasons))):
             return Answer(None, fault="its TLS certificate does not hold, so nothing was sent", sent=False)
         if isinstance(error, (ConnectError, DNSLookupError)):
             return Answer(None, fault=f"cannot be reached: {error}", sent=False)
         if any(isinstance(each, CancelledError) for each in (error, *reasons)):
             return Answer(None, fault="the server was stopped before the answer came")
-        if isinstance(error, ResponseFailed) or reasons or isinstance(error, TlsError):
-            return Answer(None, fault=f"no answer of HTTP: {'; '.join(str(each) for each in reasons) or error!r}"[:300])
-        failure.raiseException()
-        raise AssertionError
+        return Answer(None, fault=f"no answer of HTTP: {'; '.join(map(str, reasons)) or error!r}"[:300])
 
 
 def _is_distrust(error: object) -> bool:
@@ -117,7 +119,52 @@ def _line(path: Path) -> str:
     return line
 
 
-@implementer(IPolicyForHTTPS)
+class _Limited(ProtocolWrapper):
+    """A connection that is cut when more comes than the largest answer has, heads and all."""
+
+    _received = 0
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - twisted's name
+        self._received += len(data)
+        if self._received > 2 * LARGEST_ANSWER:
+            transport: Any = self.transport
+            transport.abortConnection()
+        else:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+
+class _Way:
+    """Where to connect to, with a bound on what comes."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """The connection's protocol."""
+        limited = WrappingFactory(factory)  # type: ignore[no-untyped-call]
+        limited.protocol = _Limited
+        connected: Deferred[Any] = self._endpoint.connect(limited)
+        return connected.addCallback(lambda wrapper: wrapper.wrappedProtocol)
+
+
+@implementer(IAgentEndpointFactory)
+class _Ways:
+    """How to connect to the host of an address."""
+
+    def __init__(self, reactor: Any, policy: _Policy, patience: float) -> None:
+        """`patience`: seconds for connecting, less than the whole may take: then it is known that nothing was sent."""
+        self._reactor = reactor
+        self._policy = policy
+        self._patience = patience
+
+    def endpointForURI(self, uri: Any) -> _Way:  # noqa: N802 - twisted's name
+        """Plain, or by TLS."""
+        endpoint: Any = HostnameEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, timeout=self._patience)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(self._policy.creator(uri.host), endpoint)
+        return _Way(endpoint)
+
+
 class _Policy:
     """The server's certificate must lead to the profile's authorities, and name the host."""
 
@@ -140,9 +187,9 @@ class _Policy:
         except (OSError, ValueError, TlsError, IndexError) as error:
             raise ProfileError(f"{profile.name}: a certificate or key cannot be used: {error}") from None
 
-    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:  # noqa: N802 - twisted's name
+    def creator(self, host: bytes) -> Any:
         """How to begin TLS with a host."""
-        return optionsForClientTLS(hostname.decode("ascii"), trustRoot=self._root, **self._own)
+        return optionsForClientTLS(host.decode("ascii"), trustRoot=self._root, **self._own)
 
 
 def _pems(path: Path) -> list[bytes]:

@@ -32,3 +32,17 @@ function table(heads, rows) {
     element("td", {role: "cell", "data-label": heads[at]}, ...[cell].flat().filter((part) => part !== null)))));
   return element("table", {class: "listing", role: "table"}, element("thead", {role: "rowgroup"}, head), element("tbody", {role: "rowgroup"}, ...body));
 }
+
+function copyButtons() {
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      const source = box(button.dataset.copy);
+      try {
+        await navigator.clipboard.writeText(source.textContent);
+        button.textContent = t("acting.copied");
+      } catch (error) {
+        getSelection().selectAllChildren(source);
+      }
+    });
+  }
+}

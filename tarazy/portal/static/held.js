@@ -215,6 +215,15 @@ Object.assign(LISTS, {
         download(`me/statements/${row.period}?form=${form}&lang=${lang}&as_of=${row.as_of}`, form.toUpperCase()))),
     ],
   },
+  tokens: {
+    key: (row) => row.name,
+    cells: (row) => [
+      element("strong", {}, row.name), t(`tokens.scopes.${row.scope}`), by(row.created_by, row.created_at), dated(row.expires_at),
+      act(t("tokens.revoke"), async () => {
+        if (confirm(t("tokens.revoke_sure", {name: row.name}))) await changeTokens(() => tell("me/tokens/revoke", {name: row.name}));
+      }),
+    ],
+  },
   warnings: {
     key: (row) => row.text,
     cells: (row) => [badge(SEVERITY_KINDS[row.severity], word("severity", row.severity)), row.text, row.at ? when(row.at) : "–"],
@@ -351,6 +360,35 @@ function showSignatures(answer) {
   tile("unsigned", number(answer.items.length - signed.length));
 }
 
+/* Tokens of one's own programs; the text of a new one is shown this once. */
+async function changeTokens(change) {
+  box("problem").hidden = true;
+  box("token-told").hidden = true;
+  try {
+    const made = await change();
+    await load();
+    return made;
+  } catch (error) {
+    complain(t("acting.failed", {why: error.message}));
+    return null;
+  }
+}
+
+function watchTokens() {
+  copyButtons();
+  const form = box("new-token");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const {name, scope, days} = Object.fromEntries(new FormData(form));
+    const made = await changeTokens(() => tell("me/tokens", {name, scope, days: Number(days)}));
+    if (!made) return;
+    box("token-of").textContent = t("tokens.told", {name: made.name});
+    box("token").textContent = made.token;
+    box("token-told").hidden = false;
+    form.reset();
+  });
+}
+
 Object.assign(PAGES, {
   signing: {
     sources: {signatures: "signatures", deliveries: "deliveries", schedule: "schedule"},
@@ -364,8 +402,9 @@ Object.assign(PAGES, {
     },
   },
   me: {
-    sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements"},
+    sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements", tokens: "me/tokens"},
     paged: ["credits", "payouts", "statements"],
+    prepare: watchTokens,
     show: (told) => showAccount(told.terms),
   },
   accounting: {

@@ -157,20 +157,6 @@ async function save(path, name) {
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
-function copyButtons() {
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", async () => {
-      const source = box(button.dataset.copy);
-      try {
-        await navigator.clipboard.writeText(source.textContent);
-        button.textContent = t("acting.copied");
-      } catch (error) {
-        getSelection().selectAllChildren(source);
-      }
-    });
-  }
-}
-
 /* `load` shows everything anew, `prepare` is done once before. */
 async function work(prepare, load) {
   themeButton(() => {});

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from tarazy.reports.canonical import canonical_json, digest
 from tarazy.reports.delivery.profile import Attached, Fixed, Listed, Node, Profile, Taken, fill
 from tarazy.reports.kept import Kept
+from tarazy.reports.signing.cms import LARGEST, CmsFault, check
 
 LARGEST_BODY = 64 << 20
 """Bytes that are sent at once, and kept in the outbox."""
@@ -46,8 +47,8 @@ def compose(kept: Kept, profile: Profile) -> Letter:
     """The letter of a document by a profile. Raises `LetterError`."""
     if kept.kind not in profile.documents:
         raise LetterError(f"{profile.name} takes {', '.join(profile.documents)}, not {kept.kind}")
-    if profile.signature == "required" and not kept.beside(".p7s").is_file():
-        raise LetterError(f"{kept.path.name} is not signed, and {profile.name} wants a signature: sign it first")
+    if profile.signature == "required":
+        _require_signed(kept, profile.name)
     values = _values(kept, profile)
     if isinstance(profile.body, Attached):
         body, ending = _file(kept, profile.body), profile.body.file.rpartition(".")[2]
@@ -58,7 +59,22 @@ def compose(kept: Kept, profile: Profile) -> Letter:
         raise LetterError(f"{kept.path.name}: {len(body)} bytes would be sent, at most {LARGEST_BODY} are")
     quoted = {name: quote(value, safe="") for name, value in values.items()}
     headers = {name: fill(text, values) for name, text in profile.headers.items()}
+    for name, text in headers.items():
+        if not (text.isascii() and text.isprintable()):
+            raise LetterError(f"{kept.path.name}: {name} would hold what no header may: {text[:60]!r}")
     return Letter(values["key"], profile.method, fill(profile.url, quoted), headers, media_type, body)
+
+
+def _require_signed(kept: Kept, name: str) -> None:
+    """One of GOST cannot be checked here and is taken as it was brought."""
+    path = kept.beside(".p7s")
+    if not path.is_file():
+        raise LetterError(f"{kept.path.name} is not signed, and {name} wants a signature: sign it first")
+    try:
+        with path.open("rb") as file:
+            check(file.read(LARGEST + 1), kept.content)
+    except (OSError, CmsFault) as error:
+        raise LetterError(f"{path.name}: {error}; sign the report anew") from None
 
 
 def period_of(kept: Kept) -> str:

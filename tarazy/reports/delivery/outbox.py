@@ -86,10 +86,10 @@ class Delivery:
     approved_at: datetime | None
     approved_by: str | None
     attempts: int
-    next_at: datetime | None
-    trouble: str | None
-    receipt: str | None
-    received_at: datetime | None
+    next_at: datetime | None = None
+    trouble: str | None = None
+    receipt: str | None = None
+    received_at: datetime | None = None
 
 
 _COLUMNS = [each for each in delivery.c if each.name not in ("method", "headers", "media_type", "body")]
@@ -266,7 +266,7 @@ def due(connection: Connection, now: datetime) -> list[Delivery]:
 def begin(connection: Connection, made: Delivery, profile: Profile, now: datetime) -> tuple[int, str] | None:
     """Write down that an attempt begins: its number and way, `send` or `ask`. None where there is nothing to do now.
 
-    An attempt that another process left open ends here first: whether it arrived, nobody knows.
+    An attempt that another process left open ends here, once its time has run out: whether it arrived, nobody knows.
     """
     lock_writers(connection)
     made = read(connection, made.number)
@@ -278,9 +278,7 @@ def begin(connection: Connection, made: Delivery, profile: Profile, now: datetim
             return None
         lost = Judged(Outcome.UNSURE, "the process ended before the answer came")
         end(connection, made.number, open_now.attempt, profile, lost, None, b"", now)
-        made = read(connection, made.number)
-        if made.next_at is None:
-            return None
+        return None
     way = "ask" if made.state is DeliveryState.SENT and profile.when_unsure == "ask" else "send"
     number = made.attempts + 1
     until = now + timedelta(seconds=profile.timeout_seconds + MARGIN_SECONDS)
@@ -309,9 +307,10 @@ def end(
     way, before = connection.execute(select(table.c.way, table.c.outcome).where(*this)).one()
     if before is not None and judged.outcome is not Outcome.RECEIPT:
         return
-    answer = body if judged.outcome is Outcome.RECEIPT else None
-    told = {"outcome": judged.outcome, "status": status, "words": judged.words, "answer": answer}
-    connection.execute(update(table).where(*this).values(ended_at=now, **told))
+    if before != Outcome.RECEIPT:
+        answer = body if judged.outcome is Outcome.RECEIPT else None
+        told = {"outcome": judged.outcome, "status": status, "words": judged.words, "answer": answer}
+        connection.execute(update(table).where(*this).values(ended_at=now, **told))
     if judged.outcome is Outcome.RECEIPT:
         _received(connection, made, judged, attempt, digest(body), now)
     elif made.state not in OUTBOX:

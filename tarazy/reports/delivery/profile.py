@@ -35,8 +35,8 @@ def _known_places(text: str) -> str:
 
 def _address(text: str) -> str:
     match = re.fullmatch(r"(https?)://([^\s/@?#]+)(/[^\s#]*)?", text)
-    if match is None:
-        raise ValueError("must be https://, a host and a path, without a user")
+    if match is None or not text.isascii():
+        raise ValueError("must be https://, a host and a path, in ASCII and without a user")
     if match[1] == "http" and match[2].rpartition(":")[0] not in ("127.0.0.1", "localhost", "[::1]"):
         raise ValueError("documents leave this machine over https:// only")
     if "{" in match[2]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from sqlalchemy import Connection
 
 from tarazy.accounting.assets.issued import versions
 from tarazy.accounting.assets.values import BITCOIN, Valued, values_on
-from tarazy.accounting.history import PartyCredit, finalised
+from tarazy.accounting.history import finalised
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import DistributionReportRule, LawBook, NoRuleInForceError
@@ -43,8 +44,9 @@ def gather_distributed(
     days = days_of(period, as_of)
     version, corrects = _version(connection, period, days, as_of, why)
     registers = registers_as_of(connection, as_of, known_at)
-    final = [credit for credit in finalised(connection, days.start, days.end) if credit.amount]
-    dates = {legal_day(credit.final_at) for credit in final if credit.final_at}
+    given = _given(connection, days)
+    dates = {day for day, _ in given}
+    receivers = {party for _, party in given}
     valued = values_on(connection, book, WorkingDays(book), dates, known_at)
     rules = valuation_rules(book, dates)
     return DistributedRecord(
@@ -55,17 +57,43 @@ def gather_distributed(
         corrects=corrects,
         days=days,
         pool=pool,
-        names=names_of(row for row in people(registers).values() if row.party in {each.party for each in final}),
+        names=names_of(row for row in people(registers).values() if row.party in receivers),
         columns=tuple(FormColumn(column.heading, column.holds) for column in rule.fields or ()),
         columns_complete=rule.fields_complete,
-        rows=_rows(registers, final, valued),
+        rows=_rows(registers, given, valued),
         rules=RulesSection((rule_of(rule), *rules.rules), rules.missing),
         audit=audit_head(connection, as_of),
         source=(
-            numbered("distribution", (credit.distribution for credit in final)),
+            numbered("distribution", {number for each in given.values() for number in each.distributions}),
             numbered("asset_value", (each.recorded.entry for each in valued.values() if each.recorded)),
         ),
     )
+
+
+@dataclass(slots=True)
+class _Given:
+    """What became a party's own on one legal day: satoshi, and the distributions that they are of."""
+
+    last_at: datetime
+    quantity: int = 0
+    fee: int = 0
+    distributions: list[int] = field(default_factory=list)
+
+
+def _given(connection: Connection, days: Days) -> dict[tuple[date, str], _Given]:
+    """By legal day and party, added up credit by credit."""
+    given: dict[tuple[date, str], _Given] = {}
+    number = 0  # one object for all credits of a distribution: there are millions
+    for credit in finalised(connection, days.start, days.end):
+        number = number if number == credit.distribution else credit.distribution
+        if credit.amount and credit.final_at is not None:
+            key = legal_day(credit.final_at), credit.party
+            had = given.setdefault(key, _Given(credit.final_at))
+            had.last_at = max(had.last_at, credit.final_at)
+            had.quantity += credit.amount
+            had.fee += credit.fee
+            had.distributions.append(number)
+    return given
 
 
 def _version(
@@ -91,21 +119,17 @@ def _version(
 
 
 def _rows(
-    registers: Registers, final: Sequence[PartyCredit], valued: Mapping[date, Valued]
+    registers: Registers, given: Mapping[tuple[date, str], _Given], valued: Mapping[date, Valued]
 ) -> tuple[DistributedRow, ...]:
     """In order of days and parties' numbers; what the registers say is as of the day's last distribution."""
-    grouped: dict[tuple[date, str], list[PartyCredit]] = {}
-    for credit in final:
-        if credit.final_at is not None:
-            grouped.setdefault((legal_day(credit.final_at), credit.party), []).append(credit)
-    at: dict[datetime, Registers] = {}
+    registered = people(registers)
+    then = registers
     rows = []
-    for number, ((day, key), credits) in enumerate(sorted(grouped.items()), 1):
-        moment = max(credit.final_at for credit in credits if credit.final_at)
-        then = at.setdefault(moment, registers.at(moment)) if moment not in at else at[moment]
-        party = then.parties.get(key) or people(registers).get(key)
+    for number, ((day, key), had) in enumerate(sorted(given.items()), 1):
+        if had.last_at != then.valid_at:
+            then = then.at(had.last_at)
+        party = then.parties.get(key) or registered.get(key)
         licence, wallet = licence_of(then, key), then.wallet_by_party.get(key)
-        quantity = sum(credit.amount for credit in credits)
         value = valued[day]
         rows.append(
             DistributedRow(
@@ -118,12 +142,12 @@ def _rows(
                 wallet=wallet.address if wallet else None,
                 distributed_on=day,
                 asset=BITCOIN,
-                quantity=quantity,
-                fee=sum(credit.fee for credit in credits),
+                quantity=had.quantity,
+                fee=had.fee,
                 value_kzt=value.recorded.value.value_kzt if value.recorded else None,
                 value_day=value.value_day,
-                amount_kzt=value.tenge(quantity),
-                distributions=tuple(credit.distribution for credit in credits),
+                amount_kzt=value.tenge(had.quantity),
+                distributions=tuple(had.distributions),
             )
         )
     return tuple(rows)

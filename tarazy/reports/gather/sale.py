@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -53,13 +53,17 @@ def gather_sales(
     if party is not None and party not in registered:
         raise StatementError(f"no party {party} is registered; see `tarazy register show party`")
     days = days_of(period, as_of)
-    final = finalised(connection, days.start, days.end, party)
+    distributions: set[int] = set()
     sales = standing_sales(connection, days.start, days.end, known, party)
     mined: Counter[str] = Counter()
-    for credit in final:
+    for credit in finalised(connection, days.start, days.end, party):
         mined[credit.party] += credit.amount
+        distributions.add(credit.distribution)
+    sold: defaultdict[str, list[RecordedSale]] = defaultdict(list)
+    for each in sales:
+        sold[each.sale.party].append(each)
     rule, rules = _rule(book, period)
-    wanted = {party} if party else {*mined, *(each.sale.party for each in sales)}
+    wanted = {party} if party else {*mined, *sold}
     return SaleReport(
         kind="sale",
         format=FORMAT,
@@ -71,13 +75,13 @@ def gather_sales(
         party=party,
         minimum_percent=rule.minimum_percent if rule else None,
         parties=tuple(
-            _party(registers, registered[key], rule, mined[key], [each for each in sales if each.sale.party == key])
+            _party(registers, registered[key], rule, mined[key], sold[key])
             for key in sorted(wanted & registered.keys())
         ),
         rules=rules,
         audit=audit_head(connection, known_at),
         source=(
-            numbered("distribution", (credit.distribution for credit in final)),
+            numbered("distribution", distributions),
             numbered("asset_sale", (each.entry for each in sales)),
         ),
     )

@@ -66,7 +66,7 @@ def gather_statement(
     days = days_of(period, as_of)
     moved = history(connection, party, days.start, days.end)
     touched = _distributions(moved.movements)
-    booked = credits_of(connection, set().union(*touched.values()), party)
+    booked = list(credits_of(connection, set().union(*touched.values()), party))
     _require_agreement(moved, booked, touched)
     rounds = _rounds(connection, party, days)
     received = [credit for credit in booked if credit.distribution in touched["maturity"]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal, localcontext
+from functools import cache
 
 from babel.core import Locale
-from babel.numbers import format_decimal
+from babel.numbers import get_decimal_symbol, get_group_symbol
 
 from tarazy.config.law.calendar import ALMATY
 
@@ -60,6 +61,11 @@ def _places(value: Decimal) -> int:
 
 
 def _decimal(lang: str, value: Decimal, places: int) -> str:
-    pattern = "#,##0" + ("." + "0" * places if places else "")
     with localcontext(prec=80):  # sums of work have up to 39 digits, more than the default context keeps
-        return format_decimal(value, format=pattern, locale=lang)
+        return f"{value:,.{places}f}".translate(_signs(lang))
+
+
+@cache
+def _signs(lang: str) -> dict[int, str]:
+    """The language's group and decimal signs in place of those of Python."""
+    return {ord(","): get_group_symbol(lang), ord("."): get_decimal_symbol(lang)}

@@ -5,10 +5,12 @@ from tarazy.reports.content import AccreditationReport
 from tarazy.reports.document import Document
 from tarazy.reports.layout.cover import lay_out as lay_out_accreditation
 from tarazy.reports.layout.distributed import lay_out_distributed
+from tarazy.reports.layout.quarterly import lay_out_quarterly
 from tarazy.reports.layout.sale import lay_out_sales
 from tarazy.reports.layout.statement import lay_out_statement
+from tarazy.reports.quarterly import QuarterlyReport
 
-Report = AccreditationReport | Statement | SaleReport | DistributedRecord
+Report = AccreditationReport | Statement | SaleReport | DistributedRecord | QuarterlyReport
 """Every kind of report."""
 
 
@@ -19,6 +21,8 @@ def lay_out(report: Report, digest: str, file: str, lang: str) -> Document:
             return lay_out_statement(report, digest, file, lang)
         case SaleReport():
             return lay_out_sales(report, digest, file, lang)
+        case QuarterlyReport():
+            return lay_out_quarterly(report, digest, file, lang)
         case DistributedRecord():
             return lay_out_distributed(report, digest, file, lang)
         case AccreditationReport():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tarazy.reports.canonical import iso
 from tarazy.reports.coins import DistributedRecord, DistributedRow
-from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Section, Table
+from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Rows, Section, Table
 from tarazy.reports.layout.frame import frame
 from tarazy.reports.layout.voice import NOTHING, Voice
 
@@ -104,5 +104,6 @@ def _table(
     columns = tuple(
         Column(heading, _CELLS[holds][0], "right" if _CELLS[holds][1] else "left") for heading, holds in headings
     )
-    rows = tuple(tuple(_CELLS[holds][2](voice, record, row) for _, holds in headings) for row in record.rows)
+    cells = [_CELLS[holds][2] for _, holds in headings]
+    rows = Rows(record.rows, lambda row: tuple(cell(voice, record, row) for cell in cells))
     return Table(caption, columns, rows, total)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tarazy.reports.content import AccreditationReport, Due, Fee, FeeLine
-from tarazy.reports.document import Block, Column, Notice, Paragraph, Section, Table
-from tarazy.reports.language import tenge
+from tarazy.reports.document import Block, Column, Notice, Paragraph, Rows, Section, Table
 from tarazy.reports.layout.law import missing_rule
 from tarazy.reports.layout.voice import NOTHING, Voice
 
@@ -113,7 +112,7 @@ def _refusals(voice: Voice, fees: tuple[Fee, ...]) -> list[str]:
 def _fees(voice: Voice, report: AccreditationReport) -> Table:
     rows = tuple(
         (
-            str(number),
+            voice.number(number),
             voice.party(item.party),
             voice.energy(item.energy_wh),
             NOTHING if item.average_price_kzt is None else voice.number(item.average_price_kzt),
@@ -142,17 +141,10 @@ def _standing(voice: Voice, report: AccreditationReport, rule: str) -> str:
 
 
 def _lines(voice: Voice, report: AccreditationReport) -> Table:
-    rows = tuple(
-        (
-            voice.party(item.party),
-            f"{voice.site(line.site)} / {line.meter}" if line.site else line.meter,
-            "; ".join(_basis(voice, line)),
-            voice.energy(line.energy_wh),
-            *_rates(voice, line),
-            f"{line.rule}: {_standing(voice, report, line.rule)}",
-        )
-        for item in report.fee.fees
-        for line in item.lines
+    standing = {rule.id: voice.standing(rule) for rule in report.rules.rules}
+    rows = Rows(
+        [(item.party, line) for item in report.fee.fees for line in item.lines],
+        lambda each: _line(voice, *each, standing.get(each[1].rule, NOTHING)),
     )
     columns = (
         Column(voice.say("miners.miner"), 36),
@@ -164,6 +156,17 @@ def _lines(voice: Voice, report: AccreditationReport) -> Table:
         Column(voice.say("fee.rule"), 30),
     )
     return Table(voice.say("fee.lines"), columns, rows)
+
+
+def _line(voice: Voice, party: str, line: FeeLine, standing: str) -> tuple[str, ...]:
+    return (
+        voice.party(party),
+        f"{voice.site(line.site)} / {line.meter}" if line.site else line.meter,
+        "; ".join(_basis(voice, line)),
+        voice.energy(line.energy_wh),
+        *_rates(voice, line),
+        f"{line.rule}: {standing}",
+    )
 
 
 def _basis(voice: Voice, line: FeeLine) -> Iterator[str]:
@@ -178,4 +181,4 @@ def _rates(voice: Voice, line: FeeLine) -> tuple[str, str]:
     rate = voice.number(line.rate_kzt)
     if line.split_rate_kzt != line.rate_kzt:
         rate = f"{rate} ({voice.number(line.split_rate_kzt)})"
-    return rate, tenge(voice.lang, line.amount_kzt).rpartition("\xa0")[0]
+    return rate, voice.tenge(line.amount_kzt)

@@ -7,22 +7,25 @@ from datetime import datetime
 
 from tarazy.reports.canonical import iso
 from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
-from tarazy.reports.content import AuditHead
+from tarazy.reports.content import AuditHead, RulesSection
 from tarazy.reports.document import Block, Document, Facts, Notice, Paragraph, Section
 from tarazy.reports.language import instant
 from tarazy.reports.layout.law import rules
 from tarazy.reports.layout.voice import NOTHING, Voice
+from tarazy.reports.quarterly import QuarterlyReport
+
+NO_RULES = RulesSection((), ())
 
 
 def frame(
     voice: Voice,
-    report: Statement | SaleReport | DistributedRecord,
+    report: Statement | SaleReport | DistributedRecord | QuarterlyReport,
     digest: str,
     file: str,
     facts: Iterable[tuple[str, str]],
     sections: Iterable[Section],
 ) -> Document:
-    """The document of a report: its cover with `facts` of its own, its sections, and the rules at the end."""
+    """The document of a report: its cover with `facts` of its own, its sections, and the rules, if any, at the end."""
     return Document(
         lang=voice.lang,
         title=voice.say("title"),
@@ -33,7 +36,7 @@ def frame(
         page=voice.say("page", page="{page}", pages="{pages}"),
         digest=digest,
         cover=tuple(_cover(voice, report, digest, file, facts)),
-        sections=(*sections, rules(voice, report.rules)),
+        sections=(*sections, *([rules(voice, report.rules)] if report.rules != NO_RULES else [])),
         check=voice.say("check", file=file),
     )
 
@@ -61,7 +64,7 @@ def checks(voice: Voice, file: str) -> Iterable[Block]:
 
 def _cover(
     voice: Voice,
-    report: Statement | SaleReport | DistributedRecord,
+    report: Statement | SaleReport | DistributedRecord | QuarterlyReport,
     digest: str,
     file: str,
     facts: Iterable[tuple[str, str]],

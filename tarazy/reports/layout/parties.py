@@ -80,7 +80,7 @@ def miners(voice: Voice, report: AccreditationReport) -> Section:
 def _miners(voice: Voice, admitted: list[Miner]) -> Table:
     rows = tuple(
         (
-            str(number),
+            voice.number(number),
             _identity(voice, miner),
             miner.bin,
             _licence(voice, miner),
@@ -114,7 +114,7 @@ def _miners(voice: Voice, admitted: list[Miner]) -> Table:
 def _refused(voice: Voice, refused: list[Miner]) -> Table:
     rows = tuple(
         (
-            str(number),
+            voice.number(number),
             _identity(voice, miner),
             miner.bin,
             _licence(voice, miner),

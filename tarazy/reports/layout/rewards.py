@@ -94,7 +94,7 @@ def _money(voice: Voice, reward: int, fee: int, remainder: int, credited: int) -
 def _earnings(voice: Voice, report: AccreditationReport) -> Table:
     earnings = report.rewards.earnings
     rows = tuple(
-        (str(number), voice.party(item.party), voice.bitcoin(item.final), voice.bitcoin(item.immature))
+        (voice.number(number), voice.party(item.party), voice.bitcoin(item.final), voice.bitcoin(item.immature))
         for number, item in enumerate(earnings, 1)
     )
     total = (

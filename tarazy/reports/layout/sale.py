@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tarazy.reports.coins import ObligationLine, PartySales, SaleReport
-from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Section, Table
+from tarazy.reports.coins import ObligationLine, PartySales, SaleLine, SaleReport
+from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Rows, Section, Table
 from tarazy.reports.layout.frame import frame
 from tarazy.reports.layout.statement import licence
 from tarazy.reports.layout.voice import NOTHING, Voice
@@ -70,7 +70,8 @@ def _sales(voice: Voice, report: SaleReport) -> Section:
         for each in report.parties
         if each.without_document
     ]
-    rows = tuple(row for each in report.parties for row in _of_party(voice, each))
+    sales = [(each.person.party, sale) for each in report.parties for sale in each.sales]
+    rows = Rows(sales, lambda each: _sale(voice, *each))
     columns = (
         Column(voice.say("miner"), 30),
         Column(voice.say("sold_at"), 22),
@@ -85,17 +86,14 @@ def _sales(voice: Voice, report: SaleReport) -> Section:
     return Section(voice.say("sales.title"), tuple(blocks))
 
 
-def _of_party(voice: Voice, party: PartySales) -> list[tuple[str, ...]]:
-    return [
-        (
-            voice.party(party.person.party),
-            voice.instant(sale.sold_at),
-            sale.exchange,
-            sale.exchange_licence or voice.say("not_licensed"),
-            sale.deal,
-            sale.asset,
-            voice.bitcoin(sale.quantity),
-            voice.say("document_missing") if sale.document is None else sale.document[:16] + "…",
-        )
-        for sale in party.sales
-    ]
+def _sale(voice: Voice, party: str, sale: SaleLine) -> tuple[str, ...]:
+    return (
+        voice.party(party),
+        voice.instant(sale.sold_at),
+        sale.exchange,
+        sale.exchange_licence or voice.say("not_licensed"),
+        sale.deal,
+        sale.asset,
+        voice.bitcoin(sale.quantity),
+        voice.say("document_missing") if sale.document is None else sale.document[:16] + "…",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tarazy.reports.coins import Person, Statement
-from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Section, Table
+from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Rows, Section, Table
 from tarazy.reports.layout.frame import frame
 from tarazy.reports.layout.voice import NOTHING, Voice
 
@@ -79,8 +79,9 @@ def _accounts(voice: Voice, report: Statement) -> Table:
 def _work(voice: Voice, report: Statement) -> Section:
     if not report.rounds:
         return Section(voice.say("work.title"), (Paragraph(voice.say("work.none")),))
-    rows = tuple(
-        (
+    rows = Rows(
+        report.rounds,
+        lambda each: (
             voice.number(each.round),
             voice.number(each.height),
             voice.instant(each.closed_at),
@@ -88,8 +89,7 @@ def _work(voice: Voice, report: Statement) -> Section:
             voice.number(each.stale_shares),
             voice.number(each.weight),
             voice.number(each.total_weight),
-        )
-        for each in report.rounds
+        ),
     )
     totals = (voice.number(report.totals.shares), voice.number(report.totals.stale_shares))
     columns = (
@@ -108,8 +108,9 @@ def _work(voice: Voice, report: Statement) -> Section:
 def _credits(voice: Voice, report: Statement) -> Section:
     if not report.credits:
         return Section(voice.say("credits.title"), (Paragraph(voice.say("credits.none")),))
-    rows = tuple(
-        (
+    rows = Rows(
+        report.credits,
+        lambda each: (
             voice.number(each.distribution),
             voice.number(each.height),
             str(each.first_round) if each.first_round == each.last_round else f"{each.first_round}–{each.last_round}",
@@ -118,8 +119,7 @@ def _credits(voice: Voice, report: Statement) -> Section:
             voice.bitcoin(each.amount),
             voice.word("distribution_state", each.state),
             voice.instant(each.reversed_at or each.final_at or each.booked_at),
-        )
-        for each in report.credits
+        ),
     )
     columns = (
         Column(voice.say("number"), 7, "right"),
@@ -170,16 +170,16 @@ def _values(voice: Voice, report: Statement) -> Section:
         blocks += [Notice(voice.say(f"absent.{reason}")) for reason in absent]
     if valuation.moved_days_unknown:
         blocks.append(Notice(voice.say("values.moved_days")))
-    rows = tuple(
-        (
+    rows = Rows(
+        valuation.lines,
+        lambda line: (
             voice.say(f"values.{line.what}", reference=line.reference),
             voice.day(line.day),
             voice.bitcoin(line.satoshi),
             voice.day(line.value_day) if line.value_kzt is not None else NOTHING,
             voice.tenge(line.value_kzt),
             voice.tenge(line.amount_kzt),
-        )
-        for line in valuation.lines
+        ),
     )
     columns = (
         Column(voice.say("values.what"), 36),

@@ -21,6 +21,11 @@ _LISTED_RANGES = 40
 """Ranges of record numbers that a source line spells out; the JSON holds them all."""
 
 
+def _places(value: int | Decimal) -> int:
+    """Decimals that a number has."""
+    return max(0, -int(value.as_tuple().exponent)) if isinstance(value, Decimal) else 0
+
+
 class Voice:
     """Says the report's messages and values in `lang`."""
 
@@ -49,8 +54,7 @@ class Voice:
 
     def number(self, value: int | Decimal) -> str:
         """A number in the language's format."""
-        places = max(0, -int(value.as_tuple().exponent)) if isinstance(value, Decimal) else 0
-        return Figure(number(self.lang, value), value, places)
+        return Figure(number(self.lang, value), value, _places(value))
 
     def day(self, value: date) -> str:
         """A calendar day."""
@@ -58,7 +62,9 @@ class Voice:
 
     def instant(self, value: datetime | None) -> str:
         """An instant in Almaty's time with its offset, short enough for a cell; a dash for none."""
-        return NOTHING if value is None else instant(self.lang, value).replace("(UTC", "").replace(")", "")
+        if value is None:
+            return NOTHING
+        return Figure(instant(self.lang, value).replace("(UTC", "").replace(")", ""), value)
 
     def bitcoin(self, satoshi: int) -> str:
         """An amount in BTC without the unit, which the column's heading names."""
@@ -66,7 +72,11 @@ class Voice:
 
     def tenge(self, value: Decimal | None) -> str:
         """An amount in tenge without the unit, which the column's heading names; a dash for none."""
-        return NOTHING if value is None else Figure(tenge(self.lang, value).rpartition("\xa0")[0], value, 2)
+        return (
+            NOTHING
+            if value is None
+            else Figure(tenge(self.lang, value).rpartition("\xa0")[0], value, max(2, _places(value)))
+        )
 
     def energy(self, wh: int) -> str:
         """An energy in kWh without the unit, which the column's heading names."""

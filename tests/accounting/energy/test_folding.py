@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, insert, select
 
@@ -27,7 +27,7 @@ from tarazy.accounting.energy.figures import (
 from tarazy.accounting.energy.intake import take
 from tarazy.accounting.energy.meter import Meter, Reading, Source
 from tarazy.accounting.energy.readings import ReadingError, append_readings, correct, registers_since
-from tarazy.accounting.energy.site_days import pieces
+from tarazy.accounting.energy.site_days import claim, pieces
 from tarazy.accounting.energy.tables import allocation, due, interval, meter_day, reading
 from tarazy.config.law.calendar import day_start
 from tarazy.database.engine import open_engine
@@ -59,8 +59,13 @@ def _settle(connection: Connection, until: datetime, shares: dict[str, int], rec
     )
 
 
-def _live(connection: Connection, moves: Moves, shares: dict[str, int]) -> None:
-    """Three days and one hour of readings, settled as they come, now and then."""
+def _live(
+    connection: Connection,
+    moves: Moves,
+    shares: dict[str, int],
+    then: Callable[[Connection, datetime], object] = lambda *_: None,
+) -> None:
+    """Three days and one hour of readings, settled as they come, now and then; and what is done after each time."""
     readings = []
     for meter, own in zip(METERS, moves, strict=True):
         at, count = START, 0
@@ -75,19 +80,21 @@ def _live(connection: Connection, moves: Moves, shares: dict[str, int]) -> None:
             connection, [item for item in readings if until - 9 * HOUR < item.at <= until and item.at <= end], until
         )
         _settle(connection, until, shares)
+        then(connection, until)
     _settle(connection, end, shares)
 
 
+_FIGURES = (energy_by_meter, energy_by_party, energy_by_submeter, peak_power)
+
+
 def _told(connection: Connection, moments: list[datetime | None]) -> dict[Any, Any]:
-    """Every figure of every period between bounds, as known at `moments`; or that it was not known like this."""
-    bounds = sorted({*DAYS, CUT})
+    """Every figure of some periods between bounds, as known at `moments`; of the site by itself the same."""
     found: dict[Any, Any] = {}
-    for start, end in combinations(bounds, 2):
+    for start, end in ((START, DAYS[1]), (START, DAYS[-1]), (CUT, DAYS[-1]), (START, CUT)):
         for moment in moments:
-            figures = (energy_by_meter, energy_by_party, energy_by_submeter, peak_power)
-            told = [figure(connection, start, end, moment) for figure in figures]
-            assert told == [figure(connection, start, end, moment, PLACE) for figure in figures]
+            told = [figure(connection, start, end, moment) for figure in _FIGURES]
             found[start, end, moment] = list(map(repr, told))
+        assert told == [figure(connection, start, end, moment, PLACE) for figure in _FIGURES]
     return found
 
 
@@ -132,6 +139,68 @@ def test_folding_changes_no_figure(moves: Moves, wrong: list[tuple[int, int]], s
         assert _told(connection, [*moments, START - HOUR]) == before
         assert _fold(connection) == 0
         assert _count(connection, interval.select().where(interval.c.interval_start < DAYS[-1]).subquery()) == 0
+    engine.dispose()
+
+
+def _sum_up(connection: Connection, until: datetime, cuts: Sequence[datetime] = ()) -> int:
+    return sum(folding.sum_up(connection, piece) for piece in pieces(connection, START, until, cuts, summed=False))
+
+
+def _change(connection: Connection, meter: str, place: int, what: str, now: datetime) -> None:
+    """Between two readings of a meter another comes late, or the first was wrong, or the device was exchanged."""
+    readings = registers_since(connection, meter, None)
+    (at, count), (after, _) = list(pairwise(readings))[place % (len(readings) - 1)]
+    between = at + (after - at) / 3
+    if what == "late":
+        append_readings(connection, [Reading(meter, between, count, "ok")], now)
+    elif what == "wrong":
+        correct(connection, Reading(meter, at, None, "ok"), None, now)
+    else:
+        fit(connection, Fitting(meter, between, PROFILE), "test", now)
+
+
+@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(
+    moves=st.tuples(_MOVES, _MOVES, _MOVES).map(list),
+    changes=st.lists(
+        st.tuples(
+            st.sampled_from(["m1", "m2", "b"]),
+            st.integers(0, 60),
+            st.sampled_from(["late", "wrong", "exchange"]),
+            st.sampled_from([None, (), (CUT,)]),
+        ),
+        min_size=2,
+        max_size=4,
+    ),
+    shares=st.dictionaries(st.sampled_from("abp"), st.integers(1, 9)),
+)
+def test_sums_tell_what_the_intervals_tell(
+    moves: Moves, changes: list[tuple[str, int, str, tuple[datetime, ...] | None]], shares: dict[str, int]
+) -> None:
+    """Whatever changes before they are summed up, or between, or after; as known now and at any moment before."""
+    engine = open_engine("sqlite://")
+    metadata.create_all(engine)
+    end = DAYS[-1] + HOUR
+    with engine.begin() as connection:
+        _live(connection, moves, shares, _sum_up)
+        assert _count(connection, meter_day) > 0
+        moments: list[datetime | None] = [None, START - HOUR, START + 30 * HOUR, CUT, end]
+        for number, (meter, place, what, cuts) in enumerate(changes, 1):
+            moments.append(end + HOUR * number)
+            _change(connection, meter, place, what, end + HOUR * number)
+            _settle(connection, end, shares, end + HOUR * number)
+            if cuts is not None:
+                _sum_up(connection, DAYS[-1], cuts)
+        told = _told(connection, moments)
+        for piece in list(pieces(connection, START, DAYS[-1])):
+            claim(connection, piece)
+        assert _count(connection, meter_day) == 0
+        assert _told(connection, moments) == told
+        assert _sum_up(connection, DAYS[-1], [CUT]) > 0
+        for table in (interval, allocation):
+            connection.execute(table.delete().where(table.c.interval_start < DAYS[-1]))
+        by_sums = _told(connection, [None, moments[-1]])
+        assert by_sums == {key: told[key] for key in by_sums}
     engine.dispose()
 
 
@@ -214,30 +283,6 @@ def test_what_is_not_settled_is_not_folded(lived: Engine) -> None:
         (piece, *_) = pieces(connection, START, DAYS[-1])
         with pytest.raises(folding.UnsettledError, match="m1"):
             folding.fold(connection, piece)
-
-
-class _KilledError(Exception):
-    """The process is gone."""
-
-
-@pytest.mark.parametrize("kill_at", [1, 3])
-def test_killed_while_folding_nothing_is_lost(lived: Engine, kill_at: int) -> None:
-    """It ends inside a transaction; what it had done stays, the rest is folded the next time."""
-    with lived.begin() as connection:
-        before = _told(connection, [None])
-        found = list(pieces(connection, START, DAYS[-1], [CUT]))
-    for piece in found[: kill_at - 1]:
-        with lived.begin() as connection:
-            folding.fold(connection, piece)
-    with suppress(_KilledError), lived.begin() as connection:
-        folding.fold(connection, found[kill_at - 1])
-        raise _KilledError
-    with lived.begin() as connection:
-        assert connection.scalar(select(func.count(meter_day.c.day_start.distinct()))) == kill_at - 1
-        assert _told(connection, [None]) == before
-        _fold(connection)
-        assert _told(connection, [None]) == before
-        assert _count(connection, allocation.select().where(allocation.c.interval_start < DAYS[-1]).subquery()) == 0
 
 
 def test_pieces_are_parted_at_legal_midnights_and_cuts(lived: Engine) -> None:

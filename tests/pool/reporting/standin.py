@@ -65,6 +65,12 @@ def endless(line: _Line, asked: Asked) -> None:
     line.flood(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
 
 
+def endless_head(line: _Line, asked: Asked) -> None:
+    """Headers without an end, as fast as it goes."""
+    line.say(b"HTTP/1.1 200 X\r\n")
+    line.flood(b"".join(b"X-%d: %s\r\n" % (number, b"x" * 8_000) for number in range(10)))
+
+
 def dribbling(line: _Line, asked: Asked) -> None:
     """A head that comes byte by byte."""
     line.say(b"HTTP/1.1 200 X\r\nX-Slow: ")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +16,7 @@ import pytest
 import yaml
 
 from tarazy.config.law.calendar import legal_day
+from tarazy.reports.signing.key import load_key
 from tests.pool.house import House, wait_until
 from tests.reports.keys import make
 
@@ -97,10 +100,11 @@ def test_a_due_report_is_built_signed_approved_sent_and_received(house: House, a
     def deliveries(*more: str) -> Any:
         return json.loads(house.command("report", "deliveries", "--json", *more).stdout)
 
-    (made,) = wait_until(deliveries, 60)
+    wait_until(lambda: house.ledger("SELECT 1 FROM delivery"), 60)
+    (made,) = deliveries()
     assert (made["state"], made["proposed_by"], made["period"]) == ("proposed", "tarazy", str(YEAR))
     report = house.settings.data / "reports" / made["name"]
-    assert house.command("verify", "report", str(report), "-c", str(house.prepared.path)).exit_code == 0
+    assert report.with_suffix(".p7s").is_file()
     (due,) = json.loads(house.command("report", "due", "--json").stdout)["reports"]
     assert (due["due"], due["standing"], due["state"]) == (f"{YEAR + 1}-01-20", due["standing"], "proposed")
     told = json.loads(house.command("status", "--json").stdout)
@@ -112,31 +116,57 @@ def test_a_due_report_is_built_signed_approved_sent_and_received(house: House, a
     assert [each["state"] for each in deliveries()] == ["approved"]
     house.start()
     _let_the_attempt_end(house)
-    (made,) = wait_until(lambda: [each for each in deliveries("--all") if each["state"] == "received"], 30)
+    wait_until(lambda: house.ledger("SELECT 1 FROM delivery WHERE state = 'received'"), 30)
+    (made,) = deliveries("--all")
     assert made["receipt"] == f"R-{made['key'][:8]}"
     assert authority.bodies == [(made["key"], report.read_bytes())] * 2
     assert 'tarazy_scheduled_reports{standing="done"}' in house.metrics()
     assert house.command("report", "delivery", "1", "--receipt", str(house.directory / "receipt")).exit_code == 0
     assert json.loads((house.directory / "receipt").read_bytes()) == {"number": made["receipt"]}
     assert house.stop() == 0
+    _at_the_command_line(house, report)
+
+
+def _at_the_command_line(house: House, report: Path) -> None:
+    """What a person proposes, the same person cannot approve; what is wrong is one line."""
+
+    def told(code: int, *words: str) -> str:
+        done = house.command("report", *words)
+        assert done.exit_code == code, done.output + done.stderr
+        return done.stdout + done.stderr
+
+    assert "delivery 1 of" in told(1, "deliver", str(report))
+    assert told(0, "deliver", str(report), "--show").encode() == report.read_bytes()
+    assert "there is no delivery profile ministry" in told(2, "deliver", str(report), "--to", "ministry")
+    other = report.with_name(f"other-{report.name}")
+    other.write_bytes(report.read_bytes() + b" ")
+    assert "is not signed" in told(1, "deliver", str(other))
+    key = load_key(house.directory / "report.p12", house.directory / "report.password")
+    other.with_suffix(".p7s").write_bytes(key.sign(other.read_bytes()))
+    assert json.loads(told(0, "deliver", str(other), "--json"))["state"] == "proposed"
+    assert "somebody else must approve it" in told(1, "approve", "2")
+    assert "only refused ones" in told(1, "resend", "2", "--why", "x")
+    assert "has no receipt" in told(1, "delivery", "2", "--receipt", str(house.directory / "none"))
+    told(0, "delivery", "2", "--body", str(house.directory / "body"))
+    assert (house.directory / "body").read_bytes() == other.read_bytes()
+    assert "given up" in told(0, "abandon", "2", "--why", "not meant")
+    assert "it cannot be given up" in told(1, "abandon", "1", "--why", "x")
+    assert "no delivery is under way" in told(0, "deliveries")
+    assert "nothing is due" in told(0, "due")
+    assert "attempt 2 (send)" in told(0, "delivery", "1")
+    check = house.command("check").stdout
+    assert "delivery to authority: after approval, to http://127.0.0.1" in check
+    assert "schedule of sale: 1 periods have ended" in check
 
 
 def _let_the_attempt_end(house: House) -> None:
     """The half minute that a lost attempt may still take, and the minute of rest after it, are over."""
-    from sqlalchemy import update
+    before = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    with contextlib.closing(sqlite3.connect(house.settings.data / "tarazy.db", timeout=10)) as connection:
 
-    from tarazy.database.engine import open_engine
-    from tarazy.reports.tables import delivery, delivery_attempt
+        def change(statement: str) -> int:
+            with connection:
+                return connection.execute(statement, [before]).rowcount
 
-    engine = open_engine(house.settings.database_url)
-    before = datetime.now(UTC) - timedelta(seconds=1)
-    with engine.begin() as connection:
-        connection.execute(update(delivery_attempt).values(until=before))
-
-    def rests() -> bool:
-        with engine.begin() as connection:
-            done = connection.execute(update(delivery).where(delivery.c.state == "sent").values(next_at=before))
-        return bool(done.rowcount)
-
-    wait_until(rests, 20)
-    engine.dispose()
+        assert change("UPDATE delivery_attempt SET until = ?") == 1
+        wait_until(lambda: change("UPDATE delivery SET next_at = ? WHERE state = 'sent'"), 20)

@@ -1,4 +1,4 @@
-"""Where the energy of each site's days is told; intervals and figures of days are found by their site."""
+"""Where the energy of each site's days is told, found by their site; readings that wait for their instant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from alembic import op
 
-from tarazy.database.types import Instant
+from tarazy.database.types import Instant, RowNumber
 
 revision = "0023"
 down_revision = "0022"
@@ -29,6 +29,18 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("whole_at", Instant),
     )
+    op.create_table(
+        "reading_waiting",
+        sa.Column("waiting", RowNumber, primary_key=True, autoincrement=True),
+        sa.Column("meter", sa.String(length=64), nullable=False),
+        sa.Column("quantity", sa.String(length=8), nullable=False),
+        sa.Column("at", Instant, nullable=False),
+        sa.Column("register_count", sa.BigInteger()),
+        sa.Column("seconds", sa.Integer()),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+    )
+    op.create_index("ix_reading_waiting_at", "reading_waiting", ["at"])
     for name, table in (
         ("ix_interval_interval_start", "interval"),
         ("ix_allocation_interval_start", "allocation"),

@@ -187,7 +187,7 @@ def _held(
     from tarazy.accreditation.registers import as_of as read_registers
     from tarazy.database.engine import reader
 
-    with ledger(settings) as engine, reader(engine).begin() as connection:
+    with ledger(settings) as engine, progress_bar("Reading the registers"), reader(engine).begin() as connection:
         registers = read_registers(connection, as_of, known_at)
     if history:
         return {

@@ -1,0 +1,151 @@
+"""What a miner's own monitoring asks: hash rates, workers, and the tokens it asks with."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from sqlalchemy import func, select
+
+from tarazy.accounting import tables
+from tarazy.portal import access
+from tarazy.portal.access import Right, Role, Scope, create_token
+from tarazy.portal.monitoring import own_hashrate, own_workers
+from tarazy.portal.tables import access_token
+from tests.portal.conftest import Running
+from tests.portal.pool import INTERVAL
+from tests.portal.shapes import faults
+from tests.portal.test_registers import ask
+from tests.portal.test_users import Browser
+
+GUIDE = Path(__file__).parents[2] / "docs" / "miners.md"
+EXAMPLE = re.compile(
+    r'^\$ curl -sH "Authorization: Bearer \$TOKEN" "https://pool\.example(\S+)"\n(\{.*?\})\n```', re.M | re.S
+)
+
+
+@pytest.fixture(scope="module")
+def token(running: Running) -> str:
+    """Of a miner, which may see all of its account."""
+    now = datetime.now(UTC)
+    with running.pool.engine.begin() as connection:
+        text = create_token(
+            connection, "a", Role.MINER, "altyn", now, now + timedelta(days=1), "t", scope=Scope.ACCOUNT
+        )
+    pytest_twisted.blockon(running.portal.read_holders())
+    return text
+
+
+def shape(value: Any) -> Any:
+    """The keys of it, and of the first of each list."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    return [shape(value[0])] if isinstance(value, list) and value else None
+
+
+@pytest.mark.parametrize(("path", "shown"), EXAMPLE.findall(GUIDE.read_text(encoding="utf-8")))
+@pytest_twisted.ensureDeferred
+async def test_an_example_of_the_guide_is_answered_as_shown(
+    running: Running, token: str, path: str, shown: str
+) -> None:
+    """The same fields in the same places, as the API describes them."""
+    code, told = await ask(running, "GET", path, token)
+    assert code == 200
+    document = await running.json("/api/v1/openapi.json")
+    answers = document["paths"][path.partition("?")[0]]["get"]["responses"]["200"]["content"]
+    assert faults(told, answers["application/json"]["schema"], document) == []
+    assert shape(json.loads(shown.replace("\n", ""))) == shape(told)
+
+
+def test_the_guide_has_an_example_of_each() -> None:
+    """Hash rate, workers, earnings, payouts."""
+    asked = {
+        path.partition("?")[0].rpartition("/")[2] for path, _ in EXAMPLE.findall(GUIDE.read_text(encoding="utf-8"))
+    }
+    assert asked == {"hashrate", "workers", "account", "credits", "payouts"}
+
+
+def test_workers_add_up_to_the_hash_rate(running: Running) -> None:
+    """Over pages of one, in each order; another party's are never among them."""
+    now = running.pool.now
+    with running.pool.engine.begin() as connection:
+        whole = own_hashrate(connection, "altyn", now, INTERVAL)
+        total = own_workers(connection, "altyn", now, INTERVAL, "workername", 0, 0)["total"]
+        pages = [own_workers(connection, "altyn", now, INTERVAL, "hashrate1d", 1, at)["items"] for at in range(total)]
+        named = own_workers(connection, "altyn", now, INTERVAL, "workername", 1000, 0)["items"]
+        tally = tables.tally
+        since = now - timedelta(days=1, seconds=INTERVAL)
+        counted = select(func.sum(tally.c.shares)).where(tally.c.party == "altyn", tally.c.interval_start > since)
+        shares = connection.scalar(counted)
+    rows = [row for page in pages for row in page]
+    assert sorted(rows, key=lambda row: (row["workername"], row["site"])) == named
+    assert [row["hashrate1d"] for row in rows] == sorted((row["hashrate1d"] for row in rows), reverse=True)
+    assert sum(row["shares"] for row in rows) == whole["shares"] == shares > 0
+    for window in ("hashrate", "hashrate1hr", "hashrate1d"):
+        assert sum(row[window] for row in rows) == pytest.approx(whole[window], rel=0.02)
+    assert {row["workername"].partition(".")[0] for row in rows} == {"altyn"}
+    assert 0 <= now.timestamp() - whole["lastshare"] <= INTERVAL
+    assert len(whole["series"]) == 24 * 3600 // INTERVAL - 1
+    assert max(row["hashrate"] for row in whole["series"]) == pytest.approx(whole["hashrate1d"], rel=0.5)
+
+
+def test_a_party_without_work_has_none(running: Running) -> None:
+    """Zeros, no worker, no last share."""
+    with running.pool.engine.begin() as connection:
+        told = own_hashrate(connection, "nobody", running.pool.now, INTERVAL)
+        assert own_workers(connection, "nobody", running.pool.now, INTERVAL, "lastshare", 10, 0)["items"] == []
+    assert (told["hashrate"], told["workers"], told["lastshare"], told["series"]) == (0, 0, None, [])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_miner_makes_uses_and_revokes_a_token(own: Running) -> None:
+    """Told once, kept as a digest, narrowed to its scope, no token makes another, and who else may not touch it."""
+    browser = Browser(own)
+    assert await browser.ask("/api/v1/users/demo", {"role": "miner"}) == 200
+    wanted = {"name": "grafana", "scope": "work", "days": 30}
+    assert await browser.ask("/api/v1/me/tokens", wanted) == 200
+    name, text = browser.told["name"], browser.told["token"]
+    assert name.endswith(".grafana")
+    assert await browser.ask("/api/v1/me/tokens") == 200
+    (item,) = browser.told["items"]
+    assert (item["name"], item["scope"], "token" in item) == (name, "work", False)
+    with own.pool.engine.begin() as connection:
+        assert text not in str(connection.execute(select(access_token)).all())
+    expected = {
+        "me": 200,
+        "me/hashrate": 200,
+        "me/workers": 200,
+        "me/account": 403,
+        "energy/sites": 403,
+        "me/tokens": 403,
+    }
+    for path, code in expected.items():
+        assert (await ask(own, "GET", f"/api/v1/{path}", text))[0] == code, path
+    _, told = await ask(own, "GET", "/api/v1/me", text)
+    assert told.keys() == {"name", "role", "expires_at", "scope"}
+    assert (await ask(own, "GET", "/api/v1/me/workers?sort=site", text))[0] == 400
+    for wrong in ({"days": 0}, {"days": 366}, {"scope": "all"}, {"name": "a b"}, {"more": 1}):
+        assert await browser.ask("/api/v1/me/tokens", {**wanted, **wrong}) == 400, wrong
+    assert await browser.ask("/api/v1/me/tokens", wanted) == 422, "a name is never used again"
+    assert await browser.ask("/api/v1/me/tokens/revoke", {"name": "demo-operator"}) == 422
+    assert await browser.ask("/api/v1/me/tokens/revoke", {"name": name}) == 200
+    assert (await ask(own, "GET", "/api/v1/me/hashrate", text))[0] == 401
+
+
+def test_a_party_has_so_many_tokens_at_most(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then one must be revoked first."""
+    monkeypatch.setattr(access, "MOST_OWN_TOKENS", 1)
+    now = datetime.now(UTC)
+    maker = access.Holder("dana", Role.MINER, "altyn", now, signed_in=True)
+    assert maker.may(Right.TOKENS)
+    with own.pool.engine.begin() as connection:
+        access.create_own_token(connection, maker, "one", Scope.WORK, 1, now)
+        with pytest.raises(access.TokenError, match="revoke one"):
+            access.create_own_token(connection, maker, "two", Scope.WORK, 1, now)
+        access.revoke_own_token(connection, maker, "dana.one", now)
+        access.create_own_token(connection, maker, "two", Scope.WORK, 1, now)
