@@ -79,7 +79,7 @@ def _beside(voice: Voice, report: QuarterlyReport) -> Section:
             NOTHING if line.told is None else voice.number(line.told.machines - line.known.machines),
             voice.kilowatts(line.known.power_w),
             NOTHING if line.told is None else voice.number(line.told.version),
-            NOTHING if line.told is None else voice.instant(line.told.recorded_at),
+            NOTHING if line.told is None else voice.at(line.told.recorded_at),
         )
         for line in report.lines
     )
@@ -91,7 +91,7 @@ def _beside(voice: Voice, report: QuarterlyReport) -> Section:
         Column(voice.say("known.machines_difference"), 18, "right"),
         Column(voice.say("known.power"), 20, "right"),
         Column(voice.say("version"), 12, "right"),
-        Column(voice.say("submitted"), 22),
+        Column(voice.when("submitted"), 22),
     )
     table: Block = Table(voice.say("known.table"), columns, rows) if rows else Paragraph(voice.say("nobody"))
     return Section(voice.say("known.title"), (table, Paragraph(voice.say("known.how"), small=True)))
