@@ -26,7 +26,7 @@ TOO_LONG = 414
 """A right refusal, which the checks take for none."""
 ROW_BY_ROW = "/api/v1/readings"
 """It answers 200 and says of each row what is wrong."""
-SESSION_ALONE = [{"session": []}]
+SESSION_ALONE: list[dict[str, list[str]]] = [{"session": []}]
 """What no token may ask for."""
 LIVE = "/api/v1/events"
 """It never ends."""
