@@ -24,6 +24,10 @@ EXAMPLES = 3
 """Requests of each operation, right ones and as many wrong ones."""
 TOO_LONG = 414
 """A right refusal, which the checks take for none."""
+ROW_BY_ROW = "/api/v1/readings"
+"""It answers 200 and says of each row what is wrong."""
+SESSION_ALONE: list[dict[str, list[str]]] = [{"session": []}]
+"""What no token may ask for."""
 LIVE = "/api/v1/events"
 """It never ends."""
 OUTSIDE = tuple(f"POST /api/v1/users/{name}" for name in ("sign-in", "sign-out", "demo", "invitation", "join"))
@@ -73,7 +77,8 @@ def _ask(operation: Any, mode: GenerationMode, headers: Mapping[str, str]) -> Co
         answer = case.call(headers=headers, timeout=60)
         found[answer.status_code] += 1
         if answer.status_code != TOO_LONG:
-            case.validate_response(answer, checks=CHECKS)
+            unfit = [checks.negative_data_rejection] if operation.path == ROW_BY_ROW else []
+            case.validate_response(answer, checks=CHECKS, excluded_checks=unfit)
 
     with suppress(Unsatisfiable):  # some addresses cannot be asked wrongly
         ask()
@@ -85,7 +90,7 @@ def _fuzz(url: str, known: Mapping[str, str]) -> dict[str, Counter[int]]:
     found = {}
     described: Any = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json").get_all_operations()
     for operation in (each.ok() for each in described):
-        if operation.path != LIVE:
+        if operation.path != LIVE and operation.definition.raw.get("security") != SESSION_ALONE:
             headers = {"Authorization": f"Bearer {known[_holder(operation).value]}", "Origin": url}
             right, wrong = (_ask(operation, mode, headers) for mode in GenerationMode)
             found[operation.label] = right + wrong
