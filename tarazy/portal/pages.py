@@ -286,15 +286,15 @@ def page(lang: str, live: Live, name: str) -> bytes:
     """The live page in `lang`: `home` for everybody, `pool` for who may read all. Figures come to it by the API."""
     lists = POOL if name == "pool" else HOME
     values = {"stratum_url": live.stratum_url, "lists": lists}
-    return _framed("page.html", lang, live, name, ("tables.js", "charts.js", "sign.js", "page.js"), **values)
+    scripts = ("tables.js", "charts.js", "sign.js", "dialogs.js", "page.js")
+    return _framed("page.html", lang, live, name, scripts, **values)
 
 
 def held_page(lang: str, live: Live, name: str) -> bytes:
     """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
     tiles, lists = HELD[name]
-    return _framed(
-        "held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", "held.js"), tiles=tiles, lists=lists
-    )
+    values = {"stratum_url": live.stratum_url, "tiles": tiles, "lists": lists}
+    return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", "held.js"), **values)
 
 
 def energy_page(lang: str, live: Live) -> bytes:

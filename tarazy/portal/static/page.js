@@ -137,6 +137,7 @@ async function start() {
     setTimeout(start, 10000);
     return;
   }
+  copyButtons();
   pauseButton();
   moreButtons();
   watchSizes();
