@@ -75,9 +75,11 @@ def test_workers_add_up_to_the_hash_rate(running: Running) -> None:
     now = running.pool.now
     with running.pool.engine.begin() as connection:
         whole = own_hashrate(connection, "altyn", now, INTERVAL)
-        total = own_workers(connection, "altyn", now, INTERVAL, "workername", 0, 0)["total"]
-        pages = [own_workers(connection, "altyn", now, INTERVAL, "hashrate1d", 1, at)["items"] for at in range(total)]
-        named = own_workers(connection, "altyn", now, INTERVAL, "workername", 1000, 0)["items"]
+        total = own_workers(connection, "altyn", now, INTERVAL, "workername", False, 0, 0)["total"]
+        pages = [
+            own_workers(connection, "altyn", now, INTERVAL, "hashrate1d", True, 1, at)["items"] for at in range(total)
+        ]
+        named = own_workers(connection, "altyn", now, INTERVAL, "workername", False, 1000, 0)["items"]
         tally = tables.tally
         since = now - timedelta(days=1, seconds=INTERVAL)
         counted = select(func.sum(tally.c.shares)).where(tally.c.party == "altyn", tally.c.interval_start > since)
@@ -98,7 +100,7 @@ def test_a_party_without_work_has_none(running: Running) -> None:
     """Zeros, no worker, no last share."""
     with running.pool.engine.begin() as connection:
         told = own_hashrate(connection, "nobody", running.pool.now, INTERVAL)
-        assert own_workers(connection, "nobody", running.pool.now, INTERVAL, "lastshare", 10, 0)["items"] == []
+        assert own_workers(connection, "nobody", running.pool.now, INTERVAL, "lastshare", True, 10, 0)["items"] == []
     assert (told["hashrate"], told["workers"], told["lastshare"], told["series"]) == (0, 0, None, [])
 
 
