@@ -326,6 +326,41 @@ def test_a_statement_is_saved_from_the_page(server: Server, browser: Browser) ->
 
 
 @in_browser_thread
+def test_a_miner_sees_its_work_first(server: Server, browser: Browser) -> None:
+    """Hash rate with a table behind it, workers sorted by the server, who was turned away and why, how to connect."""
+    server.refuse("altyn", "altyn")
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    complaints: list[str] = []
+    sizes: list[int] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("response", lambda answer: sizes.append(len(answer.body())))
+    enter(page, server.url, "miner")
+    page.goto(f"{server.url}/en/me/")
+    expect(page.locator("#tile-hashrate .figure")).to_contain_text("PH/s")
+    expect(page.locator("#tile-licence")).to_contain_text("days left")
+    expect(page.locator("#hashrate-chart .uplot")).to_be_visible()
+    page.locator("#hashrate-twin summary").press("Enter")
+    expect(page.locator("#hashrate-twin tbody tr").nth(90)).to_be_visible()
+    expect(page.locator("#workers tbody tr")).to_contain_text(["altyn.rig1"])
+    for shown, order in (("descending", "desc"), ("ascending", "asc")):
+        with page.expect_response(lambda answer: "me/workers" in answer.url) as asked:
+            page.locator("#workers thead button", has_text="Stale").press("Enter")
+        assert f"sort=stale_shares&order={order}" in asked.value.url
+        assert asked.value.ok
+        expect(page.locator("#workers thead [aria-sort]")).to_have_attribute("aria-sort", shown)
+    expect(page.locator("#declined tbody tr")).to_contain_text(["register the site's network"])
+    assert page.locator("#connect-login").inner_text() == "altyn.rig1"
+    page.get_by_role("button", name="Copy Address").press("Enter")
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#connect-address").inner_text()
+    keep_screen(page, "own-work-en")
+    assert complaints == []
+    assert sum(sizes) < 300_000
+    page.context.close()
+
+
+@in_browser_thread
 def test_a_miner_makes_a_token_on_its_page_and_revokes_it(server: Server, browser: Browser) -> None:
     """It is shown this once, works, and ends at once when it is revoked."""
     page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()

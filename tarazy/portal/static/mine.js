@@ -33,7 +33,7 @@ const workers = new Paged("workers", {
 LISTS.declined = {
   items: (answer) => answer.items,
   key: (row) => `${row.worker} ${row.peer} ${row.first}`,
-  cells: (row) => [element("strong", {}, row.worker || "–"), [reasons(row.reasons ?? []), small(row.text)], row.peer ? element("code", {}, row.peer) : "–", number(row.count ?? 1), when(row.last)],
+  cells: (row) => [element("strong", {}, row.worker || "–"), reasons(row.reasons ?? []), row.peer ? element("code", {}, row.peer) : "–", number(row.count ?? 1), when(row.last)],
 };
 
 function ownModel(work) {
