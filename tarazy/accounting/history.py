@@ -14,11 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from tarazy.accounting.ledger import FEE, REMAINDER, RESERVE, REWARD
+from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, PAID, PAYABLE, REMAINDER, RESERVE, REWARD
 from tarazy.accounting.tables import block, credit, distribution, ledger_account, ledger_entry, ledger_posting
 
 _POOLS = {FEE, REMAINDER, RESERVE, REWARD}
 """First words of the pool's own accounts, which belong to no party."""
+_OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
 _SET_BACK = timedelta(days=1)
 _AT_ONCE = 50
 """Distributions looked up in one query."""
@@ -84,6 +85,8 @@ def history(connection: Connection, party: str, start: datetime, end: datetime) 
             if movement.account == account:
                 moved[movement.kind] += movement.amount
         closing = balance - since.get(name, 0)
+        if not closing and not moved and not _opened(connection, name, last):
+            continue  # the same span tells the same whenever it is asked for
         accounts.append(AccountSpan(account, closing - moved.total(), closing, dict(sorted(moved.items()))))
     return History(after, last, tuple(accounts), movements)
 
@@ -98,6 +101,13 @@ def _balances(connection: Connection, party: str) -> dict[str, int]:
         for name, balance in balances.items()
         if name.partition(":")[0] not in _POOLS and name.partition(":")[2] == party
     }
+
+
+def _opened(connection: Connection, account: str, last: int) -> bool:
+    """Whether anything was posted to an account by an entry up to `last`."""
+    posting = ledger_posting.c
+    query = select(posting.entry).where(posting.account == account, posting.entry <= last).limit(1)
+    return connection.scalar(query) is not None
 
 
 def _sums_after(connection: Connection, names: Sequence[str], last: int) -> dict[str, int]:
@@ -122,6 +132,51 @@ def _movements(connection: Connection, party: str, names: Sequence[str], after: 
         Movement(row.entry, row.at, row.kind, row.reference, row.account.removesuffix(f":{party}"), row.amount)
         for row in connection.execute(query)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PoolHistory:
+    """The whole ledger over a span: the accounts of all parties together, by what they are, and the pool's own."""
+
+    accounts: tuple[AccountSpan, ...]
+    """In order of names; their openings, movements and closings each add up to zero."""
+    booked: frozenset[int]
+    """Numbers of the distributions that were booked."""
+
+
+def pool_history(connection: Connection, start: datetime, end: datetime) -> PoolHistory:
+    """All accounts over the entries of [start, end), by the balances of now and what was posted since."""
+    after, last = entries_before(connection, start), entries_before(connection, end)
+    posting, entry = ledger_posting, ledger_entry
+    closing: Counter[str] = Counter()
+    for row in connection.execute(select(ledger_account)):
+        closing[_together(row.account)] += row.balance
+    since = select(posting.c.account, func.sum(posting.c.amount)).where(posting.c.entry > last)
+    for account, total in connection.execute(since.group_by(posting.c.account)):
+        closing[_together(account)] -= int(total)
+    moved: dict[str, Counter[str]] = {account: Counter() for account in closing}
+    during = (
+        select(posting.c.account, entry.c.kind, func.sum(posting.c.amount))
+        .join(entry, entry.c.entry == posting.c.entry)
+        .where(posting.c.entry > after, posting.c.entry <= last)
+        .group_by(posting.c.account, entry.c.kind)
+    )
+    for account, kind, total in connection.execute(during):
+        moved[_together(account)][kind] += int(total)
+    booked = select(entry.c.reference).where(entry.c.kind == "distribution", entry.c.entry > after)
+    return PoolHistory(
+        tuple(
+            AccountSpan(name, balance - moved[name].total(), balance, dict(sorted(moved[name].items())))
+            for name, balance in sorted(closing.items())
+            if balance or moved[name]
+        ),
+        frozenset(map(int, connection.scalars(booked.where(entry.c.entry <= last)))),
+    )
+
+
+def _together(account: str) -> str:
+    """What an account is, without the party it is of."""
+    return account.partition(":")[0] if account.startswith(_OF_PARTIES) else account
 
 
 @dataclass(frozen=True, slots=True)

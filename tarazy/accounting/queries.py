@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Float, Select, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Float, Select, cast, func, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.distribution import DistributionState
@@ -59,6 +59,7 @@ class BookedDistribution:
 
     number: int
     block_hash: str
+    height: int
     first_round: int
     last_round: int
     reward: int
@@ -72,6 +73,9 @@ class BookedDistribution:
     """Satoshi by party, in order of party."""
     weights: dict[str, int]
     """Work credited, by party."""
+    scheme: str
+    reserve: int
+    """What the reserve of FPPS gave, below zero what it took: credits + fee + remainder = reward + reserve."""
 
 
 def balances_by_party(connection: Connection) -> dict[str, Balance]:
@@ -111,19 +115,32 @@ def _balance(amounts: Mapping[tuple[str, str], int], party: str, held: bool) -> 
 
 def distributions(connection: Connection, booked_since: datetime, known_at: datetime) -> list[BookedDistribution]:
     """Distributions booked since `booked_since`, in order, as they were known at `known_at` (invariant 6)."""
+    return _booked(connection, tables.distribution.c.booked_at.between(booked_since, known_at), known_at)
+
+
+def distributions_of(connection: Connection, numbers: Collection[int], known_at: datetime) -> list[BookedDistribution]:
+    """Distributions by their numbers, in order, as they were known at `known_at`."""
+    if not numbers:
+        return []
+    between = tables.distribution.c.distribution.between(min(numbers), max(numbers))
+    return [each for each in _booked(connection, between, known_at) if each.number in numbers]
+
+
+def _booked(connection: Connection, booked: ColumnElement[bool], known_at: datetime) -> list[BookedDistribution]:
     table, credit = tables.distribution, tables.credit
-    booked = table.c.booked_at.between(booked_since, known_at)
     parts = select(credit).join(table).where(booked)
     credits: defaultdict[int, dict[str, int]] = defaultdict(dict)
     weights: defaultdict[int, dict[str, int]] = defaultdict(dict)
     for row in connection.execute(parts.order_by(credit.c.distribution, credit.c.party)):
         credits[row.distribution][row.party] = row.amount
         weights[row.distribution][row.party] = row.weight
-    rows = connection.execute(select(table).where(booked).order_by(table.c.distribution))
+    heights = select(table, tables.block.c.height).join(tables.block)
+    rows = connection.execute(heights.where(booked).order_by(table.c.distribution))
     return [
         BookedDistribution(
             row.distribution,
             row.block_hash,
+            row.height,
             row.first_round,
             row.last_round,
             row.reward,
@@ -135,6 +152,8 @@ def distributions(connection: Connection, booked_since: datetime, known_at: date
             row.booked_at,
             credits[row.distribution],
             weights[row.distribution],
+            row.scheme,
+            row.reserve,
         )
         for row in rows
     ]

@@ -16,11 +16,12 @@ from tarazy.accreditation.entries import (
     Equipment,
     Licence,
     Placement,
+    Quota,
     SiteStatus,
     WalletStatus,
 )
 from tarazy.accreditation.snapshot import Registers, standing, version_at
-from tarazy.config.law.calendar import day_start, legal_day
+from tarazy.config.law.calendar import Period, day_start, legal_day
 
 THRESHOLDS = (90, 30, 7)
 """Legal days before an end at which is warned."""
@@ -72,12 +73,12 @@ class Expiry:
 
     @property
     def within_days(self) -> int:
-        """The lowest threshold crossed."""
+        """The lowest threshold crossed, of what ends within the highest."""
         return min(days for days in THRESHOLDS if self.days_left <= days)
 
 
-def expiries(registers: Registers, others: Iterable[Ending] = ()) -> list[Expiry]:
-    """All that holds at `registers.valid_at` and ends within 90 legal days, the nearest first.
+def expiries(registers: Registers, others: Iterable[Ending] = (), days: int = THRESHOLDS[0]) -> list[Expiry]:
+    """All that holds at `registers.valid_at` and ends within so many legal days, the nearest first.
 
     What is renewed in time is no part of it: a licence that another one replaces without a gap, any later version, a
     further placement of the party at the site, a document of the same title on the same entry, another certificate.
@@ -85,11 +86,25 @@ def expiries(registers: Registers, others: Iterable[Ending] = ()) -> list[Expiry
     """
     now = registers.valid_at
     today = legal_day(now)
-    horizon = day_start(today + timedelta(days=THRESHOLDS[0] + 1))
+    horizon = day_start(today + timedelta(days=days + 1))
     found = [_ending(register, group, now, horizon) for register, group in _groups(registers, now, horizon)]
     endings = [*(ending for ending in found if ending is not None), *others]
     soon = [Expiry(each, (each.last_day - today).days) for each in endings if now < each.ends_at <= horizon]
     return sorted(soon, key=lambda each: (each.ending.ends_at, each.ending.register, each.ending.key))
+
+
+def quota_endings(registers: Registers) -> Iterator[Ending]:
+    """The ends of the months up to which each site has a quota of each energy without a gap, from today's month on."""
+    held: dict[tuple[str, str], dict[str, Quota]] = {}
+    for quota in registers.latest(Quota):
+        held.setdefault((quota.site, quota.source.value), {})[quota.month] = quota
+    for months in held.values():
+        month, last = Period.parse(f"{legal_day(registers.valid_at):%Y-%m}"), None
+        while str(month) in months:
+            last, month = month, Period.parse(f"{month.last_day + timedelta(days=1):%Y-%m}")
+        if last is not None:
+            quota = months[str(last)]
+            yield Ending(Quota.register, quota.key, last.end, None, quota.entry)
 
 
 _Versions = Sequence[Entry]

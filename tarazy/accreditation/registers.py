@@ -74,10 +74,15 @@ def entry_of(register: str, row: Mapping[Any, Any]) -> Entry:
     return ENTRY_TYPES[register](**values)
 
 
-def as_of(connection: Connection, valid_at: datetime, known_at: datetime | None = None) -> Registers:
-    """The registers at `valid_at` as they were known at `known_at`, or as known now (invariants 6 and 7)."""
-    versions = {register: all_versions(connection, register, known_at) for register in REGISTERS}
-    lists = _lists_of(connection, (entry for known in versions[Geo.register].values() for entry in known))
+def as_of(
+    connection: Connection, valid_at: datetime, known_at: datetime | None = None, of: Collection[str] = tuple(REGISTERS)
+) -> Registers:
+    """The registers at `valid_at` as they were known at `known_at`, or as known now (invariants 6 and 7).
+
+    `of`: these registers alone, the others are left empty.
+    """
+    versions = {register: all_versions(connection, register, known_at) for register in of}
+    lists = _lists_of(connection, (entry for known in versions.get(Geo.register, {}).values() for entry in known))
     return Registers(versions, valid_at, lists)
 
 

@@ -31,6 +31,7 @@ from tarazy.portal.gate import (
 )
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.payments import Payments, PayoutRefused
+from tarazy.portal.shelf import Shelf
 from tarazy.portal.snapshot import Subject
 from tarazy.reports.build import RENDERINGS, SETTLED_SECONDS, ReportError, render, require_moment
 from tarazy.reports.content import Pool
@@ -57,10 +58,11 @@ class OwnPages:
 
     app = Klein()
 
-    def __init__(self, gate: Gate, subject: Subject, refresh: Callable[[], Deferred[None]]) -> None:
+    def __init__(self, gate: Gate, subject: Subject, shelf: Shelf, refresh: Callable[[], Deferred[None]]) -> None:
         """`refresh` lets the gate know the tokens of the moment."""
         self._gate = gate
         self._subject = subject
+        self._shelf = shelf
         self._refresh = refresh
         self._making = DeferredSemaphore(1)
         """Of receipts and statements: each costs what its round or period costs."""
@@ -74,7 +76,7 @@ class OwnPages:
         if holder.scope is not None:
             told["scope"] = holder.scope
         if holder.party is not None and holder.may(Right.OWN):
-            told |= await self._gate.read(desk.own, holder.party, datetime.now(UTC))
+            told |= await self._gate.read(desk.own, self._shelf, holder.party, datetime.now(UTC))
         return json_answer(request, told)
 
     @app.route("/account", methods=["GET"])

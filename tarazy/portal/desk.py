@@ -29,8 +29,8 @@ from tarazy.accreditation.entries import (
 from tarazy.accreditation.exporting import differences, shown, to_csv, to_xlsx
 from tarazy.accreditation.findings import dismiss, resolve, take
 from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
-from tarazy.accreditation.places import places
-from tarazy.accreditation.registers import all_versions, as_of
+from tarazy.accreditation.places import Place, places
+from tarazy.accreditation.registers import all_versions
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
 from tarazy.accreditation.snapshot import Registers, standing
 from tarazy.accreditation.tables import lock_writers
@@ -226,15 +226,14 @@ def admissions(
     return [row.plain() for row in sorted(chosen, key=lambda row: row.last)]
 
 
-def admissible(connection: Connection, moment: Moment, seat: Seat) -> list[dict[str, Any]]:
+def admissible(connection: Connection, shelf: Shelf, moment: Moment, seat: Seat) -> list[Place]:
     """Who might mine, where and on which machines, by the registers."""
-    registers = as_of(connection, moment.valid_at, moment.known_at)
-    return [place.plain() for place in places(registers, seat.server, seat.country)]
+    return places(shelf.registers(connection, moment), seat.server, seat.country)
 
 
-def own(connection: Connection, party: str, now: datetime) -> dict[str, Any]:
+def own(connection: Connection, shelf: Shelf, party: str, now: datetime) -> dict[str, Any]:
     """What a miner may see of the registers: its own party, and what stands in its name."""
-    registers = as_of(connection, now)
+    registers = shelf.registers(connection, Moment(now, None))
     known = registers.parties.get(party)
     kinds: tuple[type[Entry], ...] = (Licence, Site, Placement, Equipment, Wallet)
     return {

@@ -164,9 +164,11 @@ class RegisterPages:
         moment = _moment(asked)
         now = datetime.now(UTC)
         limit, offset = paging(asked)
-        found = await self._gate.read(desk.admissible, moment, self._seat)
+        found = await self._gate.read(desk.admissible, self._shelf, moment, self._seat)
+        items = [place.plain() for place in found[offset : offset + limit]]
         moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now, "server": self._seat.server}
-        return json_answer(request, {**moments, "total": len(found), "items": found[offset : offset + limit]})
+        admitted = sum(place.decision.admitted for place in found)
+        return json_answer(request, {**moments, "total": len(found), "admitted": admitted, "items": items})
 
     @app.route("/findings", methods=["GET"])
     async def findings(self, request: Any) -> bytes:

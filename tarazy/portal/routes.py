@@ -118,10 +118,9 @@ class Pages:
         self._subject = subject
         self._language = language
         self._gate = gate
-        self._registers = RegisterPages(
-            gate, rules, subject.seat, pushed, Shelf(snapshots.reader.registers)
-        ).app.resource()
-        self._holders = OwnPages(gate, subject, refresh)
+        shelf = Shelf(snapshots.reader.registers)
+        self._registers = RegisterPages(gate, rules, subject.seat, pushed, shelf).app.resource()
+        self._holders = OwnPages(gate, subject, shelf, refresh)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
         self._quarterly = QuarterlyPages(gate).app.resource()

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tarazy.accreditation.entries import Entry, Finding, fields_of
+from tarazy.accreditation.entries import ENTRY_TYPES, Entry, Finding, fields_of
 from tarazy.accreditation.snapshot import Registers, version_at
 
 LONGEST_SEARCH = 100
@@ -41,42 +41,58 @@ class Search:
 class Shelf:
     """The registers as they were last read, with what was recorded since."""
 
-    def __init__(self, registers: Callable[[Connection, datetime], Registers]) -> None:
-        self._registers = registers
+    def __init__(self, held: Callable[[Connection, datetime], Registers]) -> None:
+        """`held`: the registers at a moment as they are known now."""
+        self._held = held
+        self._texts: dict[tuple[str, int], str] = {}
+        """What is searched in an entry, by register and number: entries never change."""
+
+    def registers(self, connection: Connection, moment: Moment) -> Registers:
+        """All registers as of a moment."""
+        held = self._held(connection, datetime.now(UTC))
+        if moment.known_at is None:
+            return held.at(moment.valid_at)
+        known = {name: _known(held.histories(name), moment.known_at) for name in ENTRY_TYPES}
+        return Registers(known, moment.valid_at, held.lists)
 
     def find(self, connection: Connection, kind: str, moment: Moment, search: Search) -> list[Entry]:
         """The versions of a register in force that fit."""
-        histories = self._registers(connection, datetime.now(UTC)).histories(kind)
+        histories = self._held(connection, datetime.now(UTC)).histories(kind)
         if search.key is not None:
             histories = {search.key: histories[search.key]} if search.key in histories else {}
-        found = _in_force(histories, moment)
+        if moment.known_at is not None:
+            histories = _known(histories, moment.known_at)
+        at = moment.valid_at
+        found = [entry for versions in histories.values() if (entry := version_at(versions, at)) is not None]
         if search.open_alone:
             found = [entry for entry in found if isinstance(entry, Finding) and entry.is_open]
         words = search.text.casefold().split()
         if words:
-            found = [entry for entry in found if _has(entry, words)]
+            found = [entry for entry in found if self._has(entry, words)]
         if search.sort is not None:
             return _sorted(found, search.sort, search.descending)
         return found[::-1] if search.descending else found
 
-
-def _in_force(histories: Mapping[str, Sequence[Entry]], moment: Moment) -> list[Entry]:
-    found = []
-    for versions in histories.values():
-        if moment.known_at is not None:
-            known_at = moment.known_at
-            versions = [row for row in versions if row.recorded_at is not None and row.recorded_at <= known_at]
-        entry = version_at(versions, moment.valid_at)
-        if entry is not None:
-            found.append(entry)
-    return found
+    def _has(self, entry: Entry, words: Sequence[str]) -> bool:
+        text = self._texts.get((entry.register, entry.entry))
+        if text is None:
+            text = self._texts[entry.register, entry.entry] = _text(entry)
+        return all(word in text for word in words)
 
 
-def _has(entry: Entry, words: Sequence[str]) -> bool:
+def _text(entry: Entry) -> str:
     values = (getattr(entry, name) for name in fields_of(entry.register))
     texts = (" ".join(value) if isinstance(value, tuple) else str(value) for value in values if value is not None)
-    text = "\n".join(texts).casefold()
-    return all(word in text for word in words)
+    return "\n".join(texts).casefold()
+
+
+def _known(histories: Mapping[str, Sequence[Entry]], known_at: datetime) -> dict[str, list[Entry]]:
+    """The versions that were recorded until then."""
+    known = {
+        key: [row for row in versions if row.recorded_at is not None and row.recorded_at <= known_at]
+        for key, versions in histories.items()
+    }
+    return {key: versions for key, versions in known.items() if versions}
 
 
 def _sorted(entries: list[Entry], column: str, descending: bool) -> list[Entry]:

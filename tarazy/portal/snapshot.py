@@ -55,6 +55,8 @@ PUBLIC = {"blocks": "public_blocks", "hashrate": "public_hashrate"}
 
 FRESH_SECONDS = 1.0
 """Younger answers are given again."""
+SLOW_SECONDS, STALE_SECONDS = 0.1, 60.0
+"""Nobody waits for a read that takes longer than the former, as long as there is an answer younger than the latter."""
 REST = 10
 """A read that took a second is not repeated for so many, so that a large pool is not busy showing itself."""
 
@@ -225,9 +227,14 @@ def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: di
         "energy": views.energy(facts),
         "reports": reports,
     }
-    versions = {name: hashlib.sha256(orjson.dumps(section)).hexdigest()[:16] for name, section in sections.items()}
-    versions["admissions"] = str(facts.day.last_decision)
+    versions = {name: _version(section) for name, section in sections.items()}
+    versions["admissions"] = _version((facts.day.last_decision, facts.present.admissions))
     return Snapshot(sections, versions)
+
+
+def _version(told: Any) -> str:
+    """Changes with what is told."""
+    return hashlib.sha256(orjson.dumps(told)).hexdigest()[:16]
 
 
 class Snapshots:
@@ -240,6 +247,9 @@ class Snapshots:
         self._threads = ThreadPool(minthreads=0, maxthreads=1, name="portal")
         self._newest: Snapshot | None = None
         self._read_at = 0.0
+        self._begun = 0.0
+        self._cost = 0.0
+        """Seconds that the latest read took."""
         self._waiting: list[Deferred[Snapshot]] = []
 
     def start(self) -> None:
@@ -251,13 +261,20 @@ class Snapshots:
         self._threads.stop()
 
     def get(self) -> Deferred[Snapshot]:
-        """A snapshot not older than `FRESH_SECONDS`. Cancelling one caller's leaves the others' alone."""
-        if self._newest and monotonic() - self._read_at < FRESH_SECONDS:
+        """A snapshot not older than `FRESH_SECONDS`, in a large pool than `STALE_SECONDS`; then a newer one is read.
+
+        Cancelling one caller's leaves the others' alone.
+        """
+        age = monotonic() - self._read_at
+        if self._newest and age < FRESH_SECONDS:
             return succeed(self._newest)
         waiter: Deferred[Snapshot] = Deferred()
         self._waiting.append(waiter)
         if len(self._waiting) == 1:
+            self._begun = monotonic()
             maybeDeferred(self._read).addBoth(self._answer)
+        if self._newest and self._cost > SLOW_SECONDS and age < STALE_SECONDS and not waiter.called:
+            waiter.callback(self._newest)
         return waiter
 
     def _read(self) -> Deferred[Snapshot]:
@@ -267,6 +284,7 @@ class Snapshots:
         waiting, self._waiting = self._waiting, []
         if isinstance(result, Snapshot):
             self._newest, self._read_at = result, monotonic()
+            self._cost = self._read_at - self._begun
         for waiter in waiting:
             if not waiter.called:
                 waiter.callback(result) if isinstance(result, Snapshot) else waiter.errback(result)

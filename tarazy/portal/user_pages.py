@@ -107,6 +107,7 @@ class UserPages:
     async def sign_out(self, request: Any) -> bytes:
         """End the session."""
         self._gate.door.require_own_page(request)
+        body(request, Asked)
         text = self._gate.door.session(request)
         if text:
             await self._gate.write(users.end_session, text, datetime.now(UTC))

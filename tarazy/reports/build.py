@@ -23,23 +23,28 @@ from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period
 from tarazy.config.settings import Settings
 from tarazy.reports.canonical import canonical_parts, digest_of
-from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
+from tarazy.reports.coins import DistributedRecord, RewardsReport, SaleReport, Statement
 from tarazy.reports.content import Pool
 from tarazy.reports.delimited import render_csv
 from tarazy.reports.document import Document
+from tarazy.reports.expiring import ExpiringReport
 from tarazy.reports.gather import gather
 from tarazy.reports.gather.distributed import gather_distributed
+from tarazy.reports.gather.divided import gather_divided
+from tarazy.reports.gather.expiring import gather_expiring
+from tarazy.reports.gather.party_energy import gather_party_energy
 from tarazy.reports.gather.quarterly import gather_quarterly
 from tarazy.reports.gather.sale import gather_sales
 from tarazy.reports.gather.statement import StatementError, gather_statement
 from tarazy.reports.language import LANGUAGES
 from tarazy.reports.layout import Report, lay_out
+from tarazy.reports.party_energy import EnergyStatement
 from tarazy.reports.pdf import render_pdf
 from tarazy.reports.quarterly import QuarterlyReport
 from tarazy.reports.webpage import render_html
 from tarazy.reports.workbook import render_workbook
 
-KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly")
+KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly", "rewards", "energy", "expiring")
 """Kinds of report that can be built."""
 
 RENDERINGS: Mapping[str, Callable[[Document], Iterable[bytes]]] = {
@@ -53,6 +58,10 @@ RENDERINGS: Mapping[str, Callable[[Document], Iterable[bytes]]] = {
 SETTLED_SECONDS = 5
 """How long ago a report's moment must be: transactions that were under way then have ended by now."""
 
+AHEAD_DAYS = 90
+"""How far ahead the list of what ends looks, unless asked otherwise."""
+_FURTHEST_DAYS = 3_660
+
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
@@ -62,13 +71,15 @@ STEPS = 2 + len(LANGUAGES) * len(RENDERINGS)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a report is asked of, beside its moment: a party, a period, why it corrects another, and as known when."""
+    """What a report is asked of, beside its moment: a party, a period, why it corrects another, as known when."""
 
     party: str | None = None
     period: Period | None = None
     why: str | None = None
     known_at: datetime | None = None
     """Up to when records are taken into account; the report's moment when None."""
+    ahead_days: int | None = None
+    """How many days ahead the list of what ends looks; `AHEAD_DAYS` when None."""
 
 
 class ReportError(Exception):
@@ -122,6 +133,10 @@ def gather_report(
                 "the accreditation report is of the whole pool and of the quarter in which its moment lies"
             )
         return gather(connection, moment, pool, book, known)
+    if kind == "expiring":
+        return gather_expiring(connection, _ahead(asked), moment, pool, book, known)
+    if asked.ahead_days is not None:
+        raise ReportError("only the list of what ends (expiring) looks --days ahead")
     period = asked.period
     if period is None or period.start >= moment:
         begun = "" if period is None else " that has begun"
@@ -137,13 +152,29 @@ def gather_report(
             if asked.party is None:
                 raise ReportError("a statement is of one party; name it with --party")
             return gather_statement(connection, asked.party, period, moment, pool, book, known)
+        if kind == "energy":
+            if asked.party is None:
+                raise ReportError("energy and fee are of one party; name it with --party")
+            return gather_party_energy(connection, asked.party, period, moment, pool, book, known)
         if asked.party is not None:
-            raise ReportError("the record of distributed assets is of all parties; leave --party out")
+            raise ReportError(f"the report {kind} is of all parties; leave --party out")
+        if kind == "rewards":
+            return gather_divided(connection, period, moment, pool, known)
         if known != moment:
             raise ReportError("a version of the record of distributed assets is as of and as known at one moment")
         return gather_distributed(connection, period, moment, pool, book, asked.why)
     except StatementError as error:
         raise ReportError(str(error)) from None
+
+
+def _ahead(asked: Asked) -> int:
+    """How many days ahead the list of what ends is to look. Raises `ReportError`."""
+    if asked != Asked(known_at=asked.known_at, ahead_days=asked.ahead_days):
+        raise ReportError("the list of what ends is of the whole pool and of the --days ahead of its moment")
+    days = AHEAD_DAYS if asked.ahead_days is None else asked.ahead_days
+    if not 1 <= days <= _FURTHEST_DAYS:
+        raise ReportError(f"the list of what ends looks 1 to {_FURTHEST_DAYS} days ahead, not {days}")
+    return days
 
 
 def _known_at(asked: Asked, as_of: datetime, now: datetime) -> datetime:
@@ -188,8 +219,12 @@ def stem_of(report: Report) -> str:
     """The beginning of the names of a report's files."""
     about: tuple[str, ...] = ()
     match report:
-        case Statement():
+        case Statement() | EnergyStatement():
             about = report.person.party, report.days.name
+        case RewardsReport():
+            about = (report.days.name,)
+        case ExpiringReport():
+            about = (f"{report.ahead_days}-days",)
         case SaleReport() | QuarterlyReport():
             about = *(() if report.party is None else (report.party,)), report.days.name
         case DistributedRecord():

@@ -1,4 +1,4 @@
-"""What a statement, the report on sales and the record of distributed assets say, without language or layout.
+"""What the reports on coins say, without language or layout: statements, sales, distributed assets, distributions.
 
 Plain values, as in `content`; the canonical JSON of each is the document, and every PDF and XLSX a rendering of it.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from tarazy.reports.content import AuditHead, Pool, Records, RulesSection
+from tarazy.reports.content import AuditHead, Block, Credit, Pool, Records, RulesSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +296,110 @@ class DistributedRecord:
     """The form as far as the rule knows it."""
     columns_complete: bool
     rows: tuple[DistributedRow, ...]
+    rules: RulesSection
+    audit: AuditHead | None
+    source: tuple[Records, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """A distribution: credits + fee + remainder carried on = reward + what the reserve gave (invariant 2)."""
+
+    distribution: int
+    block_hash: str
+    height: int
+    first_round: int
+    last_round: int
+    scheme: str
+    reward: int
+    reserve: int
+    """What the reserve of FPPS gave; below zero what it took."""
+    credited: int
+    fee_ppm: int
+    fee: int
+    remainder: int
+    total_weight: int
+    state: str
+    """`immature`, `final` or `reversed` at the report's moment."""
+    booked_at: datetime
+    credits: tuple[Credit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DividedSums:
+    """Sums over the distributions that were not reversed, in satoshi: reward + reserve = credited + fee + remainder."""
+
+    reward: int
+    reserve: int
+    credited: int
+    fee: int
+    remainder: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """What a final distribution is verified against, as it stands in the audit log."""
+
+    round: int
+    distribution: int
+    audit_row: int
+    share_root: str
+    sum_root: str
+    shares: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutLine:
+    """What a batch pays to a party."""
+
+    party: str
+    address: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """A batch of payouts as it stood at the report's moment."""
+
+    batch: int
+    state: str
+    """`proposed`, `approved`, `signed` (sent or about to be), `confirmed` or `abandoned`."""
+    amount: int
+    proposed_at: datetime
+    txid: str | None
+    """Of the confirmed transaction, else of the newest; None before there is one."""
+    network_fee: int | None
+    signed_at: datetime | None
+    confirmed_at: datetime | None
+    audit_row: int | None
+    """Row of the audit log that tells what it pays."""
+    payouts: tuple[PayoutLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RewardsReport:
+    """How the rewards of a period were divided and paid, as it was known at `known_at`."""
+
+    kind: str
+    format: int
+    as_of: datetime
+    known_at: datetime
+    """Up to when records are taken into account; `as_of` unless asked otherwise."""
+    days: Days
+    pool: Pool
+    names: Mapping[str, Mapping[str, str]]
+    rounds: tuple[Block, ...]
+    """The blocks found, each of which closed a round."""
+    distributions: tuple[Divided, ...]
+    """Those booked in the period."""
+    totals: DividedSums
+    accounts: tuple[AccountLine, ...]
+    """The whole ledger over the period, parties' accounts together."""
+    batches: tuple[BatchLine, ...]
+    """Those proposed, signed, confirmed or abandoned in the period."""
+    records: tuple[RoundRecord, ...]
+    unrecorded: tuple[int, ...]
+    """Last rounds of the distributions that were not reversed and have no record yet."""
     rules: RulesSection
     audit: AuditHead | None
     source: tuple[Records, ...]

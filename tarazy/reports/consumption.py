@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -92,6 +92,24 @@ def consumption_by_party(
         party: Consumed(_listed(items[party]), energy[party], rests[party], faults.get(party))
         for party in sorted(energy)
     }
+
+
+def consumption_of(
+    connection: Connection,
+    registers: Registers,
+    party: str,
+    start: datetime,
+    end: datetime,
+    known_at: datetime,
+    sites: Iterable[str],
+) -> dict[str, Consumed]:
+    """The consumption of one party at each of `sites` where it was allocated energy; the cost is that of the sites."""
+    found = {}
+    for site in sites:
+        used = consumption_by_party(connection, registers, start, end, known_at, place_of(registers, site))
+        if party in used:
+            found[site] = used[party]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

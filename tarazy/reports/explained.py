@@ -17,7 +17,7 @@ from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook, NoRuleInForceError, Rule, RuleReference
 from tarazy.config.law.calendar import Quarter
 from tarazy.config.law.due_day import DueDay
-from tarazy.reports.consumption import consumption_by_party, place_of
+from tarazy.reports.consumption import consumption_by_party, consumption_of
 from tarazy.reports.gather.fee import six_places
 
 
@@ -36,9 +36,12 @@ def explain_fee(
     which say what to enter.
     """
     end = min(quarter.end, known_at)
-    places = [None] if sites is None else [place_of(registers, site) for site in sites]
-    consumed = [consumption_by_party(connection, registers, quarter.start, end, known_at, place) for place in places]
-    used = [each[party] for each in consumed if party in each]
+    span = quarter.start, end, known_at
+    if sites is None:
+        everywhere = consumption_by_party(connection, registers, *span)
+        used = [everywhere[party]] if party in everywhere else []
+    else:
+        used = list(consumption_of(connection, registers, party, *span, sites).values())
     for each in used:
         if each.fault:
             raise FeeError(each.fault)

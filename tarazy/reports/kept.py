@@ -56,15 +56,16 @@ class Kept:
         try:
             as_of = datetime.fromisoformat(told["as_of"])
             known_at = datetime.fromisoformat(told["known_at"]) if "known_at" in told else None
-            days = told.get("days")
+            ahead_days = told.get("ahead_days")
+            days = told.get("days") if ahead_days is None else None
             period = None
             if days is not None:
                 period = Period(date.fromisoformat(days["first_day"]), date.fromisoformat(days["last_day"]))
-            party = told["person"]["party"] if self.kind == "statement" else told.get("party")
+            party = told["person"]["party"] if "person" in told else told.get("party")
             why = (told.get("corrects") or {}).get("why")
         except (KeyError, TypeError, ValueError, AttributeError):
             raise KeptFault(f"{self.path.name}: does not tell what it was built from") from None
-        return self.kind, as_of, Asked(party, period, why, None if known_at == as_of else known_at)
+        return self.kind, as_of, Asked(party, period, why, None if known_at == as_of else known_at, ahead_days)
 
 
 def read_kept(path: Path) -> Kept:

@@ -20,6 +20,7 @@ from tarazy.config.law import (
     LawBook,
     NoRuleInForceError,
     PeriodicReportRule,
+    QuarterlyReportRule,
     RuleReference,
     SaleReportRule,
 )
@@ -27,7 +28,7 @@ from tarazy.config.law.calendar import Period, day_start, legal_day
 from tarazy.config.law.due_day import DueDay, due_day
 from tarazy.config.law.rules import Frequency
 from tarazy.config.law.working_days import WorkingDays
-from tarazy.config.settings.reports import ScheduledReport
+from tarazy.config.settings.reports import OF_A_QUARTER, ScheduledReport
 from tarazy.reports.build import Asked
 from tarazy.reports.delivery import outbox
 from tarazy.reports.delivery.outbox import Delivery, DeliveryState
@@ -41,6 +42,7 @@ _RULES: Mapping[str, type[PeriodicReportRule]] = {
     "accreditation": AccreditationReportRule,
     "distributed": DistributionReportRule,
     "sale": SaleReportRule,
+    "quarterly": QuarterlyReportRule,
 }
 _DAY = timedelta(days=1)
 
@@ -118,10 +120,8 @@ def plan(entry: ScheduledReport, law: LawBook, now: datetime) -> Iterator[Planne
     working, today, day = WorkingDays(law), legal_day(now), entry.since
     while True:
         frequency = _frequency(entry, law, day)
-        if entry.kind == "accreditation" and frequency != "quarter":
-            raise ScheduleError(
-                f"the accreditation report is of a quarter, and {frequency} is wanted: nothing is built"
-            )
+        if entry.kind in OF_A_QUARTER and frequency != "quarter":
+            raise ScheduleError(f"the report {entry.kind} is of a quarter, and {frequency} is wanted: nothing is built")
         period = _period(day, frequency)
         if period.last_day >= today:
             return
@@ -133,8 +133,9 @@ def plan(entry: ScheduledReport, law: LawBook, now: datetime) -> Iterator[Planne
 
 
 def _rule(kind: str, law: LawBook, day: date) -> PeriodicReportRule | None:
+    """The rule of the kind in force; None where there is none, or no law speaks of the kind."""
     try:
-        return law.rule(_RULES[kind], day)
+        return law.rule(_RULES[kind], day) if kind in _RULES else None
     except NoRuleInForceError:
         return None
 

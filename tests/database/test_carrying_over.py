@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import Connection, MetaData, Table, insert
+from sqlalchemy import Connection, MetaData, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting import ledger
+from tarazy.accounting.energy.figures import energy_by_meter
+from tarazy.accounting.energy.tables import interval, meter_day, site_day
 from tarazy.accreditation.audit import AuditEvent, AuditFault, AuditRow, append, canonical, rows_of, verify_rows
 from tarazy.accreditation.registers import as_of
 from tarazy.database.engine import open_engine
@@ -180,4 +182,31 @@ def test_work_of_before_its_worth_was_kept(database_url: str) -> None:
     with engine.begin() as connection:
         *row, kept = connection.exec_driver_sql("SELECT round, target, subsidy, party, weight FROM round_work").one()
         assert (row, int(kept)) == ([1, "", 0, "one"], weight)
+    engine.dispose()
+
+
+def test_energy_of_before_its_days_were_kept(database_url: str) -> None:
+    """What is folded stays so, the rest of its day and other days are in detail, and every watt-hour is told."""
+    engine = open_engine(database_url)
+    day = datetime(2025, 12, 31, 19, tzinfo=UTC)
+    cut = day + timedelta(hours=9)
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0022")
+        known = {"version": 1, "site": "s", "quality": "measured", "recorded_at": day + DAY}
+        folded = {**known, "day_start": day, "day_end": cut, "first_at": day, "meter": "m", "party": ""}
+        connection.execute(insert(meter_day), {**folded, "intervals": 9, "energy_wh": 900})
+        starts = [cut + timedelta(hours=hour) for hour in (0, 14, 15)]
+        rows = [{**known, "meter": "m", "interval_start": start, "seconds": 3600, "energy_wh": 7} for start in starts]
+        connection.execute(insert(interval), rows)
+    upgrade(engine)
+    with engine.begin() as connection:
+        days = connection.execute(select(site_day).order_by(site_day.c.day_start)).all()
+        assert [tuple(row) for row in days] == [
+            ("s", day, cut, "folded", day + DAY),
+            ("s", cut, day + DAY, "open", None),
+            ("s", day + DAY, day + 2 * DAY, "open", None),
+        ]
+        assert energy_by_meter(connection, day, day + 2 * DAY)["s", "m"].energy_wh == 921
     engine.dispose()

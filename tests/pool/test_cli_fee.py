@@ -306,9 +306,9 @@ def test_folding_changes_no_byte_of_a_fee(house: House) -> None:
     folded = json.loads(house.command("energy", "fold", "2025-Q2", "--json").stdout)
     assert folded["rows"] > 20
     assert [(result.exit_code, result.stdout) for result in (house.command(*each) for each in asked)] == before
-    shown = house.command("meter", "show", "host-grid", "--from", "2020-01-01T00:00:00Z")
+    shown = house.command("meter", "show", "grid", "--from", "2020-01-01T00:00:00Z")
     assert "its energy is folded into days" in shown.stderr
-    recent = house.command("meter", "show", "host-grid", "--from", "2025-07-01T00:00:00Z")
+    recent = house.command("meter", "show", "grid", "--from", "2025-07-01T00:00:00Z")
     assert (recent.exit_code, "folded" in recent.stderr) == (0, False)
     again = json.loads(house.command("energy", "fold", "2025-Q2", "--json").stdout)
     assert (again["pieces"], again["rows"]) == (0, 0)

@@ -375,3 +375,19 @@ def test_package_has_the_charts_licence() -> None:
     vendor = Path(guard.__file__).parent / "static" / "vendor"
     assert "Permission is hereby granted" in (vendor / "uplot-LICENSE.txt").read_text()
     assert (vendor / "uplot.js").stat().st_size > 40_000
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_waits_for_a_slow_read(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last answer is given at once while a newer one is read, but none that is too old."""
+    monkeypatch.setattr(snapshot, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(snapshot, "FRESH_SECONDS", 0.0)
+    snapshots = own.portal.snapshots
+    first = await snapshots.get()
+    at_once = snapshots.get()
+    assert at_once.called
+    assert await at_once is first
+    monkeypatch.setattr(snapshot, "STALE_SECONDS", 0.0)
+    waited = snapshots.get()
+    assert not waited.called
+    assert await waited is not first

@@ -44,6 +44,14 @@ def test_where_the_law_is_silent_the_settings_say_it() -> None:
     assert first.due is None
 
 
+def test_a_kind_that_no_law_speaks_of_is_planned_by_the_settings() -> None:
+    """The distribution report, quarter by quarter."""
+    with pytest.raises(ScheduleError, match="report rewards"):
+        list(plan(entry("rewards"), LAW, NOW))
+    (planned,) = plan(entry("rewards", since="2026-07-01", every="quarter"), LAW, NOW)
+    assert (str(planned.period), planned.due, planned.rule) == ("2026-Q3", None, None)
+
+
 def test_a_rule_goes_before_the_settings() -> None:
     """Its rhythm, its last day, its word on days off; and it is named."""
     book = law(frequency="quarter", deadline=DayAfter(month=1, day=15), shift_if_non_working="next_working_day")
@@ -94,6 +102,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     """A monthly accreditation report, a kind twice, a deadline of both kinds."""
     for faulty, words in (
         ({"schedule": [{"kind": "accreditation", "since": "2026-01-01", "every": "month"}]}, "is of a quarter"),
+        ({"schedule": [{"kind": "quarterly", "since": "2026-01-01", "every": "year"}]}, "is of a quarter"),
         ({"schedule": [{"kind": "sale", "since": "2026-01-01"}] * 2}, "stands there once"),
         ({"schedule": [{"kind": "sale", "since": "2026-01-01", "deadline": {"working_days": 0}}]}, "greater than"),
     ):

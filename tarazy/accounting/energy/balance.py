@@ -19,7 +19,7 @@ from tarazy.accounting.energy.figures import SiteInterval, site_intervals, subme
 from tarazy.accounting.energy.intervals import Break, Interval, Segment, derive_intervals, floor_to, worst
 from tarazy.accounting.energy.meter import Meter
 from tarazy.accounting.energy.readings import Call, answer, calls_for, steps_of, steps_since
-from tarazy.accounting.energy.site_days import append_allocations, append_intervals, folded_until
+from tarazy.accounting.energy.site_days import append_allocations, append_intervals, sites_folded_until
 from tarazy.accounting.energy.tables import allocation, due, interval, reading, settled
 
 Work = Callable[[Connection, str, datetime, datetime], Mapping[str, int]]
@@ -177,7 +177,7 @@ def _todos(
     keys = [meter.meter for meter in meters]
     rows = connection.execute(select(settled).where(settled.c.meter.in_(keys))).all()
     ends = {row.meter: row.until for row in rows}
-    at_sites = folded_until(connection, {meter.site for meter in meters})
+    at_sites = sites_folded_until(connection, {meter.site for meter in meters})
     folded = {meter.meter: at_sites[meter.site] for meter in meters if meter.site in at_sites}
     folded |= {row.meter: row.folded_until for row in rows if row.folded_until is not None}
     calls = calls_for(connection, keys)

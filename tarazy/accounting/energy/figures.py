@@ -302,12 +302,13 @@ def energy_by_meter(
     end: datetime,
     known_at: datetime | None = None,
     place: Place | None = None,
+    main: bool = True,
 ) -> dict[tuple[str, str], MeterEnergy]:
-    """(site, main meter) → watt-hours and the qualities of its intervals. Raises `FoldedError`."""
+    """(site, main meter, or else sub-meter) → watt-hours and the qualities of its intervals. Raises `FoldedError`."""
     found: dict[tuple[str, str], MeterEnergy] = {}
     for site in _sites(connection, start, end, place):
         sums: dict[str, dict[Quality, tuple[int, int]]] = {}
-        for row in _meter_sums(connection, site, start, end, known_at, below=False):
+        for row in _meter_sums(connection, site, start, end, known_at, below=not main):
             qualities = sums.setdefault(row.meter, {})
             rows, energy_wh = qualities.get(row.quality, (0, 0))
             qualities[row.quality] = rows + int(row.rows), energy_wh + int(row.energy_wh)

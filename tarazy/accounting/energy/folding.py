@@ -29,22 +29,22 @@ class UnsettledError(Exception):
 
 def sum_up(connection: Connection, piece: Piece) -> int:
     """Sum a piece up; how many rows of intervals and allocations it was."""
-    rows, parts = _detail(connection, piece)
     claim(connection, piece)
+    rows, parts = _detail(connection, piece)
     _store_figures(connection, piece, rows, parts)
     set_state(connection, piece, "summed", _whole_at(piece, rows, parts))
     return len(rows) + len(parts)
 
 
 def fold(connection: Connection, piece: Piece) -> int:
-    """Fold a piece; how many rows of intervals and allocations it was. Raises `UnsettledError`."""
+    """Fold a piece; how many rows of intervals and allocations it was. Raises `UnsettledError`: then roll back."""
+    claim(connection, piece)
     rows, parts = _detail(connection, piece)
     meters = sorted({row.meter for row in rows})
     for some in _some(meters):
         waiting = select(due.c.meter).where(due.c.meter.in_(some), due.c.since < piece.end).limit(1)
         if meter := connection.scalar(waiting):
             raise UnsettledError(f"{meter}: readings of before {piece.end.isoformat()} are not settled yet")
-    claim(connection, piece)
     _store_figures(connection, piece, rows, parts)
     set_state(connection, piece, "folded", _whole_at(piece, rows, parts))
     _note_folded(connection, meters, rows, piece.end)

@@ -70,7 +70,7 @@ def _open(connection: Connection, site: str, changed: Collection[datetime]) -> N
         since = max([since, *ends[place - 1 : place]]) if place else since
         fresh[since] = until if after is None else min(until, after.day_start)
     for row in stale.values():
-        drop_figures(connection, row)
+        _drop_figures(connection, row)
         here = (site_day.c.site == site) & (site_day.c.day_start == row.day_start)
         connection.execute(update(site_day).where(here).values(state="open", whole_at=None))
     if fresh:
@@ -84,7 +84,7 @@ def _rows(connection: Connection, site: str, start: datetime, end: datetime) -> 
     return connection.execute(select(site_day).where(here).order_by(site_day.c.day_start).with_for_update()).all()
 
 
-def drop_figures(connection: Connection, day: Row[Any]) -> None:
+def _drop_figures(connection: Connection, day: Row[Any]) -> None:
     """Take the figures of a day away."""
     for table in FIGURES:
         connection.execute(delete(table).where(table.c.site == day.site, table.c.day_start == day.day_start))
@@ -96,7 +96,7 @@ def claim(connection: Connection, piece: Piece) -> None:
     if any(row.state == "folded" for row in rows):
         raise ValueError(f"{piece.site}: some of {piece.start.isoformat()} is folded already")
     for row in rows:
-        drop_figures(connection, row)
+        _drop_figures(connection, row)
     bounds = sorted({piece.start, piece.end, *(row.day_start for row in rows), *(row.day_end for row in rows)})
     first = [row.day_start for row in rows]
     connection.execute(delete(site_day).where(site_day.c.site == piece.site, site_day.c.day_start.in_(first)))
@@ -172,7 +172,7 @@ def spans_in_detail(
         yield since, until
 
 
-def folded_until(connection: Connection, sites: Iterable[str]) -> dict[str, datetime]:
+def sites_folded_until(connection: Connection, sites: Iterable[str]) -> dict[str, datetime]:
     """Site → up to where only figures of days are left of it, where that is so."""
     folded = (site_day.c.state == "folded") & site_day.c.site.in_(list(sites))
     query = select(site_day.c.site, func.max(site_day.c.day_end).label("until")).where(folded).group_by(site_day.c.site)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting import tables as accounts
@@ -82,6 +82,8 @@ class Batch:
     trouble: str | None
     abandon_asked_by: str | None
     state_at: datetime
+    audit_row: int | None
+    """Of the audit log's row that tells what it pays; None until it is signed."""
     payouts: tuple[Payout, ...]
     """In order of party."""
     transactions: tuple[Signed, ...]
@@ -226,6 +228,19 @@ def batches(connection: Connection, states: Iterable[BatchState]) -> list[Batch]
     return [_batch(connection, row) for row in connection.execute(query).all()]
 
 
+def batches_between(connection: Connection, start: datetime, end: datetime) -> list[Batch]:
+    """Batches that were proposed, signed, confirmed or abandoned in [start, end), in order."""
+    table, signed = tables.batch, tables.transaction
+
+    def within(at: ColumnElement[datetime | None]) -> ColumnElement[bool]:
+        return (at >= start) & (at < end)
+
+    in_outbox = select(signed.c.batch).where(within(signed.c.signed_at) | within(signed.c.confirmed_at))
+    given_up = (table.c.state == BatchState.ABANDONED) & within(table.c.state_at)
+    query = select(table).where(within(table.c.proposed_at) | given_up | table.c.batch.in_(in_outbox))
+    return [_batch(connection, row) for row in connection.execute(query.order_by(table.c.batch)).all()]
+
+
 @dataclass(frozen=True, slots=True)
 class UnderWay:
     """The batches in one state."""
@@ -264,6 +279,7 @@ def _batch(connection: Connection, row: Row[tuple[object, ...]]) -> Batch:
         row.trouble,
         row.abandon_asked_by,
         row.state_at,
+        row.audit_row,
         tuple(Payout(each.party, each.address, bytes.fromhex(each.script), each.amount) for each in payouts),
         tuple(Signed(each.txid, each.raw, each.fee, each.signed_at, each.confirmed_at) for each in transactions),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -98,6 +98,20 @@ def recorded(connection: Connection, since: datetime) -> dict[str, dict[str, Any
             "audit_row": audit_row
         }
     return told
+
+
+def records_of(connection: Connection, distributions: Collection[int]) -> list[Proof]:
+    """The records of some distributions, as far as there are any, in order of rounds."""
+    if not distributions:
+        return []
+    table = tables.round_proof
+    between = table.c.distribution.between(min(distributions), max(distributions))
+    rows = connection.execute(select(table).where(between).order_by(table.c.round))
+    return [
+        Proof(row.distribution, row.round, row.record, row.audit_row)
+        for row in rows
+        if row.distribution in distributions
+    ]
 
 
 def proof_before(connection: Connection, round_: int) -> Proof | None:

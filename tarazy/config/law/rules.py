@@ -273,6 +273,12 @@ class SaleReportRule(PeriodicReportRule):
     topic: Literal["sale_report"]
 
 
+class QuarterlyReportRule(PeriodicReportRule):
+    """The report on what miners told of a quarter."""
+
+    topic: Literal["quarterly_report"]
+
+
 class DistributionReportRule(PeriodicReportRule):
     """The form on distributed assets that a pool sends to the state."""
 

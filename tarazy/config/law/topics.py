@@ -17,6 +17,7 @@ from tarazy.config.law.rules import (
     MiningAdmissionRule,
     ObligatorySaleRule,
     PoolAccreditationRule,
+    QuarterlyReportRule,
     Rule,
     SaleReportRule,
 )
@@ -34,6 +35,7 @@ _TYPES: tuple[type[Rule], ...] = (
     DistributionReportRule,
     AccreditationReportRule,
     SaleReportRule,
+    QuarterlyReportRule,
     AssetValuationRule,
     *SERVICES.values(),
     MovedDaysOffRule,

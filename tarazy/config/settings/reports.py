@@ -11,11 +11,14 @@ from pydantic import Field, model_validator
 from tarazy.config.law.rules import Deadline, Frequency, Shift
 from tarazy.config.settings.fields import Section
 
+OF_A_QUARTER = frozenset({"accreditation", "quarterly"})
+"""Kinds of report that know no other period."""
+
 
 class ScheduledReport(Section):
     """A report that the office builds when a period has ended. What a rule in force says goes before what is set."""
 
-    kind: Literal["accreditation", "distributed", "sale"]
+    kind: Literal["accreditation", "distributed", "sale", "quarterly", "rewards"]
     since: date
     """A day of the first period that is reported."""
     every: Frequency | None = None
@@ -31,8 +34,8 @@ class ScheduledReport(Section):
 
     @model_validator(mode="after")
     def _whole_quarters(self) -> ScheduledReport:
-        if self.kind == "accreditation" and self.every not in (None, "quarter"):
-            raise ValueError("the accreditation report is of a quarter: write every: quarter")
+        if self.kind in OF_A_QUARTER and self.every not in (None, "quarter"):
+            raise ValueError(f"the report {self.kind} is of a quarter: write every: quarter")
         return self
 
 

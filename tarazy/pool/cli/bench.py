@@ -371,15 +371,10 @@ def _show_energy(figures: dict[str, Any]) -> None:
     if "quarter" in figures:
         run = figures["quarter"]
         size = f"{run['meters']:,} meters, {run['days']} days, {run['intervals']:,} intervals"
+        whole, summing = run["detail_cpu_s_for_100000_meters"], run["summing_rows_per_cpu_s"]
         click.echo(f"{size} in detail: {_told(run['detail'])}")
-        click.echo(
-            "so a quarter of 100,000 meters takes a processor "
-            f"{run['detail_cpu_s_for_100000_meters'] / 60:,.0f} minutes"
-        )
-        click.echo(
-            f"the same summed up, at {run['summing_rows_per_cpu_s']:,} intervals a second of a processor: "
-            f"{_told(run['summed'])}"
-        )
+        click.echo(f"so a quarter of 100,000 meters takes {whole / 60:,.0f} minutes of a processor")
+        click.echo(f"the same summed up, {summing:,} intervals a second of a processor: {_told(run['summed'])}")
         click.echo(f"that is {run['summed_to_detail']} of the processor's time")
     if "country" in figures:
         run = figures["country"]

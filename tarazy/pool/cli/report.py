@@ -48,17 +48,23 @@ for each in (sign, attach, diff, due, deliver, approve, deliveries, delivery, re
     report.add_command(each)
 
 
+_KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly", "rewards", "energy", "expiring")
+
+
 @report.command("build")
-@click.argument("kind", type=click.Choice(["accreditation", "statement", "sale", "distributed", "quarterly"]))
+@click.argument("kind", type=click.Choice(_KINDS))
 @settings_option
 @click.option("--as-of", type=InstantParam(), help="The moment the report speaks of; five seconds ago when absent.")
-@click.option("--party", help="Key of the party a statement is of; for sale and quarterly, of one party alone.")
+@click.option(
+    "--party", help="Key of the party that statement and energy are of; for sale and quarterly, of one party alone."
+)
 @click.option("--period", type=PeriodParam(), help="Year, quarter or month: 2026, 2026-Q4, 2026-11.")
 @click.option("--from", "first_day", type=DAY, help="First day of another period.")
 @click.option("--to", "last_day", type=DAY, help="Its last day.")
 @click.option(
     "--known-at", type=InstantParam(), help="Take records into account up to this moment; --as-of when absent."
 )
+@click.option("--days", "ahead_days", type=int, help="How many days ahead expiring looks; 90 when absent.")
 @click.option("--why", help="What another version of the record of distributed assets corrects.")
 @click.option(
     "-o",
@@ -77,6 +83,7 @@ def build(
     first_day: datetime | None,
     last_day: datetime | None,
     known_at: datetime | None,
+    ahead_days: int | None,
     why: str | None,
     output: Path | None,
     sign_it: bool,
@@ -90,6 +97,9 @@ def build(
     sale           coins sold through AIFC exchanges in a year, and what is missing
     distributed    the record of distributed assets of a period
     quarterly      what parties told of a quarter: energy, planned investment, jobs, equipment
+    rewards        rounds, distributions, payouts and roots to verify them by, of a period
+    energy         energy and fee of one party in a quarter, line by line
+    expiring       what ends in the days ahead, whose it is and what follows
 
     The same records and the same moments give the same bytes. That it was built, and its digest, enter the audit log;
     the proof that they did is written beside it as .audit. `tarazy verify report` checks all of it.
@@ -102,7 +112,7 @@ def build(
 
     directory = output or settings.data / "reports"
     as_of = as_of or (datetime.now(UTC) - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
-    asked = Asked(party, _period(period, first_day, last_day), why, known_at)
+    asked = Asked(party, _period(period, first_day, last_day), why, known_at, ahead_days)
     try:
         law = load_law(settings.law.assumptions, settings.law.directory)
         with ledger(settings) as engine, progress_bar("Building the report") as tell:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection, delete, insert
+from sqlalchemy.exc import OperationalError
 from twisted.internet.threads import deferToThread
 
 from tarazy.accreditation.heads import SigningError
@@ -128,7 +129,9 @@ class Planner:
         self._building = Apart(build_planned, self._settings(), planned)
         try:
             built = await deferToThread(self._building.result)
-        except Exception as error:  # whatever it is, it holds up no other report
+        except OperationalError:  # the database is away: the next turn tries it again
+            raise
+        except Exception as error:  # whatever else it is, it holds up no other report
             if self._stopped:
                 return row
             told = str(error) if isinstance(error, ReportError | StoppedError) else f"{type(error).__name__}: {error}"

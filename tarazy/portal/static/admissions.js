@@ -39,11 +39,9 @@ function listen() {
   source = new EventSource(`${API}events`);
   source.addEventListener("open", () => streamState("live"));
   source.addEventListener("overview", (event) => {
-    const {versions} = JSON.parse(event.data);
-    const version = `${versions.admissions} ${versions.miners}`;
     const before = seen;
-    seen = version;
-    if (before === null || before === version || momentParts().as_of) return;
+    seen = JSON.parse(event.data).versions.admissions;
+    if (before === null || before === seen || momentParts().as_of) return;
     decisions.load();
     admissible.load();
   });

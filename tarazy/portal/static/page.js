@@ -18,6 +18,8 @@ const SHOW = {
 };
 const LOADED = Object.keys(SHOW).filter((name) => box(name) ?? box(`${name}-chart`));
 const SERIES = {hashrate: true, energy: true};
+const NAMED = 100;
+/* Of so many parties, the fastest, the names are known; others are told by their short names. */
 const seen = {};
 const loading = new Set();
 let paused = false;
@@ -60,7 +62,7 @@ async function load(name, version) {
   if (loading.has(name)) return;
   loading.add(name);
   try {
-    const paging = name in SERIES ? "" : `?limit=${wholeLists.has(name) || name === "miners" ? LONG_LIST : SHORT_LIST + 1}`;
+    const paging = name in SERIES ? "" : `?limit=${wholeLists.has(name) ? LONG_LIST : name === "miners" ? NAMED : SHORT_LIST + 1}`;
     const content = await (await ask(name + paging)).json();
     if (name === "miners") for (const row of content.items) names.set(row.party, row.names[lang]);
     SHOW[name](content);

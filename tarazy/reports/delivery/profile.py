@@ -175,7 +175,9 @@ class Profile(Section):
     """One file."""
 
     name: Annotated[str, like(r"[a-z0-9-]{1,32}", "a short name of letters, digits and hyphens")]
-    documents: tuple[Literal["accreditation", "statement", "sale", "distributed"], ...] = Field(min_length=1)
+    documents: tuple[
+        Literal["accreditation", "statement", "sale", "distributed", "quarterly", "rewards", "energy", "expiring"], ...
+    ] = Field(min_length=1)
     """Kinds that are sent there."""
     approval: Literal["second_person", "automatic"] = "second_person"
     signature: Literal["required", "none"] = "required"

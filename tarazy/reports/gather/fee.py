@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
@@ -29,20 +28,15 @@ def gather_fee(
     """The section on the fee. A rule that is not entered is stated, not raised."""
     quarter = Quarter.parse(period.quarter)
     consumed = consumption_by_party(connection, registers, period.start, period.end, known_at)
-    sites = {meter.meter: meter.site for meter in registers.meters.values()}
-    contracts = {
-        key: newest.contract
-        for key, (newest, *_) in registers.histories(Supply.register).items()
-        if isinstance(newest, Supply)
-    }
     return FeeSection(
-        fees=tuple(_fee(book, quarter, period, party, used, sites, contracts) for party, used in consumed.items()),
-        due=_due(book, quarter),
+        fees=tuple(fee_of(book, registers, period, party, used) for party, used in consumed.items()),
+        due=due_of(book, quarter),
         source=(numbered("meter", (meter.entry for meter in registers.meters.values())),),
     )
 
 
-def _due(book: LawBook, quarter: Quarter) -> Due | None:
+def due_of(book: LawBook, quarter: Quarter) -> Due | None:
+    """When the quarter's fee is due; None where no rule on it is entered."""
     try:
         dates = due_dates(book, quarter)
     except NoRuleInForceError:
@@ -50,30 +44,28 @@ def _due(book: LawBook, quarter: Quarter) -> Due | None:
     return Due(dates.declare.day if dates.declare else None, dates.pay.day, dates.rule.id)
 
 
-def _fee(
-    book: LawBook,
-    quarter: Quarter,
-    period: Period,
-    party: str,
-    used: Consumed,
-    sites: Mapping[str, str],
-    contracts: Mapping[str, str | None],
-) -> Fee:
+def contracts_of(registers: Registers) -> dict[str, str | None]:
+    """Number of the contract of each supply, as it was entered last."""
+    histories = registers.histories(Supply.register).items()
+    return {key: newest.contract for key, (newest, *_) in histories if isinstance(newest, Supply)}
+
+
+def fee_of(book: LawBook, registers: Registers, period: Period, party: str, used: Consumed) -> Fee:
+    """The fee of a party for what it used in `period`, or why it is not computed."""
     refused = Fee(party, used.energy_wh, None, None, None, (), None, used.fault)
     if used.fault is not None:
         return refused
     try:
-        statement = compute_fee(book, quarter, used.items, period.start, period.end)
+        statement = compute_fee(book, Quarter.parse(period.quarter), used.items, period.start, period.end)
     except NoRuleInForceError as error:
         return replace(refused, missing=missing_rule(error))
     except FeeError as error:
         return replace(refused, fault=str(error))
-    return _computed(party, statement, sites, contracts)
+    return _computed(party, statement, registers)
 
 
-def _computed(
-    party: str, statement: FeeStatement, sites: Mapping[str, str], contracts: Mapping[str, str | None]
-) -> Fee:
+def _computed(party: str, statement: FeeStatement, registers: Registers) -> Fee:
+    contracts = contracts_of(registers)
     return Fee(
         party=party,
         energy_wh=statement.energy_wh,
@@ -82,7 +74,7 @@ def _computed(
         amount_kzt=statement.total_kzt,
         lines=tuple(
             FeeLine(
-                site=sites.get(line.point, ""),
+                site=registers.meters[line.point].site if line.point in registers.meters else "",
                 meter=line.point,
                 source=line.source,
                 supply=line.supply,

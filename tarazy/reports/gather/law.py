@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 from tarazy.config import law
@@ -18,7 +19,20 @@ _FEE: tuple[type[law.Rule], ...] = (law.DigitalMiningFeeRule, law.FeeDueRule)
 
 def gather_rules(book: LawBook, day: date, quarter_end: date) -> RulesSection:
     """The rules on admission in force on `day`, and those on the fee in force on the quarter's last day."""
-    wanted = [(kind, day) for kind in _ADMISSION] + [(kind, quarter_end) for kind in _FEE]
+    return _rules([(kind, day) for kind in _ADMISSION] + [(kind, quarter_end) for kind in _FEE], book)
+
+
+def admission_rules(book: LawBook, day: date) -> RulesSection:
+    """The rules on admission in force on `day`."""
+    return _rules([(kind, day) for kind in _ADMISSION], book)
+
+
+def fee_rules(book: LawBook, quarter_end: date) -> RulesSection:
+    """The rules on the fee in force on the quarter's last day."""
+    return _rules([(kind, quarter_end) for kind in _FEE], book)
+
+
+def _rules(wanted: Iterable[tuple[type[law.Rule], date]], book: LawBook) -> RulesSection:
     rules: list[Rule] = []
     missing: list[MissingRule] = []
     for kind, when in wanted:

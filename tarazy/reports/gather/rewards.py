@@ -23,7 +23,7 @@ def gather_rewards(connection: Connection, period: Period, known_at: datetime) -
     booked = distributions(connection, period.start, known_at)
     standing = [item for item in booked if item.state is not DistributionState.REVERSED]
     states = {item.block_hash: item.state.value for item in booked}
-    blocks = _blocks(connection, period, states)
+    blocks = found_blocks(connection, period.start, period.end, states)
     return RewardSection(
         blocks=blocks,
         distributions=_distributions(connection, period, known_at, booked),
@@ -74,9 +74,14 @@ def _earnings(standing: Iterable[BookedDistribution]) -> tuple[PartyEarnings, ..
     return tuple(PartyEarnings(party, final[party], immature[party]) for party in sorted({*final, *immature}))
 
 
-def _blocks(connection: Connection, period: Period, states: Mapping[str, str]) -> tuple[Block, ...]:
-    """A block's state is that of its latest distribution: its own row keeps only the newest state of all."""
-    found = select(block).where(block.c.found_at >= period.start, block.c.found_at < period.end).order_by(block.c.round)
+def found_blocks(
+    connection: Connection, start: datetime, end: datetime, states: Mapping[str, str]
+) -> tuple[Block, ...]:
+    """Blocks found in [start, end). A block's state is that of its latest distribution, by `states`.
+
+    Its own row keeps only the newest state of all.
+    """
+    found = select(block).where(block.c.found_at >= start, block.c.found_at < end).order_by(block.c.round)
     return tuple(
         Block(
             block_hash=row.block_hash,

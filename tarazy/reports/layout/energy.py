@@ -162,14 +162,15 @@ def _line(voice: Voice, party: str, line: FeeLine, standing: str) -> tuple[str, 
     return (
         voice.party(party),
         f"{voice.site(line.site)} / {line.meter}" if line.site else line.meter,
-        "; ".join(_basis(voice, line)),
+        "; ".join(fee_basis(voice, line)),
         voice.energy(line.energy_wh),
-        *_rates(voice, line),
+        *fee_rates(voice, line),
         f"{line.rule}: {standing}",
     )
 
 
-def _basis(voice: Voice, line: FeeLine) -> Iterator[str]:
+def fee_basis(voice: Voice, line: FeeLine) -> Iterator[str]:
+    """What a line of a fee is of: source, supply, ground of the rate."""
     yield voice.word("energy_source", line.source)
     if line.supply is not None:
         contract = line.contract and voice.say("fee.contract", number=line.contract)
@@ -177,7 +178,8 @@ def _basis(voice: Voice, line: FeeLine) -> Iterator[str]:
     yield voice.word("fee_ground", line.ground)
 
 
-def _rates(voice: Voice, line: FeeLine) -> tuple[str, str]:
+def fee_rates(voice: Voice, line: FeeLine) -> tuple[str, str]:
+    """Its rate, with that of the quantity by itself in brackets, and its amount."""
     rate = voice.number(line.rate_kzt)
     if line.split_rate_kzt != line.rate_kzt:
         rate = f"{rate} ({voice.number(line.split_rate_kzt)})"

@@ -1,4 +1,4 @@
-"""What a statement, the report on sales and the record of distributed assets have alike: cover, header and footer."""
+"""What all reports but that on accreditation have alike: cover, header and footer."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from tarazy.reports.canonical import iso
-from tarazy.reports.coins import DistributedRecord, SaleReport, Statement
+from tarazy.reports.coins import DistributedRecord, RewardsReport, SaleReport, Statement
 from tarazy.reports.content import AuditHead, RulesSection
 from tarazy.reports.document import Block, Document, Facts, Notice, Paragraph, Section
+from tarazy.reports.expiring import ExpiringReport
 from tarazy.reports.language import instant
 from tarazy.reports.layout.law import rules
 from tarazy.reports.layout.voice import NOTHING, Voice
+from tarazy.reports.party_energy import EnergyStatement
 from tarazy.reports.quarterly import QuarterlyReport
 
 NO_RULES = RulesSection((), ())
+Framed = Statement | SaleReport | DistributedRecord | QuarterlyReport | RewardsReport | EnergyStatement | ExpiringReport
 
 
 def frame(
     voice: Voice,
-    report: Statement | SaleReport | DistributedRecord | QuarterlyReport,
+    report: Framed,
     digest: str,
     file: str,
     facts: Iterable[tuple[str, str]],
@@ -64,7 +67,7 @@ def checks(voice: Voice, file: str) -> Iterable[Block]:
 
 def _cover(
     voice: Voice,
-    report: Statement | SaleReport | DistributedRecord | QuarterlyReport,
+    report: Framed,
     digest: str,
     file: str,
     facts: Iterable[tuple[str, str]],
@@ -73,9 +76,9 @@ def _cover(
     yield Notice(voice.say("cover.not_a_form"))
     if not all(rule.confirmed for rule in report.rules.rules):
         yield Notice(voice.say("cover.unconfirmed"))
-    if not report.days.complete:
-        yield Notice(voice.say("cover.running"))
     days = report.days
+    if not isinstance(report, ExpiringReport) and not days.complete:
+        yield Notice(voice.say("cover.running"))
     yield Facts(
         (
             (voice.say("cover.pool"), report.pool.name),

@@ -26,8 +26,8 @@ def _certificates(voice: Voice, report: AccreditationReport) -> Table:
             certificate.issued_by,
             voice.day(certificate.issued_on),
             voice.word("certificate_status", certificate.status),
-            voice.instant(certificate.valid_from),
-            voice.instant(certificate.valid_to),
+            voice.at(certificate.valid_from),
+            voice.at(certificate.valid_to),
         )
         for certificate in report.accreditation.certificates
     )
@@ -36,8 +36,8 @@ def _certificates(voice: Voice, report: AccreditationReport) -> Table:
         Column(voice.say("pool.issued_by"), 32),
         Column(voice.say("issued_on"), 14),
         Column(voice.say("status"), 16),
-        Column(voice.say("since"), 20),
-        Column(voice.say("until"), 20),
+        Column(voice.when("since"), 20),
+        Column(voice.when("until"), 20),
     )
     return Table(voice.say("pool.certificates"), columns, rows)
 
@@ -48,8 +48,8 @@ def _servers(voice: Voice, report: AccreditationReport) -> Table:
             server.server,
             server.host,
             f"{server.country}, {server.location}, {server.address}",
-            voice.instant(server.valid_from),
-            voice.instant(server.valid_to),
+            voice.at(server.valid_from),
+            voice.at(server.valid_to),
         )
         for server in report.accreditation.servers
     )
@@ -57,8 +57,8 @@ def _servers(voice: Voice, report: AccreditationReport) -> Table:
         Column(voice.say("pool.server"), 14),
         Column(voice.say("pool.host"), 28),
         Column(voice.say("pool.location"), 40),
-        Column(voice.say("since"), 20),
-        Column(voice.say("until"), 20),
+        Column(voice.when("since"), 20),
+        Column(voice.when("until"), 20),
     )
     return Table(voice.say("pool.servers"), columns, rows)
 
@@ -220,8 +220,8 @@ def _logins(voice: Voice, report: AccreditationReport) -> Table:
             voice.party(refused.party) if refused.party else voice.say("admission.unregistered"),
             "; ".join(voice.word("reason", reason) for reason in refused.reasons),
             voice.number(refused.refusals),
-            voice.instant(refused.first_at),
-            voice.instant(refused.last_at),
+            voice.at(refused.first_at),
+            voice.at(refused.last_at),
         )
         for refused in report.admission.refused
     )
@@ -230,7 +230,7 @@ def _logins(voice: Voice, report: AccreditationReport) -> Table:
         Column(voice.say("miners.miner"), 28),
         Column(voice.say("admission.reason"), 34),
         Column(voice.say("admission.count"), 13, "right"),
-        Column(voice.say("admission.first"), 20),
-        Column(voice.say("admission.last"), 20),
+        Column(voice.when("admission.first"), 20),
+        Column(voice.when("admission.last"), 20),
     )
     return Table(voice.say("admission.by_login"), columns, rows)

@@ -33,8 +33,6 @@ def _told(voice: Voice, report: QuarterlyReport, told: list[QuarterlyLine]) -> S
             voice.number(each.jobs),
             voice.number(each.machines),
             voice.kilowatts(each.power_w),
-            voice.number(each.version),
-            voice.instant(each.recorded_at),
         )
         for number, line in enumerate(told, 1)
         if (each := line.told) is not None
@@ -43,13 +41,11 @@ def _told(voice: Voice, report: QuarterlyReport, told: list[QuarterlyLine]) -> S
         Column(voice.say("number"), 5, "right"),
         Column(voice.say("miner"), 28),
         Column(voice.say("bin"), 18),
-        Column(voice.say("energy"), 20, "right"),
+        Column(voice.say("energy"), 24, "right"),
         Column(voice.say("investment"), 22, "right"),
         Column(voice.say("jobs"), 13, "right"),
         Column(voice.say("machines"), 13, "right"),
         Column(voice.say("power"), 16, "right"),
-        Column(voice.say("version"), 11, "right"),
-        Column(voice.say("submitted"), 20),
     )
     sums = [line.told for line in told if line.told is not None]
     total = (
@@ -61,8 +57,6 @@ def _told(voice: Voice, report: QuarterlyReport, told: list[QuarterlyLine]) -> S
         voice.number(sum(each.jobs for each in sums)),
         voice.number(sum(each.machines for each in sums)),
         voice.kilowatts(sum(each.power_w for each in sums)),
-        "",
-        "",
     )
     blocks.append(Table(voice.say("told.table"), columns, rows, total) if rows else Paragraph(voice.say("told.none")))
     blocks += [
@@ -84,6 +78,8 @@ def _beside(voice: Voice, report: QuarterlyReport) -> Section:
             voice.number(line.known.machines),
             NOTHING if line.told is None else voice.number(line.told.machines - line.known.machines),
             voice.kilowatts(line.known.power_w),
+            NOTHING if line.told is None else voice.number(line.told.version),
+            NOTHING if line.told is None else voice.at(line.told.recorded_at),
         )
         for line in report.lines
     )
@@ -94,6 +90,8 @@ def _beside(voice: Voice, report: QuarterlyReport) -> Section:
         Column(voice.say("known.machines"), 18, "right"),
         Column(voice.say("known.machines_difference"), 18, "right"),
         Column(voice.say("known.power"), 20, "right"),
+        Column(voice.say("version"), 12, "right"),
+        Column(voice.when("submitted"), 22),
     )
     table: Block = Table(voice.say("known.table"), columns, rows) if rows else Paragraph(voice.say("nobody"))
     return Section(voice.say("known.title"), (table, Paragraph(voice.say("known.how"), small=True)))

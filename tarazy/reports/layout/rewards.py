@@ -27,7 +27,7 @@ def _blocks(voice: Voice, report: AccreditationReport) -> Table:
         (
             voice.number(block.height),
             block.block_hash,
-            voice.instant(block.found_at),
+            voice.at(block.found_at),
             voice.party(block.party),
             voice.number(block.round),
             voice.word("block_state", block.state),
@@ -36,8 +36,8 @@ def _blocks(voice: Voice, report: AccreditationReport) -> Table:
     )
     columns = (
         Column(voice.say("rewards.height"), 12, "right"),
-        Column(voice.say("rewards.hash"), 38),
-        Column(voice.say("rewards.found"), 20),
+        Column(voice.say("rewards.hash"), 52),
+        Column(voice.when("rewards.found"), 20),
         Column(voice.say("rewards.finder"), 28),
         Column(voice.say("rewards.round"), 11, "right"),
         Column(voice.say("state"), 19),

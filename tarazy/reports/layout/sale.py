@@ -74,7 +74,7 @@ def _sales(voice: Voice, report: SaleReport) -> Section:
     rows = Rows(sales, lambda each: _sale(voice, *each))
     columns = (
         Column(voice.say("miner"), 30),
-        Column(voice.say("sold_at"), 22),
+        Column(voice.when("sold_at"), 22),
         Column(voice.say("exchange"), 24),
         Column(voice.say("exchange_licence"), 22),
         Column(voice.say("deal"), 18),
@@ -89,7 +89,7 @@ def _sales(voice: Voice, report: SaleReport) -> Section:
 def _sale(voice: Voice, party: str, sale: SaleLine) -> tuple[str, ...]:
     return (
         voice.party(party),
-        voice.instant(sale.sold_at),
+        voice.at(sale.sold_at),
         sale.exchange,
         sale.exchange_licence or voice.say("not_licensed"),
         sale.deal,

@@ -84,7 +84,7 @@ def _work(voice: Voice, report: Statement) -> Section:
         lambda each: (
             voice.number(each.round),
             voice.number(each.height),
-            voice.instant(each.closed_at),
+            voice.at(each.closed_at),
             voice.number(each.shares),
             voice.number(each.stale_shares),
             voice.number(each.weight),
@@ -95,7 +95,7 @@ def _work(voice: Voice, report: Statement) -> Section:
     columns = (
         Column(voice.say("rewards.round"), 11, "right"),
         Column(voice.say("rewards.height"), 13, "right"),
-        Column(voice.say("work.closed"), 24),
+        Column(voice.when("work.closed"), 24),
         Column(voice.say("work.shares"), 16, "right"),
         Column(voice.say("work.stale"), 16, "right"),
         Column(voice.say("work.weight"), 30, "right"),
@@ -118,7 +118,7 @@ def _credits(voice: Voice, report: Statement) -> Section:
             voice.bitcoin(each.fee),
             voice.bitcoin(each.amount),
             voice.word("distribution_state", each.state),
-            voice.instant(each.reversed_at or each.final_at or each.booked_at),
+            voice.at(each.reversed_at or each.final_at or each.booked_at),
         ),
     )
     columns = (
@@ -129,7 +129,7 @@ def _credits(voice: Voice, report: Statement) -> Section:
         Column(voice.say("credits.fee"), 20, "right"),
         Column(voice.say("credits.amount"), 20, "right"),
         Column(voice.say("state"), 19),
-        Column(voice.say("credits.since"), 24),
+        Column(voice.when("credits.since"), 24),
     )
     table = Table(voice.say("credits.table"), columns, rows)
     return Section(voice.say("credits.title"), (table, Paragraph(voice.say("credits.how"), small=True)))
@@ -140,7 +140,7 @@ def _moved(voice: Voice, report: Statement) -> Section:
     rows = tuple(
         (
             voice.number(each.entry),
-            voice.instant(each.at),
+            voice.at(each.at),
             voice.word("ledger_kind", each.kind),
             each.reference,
             voice.word("ledger_account", each.account),
@@ -151,7 +151,7 @@ def _moved(voice: Voice, report: Statement) -> Section:
     )
     columns = (
         Column(voice.say("moved.entry"), 12, "right"),
-        Column(voice.say("moved.at"), 24),
+        Column(voice.when("moved.at"), 24),
         Column(voice.say("moved.kind"), 26),
         Column(voice.say("moved.reference"), 34),
         Column(voice.say("accounts.account"), 26),

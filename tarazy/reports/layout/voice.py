@@ -21,6 +21,10 @@ _LISTED_RANGES = 40
 """Ranges of record numbers that a source line spells out; the JSON holds them all."""
 
 
+_OFFSET = "+05:00"
+"""Of legal time since 1 March 2024: the headings of tables say it once. Instants that have another carry it."""
+
+
 def _places(value: int | Decimal) -> int:
     """Decimals that a number has."""
     return max(0, -int(value.as_tuple().exponent)) if isinstance(value, Decimal) else 0
@@ -61,10 +65,20 @@ class Voice:
         return Figure(day(self.lang, value), value)
 
     def instant(self, value: datetime | None) -> str:
-        """An instant in Almaty's time with its offset, short enough for a cell; a dash for none."""
+        """An instant in Almaty's time with its offset; a dash for none."""
         if value is None:
             return NOTHING
         return Figure(instant(self.lang, value).replace("(UTC", "").replace(")", ""), value)
+
+    def when(self, key: str) -> str:
+        """The heading of a column of instants, which `at` tells: with the offset that they share."""
+        return f"{self.say(key)} (UTC{_OFFSET})"
+
+    def at(self, value: datetime | None) -> str:
+        """An instant for a cell under `when`, on one line; a dash for none."""
+        if value is None:
+            return NOTHING
+        return Figure(self.instant(value).removesuffix(f" {_OFFSET}").replace(" ", "\xa0"), value)
 
     def bitcoin(self, satoshi: int) -> str:
         """An amount in BTC without the unit, which the column's heading names."""

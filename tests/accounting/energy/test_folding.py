@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from tarazy.accounting.energy import folding
-from tarazy.accounting.energy.balance import recomputed, settle
+from tarazy.accounting.energy.balance import derive_meter, recomputed, settle
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.figures import (
     FoldedError,
@@ -274,6 +274,19 @@ def test_folded_energy_changes_no_more(lived: Engine) -> None:
         assert connection.execute(after).all() == other.execute(after).all()
         assert [recomputed(connection, meter, 3600) for meter in METERS] == [[], [], []]
     twin.dispose()
+
+
+def test_a_meter_that_comes_to_a_folded_site_begins_behind_the_fold(lived: Engine) -> None:
+    """Its older readings change no figure of the folded days; what it had afterwards is derived."""
+    fresh = Meter("m9", "s", "127.0.0.1", 1, 1, PROFILE)
+    with lived.begin() as connection:
+        _fold(connection)
+        before = energy_by_meter(connection, START, DAYS[-1])
+        readings = [Reading("m9", START + hour * HOUR, hour * 100, "ok") for hour in range(76)]
+        append_readings(connection, readings, DAYS[-1] + 4 * HOUR)
+        derived = derive_meter(connection, fresh, 3600, DAYS[-1] + 3 * HOUR, DAYS[-1] + 4 * HOUR)
+        assert derived.changed == [DAYS[-1] + hour * HOUR for hour in range(3)]
+        assert energy_by_meter(connection, START, DAYS[-1]) == before
 
 
 def test_what_is_not_settled_is_not_folded(lived: Engine) -> None:
