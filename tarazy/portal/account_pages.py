@@ -99,12 +99,16 @@ class OwnPages:
     async def workers(self, request: Any) -> bytes:
         """A miner's workers of the last day."""
         party = await self._gate.miner(request, Right.WORK)
-        asked = parameters(request, (*_PAGED, "sort"))
+        asked = parameters(request, (*_PAGED, "sort", "order"))
         sort = asked.get("sort", monitoring.SORTS[0])
         if sort not in monitoring.SORTS:
             raise Fault(400, "bad_parameter", f"sort is one of {', '.join(monitoring.SORTS)}")
+        order = asked.get("order", "asc" if sort == "workername" else "desc")
+        if order not in ("asc", "desc"):
+            raise Fault(400, "bad_parameter", "order is asc or desc")
         now, seconds = datetime.now(UTC), self._subject.interval_seconds
-        told = await self._gate.read(monitoring.own_workers, party, now, seconds, sort, *paging(asked))
+        query = party, now, seconds, sort, order == "desc", *paging(asked)
+        told = await self._gate.read(monitoring.own_workers, *query)
         return json_answer(request, told)
 
     @app.route("/tokens", methods=["GET"])

@@ -16,8 +16,8 @@ from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.queries import present_from, rough_weight
 from tarazy.portal.views import chart_starts, hashrate, iso
 
-SORTS = ("hashrate", "hashrate1hr", "hashrate1d", "lastshare", "workername")
-"""What workers are sorted by: the highest first, or names from the first."""
+SORTS = ("hashrate", "hashrate1hr", "hashrate1d", "lastshare", "shares", "stale_shares", "workername")
+"""What workers are sorted by."""
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
 
@@ -86,19 +86,27 @@ def own_hashrate(connection: Connection, party: str, now: datetime, interval_sec
 
 
 def own_workers(
-    connection: Connection, party: str, now: datetime, interval_seconds: int, sort: str, limit: int, offset: int
+    connection: Connection,
+    party: str,
+    now: datetime,
+    interval_seconds: int,
+    sort: str,
+    descending: bool,
+    limit: int,
+    offset: int,
 ) -> dict[str, Any]:
-    """A party's workers of the last day, each at each of its sites."""
+    """A party's workers of the last day, each at each of its sites. Who sent no share comes last."""
     tally, windows = tables.tally, _Windows(now, interval_seconds)
     who = (tally.c.account, tally.c.worker, tally.c.site)
     last = _last_share().label("lastshare")
     grouped = (
         select(*who, *windows.columns(), func.sum(tally.c.shares).label("shares"), last)
-        .add_columns(func.sum(tally.c.stale_shares).label("stale"))
+        .add_columns(func.sum(tally.c.stale_shares).label("stale_shares"))
         .where(tally.c.party == party, tally.c.interval_start >= windows.begin)
         .group_by(*who)
     ).subquery()
-    order = [] if sort == "workername" else [grouped.c[sort].desc().nulls_last()]
+    keys = [grouped.c.account, grouped.c.worker] if sort == "workername" else [grouped.c[sort]]
+    order = [(key.desc() if descending else key.asc()).nulls_last() for key in keys]
     names = [grouped.c[column.name] for column in who]
     counted = select(grouped, func.count().over().label("total")).order_by(*order, *names)
     rows = connection.execute(counted.limit(limit).offset(offset)).all()
@@ -112,7 +120,7 @@ def own_workers(
                 "site": row.site,
                 **windows.rates(row),
                 "shares": int(row.shares),
-                "stale_shares": int(row.stale),
+                "stale_shares": int(row.stale_shares),
                 "lastshare": _unix(row.lastshare, now, interval_seconds),
             }
             for row in rows

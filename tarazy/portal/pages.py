@@ -293,8 +293,9 @@ def page(lang: str, live: Live, name: str) -> bytes:
 def held_page(lang: str, live: Live, name: str) -> bytes:
     """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
     tiles, lists = HELD[name]
-    values = {"stratum_url": live.stratum_url, "tiles": tiles, "lists": lists}
-    return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", "held.js"), **values)
+    own = ("charts.js", "paged.js", "mine.js") if name == "me" else ()
+    values = {"tiles": tiles, "lists": lists, "stratum_url": live.stratum_url}
+    return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", *own, "held.js"), **values)
 
 
 def energy_page(lang: str, live: Live) -> bytes:
@@ -308,7 +309,7 @@ WORK = ("registers", "admissions", "findings", "users")
 
 def work_page(lang: str, live: Live, name: str, server: str) -> bytes:
     """A page of `WORK` in `lang`; figures come to it by the API. `server`: this one's key in its register."""
-    scripts = ("tables.js", "sign.js", "dialogs.js", "work.js", f"{name}.js")
+    scripts = ("tables.js", "sign.js", "dialogs.js", "paged.js", "work.js", f"{name}.js")
     values = {"stratum_url": live.stratum_url, "registers": list(BY_HAND), "server": server}
     return _framed(f"{name}.html", lang, live, name, scripts, **values)
 

@@ -38,9 +38,9 @@ class Server:
         self.orders.flush()
         assert self.answers.readline() == "cut\n"
 
-    def refuse(self, account: str) -> None:
-        """Let the pool turn a login away."""
-        self.orders.write(f"refuse {account}\n")
+    def refuse(self, account: str, party: str = "") -> None:
+        """Let the pool turn a login away: of nobody it knows, or of a party elsewhere than at its sites."""
+        self.orders.write(f"refuse {account} {party}\n")
         self.orders.flush()
         assert self.answers.readline() == "refused\n"
 

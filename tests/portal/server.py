@@ -51,9 +51,9 @@ class Orders(LineReceiver):
             return
         if line.startswith(b"refuse "):
             log, now = DecisionLog(), datetime.now(UTC)
-            log.add(
-                Decision(False, (Reason.UNKNOWN_ACCOUNT,), "", "", "", ()), line[7:].decode(), "rig", "2.72.0.9", now
-            )
+            account, _, party = line.removeprefix(b"refuse ").decode().partition(" ")
+            reason = Reason.SITE_UNKNOWN if party else Reason.UNKNOWN_ACCOUNT
+            log.add(Decision(False, (reason,), "", party, "", ()), account, "rig", "2.72.0.9", now)
             with self._pool.engine.begin() as connection:
                 append(connection, log.take(now, everything=True), now)
             print("refused", flush=True)  # noqa: T201 - the test reads it

@@ -75,9 +75,11 @@ def test_workers_add_up_to_the_hash_rate(running: Running) -> None:
     now = running.pool.now
     with running.pool.engine.begin() as connection:
         whole = own_hashrate(connection, "altyn", now, INTERVAL)
-        total = own_workers(connection, "altyn", now, INTERVAL, "workername", 0, 0)["total"]
-        pages = [own_workers(connection, "altyn", now, INTERVAL, "hashrate1d", 1, at)["items"] for at in range(total)]
-        named = own_workers(connection, "altyn", now, INTERVAL, "workername", 1000, 0)["items"]
+        total = own_workers(connection, "altyn", now, INTERVAL, "workername", False, 0, 0)["total"]
+        pages = [
+            own_workers(connection, "altyn", now, INTERVAL, "hashrate1d", True, 1, at)["items"] for at in range(total)
+        ]
+        named = own_workers(connection, "altyn", now, INTERVAL, "workername", False, 1000, 0)["items"]
         tally = tables.tally
         since = now - timedelta(days=1, seconds=INTERVAL)
         counted = select(func.sum(tally.c.shares)).where(tally.c.party == "altyn", tally.c.interval_start > since)
@@ -98,7 +100,7 @@ def test_a_party_without_work_has_none(running: Running) -> None:
     """Zeros, no worker, no last share."""
     with running.pool.engine.begin() as connection:
         told = own_hashrate(connection, "nobody", running.pool.now, INTERVAL)
-        assert own_workers(connection, "nobody", running.pool.now, INTERVAL, "lastshare", 10, 0)["items"] == []
+        assert own_workers(connection, "nobody", running.pool.now, INTERVAL, "lastshare", True, 10, 0)["items"] == []
     assert (told["hashrate"], told["workers"], told["lastshare"], told["series"]) == (0, 0, None, [])
 
 
@@ -128,7 +130,8 @@ async def test_a_miner_makes_uses_and_revokes_a_token(own: Running) -> None:
         assert (await ask(own, "GET", f"/api/v1/{path}", text))[0] == code, path
     _, told = await ask(own, "GET", "/api/v1/me", text)
     assert told.keys() == {"name", "role", "expires_at", "scope"}
-    assert (await ask(own, "GET", "/api/v1/me/workers?sort=site", text))[0] == 400
+    for wrong_order in ("sort=site", "order=up"):
+        assert (await ask(own, "GET", f"/api/v1/me/workers?{wrong_order}", text))[0] == 400
     for wrong in ({"days": 0}, {"days": 366}, {"scope": "all"}, {"name": "a b"}, {"more": 1}):
         assert await browser.ask("/api/v1/me/tokens", {**wanted, **wrong}) == 400, wrong
     assert await browser.ask("/api/v1/me/tokens", wanted) == 422, "a name is never used again"

@@ -136,12 +136,13 @@ def test_pages_of_the_signed_in_fit_and_show_nothing_to_others(
     page.locator(f"[data-demo={'miner' if name == 'me' else 'operator'}]").click()
     expect(page.locator("#shown")).to_be_visible()
     outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen') && "
+    groups = 2 if name == "me" else 1
     for width, rows in ((390, [1, 2, 2]), (1050, [2, 3]), (1280, [5])):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
         assert page.evaluate(outside + "e.getBoundingClientRect().right > innerWidth).length") == 0
         tops = page.evaluate("[...document.querySelectorAll('.tile')].map(e => e.offsetTop)")
-        assert sorted(tops.count(top) for top in set(tops)) == rows, "tiles stand in even rows"
+        assert sorted(tops.count(top) for top in set(tops)) == sorted(rows * groups), "tiles stand in even rows"
     text = page.inner_text("body")
     assert not [key for key in ("undefined", "NaN", "null", "{", "portal.", "held.") if key in text]
     page.locator("#forget").click()
@@ -321,6 +322,41 @@ def test_a_statement_is_saved_from_the_page(server: Server, browser: Browser) ->
     assert json.loads(Path(saved.value.path()).read_bytes())["person"]["party"] == "altyn"
     page.locator("#credits tbody button").click()
     expect(page.locator("#problem")).to_contain_text("tarazy round receipt")
+    page.context.close()
+
+
+@in_browser_thread
+def test_a_miner_sees_its_work_first(server: Server, browser: Browser) -> None:
+    """Hash rate with a table behind it, workers sorted by the server, who was turned away and why, how to connect."""
+    server.refuse("altyn", "altyn")
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    complaints: list[str] = []
+    sizes: list[int] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("response", lambda answer: sizes.append(len(answer.body())))
+    enter(page, server.url, "miner")
+    page.goto(f"{server.url}/en/me/")
+    expect(page.locator("#tile-hashrate .figure")).to_contain_text("PH/s")
+    expect(page.locator("#tile-licence")).to_contain_text("days left")
+    expect(page.locator("#hashrate-chart .uplot")).to_be_visible()
+    page.locator("#hashrate-twin summary").press("Enter")
+    expect(page.locator("#hashrate-twin tbody tr").nth(90)).to_be_visible()
+    expect(page.locator("#workers tbody tr")).to_contain_text(["altyn.rig1"])
+    for shown, order in (("descending", "desc"), ("ascending", "asc")):
+        with page.expect_response(lambda answer: "me/workers" in answer.url) as asked:
+            page.locator("#workers thead button", has_text="Stale").press("Enter")
+        assert f"sort=stale_shares&order={order}" in asked.value.url
+        assert asked.value.ok
+        expect(page.locator("#workers thead [aria-sort]")).to_have_attribute("aria-sort", shown)
+    expect(page.locator("#declined tbody tr")).to_contain_text(["register the site's network"])
+    assert page.locator("#connect-login").inner_text() == "altyn.rig1"
+    page.get_by_role("button", name="Copy Address").press("Enter")
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#connect-address").inner_text()
+    keep_screen(page, "own-work-en")
+    assert complaints == []
+    assert sum(sizes) < 300_000
     page.context.close()
 
 

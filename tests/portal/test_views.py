@@ -43,10 +43,10 @@ def test_every_word_of_the_page_is_in_the_catalogue() -> None:
     """Each key that the page or its scripts name exists, in the three languages, and each language has the same."""
     room = files("tarazy.portal")
     used: set[str] = set()
-    for name in ("format.js", "tables.js", "charts.js", "page.js", "held.js"):
+    for name in ("format.js", "tables.js", "charts.js", "page.js", "mine.js", "held.js"):
         source = (room / "static" / name).read_text(encoding="utf-8")
         used |= set(re.findall(r"\bt\(\"([a-z_.0-9]+)\"", source))
-    for name in ("page.html", "held.html"):
+    for name in ("page.html", "mine.html", "held.html"):
         source = (room / "templates" / name).read_text(encoding="utf-8")
         used |= set(re.findall(r"\bt\([\"']([a-z_.]+)[\"'][,)]", source))
     for name, (tiles, lists) in HELD.items():

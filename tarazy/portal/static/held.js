@@ -402,10 +402,18 @@ Object.assign(PAGES, {
     },
   },
   me: {
-    sources: {terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements", tokens: "me/tokens"},
+    sources: {work: "me/hashrate", terms: "me/account", credits: "me/credits", payouts: "me/payouts", statements: "me/statements", tokens: "me/tokens"},
     paged: ["credits", "payouts", "statements"],
-    prepare: watchTokens,
-    show: (told) => showAccount(told.terms),
+    prepare: () => {
+      watchTokens();
+      watchSizes();
+    },
+    show: (told) => {
+      showAccount(told.terms);
+      told.declined = {items: holder.admissions.filter((row) => row.decision === "refused")};
+    },
+    shown: (told) => showMine(holder, told.work),
+    repaint: () => redrawCharts(),
   },
   accounting: {
     sources: {standing: "accounting/payouts", rounds: "accounting/rounds", sales: "accounting/sales", distributed: "accounting/distributed"},
@@ -443,7 +451,7 @@ async function load() {
       page.show(answers);
     }
     standing(true);
-    for (const table of document.querySelectorAll(".listing[id]")) fillList(table.id, answers[table.id]);
+    for (const table of document.querySelectorAll(".listing[id]")) if (table.id in LISTS) fillList(table.id, answers[table.id]);
     page.shown?.(answers);
   } catch (error) {
     turnAway(error);
