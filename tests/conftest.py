@@ -20,10 +20,15 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 import tarazy
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
+from tarazy.pool.demo import prepare
 
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Otherwise each process that the tests start would compile the whole server anew, and pytest every test."""
+
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+prepare.SERVER_PORTS = prepare.SERVER_PORTS[_WORKER * 2_750 : (_WORKER + 1) * 2_750]
+"""Tests that run side by side choose from ports of their own: one may bind only seconds after it was chosen."""
 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5_000, print_blob=True)

@@ -38,7 +38,7 @@ _VALUE_KZT = "45000000.00"
 _DAYS_BEFORE = 14
 
 
-_SERVER_PORTS = range(10_000, 32_000)
+SERVER_PORTS = range(10_000, 32_000)
 """Below those that Linux gives to outgoing connections."""
 
 
@@ -46,7 +46,7 @@ def free_ports(count: int) -> list[int]:
     """Loopback ports that nobody listens on at the moment, and that no outgoing connection is given by chance."""
     ports: list[int] = []
     while len(ports) < count:
-        port = secrets.choice(_SERVER_PORTS)
+        port = secrets.choice(SERVER_PORTS)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             if port not in ports:
                 ports.append(port)
