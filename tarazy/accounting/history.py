@@ -14,12 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, PAID, PAYABLE, REMAINDER, RESERVE, REWARD
+from tarazy.accounting.ledger import FEE, OF_PARTIES, REMAINDER, RESERVE, REWARD
 from tarazy.accounting.tables import block, credit, distribution, ledger_account, ledger_entry, ledger_posting
 
 _POOLS = {FEE, REMAINDER, RESERVE, REWARD}
 """First words of the pool's own accounts, which belong to no party."""
-_OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
 _SET_BACK = timedelta(days=1)
 _AT_ONCE = 50
 """Distributions looked up in one query."""
@@ -176,7 +175,7 @@ def pool_history(connection: Connection, start: datetime, end: datetime) -> Pool
 
 def _together(account: str) -> str:
     """What an account is, without the party it is of."""
-    return account.partition(":")[0] if account.startswith(_OF_PARTIES) else account
+    return account.partition(":")[0] if account.startswith(OF_PARTIES) else account
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ IMMATURE = "immature:"
 PAYABLE = "payable:"
 IN_FLIGHT = "in-flight:"
 PAID = "paid:"
+OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
+"""Beginnings of the accounts of parties."""
 
 NETWORK_FEE = "network-fee"
 OWN = "own"

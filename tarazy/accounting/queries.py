@@ -13,10 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Float, Select, cast, func, sel
 from tarazy.accounting import tables
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, PAID, PAYABLE, REMAINDER
+from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, OF_PARTIES, PAID, PAYABLE, REMAINDER
 from tarazy.accounting.payouts.batches import holds
 
-_OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
 SHORTEST_WINDOW = timedelta(seconds=60)
 
 rough_weight = func.sum(cast(tables.tally.c.weight, Float))
@@ -85,7 +84,7 @@ def balances_by_party(connection: Connection) -> dict[str, Balance]:
     held = {party for _, party, _ in holds(connection)}
     return {
         party: _balance(amounts, party, party in held)
-        for party in sorted({party for kind, party in amounts if kind in _OF_PARTIES})
+        for party in sorted({party for kind, party in amounts if kind in OF_PARTIES})
     }
 
 
@@ -102,14 +101,14 @@ def sums_by_kind(connection: Connection) -> dict[str, int]:
 def balance_of(connection: Connection, party: str) -> Balance:
     """What one party has with the pool."""
     table = tables.ledger_account
-    names = {kind + party: (kind, party) for kind in _OF_PARTIES}
+    names = {kind + party: (kind, party) for kind in OF_PARTIES}
     rows = connection.execute(select(table).where(table.c.account.in_(names)))
     held = any(each == party for _, each, _ in holds(connection))
     return _balance({names[row.account]: row.balance for row in rows}, party, held)
 
 
 def _balance(amounts: Mapping[tuple[str, str], int], party: str, held: bool) -> Balance:
-    immature, payable, in_flight, paid = (amounts.get((kind, party), 0) for kind in _OF_PARTIES)
+    immature, payable, in_flight, paid = (amounts.get((kind, party), 0) for kind in OF_PARTIES)
     return Balance(immature, payable, payable if held else 0, in_flight, paid)
 
 

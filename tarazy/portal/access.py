@@ -62,15 +62,20 @@ class Right(StrEnum):
     """Invite people and remove them."""
     PAY = "pay"
     """Propose payouts, and approve those of others."""
+    SEND = "send"
+    """Let documents that others proposed be sent to authorities."""
 
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
-    Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY, Right.USERS, Right.PAY}),
+    Role.OPERATOR: frozenset({Right.READ, Right.WRITE, Right.ENERGY, Right.USERS}),
     Role.INSPECTOR: frozenset({Right.READ, Right.ENERGY}),
     Role.MINER: frozenset({Right.OWN, Right.WORK, Right.ENERGY, Right.TELL}),
     Role.AGENT: frozenset({Right.PUSH}),
 }
-RIGHTS_OF_PEOPLE: Mapping[Role, frozenset[Right]] = {Role.MINER: frozenset({Right.TOKENS})}
+RIGHTS_OF_PEOPLE: Mapping[Role, frozenset[Right]] = {
+    Role.OPERATOR: frozenset({Right.PAY, Right.SEND}),
+    Role.MINER: frozenset({Right.TOKENS}),
+}
 """What somebody may besides who has signed in; no token does."""
 
 

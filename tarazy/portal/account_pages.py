@@ -20,15 +20,7 @@ from tarazy.portal.access import Holder, Right, Scope, TokenError, create_own_to
 from tarazy.portal.accounts import Depths
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.documents import TYPES
-from tarazy.portal.gate import (
-    Gate,
-    answer,
-    answer_faults,
-    instant_of,
-    json_answer,
-    paging,
-    parameters,
-)
+from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.payments import Payments, PayoutRefused
 from tarazy.portal.shelf import Shelf
@@ -264,13 +256,9 @@ class AccountingPages:
         return json_answer(request, {"batch": number, "approved_by": holder.name})
 
     async def _paying(self, request: Any) -> tuple[Holder, Payments]:
-        """Who asks, a person who signed in, and who pays. Raises `Fault`."""
+        """Who asks, and who pays. Raises `Fault`."""
         holder = await self._gate.admit(request, Right.PAY)
         parameters(request, ())
-        if request.getHeader("authorization") is not None:
-            raise Fault(
-                422, "not_a_person", "payouts are proposed and approved by people who signed in, not by programs"
-            )
         if self._subject.payments is None:
             raise Fault(422, "no_payouts", "the settings have no payouts; see docs/operators.md, Payouts")
         return holder, self._subject.payments

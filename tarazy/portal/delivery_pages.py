@@ -1,4 +1,4 @@
-"""Deliveries and the schedule of reports over HTTP: who may read sees them, who may write approves. Import late."""
+"""Deliveries and the schedule of reports over HTTP: who may read sees them, a second person approves. Import late."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tarazy.config.law.calendar import legal_day
 from tarazy.portal.access import Right
 from tarazy.portal.gate import Gate, json_answer, paging, parameters
 from tarazy.portal.guard import Fault
 from tarazy.portal.snapshot import Subject
 from tarazy.reports.delivery import outbox
-from tarazy.reports.delivery.outbox import Delivery, DeliveryError, DeliveryState
-from tarazy.reports.schedule import Progress, progress
+from tarazy.reports.delivery.outbox import DeliveryError, DeliveryState
+from tarazy.reports.schedule import progress
 
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
 
@@ -34,13 +33,13 @@ class DeliveryPages:
 
         def look(connection: Connection) -> dict[str, Any]:
             found = outbox.deliveries(connection, DeliveryState, limit, offset)
-            return {"total": sum(outbox.counts(connection).values()), "items": list(map(_plain, found))}
+            return {"total": sum(outbox.counts(connection).values()), "items": [row.plain() for row in found]}
 
         return json_answer(request, await self._gate.read(look))
 
     async def approve(self, request: Any) -> bytes:
         """Let a document that somebody else proposed be sent."""
-        holder = await self._gate.admit(request, Right.WRITE)
+        holder = await self._gate.admit(request, Right.SEND)
         told = parameters(request, ("delivery",)).get("delivery", "")
         if not _NUMBER.fullmatch(told):
             raise Fault(400, "bad_parameter", "delivery is the number of a delivery")
@@ -48,7 +47,7 @@ class DeliveryPages:
 
         def act(connection: Connection) -> dict[str, Any]:
             outbox.approve(connection, number, datetime.now(UTC), holder.name)
-            return _plain(outbox.read(connection, number))
+            return outbox.read(connection, number).plain()
 
         try:
             return json_answer(request, await self._gate.write(act))
@@ -62,27 +61,4 @@ class DeliveryPages:
         now, subject = datetime.now(UTC), self._subject
         rows, faults = await self._gate.read(progress, subject.schedule, subject.law, now)
         rows = [row for row in rows if not row.is_done]
-        return json_answer(request, {"items": [_planned(row, now) for row in rows], "faults": faults})
-
-
-def _plain(row: Delivery) -> dict[str, Any]:
-    names = ("profile", "kind", "period", "name", "digest", "key", "url", "body_digest", "state", "state_at")
-    more = ("proposed_at", "proposed_by", "approved_at", "approved_by", "attempts", "next_at", "trouble", "receipt")
-    return {"delivery": row.number, **{name: getattr(row, name) for name in (*names, *more, "received_at")}}
-
-
-def _planned(row: Progress, now: datetime) -> dict[str, Any]:
-    planned, today = row.planned, legal_day(now)
-    return {
-        "kind": planned.kind,
-        "period": str(planned.period),
-        "due": planned.due.day if planned.due else None,
-        "is_certain": planned.due is not None and not planned.due.doubts,
-        "rule": planned.rule.id if planned.rule else None,
-        "confirmed": planned.rule.confirmed if planned.rule else None,
-        "standing": row.standing(today),
-        "state": row.state,
-        "name": row.name,
-        "delivery": row.delivery.number if row.delivery else None,
-        "trouble": row.trouble,
-    }
+        return json_answer(request, {"items": [row.plain(now) for row in rows], "faults": faults})

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.database.engine import Database, reader
-from tarazy.portal.access import Access, Failures, Holder, Right, Role
+from tarazy.portal.access import RIGHTS_OF_PEOPLE, Access, Failures, Holder, Right, Role
 from tarazy.portal.door import Door
 from tarazy.portal.guard import Fault, refuse
 
@@ -92,6 +92,8 @@ class Gate:
         if request.method == b"POST" and request.getHeader("authorization") is None:
             self.door.require_own_page(request)
         if right is not None and not holder.may(right):
+            if right in RIGHTS_OF_PEOPLE.get(holder.role, ()):
+                raise Fault(403, "not_a_person", "somebody who signed in may do that, no token; sign in on the page")
             raise Fault(403, "not_allowed", f"the role {holder.role} may not do that; see /api/v1/me for what it may")
         return holder
 

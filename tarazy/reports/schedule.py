@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -113,6 +114,26 @@ class Progress:
         if left is None or left > NEAR_DAYS:
             return Standing.OPEN
         return Standing.NEAR if left >= 0 else Standing.OVERDUE
+
+    def plain(self, now: datetime) -> dict[str, Any]:
+        """As values for programs."""
+        planned, today = self.planned, legal_day(now)
+        return {
+            "kind": planned.kind,
+            "period": str(planned.period),
+            "due": planned.due.day if planned.due else None,
+            "days_left": self.days_left(today),
+            "doubts": sorted(planned.due.doubts) if planned.due else [],
+            "rule": planned.rule.id if planned.rule else None,
+            "act": planned.rule.act if planned.rule else None,
+            "confirmed": planned.rule.confirmed if planned.rule else None,
+            "standing": self.standing(today),
+            "state": self.state,
+            "builds_at": planned.builds_at,
+            "name": self.name,
+            "delivery": self.delivery.number if self.delivery else None,
+            "trouble": (self.delivery.trouble if self.delivery else None) or self.trouble,
+        }
 
 
 def plan(entry: ScheduledReport, law: LawBook, now: datetime) -> Iterator[Planned]:

@@ -45,7 +45,7 @@ def sent(connection: Connection, reports: Path, now: datetime) -> list[int]:
     numbers = []
     for month, by, outcome in (
         ("2026-07", "tarazy", None),
-        ("2026-08", "conftest", None),
+        ("2026-08", "demo-operator", None),
         ("2026-05", "tarazy", Judged(Outcome.REFUSED, "it answers 422 (БИН не найден)")),
         ("2026-06", "tarazy", Judged(Outcome.RECEIPT, "it answers 201", "KGD-7")),
     ):

@@ -1,4 +1,4 @@
-"""Deliveries over the API: seen by who may read, approved by a second person who may write."""
+"""Deliveries over the API: seen by who may read, approved by a second person who signed in, by no program."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.portal.conftest import Running
 from tests.portal.sent import SCHEDULE, sent
 from tests.portal.shapes import faults
 from tests.portal.test_registers import ask
+from tests.portal.test_users import Browser
 
 PATH = "/api/v1/deliveries"
 
@@ -26,33 +27,37 @@ async def test_a_second_person_approves(own: Running) -> None:
     now = datetime.now(UTC)
     own.portal.snapshots.reader._subject.schedule = SCHEDULE
     with own.pool.engine.begin() as connection:
-        free, by_conftest, refused, received = sent(connection, own.directory / "reports", now)
+        free, by_operator, refused, received = sent(connection, own.directory / "reports", now)
         until = now + timedelta(days=1)
         inspector = create_token(connection, "dana", Role.INSPECTOR, None, now, until, "test")
     await own.portal.read_holders()
-    for number, token, status, code in (
-        (free, inspector, 403, "not_allowed"),
-        (by_conftest, own.operator, 422, "not_approved"),
-        (refused, own.operator, 422, "not_approved"),
-        (received, own.operator, 422, "not_approved"),
-        (77, own.operator, 422, "not_approved"),
-        ("-1", own.operator, 400, "bad_parameter"),
-        ("", own.operator, 400, "bad_parameter"),
+    for token, code in ((inspector, "not_allowed"), (own.operator, "not_a_person")):
+        answer, told = await ask(own, "POST", f"{PATH}?delivery={free}", token)
+        assert (answer, told["error"]["code"]) == (403, code)
+    operator = Browser(own)
+    assert await operator.ask("/api/v1/users/demo", {"role": "operator"}) == 200
+    for number, status, code in (
+        (by_operator, 422, "not_approved"),
+        (refused, 422, "not_approved"),
+        (received, 422, "not_approved"),
+        (77, 422, "not_approved"),
+        ("-1", 400, "bad_parameter"),
+        ("", 400, "bad_parameter"),
     ):
-        answer, told = await ask(own, "POST", f"{PATH}?delivery={number}", token)
-        assert (answer, told["error"]["code"]) == (status, code), number
+        answer = await operator.ask(f"{PATH}?delivery={number}", {})
+        assert (answer, operator.told["error"]["code"]) == (status, code), number
     document = await own.json("/api/v1/openapi.json")
-    answer, told = await ask(own, "POST", f"{PATH}?delivery={free}", own.operator)
-    assert (answer, told["state"], told["approved_by"]) == (200, "approved", "conftest")
-    assert faults(told, {"$ref": "#/components/schemas/Delivery"}, document) == []
-    assert (await ask(own, "POST", f"{PATH}?delivery={free}", own.operator))[0] == 422
+    assert await operator.ask(f"{PATH}?delivery={free}", {}) == 200
+    assert (operator.told["state"], operator.told["approved_by"]) == ("approved", "demo-operator")
+    assert faults(operator.told, {"$ref": "#/components/schemas/Delivery"}, document) == []
+    assert await operator.ask(f"{PATH}?delivery={free}", {}) == 422
     _, told = await ask(own, "GET", f"{PATH}?limit=3", inspector)
     assert faults(told, {"$ref": "#/components/schemas/Deliveries"}, document) == []
     assert (told["total"], [row["state"] for row in told["items"]]) == (4, ["received", "refused", "proposed"])
     with own.pool.engine.begin() as connection:
         log = [json.loads(row.body) for row in events_of(connection, kind="delivery", last=20)]
     (by,) = [row["by"] for row in log if row["what"] == "approved" and row["delivery"] == free]
-    assert by == "conftest"
+    assert by == "demo-operator"
     told = await own.json("/api/v1/schedule")
     assert faults(told, {"$ref": "#/components/schemas/Schedule"}, document) == []
     first, *_ = told["items"]

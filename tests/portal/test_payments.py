@@ -12,6 +12,7 @@ from tarazy.accounting.payouts.tables import batch
 from tarazy.accreditation.audit import events_of
 from tests.portal.conftest import Running
 from tests.portal.shapes import faults
+from tests.portal.test_registers import ask
 from tests.portal.test_users import Browser
 
 PAYOUTS = "/api/v1/accounting/payouts"
@@ -29,6 +30,8 @@ async def test_a_second_person_approves_what_is_seen(own: Running) -> None:
     assert sum(row["amount"] for row in inspector.told["payments"]) == inspector.told["amount"]
     assert await inspector.ask(f"{PAYOUTS}/3/approve", {}) == 403
     assert await Browser(own, operator.cookie, page="http://elsewhere.kz").ask(f"{PAYOUTS}/3/approve", {}) == 403
+    code, told = await ask(own, "POST", f"{PAYOUTS}/3/approve", own.operator)
+    assert (code, told["error"]["code"]) == (403, "not_a_person")
     _by(own, "demo-operator")
     assert await operator.ask(f"{PAYOUTS}/3/approve", {}) == 422
     assert "somebody else must approve it" in operator.told["error"]["text"]

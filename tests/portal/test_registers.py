@@ -92,7 +92,7 @@ ADDRESSES = [
     ("GET", "/api/v1/signatures", Right.READ),
     ("POST", "/api/v1/signatures", Right.WRITE),
     ("GET", "/api/v1/deliveries", Right.READ),
-    ("POST", "/api/v1/deliveries?delivery=7", Right.WRITE),
+    ("POST", "/api/v1/deliveries?delivery=7", Right.SEND),
     ("GET", "/api/v1/schedule", Right.READ),
     ("GET", "/api/v1/accounting/payouts", Right.READ),
     ("GET", "/api/v1/accounting/payouts/2", Right.READ),

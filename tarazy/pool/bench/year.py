@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Table, insert, literal, select
 
 from tarazy.accounting.assets.tables import asset_sale, asset_value, value_file
 from tarazy.accounting.assets.values import BITCOIN
-from tarazy.accounting.energy.tables import allocation_day, meter_day
+from tarazy.accounting.energy.tables import allocation_day, meter_day, site_day
 from tarazy.accounting.ledger import FEE, IMMATURE_FEE, REMAINDER, REWARD, immature, paid, payable
 from tarazy.accounting.tables import (
     block,
@@ -268,7 +268,9 @@ def _write_energy(connection: Connection, size: Size) -> None:
         )
     )
     _insert(connection, allocation_day, shares)
-    for table in (meter_day, allocation_day):
+    folded = {name: day[name] for name in ("day_start", "day_end")} | {"state": "folded", "whole_at": recorded}
+    _insert(connection, site_day, ({"site": f"site-{site}", **folded} for site in whole))
+    for table in (meter_day, allocation_day, site_day):
         for number in range(1, (_QUARTER.end - first).days - 1):
             start = first + number * _DAY
             moved = {"day_start": start, "day_end": start + _DAY}

@@ -27,9 +27,7 @@ from tarazy.pool.cli.register.shared import WHY, law_of, recorder
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from tarazy.reports.delivery.outbox import Delivery
     from tarazy.reports.delivery.profile import Profile
-    from tarazy.reports.schedule import Progress
 
 _NUMBER = click.argument("number", type=NUMBER, metavar="DELIVERY")
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -91,7 +89,7 @@ def deliver(file: Path, settings: Settings, to: str | None, show: bool, as_json:
         number = outbox.propose(connection, kept, letter, profile, datetime.now(UTC), recorder())
         made = outbox.read(connection, number)
     if as_json:
-        print_json(_plain(made))
+        print_json(made.plain())
         return
     click.echo(f"delivery {number} of {made.name} to {made.profile} is {made.state}")
     if made.state == "proposed":
@@ -140,7 +138,7 @@ def _change(settings: Settings, number: int, act: Callable[..., None], done: str
     with _outbox(settings) as connection:
         act(connection, number, datetime.now(UTC))
         made = outbox.read(connection, number)
-    print_json(_plain(made)) if as_json else click.echo(f"delivery {number} is {done}")
+    print_json(made.plain()) if as_json else click.echo(f"delivery {number} is {done}")
 
 
 @click.command("deliveries")
@@ -158,7 +156,7 @@ def deliveries(settings: Settings, everything: bool, as_json: bool) -> None:
     with _outbox(settings, reads=True) as connection:
         found = outbox.deliveries(connection, [state for state in DeliveryState if state not in closed])
     if as_json:
-        print_json([_plain(each) for each in found])
+        print_json([each.plain() for each in found])
         return
     if not found:
         click.echo("no delivery is under way", err=True)
@@ -194,7 +192,7 @@ def delivery(number: int, settings: Settings, body: Path | None, receipt: Path |
                 write_all(path.absolute().parent, {path.name: content})
         except OSError as error:
             raise Misuse(f"{path}: {error.strerror}") from None
-    plain = _plain(made)
+    plain = made.plain()
     attempts = [
         {
             "attempt": each.attempt,
@@ -234,7 +232,7 @@ def due(settings: Settings, everything: bool, as_json: bool) -> None:
         rows, faults = progress(connection, settings.reports.schedule, law_of(settings), now)
     shown = [row for row in rows if everything or row.standing(today) is not Standing.DONE]
     if as_json:
-        print_json({"reports": [told(row, now) for row in shown], "faults": faults})
+        print_json({"reports": [row.plain(now) for row in shown], "faults": faults})
         return
     for fault in faults:
         click.echo(fault, err=True)
@@ -243,31 +241,10 @@ def due(settings: Settings, everything: bool, as_json: bool) -> None:
         return
     table = folding_table("report", "period", "due", "standing", "state", "trouble")
     for row in shown:
-        plain = told(row, now)
+        plain = row.plain(now)
         last = _last_day(plain)
         table.add_row(plain["kind"], plain["period"], last, plain["standing"], plain["state"], plain["trouble"] or "")
     Console().print(table)
-
-
-def told(row: Progress, now: datetime) -> dict[str, Any]:
-    """A planned report for scripts."""
-    from tarazy.config.law.calendar import legal_day
-
-    planned, rule = row.planned, row.planned.rule
-    return {
-        "kind": planned.kind,
-        "period": str(planned.period),
-        "due": planned.due.day if planned.due else None,
-        "days_left": row.days_left(legal_day(now)),
-        "doubts": sorted(planned.due.doubts) if planned.due else [],
-        "rule": {"id": rule.id, "act": rule.act, "confirmed": rule.confirmed} if rule else None,
-        "standing": row.standing(legal_day(now)),
-        "state": row.state,
-        "builds_at": planned.builds_at,
-        "name": row.name,
-        "delivery": row.delivery.number if row.delivery else None,
-        "trouble": (row.delivery.trouble if row.delivery else None) or row.trouble,
-    }
 
 
 def _last_day(plain: dict[str, Any]) -> str:
@@ -275,10 +252,5 @@ def _last_day(plain: dict[str, Any]) -> str:
     if plain["due"] is None:
         return "not known"
     rule = plain["rule"]
-    source = "by the settings" if rule is None else rule["id"] + ("" if rule["confirmed"] else ", unconfirmed")
+    source = "by the settings" if rule is None else rule + ("" if plain["confirmed"] else ", unconfirmed")
     return f"{plain['due']} ({source}{', not certain' if plain['doubts'] else ''})"
-
-
-def _plain(made: Delivery) -> dict[str, Any]:
-    """A delivery for scripts."""
-    return {name: getattr(made, name) for name in type(made).__dataclass_fields__}

@@ -121,7 +121,6 @@ def _due(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
     from tarazy.database.engine import reader
     from tarazy.pool.cli.common import ledger
     from tarazy.pool.cli.register.shared import law_of
-    from tarazy.pool.cli.report_delivery import told
     from tarazy.reports.schedule import progress
 
     if not settings.reports.schedule:
@@ -132,7 +131,7 @@ def _due(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
             rows, faults = progress(connection, settings.reports.schedule, law_of(settings), now)
     except Wanting as error:
         return [], [str(error)]
-    plain = [told(row, now) for row in rows]
+    plain = [row.plain(now) for row in rows]
     return [each for each in plain if each["standing"] in ("near", "overdue") or each["state"] == "not-built"], faults
 
 

@@ -135,7 +135,7 @@ function legalDay(day) {
 }
 
 function dueSource(row) {
-  const doubt = row.is_certain ? "" : ` · ${t("schedule.uncertain")}`;
+  const doubt = row.doubts.length ? ` · ${t("schedule.uncertain")}` : "";
   if (row.rule === null) return t("schedule.by_settings") + doubt;
   return row.rule + (row.confirmed ? "" : ` · ${t("schedule.unconfirmed")}`) + doubt;
 }

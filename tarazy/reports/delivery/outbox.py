@@ -7,7 +7,7 @@ process may die between any two steps: what was begun and did not end is taken t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -90,6 +90,10 @@ class Delivery:
     trouble: str | None = None
     receipt: str | None = None
     received_at: datetime | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As values for programs."""
+        return {"delivery": self.number, **{each.name: getattr(self, each.name) for each in fields(self)[1:]}}
 
 
 _COLUMNS = [each for each in delivery.c if each.name not in ("method", "headers", "media_type", "body")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from tarazy.accreditation.expiry import THRESHOLDS
 from tarazy.reports.document import Block, Column, Document, Notice, Paragraph, Section, Table
 from tarazy.reports.expiring import ExpiringLine, ExpiringReport
 from tarazy.reports.language import has, text
 from tarazy.reports.layout.frame import frame
 from tarazy.reports.layout.voice import NOTHING, Voice
 
-_SOON = 7
+_SOON = THRESHOLDS[-1]
 """Days left from which an end is told apart from the others."""
 
 
