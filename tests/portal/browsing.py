@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -109,3 +110,16 @@ def keep_screen(page: Page, name: str) -> None:
     """Keep what the whole page looks like."""
     SCREENS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENS / f"{name}.png", full_page=True)
+
+
+def expect_to_fit(page: Page, but: str = "") -> None:
+    """Nothing scrolls sideways, and where `but` is given nothing in `main` reaches beyond the window but what is in it.
+
+    Charts take the window's width in the frame after it changed, which a busy machine draws late.
+    """
+    told = "[document.documentElement.scrollWidth - innerWidth, !but ? 0 : [...document.querySelectorAll('main *')]"
+    told += ".filter(each => !each.closest(but) && each.getBoundingClientRect().right > innerWidth).length]"
+    deadline = time.monotonic() + 5
+    while (beyond := page.evaluate(f"but => {told}", but)) != [0, 0]:
+        assert time.monotonic() < deadline, f"{page.url}: {beyond[0]} pixels and {beyond[1]} elements too wide"
+        page.wait_for_timeout(20)

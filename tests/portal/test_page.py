@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tarazy.config.law.calendar import legal_day
-from tests.portal.browsing import Server, enter, in_browser_thread, keep_screen, needs_chromium
+from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_thread, keep_screen, needs_chromium
 
 PASSWORD = "tort tulik mal aman"
 
@@ -46,9 +46,7 @@ def test_page_fits_and_complains_of_nothing(
         browser, f"{server.url}/{lang}/", viewport={"width": width, "height": 844}, color_scheme=scheme
     )
     expect(page.locator("#miners-title")).to_have_text(word)
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
-    outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen, .scroll') && "
-    assert page.evaluate(outside + "e.getBoundingClientRect().right > innerWidth).length") == 0
+    expect_to_fit(page, "thead, .unseen, .scroll")
     text = page.inner_text("body")
     assert not [key for key in ("undefined", "NaN", "null", "{", "portal.") if key in text]
     expect(page.locator(".uplot")).to_have_count(2)
@@ -112,7 +110,7 @@ def test_what_everybody_sees(server: Server, browser: Browser, lang: str, width:
     text = page.inner_text("body")
     assert "stratum+tcp://" in text
     assert not [name for name in ("altyn", "Altyn", "Алтын", "undefined", "null", "connect.") if name in text]
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    expect_to_fit(page)
     assert complaints == []
     page.context.close()
 
@@ -135,12 +133,10 @@ def test_pages_of_the_signed_in_fit_and_show_nothing_to_others(
     expect(page.locator("#ask")).to_be_visible()
     page.locator(f"[data-demo={'miner' if name == 'me' else 'operator'}]").click()
     expect(page.locator("#shown")).to_be_visible()
-    outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen') && "
     groups = 2 if name == "me" else 1
     for width, rows in ((390, [1, 2, 2]), (1050, [2, 3]), (1280, [5])):
         page.set_viewport_size({"width": width, "height": 844})
-        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
-        assert page.evaluate(outside + "e.getBoundingClientRect().right > innerWidth).length") == 0
+        expect_to_fit(page, "thead, .unseen")
         tops = page.evaluate("[...document.querySelectorAll('.tile')].map(e => e.offsetTop)")
         assert sorted(tops.count(top) for top in set(tops)) == sorted(rows * groups), "tiles stand in even rows"
     text = page.inner_text("body")
@@ -167,7 +163,7 @@ def test_an_invited_person_joins_and_signs_in(server: Server, browser: Browser, 
     page.goto(f"{server.url}/{lang}/join/#{server.invite(f'aigul-{lang}')}")
     expect(page.locator("#join")).to_be_visible()
     totp = pyotp.TOTP(page.locator("#secret").inner_text().replace(" ", ""))
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
+    expect_to_fit(page)
     assert page.locator("#image").evaluate("image => image.naturalWidth") > 100
     for code, password, again in (
         ("000000", PASSWORD, PASSWORD),
@@ -282,9 +278,7 @@ def test_energy_is_shown_to_each_in_its_language(
     page.locator("#load-twin summary").press("Enter")
     expect(page.locator("#load-twin thead th")).to_have_count(3)
     assert page.locator("#load-twin tbody time[title$='Z']").first.get_attribute("datetime")
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
-    outside = "[...document.querySelectorAll('main *')].filter(e => !e.closest('thead, .unseen, .scroll, option') && "
-    assert page.evaluate(outside + "e.getBoundingClientRect().right > innerWidth).length") == 0
+    expect_to_fit(page, "thead, .unseen, .scroll, option")
     text = page.inner_text("body")
     keys = ("undefined", "NaN", "null", "{", "portal.", "energypage.", "feelines.", "balance.", "rule.", "confounder.")
     assert not [key for key in keys if key in text]

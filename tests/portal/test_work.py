@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.portal.browsing import Server, enter, in_browser_thread, keep_screen, needs_chromium
+from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_thread, keep_screen, needs_chromium
 
 pytestmark = needs_chromium
 
@@ -40,7 +40,7 @@ class Seat:
     def keep(self, name: str) -> None:
         """Keep the screen; nothing is wider than it, and every text is there."""
         keep_screen(self.page, f"{self._role}-{name}-{self.lang}-{self.width}")
-        assert self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0, name
+        expect_to_fit(self.page)
         text = self.page.inner_text("body")
         assert not [key for key in KEYS if key in text], name
 
