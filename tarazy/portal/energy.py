@@ -59,6 +59,14 @@ _BY_WORK = {FindingKind.ENERGY_FLOOR, FindingKind.ENERGY_DRIFT}
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """Up to when energy is told, and as it was known when; the registers are those of that moment, known likewise."""
+
+    valid_at: datetime
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Who asks: a party, which sees its own, or None, who sees all."""
 
@@ -135,17 +143,17 @@ def load(
     reader: Reader,
     site: str,
     period: Period,
-    now: datetime,
+    moment: Told,
     interval_seconds: int,
 ) -> dict[str, Any]:
     """Mean power of each interval of a period, with its quality; of a guest, what it was allocated."""
     place = reader.require(registers, site)
-    end = min(period.end, max(now, period.start))
+    end = min(period.end, max(moment.valid_at, period.start))
     whole = reader.whole(registers, site, period.start, max(end, period.start + _MOMENT))
     require_detail(connection, period.start, end, place)
     rows: list[SiteInterval]
     if whole:
-        rows = site_intervals(connection, period.start, end, site=site)
+        rows = site_intervals(connection, period.start, end, moment.known_at, site=site)
     else:
         assert reader.party is not None
         rows = party_intervals(connection, reader.party, period.start, end, place)
@@ -176,13 +184,13 @@ def load(
 
 
 def allocation(
-    connection: Connection, registers: Registers, reader: Reader, site: str, period: Period, now: datetime
+    connection: Connection, registers: Registers, reader: Reader, site: str, period: Period, moment: Told
 ) -> dict[str, Any]:
     """Who got how much of a period by which rule; the parts and the rest add up to what was divided of the meters."""
     place = reader.require(registers, site)
-    end = min(period.end, max(now, period.start + _MOMENT))
+    end = min(period.end, max(moment.valid_at, period.start + _MOMENT))
     whole = reader.whole(registers, site, period.start, end)
-    energy = energy_by_party(connection, period.start, end, None, place)
+    energy = energy_by_party(connection, period.start, end, moment.known_at, place)
     own = [row for (_, party), row in energy.items() if party == reader.party]
     told: dict[str, Any] = {
         "site": site,
@@ -193,9 +201,9 @@ def allocation(
         "metered_wh": None,
         "divided_wh": sum(row.energy_wh for row in energy.values()) if whole else sum(row.energy_wh for row in own),
     }
-    below = {party for _, party in energy_by_submeter(connection, period.start, end, None, place)}
+    below = {party for _, party in energy_by_submeter(connection, period.start, end, moment.known_at, place)}
     if whole:
-        rows = energy_by_meter(connection, period.start, end, None, place)
+        rows = energy_by_meter(connection, period.start, end, moment.known_at, place)
         told["metered_wh"] = sum(row.energy_wh for row in rows.values())
     parts = []
     others = 0
@@ -229,20 +237,21 @@ def _rules(registers: Registers, site: str, start: datetime, end: datetime, read
 
 
 def supplies(
-    connection: Connection, registers: Registers, reader: Reader, site: str, month: Period, now: datetime
+    connection: Connection, registers: Registers, reader: Reader, site: str, month: Period, moment: Told
 ) -> dict[str, Any]:
     """What a site's supplies gave in a month, and its energy and power against quotas and what is permitted."""
     place = reader.require(registers, site)
+    now, known_at = moment.valid_at, moment.known_at
     end = min(month.end, max(now, month.start + _MOMENT))
     if not reader.whole(registers, site, month.start, end):
         return {"site": site, "month": str(month), "of": "party", "items": [], "quotas": [], "power": None}
     then = registers.at(end - _MOMENT)
     taken: dict[tuple[str, str | None], int] = {}
-    for part in site_consumption(connection, registers, month.start, end, now, place):
+    for part in site_consumption(connection, registers, month.start, end, known_at, place):
         for item in part.sites.get(site, ()):
             key = item.source, item.supply
             taken[key] = taken.get(key, 0) + item.energy_wh
-    use = month_use(connection, then, month, now, place)
+    use = month_use(connection, then, month, now, place, known_at)
     quotas = {source: held for (at, source), held in held_quotas(then, use).items() if at == site}
     power = held_power(then, use).get(site)
     rows = [row for row in then.supplies.values() if row.site == site]
@@ -283,14 +292,15 @@ def reconciled(
     reader: Reader,
     site: str,
     rule: FloorRule,
-    now: datetime,
+    moment: Told,
     interval_seconds: int,
 ) -> dict[str, Any]:
     """A site's energy against its work; a miner sees it where nobody else's work is in the figures."""
     place = reader.require(registers, site)
-    if not _alone(connection, registers, reader, place, now):
+    if not _alone(connection, registers, reader, place, moment.valid_at):
         return {"site": site, "told": False, "days": [], "drift": None, "floor": None, "confounders": []}
-    return {"told": True, **reconciliation(connection, registers, site, rule, now, interval_seconds)}
+    told = reconciliation(connection, registers, site, rule, moment.valid_at, interval_seconds, moment.known_at)
+    return {"told": True, **told}
 
 
 def _alone(connection: Connection, registers: Registers, reader: Reader, place: Place, now: datetime) -> bool:
@@ -304,10 +314,11 @@ def _alone(connection: Connection, registers: Registers, reader: Reader, place: 
 
 
 def meters(
-    connection: Connection, registers: Registers, reader: Reader, site: str, now: datetime, interval_seconds: int
+    connection: Connection, registers: Registers, reader: Reader, site: str, moment: Told, interval_seconds: int
 ) -> dict[str, Any]:
-    """The meters that stand at a site now, the last reading of each, whether it is silent, and what was exchanged."""
+    """The meters that stand at a site then, the last reading of each, whether it is silent, and what was exchanged."""
     reader.require(registers, site)
+    now = moment.valid_at
     whole = reader.whole(registers, site, now, now + _MOMENT)
     here = [
         row
@@ -317,14 +328,15 @@ def meters(
         and (reader.party is None or row.party == reader.party or (whole and row.party is None))
     ]
     shown = here[:METERS]
-    seen = last_seen(connection, [row.meter for row in shown])
-    fitted = fittings(connection, [row.meter for row in shown])
+    keys = [row.meter for row in shown]
+    seen = last_seen(connection, keys, now, moment.known_at)
+    fitted = fittings(connection, keys, moment.known_at)
     patience = timedelta(seconds=_SILENT_INTERVALS * interval_seconds)
     items = []
     for row in shown:
         good = seen[row.meter]
         asked = is_usable(row.profile) and isinstance(load_profile(row.profile), ModbusProfile)
-        last = last_reading(connection, row.meter)
+        last = last_reading(connection, row.meter, now, moment.known_at)
         items.append(
             {
                 "meter": row.meter,
@@ -349,6 +361,7 @@ def meters(
                         "why": each.why,
                     }
                     for each in fitted[row.meter]
+                    if each.since <= now
                 ],
             }
         )
@@ -395,16 +408,16 @@ def _concerns(registers: Registers, reader: Reader, row: Finding, whole: bool) -
 
 
 def fee(
-    connection: Connection, registers: Registers, law: LawBook, party: str, quarter: Quarter, now: datetime
+    connection: Connection, registers: Registers, law: LawBook, party: str, quarter: Quarter, moment: Told
 ) -> dict[str, Any]:
     """How a party's fee for a quarter comes about, or why none is computed. Raises LookupError."""
     if not registers.versions_of("party", party):
         raise LookupError(f"there is no party {party}")
     empty: dict[str, Any] = {"party": party, "quarter": str(quarter), "problem": None, "why": None, "fee": None}
     try:
-        told = explain_fee(
-            connection, registers.at(min(quarter.end, now)), law, party, quarter, now, sites_of(registers, party)
-        )
+        then = registers.at(min(quarter.end, moment.valid_at))
+        span = quarter, moment.known_at, sites_of(registers, party), moment.valid_at
+        told = explain_fee(connection, then, law, party, *span)
     except NoRuleInForceError as error:
         return empty | {"problem": "no_rule", "why": str(error)}
     except FeeError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,15 +10,16 @@ from klein import Klein
 from sqlalchemy import Connection
 
 from tarazy.accounting.energy.figures import FoldedError
-from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
 from tarazy.portal import energy
-from tarazy.portal.energy import SPANS, Reader, span_of
-from tarazy.portal.gate import Gate, answer_faults, json_answer, parameters
+from tarazy.portal.energy import SPANS, Reader, Told, span_of
+from tarazy.portal.gate import MOMENT, Gate, answer_faults, instant_of, json_answer, parameters
 from tarazy.portal.guard import Fault
+from tarazy.portal.shelf import Moment, Shelf
 from tarazy.portal.snapshot import Subject
 
+_SPAN = ("span", "day")
 _EARLIEST, _LATEST = date(2015, 1, 1), date(2199, 1, 1)
 
 
@@ -27,116 +28,138 @@ class EnergyPages:
 
     app = Klein()
 
-    def __init__(self, gate: Gate, subject: Subject) -> None:
+    def __init__(self, gate: Gate, subject: Subject, shelf: Shelf) -> None:
         self._gate = gate
         self._subject = subject
-        self._registers = Registers({}, datetime.now(UTC))
+        self._shelf = shelf
 
-    async def _told(self, request: Any, work: Callable[..., dict[str, Any]]) -> bytes:
-        """What `work` makes of a connection and the registers of now."""
+    async def _told(
+        self, request: Any, asked: Mapping[str, str], work: Callable[[Connection, Registers, Told], dict[str, Any]]
+    ) -> bytes:
+        """What `work` makes of a connection, and of the registers and the moment that are asked for."""
         now = datetime.now(UTC)
+        moment = Moment(instant_of(asked, "as_of") or now, instant_of(asked, "known_at"))
+        told = Told(moment.valid_at, moment.known_at or now)
+        for instant in (told.valid_at, told.known_at):
+            if not day_start(_EARLIEST) <= instant <= now:
+                raise Fault(400, "bad_parameter", f"energy is told of moments from {_EARLIEST} up to now")
 
         def read(connection: Connection) -> dict[str, Any]:
-            registers = follow(connection, self._registers, now)
-            self._registers = registers
-            return work(connection, registers.at(now), now)
+            return work(connection, self._shelf.registers(connection, moment), told)
 
         try:
             return json_answer(request, await self._gate.read(read))
         except FoldedError as error:
             raise Fault(422, "folded", str(error)) from None
 
+    async def _reader(self, request: Any, *others: str) -> tuple[Reader, dict[str, str]]:
+        """Who asks, and what. Raises `Fault`."""
+        reader = Reader(await self._gate.whose_energy(request))
+        asked = parameters(request, (*others, *MOMENT) if reader.party is None else others)
+        return reader, asked
+
     @app.route("/sites", methods=["GET"])
     async def sites(self, request: Any) -> bytes:
         """The sites there are for who asks."""
-        reader = Reader(await self._gate.whose_energy(request))
-        parameters(request, ())
-        return await self._told(request, lambda _, registers, now: energy.sites(registers, reader, now))
+        reader, asked = await self._reader(request)
+        return await self._told(
+            request, asked, lambda _, registers, told: energy.sites(registers, reader, told.valid_at)
+        )
 
     @app.route("/sites/<site>/load", methods=["GET"])
     async def load(self, request: Any, site: str) -> bytes:
         """Power by interval, with its quality."""
-        reader = Reader(await self._gate.whose_energy(request))
-        period, seconds = _span(request), self._subject.interval_seconds
+        reader, asked = await self._reader(request, *_SPAN)
+        period, seconds = _span(asked), self._subject.interval_seconds
         return await self._told(
             request,
-            lambda connection, registers, now: energy.load(connection, registers, reader, site, period, now, seconds),
+            asked,
+            lambda connection, registers, told: energy.load(connection, registers, reader, site, period, told, seconds),
         )
 
     @app.route("/sites/<site>/allocation", methods=["GET"])
     async def allocation(self, request: Any, site: str) -> bytes:
         """Who got how much, by which rule."""
-        reader = Reader(await self._gate.whose_energy(request))
-        period = _span(request)
+        reader, asked = await self._reader(request, *_SPAN)
+        period = _span(asked)
         return await self._told(
             request,
-            lambda connection, registers, now: energy.allocation(connection, registers, reader, site, period, now),
+            asked,
+            lambda connection, registers, told: energy.allocation(connection, registers, reader, site, period, told),
         )
 
     @app.route("/sites/<site>/supplies", methods=["GET"])
     async def supplies(self, request: Any, site: str) -> bytes:
         """What supplies gave in a month, and what is permitted."""
-        reader = Reader(await self._gate.whose_energy(request))
-        asked = parameters(request, ("month",)).get("month", f"{legal_day(datetime.now(UTC)):%Y-%m}")
-        month = _month(asked)
+        reader, asked = await self._reader(request, "month")
+        month = _month(asked.get("month", f"{legal_day(_valid_at(asked)):%Y-%m}"))
         return await self._told(
             request,
-            lambda connection, registers, now: energy.supplies(connection, registers, reader, site, month, now),
+            asked,
+            lambda connection, registers, told: energy.supplies(connection, registers, reader, site, month, told),
         )
 
     @app.route("/sites/<site>/reconciliation", methods=["GET"])
     async def reconciliation(self, request: Any, site: str) -> bytes:
         """Energy against work."""
-        reader = Reader(await self._gate.whose_energy(request))
-        parameters(request, ())
+        reader, asked = await self._reader(request)
         rule, seconds = self._subject.floor, self._subject.interval_seconds
         return await self._told(
             request,
-            lambda connection, registers, now: energy.reconciled(
-                connection, registers, reader, site, rule, now, seconds
+            asked,
+            lambda connection, registers, told: energy.reconciled(
+                connection, registers, reader, site, rule, told, seconds
             ),
         )
 
     @app.route("/sites/<site>/meters", methods=["GET"])
     async def meters(self, request: Any, site: str) -> bytes:
         """Meters, their last readings and what was exchanged."""
-        reader = Reader(await self._gate.whose_energy(request))
-        parameters(request, ())
+        reader, asked = await self._reader(request)
         seconds = self._subject.interval_seconds
         return await self._told(
-            request, lambda connection, registers, now: energy.meters(connection, registers, reader, site, now, seconds)
+            request,
+            asked,
+            lambda connection, registers, told: energy.meters(connection, registers, reader, site, told, seconds),
         )
 
     @app.route("/sites/<site>/findings", methods=["GET"])
     async def findings(self, request: Any, site: str) -> bytes:
         """What is not as it should be, and what to do."""
-        reader = Reader(await self._gate.whose_energy(request))
-        parameters(request, ())
+        reader, asked = await self._reader(request)
         return await self._told(
-            request, lambda connection, registers, now: energy.findings(connection, registers, reader, site, now)
+            request,
+            asked,
+            lambda connection, registers, told: energy.findings(connection, registers, reader, site, told.valid_at),
         )
 
     @app.route("/fees/<name>", methods=["GET"])
     async def fee(self, request: Any, name: str) -> bytes:
         """How a party's fee for a quarter comes about."""
-        own = await self._gate.whose_energy(request)
-        party = parameters(request, ("party",)).get("party", own)
+        reader, asked = await self._reader(request, "party")
+        own = reader.party
+        party = asked.get("party", own)
         if party is None:
             raise Fault(400, "bad_parameter", "party names whose fee it is, such as ?party=acme")
         if own not in (None, party):
             raise LookupError(f"there is no party {party} among yours")
         quarter, law = _quarter(name), self._subject.law
         return await self._told(
-            request, lambda connection, registers, now: energy.fee(connection, registers, law, party, quarter, now)
+            request,
+            asked,
+            lambda connection, registers, told: energy.fee(connection, registers, law, party, quarter, told),
         )
 
     answer_faults(app)
 
 
-def _span(request: Any) -> Period:
-    """The parameters `span` and `day`: the present day where they are left out. Raises `Fault`."""
-    asked = parameters(request, ("span", "day"))
-    span, text = asked.get("span", "day"), asked.get("day", f"{legal_day(datetime.now(UTC))}")
+def _valid_at(asked: Mapping[str, str]) -> datetime:
+    return instant_of(asked, "as_of") or datetime.now(UTC)
+
+
+def _span(asked: Mapping[str, str]) -> Period:
+    """The parameters `span` and `day`: the day of the moment where they are left out. Raises `Fault`."""
+    span, text = asked.get("span", "day"), asked.get("day", f"{legal_day(_valid_at(asked))}")
     try:
         day = date.fromisoformat(text)
         if span in SPANS and _EARLIEST <= day < _LATEST:

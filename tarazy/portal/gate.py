@@ -171,6 +171,10 @@ def _broken(pages: Any, request: Any, failure: Failure) -> bytes:
     return refuse(request, Fault(500, "internal", "the server failed to answer; its log says why"))
 
 
+MOMENT = ("as_of", "known_at")
+"""Of when something is asked for, and as it was known when: parameters that are instants."""
+
+
 def parameters(request: Any, allowed: tuple[str, ...]) -> dict[str, str]:
     """The request's parameters, each at most once. Raises `Fault`."""
     told = {}

@@ -300,7 +300,8 @@ def held_page(lang: str, live: Live, name: str) -> bytes:
 
 def energy_page(lang: str, live: Live) -> bytes:
     """The page on energy in `lang`, as those of `HELD`."""
-    return _framed("energy.html", lang, live, "energy", ("tables.js", "charts.js", "sign.js", "energy.js", "held.js"))
+    scripts = ("tables.js", "charts.js", "sign.js", "moment.js", "energy.js", "held.js")
+    return _framed("energy.html", lang, live, "energy", scripts)
 
 
 WORK = ("registers", "admissions", "findings", "users")
@@ -309,7 +310,7 @@ WORK = ("registers", "admissions", "findings", "users")
 
 def work_page(lang: str, live: Live, name: str, server: str) -> bytes:
     """A page of `WORK` in `lang`; figures come to it by the API. `server`: this one's key in its register."""
-    scripts = ("tables.js", "sign.js", "dialogs.js", "paged.js", "work.js", f"{name}.js")
+    scripts = ("tables.js", "sign.js", "dialogs.js", "paged.js", "moment.js", "work.js", f"{name}.js")
     values = {"stratum_url": live.stratum_url, "registers": list(BY_HAND), "server": server}
     return _framed(f"{name}.html", lang, live, name, scripts, **values)
 

@@ -25,7 +25,7 @@ from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
 from tarazy.portal import desk, readings
 from tarazy.portal.access import Holder, Right
 from tarazy.portal.desk import Rules
-from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
+from tarazy.portal.gate import MOMENT, Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.readings import Pushed
 from tarazy.portal.shelf import LONGEST_SEARCH, Moment, Search, Shelf
@@ -33,7 +33,6 @@ from tarazy.portal.standing import Seat
 
 _PERIOD = timedelta(hours=24)
 _LONGEST_PERIOD = timedelta(days=366)
-_MOMENT = ("as_of", "known_at")
 _PAGED = ("limit", "offset")
 _KINDS = f"any({','.join(ENTRY_TYPES)})"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\.(?:csv|xlsx)")
@@ -63,7 +62,7 @@ class RegisterPages:
 
     async def _found(self, request: Any, kind: str, tell: Callable[[Entry], dict[str, Any]]) -> bytes:
         of_findings = ("open",) if kind == Finding.register else ()
-        asked = parameters(request, (*_MOMENT, "key", "q", "sort", "order", *of_findings, *_PAGED))
+        asked = parameters(request, (*MOMENT, "key", "q", "sort", "order", *of_findings, *_PAGED))
         moment, search, now = _moment(asked), _search(asked, kind), datetime.now(UTC)
         limit, offset = paging(asked)
         entries = await self._gate.read(self._shelf.find, kind, moment, search)
@@ -160,7 +159,7 @@ class RegisterPages:
     async def admissible(self, request: Any) -> bytes:
         """Who might mine, where and on which machines, by the registers."""
         await self._gate.admit(request, Right.READ)
-        asked = parameters(request, (*_MOMENT, *_PAGED))
+        asked = parameters(request, (*MOMENT, *_PAGED))
         moment = _moment(asked)
         now = datetime.now(UTC)
         limit, offset = paging(asked)

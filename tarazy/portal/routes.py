@@ -124,7 +124,7 @@ class Pages:
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
         self._quarterly = QuarterlyPages(gate).app.resource()
-        self._energy = EnergyPages(gate, subject).app.resource()
+        self._energy = EnergyPages(gate, subject, shelf).app.resource()
         self._accounting = AccountingPages(gate, subject).app.resource()
         self._signatures = SignaturePages(gate, subject.reports)
         self._deliveries = DeliveryPages(gate, subject)

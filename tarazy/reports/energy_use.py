@@ -16,10 +16,16 @@ from tarazy.reports.consumption import site_consumption
 
 
 def month_use(
-    connection: Connection, registers: Registers, month: Period, known_at: datetime, place: Place | None = None
+    connection: Connection,
+    registers: Registers,
+    month: Period,
+    now: datetime,
+    place: Place | None = None,
+    known_at: datetime | None = None,
 ) -> MonthUse:
-    """Energy by source and highest power of the part of `month` that had passed at `known_at`, as known then."""
-    end = max(month.start, min(month.end, known_at))
+    """Energy by source and highest power of the part of `month` that had passed at `now`, as known then or later."""
+    known_at = known_at or now
+    end = max(month.start, min(month.end, now))
     energy: Counter[tuple[str, str]] = Counter()
     without: defaultdict[str, Counter[str]] = defaultdict(Counter)
     passed = end > month.start

@@ -29,13 +29,14 @@ def explain_fee(
     quarter: Quarter,
     known_at: datetime,
     sites: Iterable[str] | None = None,
+    until: datetime | None = None,
 ) -> dict[str, Any]:
-    """The derivation as plain values; of a quarter that goes on, what had passed at `known_at`.
+    """The derivation as plain values; of a quarter that goes on, what had passed at `until`, or else at `known_at`.
 
     `sites`: where the party may have energy; None looks at every site. Raises `FeeError` and `NoRuleInForceError`,
     which say what to enter.
     """
-    end = min(quarter.end, known_at)
+    end = min(quarter.end, until or known_at)
     span = quarter.start, end, known_at
     if sites is None:
         everywhere = consumption_by_party(connection, registers, *span)

@@ -154,6 +154,7 @@ def floors(
     until: datetime,
     best_mj_per_th: int | None = None,
     only: str | None = None,
+    known_at: datetime | None = None,
 ) -> dict[str, Floor]:
     """Site → its floor in [since, until), of all or of one; only where its meters measured all of that time.
 
@@ -162,7 +163,7 @@ def floors(
     best = best_machine(legal_day(until), best_mj_per_th)
     found: dict[str, Floor] = {}
     for site, work in site_weights(connection, since, until, only).items():
-        intervals = site_intervals(connection, since, until, site=site)
+        intervals = site_intervals(connection, since, until, known_at, site=site)
         told = timedelta(seconds=sum(item.seconds for item in intervals))
         if told == until - since and all(item.quality == "measured" for item in intervals):
             heaviest = HEAVIER_SHARES * hashes_of(work.heaviest)
@@ -200,13 +201,22 @@ def below_floor(
 
 
 def reconciliation(
-    connection: Connection, registers: Registers, site: str, rule: FloorRule, now: datetime, interval_seconds: int
+    connection: Connection,
+    registers: Registers,
+    site: str,
+    rule: FloorRule,
+    now: datetime,
+    interval_seconds: int,
+    known_at: datetime | None = None,
 ) -> dict[str, Any]:
-    """A site's energy held against its work, by day, by drift and by the floor, as plain values."""
+    """A site's energy held against its work up to `now`, by day, by drift and by the floor, as plain values.
+
+    Its energy is told as known at `known_at`; work that reached the ledger later is in it all the same.
+    """
     place, step = place_of(registers, site), timedelta(seconds=interval_seconds)
-    days = site_days(connection, legal_day(now), now, place).get(site, [])
+    days = site_days(connection, legal_day(now), known_at or now, place).get(site, [])
     since, until = intervals_before(now - step, rule.window, interval_seconds)
-    floor = floors(connection, since, until, rule.best_mj_per_th, site).get(site)
+    floor = floors(connection, since, until, rule.best_mj_per_th, site, known_at).get(site)
     moved = site_drift(days)
     return {
         "site": site,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import pytest_twisted
 
+from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.folding import fold
-from tarazy.accounting.energy.site_days import Piece, append_intervals
-from tarazy.accreditation.entries import Site
+from tarazy.accounting.energy.meter import Reading
+from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.site_days import Piece, append_allocations, append_intervals
+from tarazy.accreditation.entries import FindingState, Site
 from tarazy.accreditation.registers import as_of, restate
 from tarazy.config.law.calendar import Quarter, day_start, legal_day
 from tarazy.portal.access import Role, create_token
-from tarazy.portal.energy import Reader, fee, span_of
+from tarazy.portal.energy import Reader, Told, fee, span_of
 from tarazy.reports.explained import explain_fee
 from tests.portal.conftest import Running, run_portal
 from tests.portal.metered import SUBMETER, metered
@@ -186,7 +191,7 @@ async def test_the_fee_is_that_of_every_site(weeks: Running, tokens: dict[str, s
     with weeks.pool.engine.begin() as connection:
         registers = as_of(connection, now)
         for party in ("altyn", "dala", "samal"):
-            narrow = fee(connection, registers, LAW, party, QUARTER, now)["fee"]
+            narrow = fee(connection, registers, LAW, party, QUARTER, Told(now, now))["fee"]
             assert narrow == explain_fee(connection, registers, LAW, party, QUARTER, now)
             assert narrow["total_kzt"] > 0
     answer = await told(weeks, tokens["dala"], f"fees/{QUARTER}")
@@ -194,6 +199,71 @@ async def test_the_fee_is_that_of_every_site(weeks: Running, tokens: dict[str, s
     assert {line["assumed"] for line in answer["fee"]["lines"]} == {True}
     refused = await told(weeks, tokens["operator"], "fees/2021-Q4?party=altyn")
     assert (refused["problem"], "digital_mining_fee" in refused["why"]) == ("no_rule", True)
+
+
+def _corrected(weeks: Running, noon: datetime) -> None:
+    """An interval of a past day with 5 kWh more, a new reading, a device that was fitted, and a finding that closed."""
+    now = datetime.now(UTC)
+    place: dict[str, Any] = {"site": EKIBASTUZ, "interval_start": noon, "seconds": 900, "quality": "measured"}
+    version: dict[str, Any] = {**place, "version": 2, "recorded_at": now}
+    parts = {"altyn": 150_000, "dala": 100_000, "": 5_000}
+    with weeks.pool.engine.begin() as connection:
+        append_intervals(connection, [{**version, "meter": "feeder-1", "energy_wh": sum(parts.values())}])
+        append_allocations(
+            connection,
+            [
+                {**version, "party": party, "energy_wh": energy, "estimate_wh": energy, "weight": 1}
+                for party, energy in parts.items()
+            ],
+        )
+        append_readings(connection, [Reading("feeder-1", now, 1_000_900_000, "ok")], now)
+        fit(connection, Fitting("feeder-1", now - timedelta(days=3), "tarazy-demo", "B-7"), "aida", now)
+        key = f"meter-silent:meter:{SUBMETER}"
+        by: dict[str, Any] = {"valid_from": now, "recorded_at": now, "recorded_by": "test"}
+        restate(connection, "finding", key, **by, state=FindingState.RESOLVED)
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Iterator[tuple[Running, str]]:
+    """As `weeks`, to be changed by the test; with an inspector's token."""
+    for running in run_portal(tmp_path):
+        metered(running.pool)
+        now = datetime.now(UTC)
+        with running.pool.engine.begin() as connection:
+            token = create_token(connection, "o", Role.INSPECTOR, None, now, now + timedelta(days=1), "test")
+        pytest_twisted.blockon(running.portal.read_holders())
+        yield running, token
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_past_moment_is_told_as_it_was_told_then(past: tuple[Running, str]) -> None:
+    """Every figure of the page, whatever was corrected since; what is known now of that moment has the correction."""
+    weeks, token = past
+    site = f"sites/{EKIBASTUZ}"
+    paths = ["sites", f"fees/{QUARTER}?party=altyn", f"{site}/supplies?month={MONTH}"]
+    paths += [f"{site}/{part}?span=week&{DAY}" for part in ("load", "allocation")]
+    paths += [f"{site}/{part}" for part in ("reconciliation", "meters", "findings")]
+    moment = datetime.now(UTC)
+    asked = {path: f"{path}{'&' if '?' in path else '?'}as_of={quote(moment.isoformat())}" for path in paths}
+    before = {path: await told(weeks, token, then) for path, then in asked.items()}
+    _corrected(weeks, day_start(legal_day(_YESTERDAY)) + timedelta(hours=12))
+    present = {path: await told(weeks, token, path) for path in paths}
+    for path, then in asked.items():
+        known = await told(weeks, token, f"{then}&known_at={quote(moment.isoformat())}")
+        assert {**known, "fee": _undated(known)} == {**before[path], "fee": _undated(before[path])}, path
+    changed = {path.partition("?")[0].rpartition("/")[2] for path in paths if present[path] != before[path]}
+    assert changed >= {str(QUARTER), "supplies", "load", "allocation", "reconciliation", "meters", "findings"}
+    (allocation,) = (path for path in paths if "allocation" in path)
+    since = await told(weeks, token, asked[allocation])
+    assert since["metered_wh"] == present[allocation]["metered_wh"] != before[allocation]["metered_wh"]
+    headers = {"authorization": f"Bearer {token}"}
+    for fault in ("as_of=2014-12-31T00:00:00Z", "known_at=2199-01-01T00:00:00Z", "as_of=yesterday"):
+        assert (await weeks.get(f"/api/v1/energy/sites?{fault}", headers=headers)).code == 400
+
+
+def _undated(answer: dict[str, Any]) -> Any:
+    """A fee without the moment as known at which it was asked for."""
+    return {**answer["fee"], "known_at": None} if answer.get("fee") else None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -242,6 +243,32 @@ def test_an_operator_approves_a_delivery(server: Server, browser: Browser) -> No
 
 SITES = {"operator": 2, "inspector": 2, "miner": 1}
 SECTIONS = ("sitefindings", "allocation", "limits", "supply", "meterlist", "feelines")
+
+
+@in_browser_thread
+def test_energy_of_a_past_moment_is_asked_for_everywhere(server: Server, browser: Browser) -> None:
+    """By inspectors: each figure of that moment, said on the page, taken along; back to the present by one button."""
+    page = browser.new_context().new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/energy/" in request.url else None)
+    day = legal_day(datetime.now(UTC) - timedelta(days=2))
+    enter(page, server.url, "inspector")
+    page.goto(f"{server.url}/en/energy/?site=ekibastuz")
+    page.locator("#as_of").fill(f"{day}T12:00:00")
+    expect(page.locator("#shown-moment")).to_contain_text("12:00:00")
+    expect(page.locator("#day")).to_have_value(f"{day}")
+    expect(page.locator(".places a[href*='registers']")).to_have_attribute("href", re.compile("as_of="))
+    asked.clear()
+    page.reload()
+    expect(page.locator("#load-chart .uplot")).to_have_count(1)
+    expect(page.locator("#feelines tbody tr")).not_to_have_count(0)
+    api = [url for url in asked if "/api/" in url]
+    assert len(api) == 8
+    assert all(f"as_of={day}T12%3A00%3A00%2B05%3A00" in url for url in api)
+    page.locator("#now").press("Enter")
+    expect(page.locator("#shown-moment")).to_have_text("Shown as of now.")
+    assert "as_of" not in page.url
+    page.context.close()
 
 
 @pytest.mark.parametrize(

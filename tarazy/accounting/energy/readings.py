@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    true,
     tuple_,
     values,
 )
@@ -490,9 +491,21 @@ def site_power_w(
     return powers
 
 
-def last_seen(connection: Connection, meters: Iterable[str]) -> dict[str, datetime | None]:
-    """When each meter last gave a good reading of its import register; None when it never did."""
-    return _newest(connection, meters, reading.c.at, (reading.c.quantity == "import") & (reading.c.status == "ok"))
+def last_seen(
+    connection: Connection,
+    meters: Iterable[str],
+    until: datetime | None = None,
+    known_at: datetime | None = None,
+) -> dict[str, datetime | None]:
+    """When each meter last gave a good reading of its import register, up to an instant; None when it never did."""
+    good = (reading.c.quantity == "import") & (reading.c.status == "ok")
+    return _newest(connection, meters, reading.c.at, good & _of_moment(until, known_at))
+
+
+def _of_moment(until: datetime | None, known_at: datetime | None) -> ColumnElement[bool]:
+    """Readings up to an instant, as recorded by another."""
+    then = true() if until is None else reading.c.at <= until
+    return then if known_at is None else then & (reading.c.recorded_at <= known_at)
 
 
 def last_statuses(connection: Connection, meters: Iterable[str]) -> dict[str, Status | None]:
@@ -515,10 +528,13 @@ def _newest(
     return found
 
 
-def last_reading(connection: Connection, meter: str) -> Reading | None:
-    """What a meter showed, or how it failed to, the last time it was asked or sent something."""
+def last_reading(
+    connection: Connection, meter: str, until: datetime | None = None, known_at: datetime | None = None
+) -> Reading | None:
+    """What a meter showed, or how it failed to, the last time it was asked or sent something up to an instant."""
+    here = (reading.c.meter == meter) & _of_moment(until, known_at)
     row = connection.execute(
-        select(reading).where(reading.c.meter == meter).order_by(reading.c.at.desc(), reading.c.reading.desc()).limit(1)
+        select(reading).where(here).order_by(reading.c.at.desc(), reading.c.reading.desc()).limit(1)
     ).first()
     if row is None:
         return None

@@ -10,8 +10,24 @@ const chosen = Object.fromEntries(new URLSearchParams(location.search));
 /* Who chooses again while answers are on their way gets those of the last choice alone. */
 let turn = 0;
 
+/* The legal day of the moment that is shown. */
 function today() {
-  return dayNumber.format(new Date());
+  const {as_of: at} = momentParts();
+  return dayNumber.format(at ? new Date(at) : new Date());
+}
+
+/* Asks for something of that moment. */
+async function askThen(path) {
+  const moment = new URLSearchParams(momentParts()).toString();
+  return (await ask(path + (moment && `${path.includes("?") ? "&" : "?"}${moment}`))).json();
+}
+
+function chooseMoment() {
+  for (const name of MOMENT_PARTS) delete chosen[name];
+  Object.assign(chosen, momentParts());
+  box("quarter").replaceChildren();
+  delete chosen.quarter;
+  chooseAnd("day", today());
 }
 
 function choose(name, value) {
@@ -219,7 +235,7 @@ function showFee(answer) {
 async function loadFee() {
   const party = chosen.party ?? answers.sites.party;
   if (!party) return {items: []};
-  const answer = await (await ask(`energy/fees/${box("quarter").value}?party=${encodeURIComponent(party)}`)).json();
+  const answer = await askThen(`energy/fees/${box("quarter").value}?party=${encodeURIComponent(party)}`);
   showFee(answer);
   return {items: (answer.fee?.lines ?? []).map((line, at) => ({...line, key: `${answer.party} ${answer.quarter} ${at}`}))};
 }
@@ -234,7 +250,7 @@ async function loadSite(answers, newest) {
   const paths = {load: `load${span}`, allocation: `allocation${span}`, supplies: `supplies?month=${month}`, reconciliation: "reconciliation", meterlist: "meters", sitefindings: "findings"};
   const told = {};
   await Promise.all(Object.entries(paths).map(async ([name, path]) => {
-    told[name] = await ask(`${site}/${path}`).then((answer) => answer.json(), (error) => {
+    told[name] = await askThen(`${site}/${path}`).catch((error) => {
       if (name !== "load" || error.code !== "folded") throw error;
       complain(t("energypage.folded"));
       return NO_CURVE;
@@ -281,7 +297,8 @@ function fillParties(answers) {
 PAGES.energy = {
   async load(holder, answers) {
     const mine = ++turn;
-    answers.sites = await (await ask("energy/sites")).json();
+    answers.sites = await askThen("energy/sites");
+    box("moments").hidden = answers.sites.party !== null;
     const any = answers.sites.items.length > 0;
     box("nothing").hidden = any;
     box("everything").hidden = !any;
@@ -306,4 +323,5 @@ for (const [id, steps] of [["earlier", -1], ["later", 1]]) {
 for (const id of ["site", "day", "party", "quarter"]) {
   document.getElementById(id).addEventListener("change", (event) => chooseAnd(id, event.target.value));
 }
+PAGES.energy.prepare = () => watchMoment(chooseMoment);
 watchSizes();
