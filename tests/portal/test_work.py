@@ -13,8 +13,13 @@ from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_threa
 pytestmark = needs_chromium
 
 LOOKS: list[tuple[str, int, Any]] = [("kk", 390, "dark"), ("ru", 1400, "light"), ("en", 1024, "light")]
+CHECK_DIGIT = {
+    "kk": "бақылау цифры сәйкес емес",
+    "ru": "контрольная цифра не сходится",
+    "en": "check digit does not fit",
+}
 BINS = {"kk": "250140000102", "ru": "250240000116", "en": "250340000120"}
-KEYS = ("portal.", "columns.", "words.", "registers.", "moment.", "paged.", "plan.", "undefined", "NaN", "{")
+KEYS = ("portal.", "columns.", "words.", "registers.", "moment.", "paged.", "plan.", "undefined", "NaN", "[object", "{")
 
 
 class Seat:
@@ -68,6 +73,7 @@ def test_an_operator_enters_changes_and_ends_an_entry(server: Server, browser: B
     fill(page, party=key, bin="123456789012", account=key, **names)
     page.locator("#edit .check").click()
     expect(page.locator("#edit .plan li")).to_have_count(1)
+    expect(page.locator("#edit .plan li")).to_contain_text(CHECK_DIGIT[seat.lang])
     expect(page.locator("#edit .enter")).to_be_disabled()
     seat.keep("fault")
     fill(page, bin=BINS[seat.lang])

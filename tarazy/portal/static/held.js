@@ -239,12 +239,13 @@ Object.assign(LISTS, {
     cells: (row) => [
       number(row.batch), batchState(row), [bitcoin(row.amount), small(t("batches.payees", {count: row.payees}))],
       by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at),
-      [row.waits_for === "approval" ? null : transaction(row), act(t("paying.look"), () => openBatch(row), {"aria-label": t("paying.title", {batch: row.batch})})],
+      [...(row.waits_for === "approval" ? [] : [transaction(row)].flat()),
+        element("p", {class: "files"}, act(t("paying.look"), () => openBatch(row), {"aria-label": t("paying.title", {batch: row.batch})}))],
     ],
   },
   holds: {
     key: (row) => `${row.party} ${row.why}`,
-    cells: (row) => [row.party, [reason(row), decides() ? releaseButton(row) : null], when(row.since), bitcoin(row.payable)],
+    cells: (row) => [row.party, [reason(row), decides() ? element("p", {class: "files"}, releaseButton(row)) : null], when(row.since), bitcoin(row.payable)],
   },
   rounds: {
     key: (row) => String(row.round),
