@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -104,11 +105,14 @@ class Portal:
 
     async def warm(self) -> None:
         """Make ready what costs time: the texts, a template and the first snapshot. Who comes meanwhile waits."""
+        begun = monotonic()
         await deferToThread(page, self._language, self._live(), "home")
         try:
             await self.snapshots.get()
         except Fault as fault:
             log.warning("portal_not_warm", why=fault.text)
+        else:
+            log.info("portal_warm", seconds=round(monotonic() - begun, 2))
 
     def stop(self) -> Deferred[None]:
         """End the streams, close the port, finish the read under way."""
