@@ -92,6 +92,37 @@ tally = Table(
 )
 """Work by worker, site and interval of the share's time. Stale work earns nothing but used energy."""
 
+site_tally = Table(
+    "site_tally",
+    metadata,
+    Column("round", Integer, ForeignKey("round.round"), primary_key=True, autoincrement=False),
+    Column("interval_start", Instant, primary_key=True),
+    Column("party", String(64), primary_key=True),
+    Column("site", String(64), primary_key=True),
+    Column("weight", BigCount, nullable=False),
+    Column("shares", BigInteger, nullable=False),
+    Column("stale_weight", BigCount, nullable=False),
+    Column("stale_shares", BigInteger, nullable=False),
+    Index("ix_site_tally_party", "party", "interval_start"),
+)
+"""Sums of `tally` over the workers of a party at a site, written with them: what months of it are told by."""
+
+rejection = Table(
+    "rejection",
+    metadata,
+    Column("interval_start", Instant, primary_key=True, doc="of the interval in which they were counted"),
+    Column("gateway", Integer, primary_key=True, autoincrement=False),
+    Column("process", BigInteger, primary_key=True, autoincrement=False, doc="when it started, Unix microseconds"),
+    Column("party", String(64), primary_key=True),
+    Column("account", String(128), primary_key=True, doc="'' with the worker: of names beyond what is told apart"),
+    Column("worker", String(128), primary_key=True),
+    Column("site", String(64), primary_key=True),
+    Column("reason", String(32), primary_key=True),
+    Column("shares", BigInteger, nullable=False),
+    Index("ix_rejection_party", "party", "interval_start"),
+)
+"""Shares that were answered with an error, by name and reason: told to miners for a month, and read by nothing owed."""
+
 round_work = Table(
     "round_work",
     metadata,

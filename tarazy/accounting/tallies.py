@@ -31,6 +31,7 @@ _COUNTED = struct.Struct(">8xI28xbB")
 """Of `SHARE`: the time; the job; name, exponent and verdict."""
 
 _PLACE = ("party", "account", "worker", "site")
+_SITE = ("party", "site")
 _COUNTS = ("weight", "shares", "stale_weight", "stale_shares")
 
 Counts: TypeAlias = dict[int, Counter[tuple[int, int, int]]]
@@ -142,12 +143,13 @@ def add(connection: Connection, number: int, done: Mapping[Worth, Work]) -> None
             for (party, *_), each in tallies.items():
                 of_worth[party] += each.weight
     for start, tallies in _together(done.values()).items():
+        of_sites = _of_sites(tallies)
         _add_present(connection, number, start, tallies)
-        rows = [
-            (number, start, *place, each.weight, each.shares, each.stale_weight, each.stale_shares)
-            for place, each in sorted(tallies.items(), key=itemgetter(0))  # neighbours share a page of the database
-        ]
-        _store(connection, tables.tally, rows, len(_COUNTS))
+        _store_tallies(connection, tables.tally, number, start, tallies)
+        for party, site, *counts in connection.execute(_SITES, {"number": number, "start": start}):
+            if (party, site) in of_sites:
+                of_sites[party, site].include(Done(*counts))
+        _store_tallies(connection, tables.site_tally, number, start, of_sites)
     parties = set().union(*weights.values())
     query = _PARTIES
     wanted: dict[str, object] = {"number": number}
@@ -161,6 +163,30 @@ def add(connection: Connection, number: int, done: Mapping[Worth, Work]) -> None
         (number, *worth, party, weight) for worth, of_worth in weights.items() for party, weight in of_worth.items()
     ]
     _store(connection, tables.round_work, changed, 1)
+
+
+def _of_sites(tallies: Mapping[Place, Done]) -> dict[tuple[str, str], Done]:
+    """The same by party and site."""
+    sums: dict[tuple[str, str], Done] = {}
+    for (party, _, _, site), each in tallies.items():
+        done = sums.get((party, site))
+        if done is None:
+            done = sums[party, site] = Done()
+        done.weight += each.weight
+        done.shares += each.shares
+        done.stale_weight += each.stale_weight
+        done.stale_shares += each.stale_shares
+    return sums
+
+
+def _store_tallies(
+    connection: Connection, table: Table, number: int, start: datetime, tallies: Mapping[Any, Done]
+) -> None:
+    rows = [
+        (number, start, *place, each.weight, each.shares, each.stale_weight, each.stale_shares)
+        for place, each in sorted(tallies.items(), key=itemgetter(0))  # neighbours share a page of the database
+    ]
+    _store(connection, table, rows, len(_COUNTS))
 
 
 def _together(works: Iterable[Work]) -> Work:
@@ -211,6 +237,9 @@ _TALLIES = select(*(tables.tally.c[name] for name in _PLACE + _COUNTS)).where(
 )
 _SOME_TALLIES = _TALLIES.where(
     tables.tally.c.party.in_(_any_of("parties")), tables.tally.c.worker.in_(_any_of("workers"))
+)
+_SITES = select(*(tables.site_tally.c[name] for name in _SITE + _COUNTS)).where(
+    tables.site_tally.c.round == bindparam("number"), tables.site_tally.c.interval_start == bindparam("start")
 )
 _PARTIES = select(*(column for column in tables.round_work.c if column.name != "round")).where(
     tables.round_work.c.round == bindparam("number")

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 from twisted.internet.threads import deferToThread
 
-from tarazy.accounting.energy.faults import meter_faults
+from tarazy.accounting.energy.faults import FaultWatch
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.workload import intervals_before, shared_names
 from tarazy.accreditation import server_evidence
@@ -69,6 +69,7 @@ class Inspection:
         self._law = law
         patience = timedelta(seconds=self._findings.patience_seconds)
         self._watch = Watch(Patience(patience, patience), list(map(FindingKind, self._findings.blocking)))
+        self._faults = FaultWatch()
         self._judged: Work | None = None
         self._used: tuple[Hashable, MonthUse] | None = None
         """By what it was found, and it."""
@@ -139,7 +140,7 @@ class Inspection:
             evidence = _wanting(connection, self._seat.server)
             working = {(row.site, whose) for row in work.sites if row.hashes for whose in (row.party, None)}
             meters = meters_of(registers)
-            faults = meter_faults(connection, meters, work.since, now, self._interval_seconds, working)
+            faults = self._faults.look(connection, meters, work.since, now, self._interval_seconds, working)
             use = self._use(connection, registers, now)
             energy = [*map(of_meter, faults), *self._unreconciled(connection, registers, work, now)]
         return self._changes(registers, law, work, use, tokens, energy), cases, evidence

@@ -37,6 +37,7 @@ from tarazy.pool.log import set_level
 from tarazy.pool.office import Office
 from tarazy.pool.payouts.desk import PayoutDesk
 from tarazy.pool.proof import DailyProof
+from tarazy.pool.rejections import RejectionKeeper
 from tarazy.pool.reload import compare
 from tarazy.pool.repeat import Repeat
 from tarazy.pool.reporting.courier import Courier
@@ -149,6 +150,14 @@ class Server:
             counted = GatewayTelemetry(gateway)
             sources = replace(sources, gateway=counted.gateway, journal=counted.journal, chain=counted.chain)
             self._works.append(gateway.certificates.watch)
+            rejections = RejectionKeeper(
+                reactor,
+                self._database,
+                settings.gateway,
+                settings.energy.interval_seconds,
+                gateway.server.board.rejections.take,
+            )
+            self._begin(rejections.keep, rejections.stop)
         portal_port = None
         if self._keeps:
             self._office.start()

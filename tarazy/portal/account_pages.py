@@ -111,17 +111,21 @@ class OwnPages:
 
     @app.route("/hashrate", methods=["GET"])
     async def hashrate(self, request: Any) -> bytes:
-        """A miner's hash rates."""
+        """A miner's hash rates, of all or of a site or worker."""
         party = await self._gate.miner(request, Right.WORK)
-        parameters(request, ())
+        asked = parameters(request, ("site", "worker", "span"))
+        span = monitoring.SPANS.get(asked.get("span", "day"))
+        if span is None:
+            raise Fault(400, "bad_parameter", f"span is one of {', '.join(monitoring.SPANS)}")
+        whose = monitoring.Asked(party, asked.get("site"), asked.get("worker"))
         now, seconds = datetime.now(UTC), self._subject.interval_seconds
-        return json_answer(request, await self._gate.read(monitoring.own_hashrate, party, now, seconds))
+        return json_answer(request, await self._gate.read(monitoring.own_hashrate, whose, span, now, seconds))
 
     @app.route("/workers", methods=["GET"])
     async def workers(self, request: Any) -> bytes:
         """A miner's workers of the last day."""
         party = await self._gate.miner(request, Right.WORK)
-        asked = parameters(request, (*_PAGED, "sort", "order"))
+        asked = parameters(request, (*_PAGED, "q", "sort", "order"))
         sort = asked.get("sort", monitoring.SORTS[0])
         if sort not in monitoring.SORTS:
             raise Fault(400, "bad_parameter", f"sort is one of {', '.join(monitoring.SORTS)}")
@@ -129,7 +133,7 @@ class OwnPages:
         if order not in ("asc", "desc"):
             raise Fault(400, "bad_parameter", "order is asc or desc")
         now, seconds = datetime.now(UTC), self._subject.interval_seconds
-        query = party, now, seconds, sort, order == "desc", *paging(asked)
+        query = party, now, seconds, asked.get("q", ""), sort, order == "desc", *paging(asked)
         told = await self._gate.read(monitoring.own_workers, *query)
         return json_answer(request, told)
 

@@ -13,6 +13,7 @@ from tarazy.stratum.job import Job
 from tarazy.stratum.limits import Hit, Limits
 from tarazy.stratum.load import Load
 from tarazy.stratum.ports import Admission, Blocks, Gate, Journal, Talker
+from tarazy.stratum.rejections import Rejections
 from tarazy.stratum.share import Work
 from tarazy.stratum.vardiff import DifficultyLimits, DifficultyRules
 
@@ -95,6 +96,7 @@ class Board:
         self.journal = journal
         self.blocks = blocks
         self.counters = Counters()
+        self.rejections = Rejections()
         self.addresses = Addresses(rules.limits)
         self.limits = DifficultyLimits(rules)
         self.utc_offset = 0.0

@@ -275,6 +275,13 @@ class State:
             NameRecord(connection, extranonce1, *split_login(name.login), name.party, name.site, at_us)
         )
 
+    def count_rejection(self, reason: str, weight: int = 0, name: Name | None = None) -> None:
+        """Count a rejected share of a name; of the connection's first where it is not known."""
+        self.board.count_rejection(reason, weight)
+        name = name or next(iter(self.names.values()), None)
+        if name is not None:
+            self.board.rejections.count(name.party, name.login, name.site, reason)
+
     def refused(self, admission: Admission, now: float) -> RefusalError:
         """The answer to a name that is not admitted; ends the connection soon if it has no other.
 
@@ -376,7 +383,7 @@ class Commit:
             self.reply = self._head + codec.TRUE
         else:
             board.handing_out = False
-            board.count_rejection("not-ready", self._weight)
+            session.count_rejection("not-ready", self._weight)
             self._seen.difference_update(self._keys)
             self.reply = self._head + _NOT_DURABLE
         session.settle()

@@ -34,10 +34,10 @@ def submit(session: State, ident: Any, params: Any, now: float) -> None:
         raise _rejection(session, codec.UNAUTHORIZED, "unauthorized", session.refusal)
     board = session.board
     assignments = session.assignments
+    name = session.names.get(login) or session.names.get(canonical_login(login))
     work = assignments.find(job_id)
     if work is None:
-        raise _rejection(session, codec.JOB_NOT_FOUND, "unknown-job")
-    name = session.names.get(login) or session.names.get(canonical_login(login))
+        raise _rejection(session, codec.JOB_NOT_FOUND, "unknown-job", "", 0, name)
     fault = None if name is not None and name.refusal is None else _UNAUTHORIZED
     if session.conduct.floods(now):
         fault = fault or Verdict.RATE_LIMITED
@@ -104,13 +104,15 @@ def _report_block(session: State, work: Work, extranonce1: bytes, record: ShareR
 def _verdict_rejection(session: State, verdict: Verdict, work: Work, name: Name | None) -> RefusalError:
     if verdict is _UNAUTHORIZED:
         reason = name.refusal if name is not None else "authorize this login on this connection first"
-        return _rejection(session, codec.UNAUTHORIZED, "unauthorized", reason or "", work.weight)
+        return _rejection(session, codec.UNAUTHORIZED, "unauthorized", reason or "", work.weight, name)
     code, word = _REJECTIONS[verdict]
     if verdict is Verdict.RATE_LIMITED:
         session.board.hit(Hit.RATE_LIMITED)
-    return _rejection(session, code, word, "", work.weight)
+    return _rejection(session, code, word, "", work.weight, name)
 
 
-def _rejection(session: State, code: int, word: str, text: str = "", weight: int = 0) -> RefusalError:
-    session.board.count_rejection(word, weight)
+def _rejection(
+    session: State, code: int, word: str, text: str = "", weight: int = 0, name: Name | None = None
+) -> RefusalError:
+    session.count_rejection(word, weight, name)
     return RefusalError(code, f"{word}: {text}" if text else word)

@@ -202,3 +202,14 @@ def standing(connection: Connection) -> list[tuple[str, int, int, int, int, dict
         credits = {part.party: part.amount for part in connection.execute(query)}
         found.append((row.block_hash, row.first_round, row.last_round, row.fee, row.remainder, credits))
     return found
+
+
+def require_site_sums(connection: Connection) -> None:
+    """The sums by site are those of the tallies."""
+    counts = ("weight", "shares", "stale_weight", "stale_shares")
+    sums: dict[tuple[object, ...], list[int]] = {}
+    for row in connection.execute(select(tables.tally)):
+        key = row.round, row.interval_start, row.party, row.site
+        sums[key] = [had + getattr(row, name) for had, name in zip(sums.get(key, [0] * 4), counts, strict=True)]
+    kept = connection.execute(select(tables.site_tally)).all()
+    assert {tuple(row[:4]): list(row[4:]) for row in kept} == sums

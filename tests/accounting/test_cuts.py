@@ -14,7 +14,7 @@ from tarazy.accounting import tables
 from tarazy.accounting.journal_file import FOREVER, Batch, BlockRecord
 from tarazy.accounting.rounds import Closing, NotFoldedError, close_round, declare_lost
 from tarazy.accounting.schemes import Schedule, Terms
-from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, share
+from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, require_site_sums, share
 
 SKEWS = {1: 0.0, 2: 4.0, 3: -2.5}
 """Seconds by which the gateways' clocks are ahead."""
@@ -53,6 +53,7 @@ def cuts(connection: Connection) -> list[tuple[int, dict[str, int]]]:
 
 def shares_of(connection: Connection) -> dict[tuple[int, str], int]:
     """Credited shares by round and party."""
+    require_site_sums(connection)
     table = tables.tally
     query = select(table.c.round, table.c.party, func.sum(table.c.shares)).group_by(table.c.round, table.c.party)
     return {(number, party): int(shares) for number, party, shares in connection.execute(query)}

@@ -19,7 +19,7 @@ from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.rounds import FoldError, require_journal
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import ShareRecord, Verdict
-from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, close_rounds, share
+from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, close_rounds, require_site_sums, share
 
 UNIT = weight_of(0)
 
@@ -42,6 +42,7 @@ def weights(connection: Connection) -> dict[tuple[int, str], int]:
         if row.weight:
             summed[row.round, row.party] = summed.get((row.round, row.party), 0) + row.weight
     assert kept == summed
+    require_site_sums(connection)
     return kept
 
 

@@ -12,13 +12,14 @@ from alembic import command
 from sqlalchemy import Connection, MetaData, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from tarazy.accounting import ledger
+from tarazy.accounting import ledger, tables
 from tarazy.accounting.energy.figures import energy_by_meter
 from tarazy.accounting.energy.tables import interval, meter_day, site_day
 from tarazy.accreditation.audit import AuditEvent, AuditFault, AuditRow, append, canonical, rows_of, verify_rows
 from tarazy.accreditation.registers import as_of
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import SchemaError, _config, current_revision, upgrade
+from tests.accounting.books import require_site_sums
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -182,6 +183,26 @@ def test_work_of_before_its_worth_was_kept(database_url: str) -> None:
     with engine.begin() as connection:
         *row, kept = connection.exec_driver_sql("SELECT round, target, subsidy, party, weight FROM round_work").one()
         assert (row, int(kept)) == ([1, "", 0, "one"], weight)
+    engine.dispose()
+
+
+def test_work_of_before_it_was_summed_by_site(database_url: str) -> None:
+    """Sums of two workers at one site, to the last digit; rounds, intervals and sites stay apart."""
+    engine = open_engine(database_url)
+    weight = 3 * 2**100
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0027")
+        connection.execute(insert(tables.round_), [{"round": number, "opened_at": START} for number in (1, 2)])
+        row = {"interval_start": START, "party": "a", "account": "a", "shares": 2, "stale_shares": 1, "stale_weight": 4}
+        places = [(1, "x", "s"), (1, "y", "s"), (1, "y", "t"), (2, "x", "s")]
+        rows = [{**row, "round": number, "worker": who, "site": site, "weight": weight} for number, who, site in places]
+        connection.execute(insert(tables.tally), [*rows, {**rows[0], "interval_start": START + DAY}])
+    upgrade(engine)
+    with engine.begin() as connection:
+        require_site_sums(connection)
+        assert [row.weight for row in connection.execute(select(tables.site_tally))].count(2 * weight) == 1
     engine.dispose()
 
 

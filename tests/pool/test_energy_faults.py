@@ -19,7 +19,7 @@ from pymodbus.constants import ExcCodes
 from sqlalchemy import Engine, select
 
 from tarazy.accounting.energy.balance import recomputed, settle
-from tarazy.accounting.energy.faults import meter_faults
+from tarazy.accounting.energy.faults import FaultWatch
 from tarazy.accounting.energy.figures import energy_by_party, meter_intervals
 from tarazy.accounting.energy.meter import Meter as MeterPoint
 from tarazy.accounting.energy.meter import Reading
@@ -59,6 +59,7 @@ class Office:
         )
         self._engine = engine
         self._watch = Watch(Patience(timedelta(), timedelta()))
+        self._faults = FaultWatch()
         self._working = {(SITE, None)} if works else set()
         entries = [replace(row, valid_from=SINCE) for row in registers() if not isinstance(row, Meter)]
         sites = [row for row in entries if isinstance(row, Site) and row.site == SITE]
@@ -77,7 +78,7 @@ class Office:
                 rest = list(
                     settle(connection, rest, SECONDS, now, lambda *_: {"a": 1 << 60}, lambda *_: 20_000, now).rest
                 )
-            faults = meter_faults(connection, meters, T0, now, SECONDS, self._working)
+            faults = self._faults.look(connection, meters, T0, now, SECONDS, self._working)
             record(connection, self._watch.look(known, map(of_meter, faults)), known, now)
 
     def require(self, findings: Collection[tuple[str, str]], intervals: Sequence[tuple[int, str]]) -> None:

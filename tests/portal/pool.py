@@ -291,20 +291,13 @@ class Pool:
 
     def tally(self, connection: Connection, party: str, at: datetime, weight: int, shares: int) -> None:
         """Add work of `party` in the interval that starts `at`."""
-        _insert(
-            connection,
-            tables.tally,
-            round=self.rounds,
-            interval_start=at,
-            party=party,
-            account=party,
-            worker="rig1",
-            site=SITE_OF[party],
-            weight=weight,
-            shares=shares,
-            stale_weight=weight // 400,
-            stale_shares=shares // 40,
-        )
+        place = {"round": self.rounds, "interval_start": at, "party": party, "site": SITE_OF[party]}
+        done = {"weight": weight, "shares": shares, "stale_weight": weight // 400, "stale_shares": shares // 40}
+        _insert(connection, tables.tally, **place, account=party, worker="rig1", **done)
+        _insert(connection, tables.site_tally, **place, **done)
+        rejected = {"party": party, "account": party, "worker": "rig1", "site": SITE_OF[party], "gateway": 1}
+        for reason, count in (("stale", shares // 40), ("low-difficulty", 2)):
+            _insert(connection, tables.rejection, interval_start=at, process=1, **rejected, reason=reason, shares=count)
 
     def _energy(self, connection: Connection) -> None:
         start = floor_to(self.now, INTERVAL)

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, insert, select
 
 from tarazy.accounting import tables
+from tarazy.accounting.energy.intervals import floor_to
+from tarazy.accounting.rejections import keep
+from tarazy.accounting.tallies import Done, add
+from tarazy.accounting.worth import Worth
 from tarazy.portal import access
 from tarazy.portal.access import Right, Role, Scope, create_token
-from tarazy.portal.monitoring import own_hashrate, own_workers
+from tarazy.portal.monitoring import SPANS, Asked, own_hashrate, own_workers
+from tarazy.portal.pages import page_texts
 from tarazy.portal.tables import access_token
+from tarazy.portal.views import hashrate
+from tarazy.reports.language import LANGUAGES
+from tarazy.stratum.board import REASONS
+from tarazy.stratum.rejections import Rejected
 from tests.portal.conftest import Running
 from tests.portal.pool import INTERVAL
 from tests.portal.shapes import faults
@@ -74,12 +85,13 @@ def test_workers_add_up_to_the_hash_rate(running: Running) -> None:
     """Over pages of one, in each order; another party's are never among them."""
     now = running.pool.now
     with running.pool.engine.begin() as connection:
-        whole = own_hashrate(connection, "altyn", now, INTERVAL)
-        total = own_workers(connection, "altyn", now, INTERVAL, "workername", False, 0, 0)["total"]
+        whole = own_hashrate(connection, Asked("altyn"), SPANS["day"], now, INTERVAL)
+        total = own_workers(connection, "altyn", now, INTERVAL, "", "workername", False, 0, 0)["total"]
         pages = [
-            own_workers(connection, "altyn", now, INTERVAL, "hashrate1d", True, 1, at)["items"] for at in range(total)
+            own_workers(connection, "altyn", now, INTERVAL, "", "hashrate1d", True, 1, at)["items"]
+            for at in range(total)
         ]
-        named = own_workers(connection, "altyn", now, INTERVAL, "workername", False, 1000, 0)["items"]
+        named = own_workers(connection, "altyn", now, INTERVAL, "", "workername", False, 1000, 0)["items"]
         tally = tables.tally
         since = now - timedelta(days=1, seconds=INTERVAL)
         counted = select(func.sum(tally.c.shares)).where(tally.c.party == "altyn", tally.c.interval_start > since)
@@ -99,9 +111,76 @@ def test_workers_add_up_to_the_hash_rate(running: Running) -> None:
 def test_a_party_without_work_has_none(running: Running) -> None:
     """Zeros, no worker, no last share."""
     with running.pool.engine.begin() as connection:
-        told = own_hashrate(connection, "nobody", running.pool.now, INTERVAL)
-        assert own_workers(connection, "nobody", running.pool.now, INTERVAL, "lastshare", True, 10, 0)["items"] == []
+        told = own_hashrate(connection, Asked("nobody"), SPANS["day"], running.pool.now, INTERVAL)
+        assert (
+            own_workers(connection, "nobody", running.pool.now, INTERVAL, "", "lastshare", True, 10, 0)["items"] == []
+        )
     assert (told["hashrate"], told["workers"], told["lastshare"], told["series"]) == (0, 0, None, [])
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_hash_rate_by_site_and_worker_adds_up(engine: Engine, span: str) -> None:
+    """Over months of random work at two sites: each step is what the tallies give, and the parts make the whole."""
+    random, now = Random(span), datetime(2026, 11, 20, 12, 7, tzinfo=UTC)
+    work: dict[tuple[str, str], dict[datetime, int]] = {}
+    with engine.begin() as connection:
+        connection.execute(insert(tables.round_), [{"round": number, "opened_at": now} for number in (1, 2)])
+        for back in random.sample(range(3000), 400):
+            start = floor_to(now, INTERVAL) - timedelta(seconds=back * INTERVAL)
+            done: dict[tuple[str, str, str, str], Done] = {}
+            for name, where in (("r1", "s"), ("r2", "s"), ("r2", "t")):
+                weight = random.randrange(1, 2**80)
+                done["a", "acc", name, where] = Done(weight, 3)
+                work.setdefault((name, where), {})[start] = weight
+            done["b", "acc", "r1", "s"] = Done(2**90, 1)
+            add(connection, random.choice((1, 2)), {Worth(1, 1): {start: done}})
+    asked: list[tuple[str | None, str | None]] = [(None, None), ("s", None), ("t", None)]
+    asked += [(None, "acc.r2"), ("s", "ACC.r2"), ("t", "acc.r1")]
+    for site, worker in asked:
+        wanted = Counter[datetime]()
+        for (name, where), weights in work.items():
+            if site in (None, where) and (worker is None or worker.partition(".")[2] == name):
+                wanted.update(weights)
+        with engine.connect() as connection:
+            told = own_hashrate(connection, Asked("a", site, worker), SPANS[span], now, INTERVAL)
+        assert told["hashrate1d"] == hashrate(
+            sum(weight for start, weight in wanted.items() if start >= floor_to(now - timedelta(days=1), INTERVAL)),
+            (now - floor_to(now - timedelta(days=1), INTERVAL)).total_seconds(),
+        )
+        step, ends = timedelta(seconds=told["step_seconds"]), floor_to(now, INTERVAL)
+        for point in told["series"]:
+            start = datetime.fromisoformat(point["start"])
+            inside = sum(weight for at, weight in wanted.items() if start <= at < min(start + step, ends))
+            assert point["hashrate"] == hashrate(inside, (min(start + step, ends) - start).total_seconds())
+        starts = [datetime.fromisoformat(point["start"]) for point in told["series"]]
+        assert starts == [starts[0] + step * number for number in range(len(starts))] if starts else not wanted
+        assert len(starts) <= 97
+
+
+def test_a_worker_whose_shares_are_all_rejected_is_listed(running: Running) -> None:
+    """Who sends nothing else needs its miner's look most; names beyond what is told apart are none."""
+    now = running.pool.now
+    key = Rejected("samal", "samal", "broken", "s", "low-difficulty")
+    start = floor_to(now, INTERVAL)
+    with running.pool.engine.connect() as connection:
+        keep(connection, 9, 9, {start: {key: 5, key._replace(account="", worker=""): 2}})
+        (told,) = own_workers(connection, "samal", now, INTERVAL, "l.BRO", "rejected", True, 10, 0)["items"]
+        assert (told["workername"], told["shares"], told["rejected"], told["lastshare"]) == ("samal.broken", 0, 5, None)
+        assert own_workers(connection, "samal", now, INTERVAL, "%", "rejected", True, 10, 0)["items"] == []
+        whole = own_hashrate(connection, Asked("samal"), SPANS["day"], now, INTERVAL)
+        one = own_hashrate(connection, Asked("samal", worker="samal.broken"), SPANS["day"], now, INTERVAL)
+        connection.rollback()
+    assert one["rejected"] == {"low-difficulty": 5}
+    assert whole["rejected"]["low-difficulty"] > 7
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_each_reason_of_a_rejected_share_has_words_and_a_cure(lang: str) -> None:
+    """On the miner's page."""
+    texts = json.loads(page_texts(lang))
+    assert not [
+        reason for reason in REASONS if not texts[f"rejection.{reason}"] or not texts[f"rejectioncure.{reason}"]
+    ]
 
 
 @pytest_twisted.ensureDeferred

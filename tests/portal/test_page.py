@@ -340,10 +340,24 @@ def test_a_miner_sees_its_work_first(server: Server, browser: Browser) -> None:
     expect(page.locator("#workers tbody tr")).to_contain_text(["altyn.rig1"])
     for shown, order in (("descending", "desc"), ("ascending", "asc")):
         with page.expect_response(lambda answer: "me/workers" in answer.url) as asked:
-            page.locator("#workers thead button", has_text="Stale").press("Enter")
-        assert f"sort=stale_shares&order={order}" in asked.value.url
+            page.locator("#workers thead button", has_text="Rejected").press("Enter")
+        assert f"sort=rejected&order={order}" in asked.value.url
         assert asked.value.ok
         expect(page.locator("#workers thead [aria-sort]")).to_have_attribute("aria-sort", shown)
+    expect(page.locator("#rejected tbody tr")).to_contain_text(
+        ["look at the connection", "difficulty that the pool sends"]
+    )
+    page.locator("[data-span=week]").press("Enter")
+    with page.expect_response(lambda answer: "worker=altyn.rig1" in answer.url) as asked:
+        page.locator("#workers tbody button").press("Enter")
+    assert asked.value.ok
+    assert "span=week" in asked.value.url
+    assert "site=ekibastuz" in asked.value.url
+    expect(page.locator("#hashrate-twin tbody tr")).to_have_count(len(asked.value.json()["series"]))
+    page.locator("#work-all").press("Enter")
+    expect(page.locator("#work-one")).to_be_hidden()
+    page.locator("#workers-search").fill("nobody")
+    expect(page.locator("#workers-empty")).to_be_visible()
     expect(page.locator("#declined tbody tr")).to_contain_text(["register the site's network"])
     assert page.locator("#connect-login").inner_text() == "altyn.rig1"
     page.get_by_role("button", name="Copy Address").press("Enter")

@@ -9,6 +9,7 @@ import pytest
 
 from tarazy.stratum.board import REASONS
 from tarazy.stratum.difficulty import target_of, weight_of
+from tarazy.stratum.rejections import Rejected, Rejections
 from tarazy.stratum.share import Verdict
 from tests.stratum.house import EASY, Client, Pool
 
@@ -75,6 +76,21 @@ def test_a_rejected_share_is_counted_by_its_reason(reason: str) -> None:
     assert {word: weight for word, weight in counters.weight.items() if weight} == {
         w: v for w, v in weights.items() if v
     }
+    told = {(key.account, key.worker, key.reason): count for key, count in client.pool.board.rejections.take().items()}
+    assert told == ({} if reason == "not-subscribed" else {("acme", "rig07", reason): 1})
+
+
+def test_counts_by_name_are_bounded_and_taken_once() -> None:
+    """Beyond the limit a party's shares are counted without the name, and none is lost."""
+    rejections = Rejections(limit=2)
+    for login in ("a.x", "a.y", "a.z", "a.q", "a.x"):
+        rejections.count("p", login, "s", "stale")
+    assert rejections.take() == {
+        Rejected("p", "a", "x", "s", "stale"): 2,
+        Rejected("p", "a", "y", "s", "stale"): 1,
+        Rejected("p", "", "", "s", "stale"): 2,
+    }
+    assert rejections.take() == {}
 
 
 def test_every_reason_has_its_way() -> None:

@@ -1,8 +1,12 @@
-"""What is wrong with a meter, by its readings: named, with the figures that show it."""
+"""What is wrong with a meter, by its readings: named, with the figures that show it.
+
+Each look takes the readings that came since the one before, so that it costs what is new, however many meters there are
+and however long the time judged is.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,11 +14,12 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, Row, func, select
 
-from tarazy.accounting.energy.intervals import Break, Segment
+from tarazy.accounting.energy.devices import Device, devices_from, fittings
+from tarazy.accounting.energy.intervals import Break, Segment, SpanChain, chained
 from tarazy.accounting.energy.meter import Meter, Unfit
 from tarazy.accounting.energy.profiles import ModbusProfile, is_usable, load_profile
-from tarazy.accounting.energy.readings import last_seen, last_statuses, steps_of
-from tarazy.accounting.energy.tables import reading
+from tarazy.accounting.energy.readings import last_seen, last_statuses, registers_of, spans_of
+from tarazy.accounting.energy.tables import device, reading
 
 _SILENT_INTERVALS = 2
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -22,6 +27,11 @@ _METERS_AT_ONCE = 100
 _REFUSED = ("garbage", "stale", *get_args(Unfit))
 _STANDS = timedelta(hours=1)
 """How long a register must have stood still, by its readings, before that is a fault."""
+_ANEW = timedelta(days=1)
+"""All is read again then: what another process recorded while this one looked twice was passed over until now."""
+_MANY = 500_000
+"""With more readings since the last look all is read anew."""
+_ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,91 +45,207 @@ class Fault:
     evidence: dict[str, int | str]
 
 
-def faults_of(
-    meter: Meter,
-    seen: datetime | None,
-    last: str | None,
-    segments: Sequence[Segment],
-    breaks: Sequence[Break],
-    works: bool,
-) -> Iterator[Fault]:
-    """Faults of a meter with these steps in the time judged.
+class Watched:
+    """What tells a meter's faults, while its readings are taken in the order of their instants."""
 
-    `seen`: its last good reading; `last`: the status of its last answer if it is silent, else None; `works`: whether
-    shares came from its site in that time.
-    """
-    if last is not None:
-        yield Fault("silent", meter, {"status": last, "since": seen.isoformat() if seen else "-"})
-    if breaks:
-        newest = breaks[-1]
-        evidence = {"what": newest.kind, "before": newest.before.isoformat(), "after": newest.after.isoformat()}
-        yield Fault("register", meter, {"count": len(breaks), **evidence})
-    stood = sum((segment.end - segment.start for segment in segments), timedelta())
-    if works and stood >= _STANDS and not any(segment.energy_wh for segment in segments):
-        yield Fault("stuck", meter, {"since": segments[0].start.isoformat()})
+    __slots__ = (
+        "_breaks",
+        "_chain",
+        "_moved_until",
+        "_refused",
+        "_spans",
+        "_still",
+        "profile",
+        "read_at",
+        "seen",
+        "status",
+    )
+
+    def __init__(self, profile: str, devices: Sequence[Device], registers: Sequence[tuple[datetime, int]]) -> None:
+        self.profile = profile
+        self.read_at: datetime = _NEVER
+        """When its import register was read last, well or not."""
+        self.seen: datetime | None = None
+        """When it was read well."""
+        self.status: str | None = None
+        """How it answered last."""
+        self._breaks: list[Break] = []
+        self._refused: list[tuple[datetime, str]] = []
+        self._still: list[tuple[datetime, datetime]] = []
+        self._moved_until = _NEVER
+        self._spans = SpanChain(devices)
+        self._chain, steps = chained(registers, devices)
+        for step in steps:
+            self._take(step)
+
+    def follows(self, at: datetime, status: str) -> bool:
+        """Whether a reading of the import register can be taken after those that were."""
+        return at >= self._chain.device.since and (at > self.read_at or (at == self.read_at and status != "ok"))
+
+    def read(self, at: datetime, count: int) -> None:
+        """Take a good reading of the register."""
+        self._take(self._chain.follow((at, count)))
+
+    def span(self, at: datetime, seconds: int, counts: int) -> None:
+        """Take the counts of a span that ended at an instant."""
+        self._take(self._spans.follow(at - timedelta(seconds=seconds), at, counts))
+
+    def refuse(self, at: datetime, status: str) -> None:
+        """Take what came in and could not be counted."""
+        insort(self._refused, (at, status))
+
+    def _take(self, step: Segment | Break | None) -> None:
+        if isinstance(step, Break):
+            self._breaks.append(step)
+        elif step is not None and step.energy_wh:
+            self._moved_until = step.end
+            self._still.clear()
+        elif step is not None:
+            begun = self._still.pop()[0] if self._still and self._still[-1][1] == step.start else step.start
+            self._still.append((begun, step.end))
+
+    def forget(self, since: datetime) -> None:
+        """What was over at an instant is judged no more."""
+        while self._breaks and self._breaks[0].after <= since:
+            del self._breaks[0]
+        while self._refused and self._refused[0][0] < since:
+            del self._refused[0]
+        while self._still and self._still[0][1] <= since:
+            del self._still[0]
+
+    def faults(self, meter: Meter, since: datetime, patience: datetime, works: bool) -> Iterator[Fault]:
+        """Its faults from `since` on.
+
+        `patience`: until when a meter that is to give readings must have given a good one; `works`: whether shares came
+        from its site.
+        """
+        self.forget(since)
+        if self.status is not None and (self.seen or _NEVER) < patience and _gives_readings(meter):
+            status = "silent" if self.status == "ok" else self.status
+            yield Fault("silent", meter, {"status": status, "since": self.seen.isoformat() if self.seen else "-"})
+        if self._breaks:
+            newest = self._breaks[-1]
+            evidence = {"what": newest.kind, "before": newest.before.isoformat(), "after": newest.after.isoformat()}
+            yield Fault("register", meter, {"count": len(self._breaks), **evidence})
+        if works and self._still and self._moved_until <= since:
+            stood = sum((end - max(begun, since) for begun, end in self._still), timedelta())
+            if stood >= _STANDS:
+                yield Fault("stuck", meter, {"since": max(self._still[0][0], since).isoformat()})
+        if self._refused:
+            last, status = self._refused[-1]
+            yield Fault("refused", meter, {"status": status, "count": len(self._refused), "last": last.isoformat()})
 
 
-def meter_faults(
-    connection: Connection,
-    meters: Iterable[Meter],
-    since: datetime,
-    now: datetime,
-    seconds: int,
-    working: Collection[tuple[str, str | None]],
-) -> list[Fault]:
-    """Faults of `meters` from `since` on. `working`: (site, party) and (site, None) from which shares came since then.
-
-    Only a meter that is read over Modbus, or whose readings are to come by themselves, is ever silent: after two
-    intervals of `seconds`.
-    """
-    usable = [meter for meter in meters if is_usable(meter.profile)]
-    parts = (usable[first : first + _METERS_AT_ONCE] for first in range(0, len(usable), _METERS_AT_ONCE))
-    return [fault for some in parts for fault in _faults(connection, some, since, now, seconds, working)]
+def _gives_readings(meter: Meter) -> bool:
+    """Whether its readings come by themselves, or the pool reads it."""
+    return meter.pushed or isinstance(load_profile(meter.profile), ModbusProfile)
 
 
-def _faults(
-    connection: Connection,
-    meters: Sequence[Meter],
-    since: datetime,
-    now: datetime,
-    seconds: int,
-    working: Collection[tuple[str, str | None]],
-) -> Iterator[Fault]:
+class FaultWatch:
+    """Tells the faults of all meters, again and again."""
+
+    def __init__(self) -> None:
+        self._watched: dict[str, Watched] = {}
+        self._anew_at = _NEVER
+        """When all was read last; never, while a look goes on or where one was cut short."""
+        self._read = 0
+        """Readings up to this row were taken."""
+        self._recent: set[int] = set()
+        """Rows after it that were, while others may have been under way."""
+        self._fitted = 0
+
+    def look(
+        self,
+        connection: Connection,
+        meters: Iterable[Meter],
+        since: datetime,
+        now: datetime,
+        seconds: int,
+        working: Collection[tuple[str, str | None]],
+    ) -> list[Fault]:
+        """Faults of `meters` from `since` on, which never goes back.
+
+        `working`: (site, party) and (site, None) from which shares came since then. Only a meter that is read over
+        Modbus, or whose readings are to come by themselves, is ever silent: after two intervals of `seconds`.
+        """
+        usable = {meter.meter: meter for meter in meters if is_usable(meter.profile)}
+        anew_at, self._anew_at = self._anew_at, _NEVER
+        last_row = connection.scalar(select(func.max(reading.c.reading))) or 0
+        if now >= anew_at + _ANEW or last_row - self._read > _MANY:
+            anew_at = now
+            self._watched.clear()
+            self._read, self._recent = last_row, set()
+        else:
+            self._take_news(connection)
+        self._fitted = connection.scalar(select(func.max(device.c.device))) or 0
+        for key, had in list(self._watched.items()):
+            if key not in usable or had.profile != usable[key].profile:
+                del self._watched[key]
+        fresh = [meter for key, meter in usable.items() if key not in self._watched]
+        for first in range(0, len(fresh), _METERS_AT_ONCE):
+            self._watched |= _watched(connection, fresh[first : first + _METERS_AT_ONCE], since)
+        self._anew_at = anew_at
+        patience = now - timedelta(seconds=_SILENT_INTERVALS * seconds)
+        return [
+            fault
+            for key, meter in usable.items()
+            for fault in self._watched[key].faults(meter, since, patience, (meter.site, meter.party) in working)
+        ]
+
+    def _take_news(self, connection: Connection) -> None:
+        """Take the readings that came since the last look; forget meters that these are not enough for."""
+        for meter in connection.scalars(select(device.c.meter).where(device.c.device > self._fitted)):
+            self._watched.pop(meter, None)
+        query = select(reading).where(reading.c.reading > self._read).order_by(reading.c.reading)
+        found: set[int] = set()
+        for rows in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}).partitions():
+            self._take([row for row in rows if row.reading not in self._recent])
+            found.update(row.reading for row in rows)
+        self._read = max(self._recent, default=self._read)
+        self._recent = {row for row in found if row > self._read}
+
+    def _take(self, rows: Sequence[Row[Any]]) -> None:
+        for row in sorted(rows, key=lambda row: (row.at, row.reading)):
+            watched = self._watched.get(row.meter)
+            if watched is None:
+                continue
+            if row.status in _REFUSED:
+                watched.refuse(row.at, row.status)
+            if row.quantity != "import":
+                continue
+            if row.corrects is not None or not watched.follows(row.at, row.status):
+                del self._watched[row.meter]
+                continue
+            watched.read_at, watched.status = row.at, row.status
+            if row.status != "ok":
+                continue
+            watched.seen = row.at
+            if row.seconds is None:
+                watched.read(row.at, row.register_count)
+            else:
+                watched.span(row.at, row.seconds, row.register_count)
+
+
+def _watched(connection: Connection, meters: Sequence[Meter], since: datetime) -> dict[str, Watched]:
+    """What is known of some meters from all their readings."""
     keys = [meter.meter for meter in meters]
-    seen = last_seen(connection, keys)
-    patience = now - timedelta(seconds=_SILENT_INTERVALS * seconds)
-    live = (meter for meter in meters if meter.pushed or isinstance(load_profile(meter.profile), ModbusProfile))
-    silent = [meter.meter for meter in live if (seen[meter.meter] or _NEVER) < patience]
-    statuses = last_statuses(connection, silent)
-    steps = steps_of(connection, meters, since)
-    refused = _refused(connection, keys, since)
+    fitted, registers = fittings(connection, keys), registers_of(connection, keys, since)
+    spans = spans_of(connection, keys, since)
+    seen, statuses = last_seen(connection, keys), last_statuses(connection, keys)
+    found = {}
     for meter in meters:
-        segments, breaks = steps[meter.meter]
-        last = statuses.get(meter.meter)
-        yield from faults_of(
-            meter,
-            seen[meter.meter],
-            "silent" if last == "ok" else last,
-            [item for item in segments if item.end > since],
-            [item for item in breaks if item.after > since],
-            (meter.site, meter.party) in working,
-        )
-        if meter.meter in refused:
-            yield Fault("refused", meter, refused[meter.meter])
-
-
-def _refused(connection: Connection, meters: Sequence[str], since: datetime) -> dict[str, dict[str, int | str]]:
-    """Of meters whose readings came in and were not taken: how many are kept, and the reason of the last one."""
-    here = reading.c.meter.in_(meters) & (reading.c.at >= since) & reading.c.status.in_(_REFUSED)
-    query = select(
-        reading.c.meter, reading.c.status, func.count().label("times"), func.max(reading.c.at).label("last")
-    ).where(here)
-    by_meter: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for row in connection.execute(query.group_by(reading.c.meter, reading.c.status)):
-        by_meter[row.meter].append(row)
-    found: dict[str, dict[str, int | str]] = {}
-    for meter, rows in by_meter.items():
-        newest = max(rows, key=lambda row: row.last)
-        times = sum(row.times for row in rows)
-        found[meter] = {"status": newest.status, "count": times, "last": newest.last.isoformat()}
+        devices = devices_from(fitted[meter.meter], meter.profile)
+        watched = found[meter.meter] = Watched(meter.profile, devices, registers.get(meter.meter, []))
+        for start, end, counts in spans.get(meter.meter, []):
+            watched.span(end, int((end - start).total_seconds()), counts)
+        watched.seen, watched.status = seen[meter.meter], statuses[meter.meter]
+    here = reading.c.meter.in_(keys)
+    refused = select(reading.c.meter, reading.c.at, reading.c.status).where(
+        here, reading.c.at >= since, reading.c.status.in_(_REFUSED)
+    )
+    for row in connection.execute(refused.order_by(reading.c.at)):
+        found[row.meter].refuse(row.at, row.status)
+    newest = select(reading.c.meter, func.max(reading.c.at)).where(here, reading.c.quantity == "import")
+    for meter_key, at in connection.execute(newest.group_by(reading.c.meter)):
+        found[meter_key].read_at = at
     return found

@@ -88,14 +88,48 @@ def _step(device: Device, before: tuple[datetime, int], after: tuple[datetime, i
     return Fraction(moved * wh, counts) if possible else None
 
 
-def believed(readings: Readings, devices: Sequence[Device]) -> tuple[list[Segment], list[Break]]:
-    """Chain `readings` of the `devices`, in the order of time, into segments and breaks.
+class Chain:
+    """Follows the readings of one device's register, one after another.
+
+    One reading that fits neither its predecessor nor its successor is dropped, and the step passes over
+    it. When two in a row agree with each other but not with what came before, the register was set anew:
+    the chain starts again there.
+    """
+
+    __slots__ = ("_base", "_doubtful", "device")
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._base: tuple[datetime, int] | None = None
+        self._doubtful: tuple[datetime, int] | None = None
+
+    def follow(self, reading: tuple[datetime, int]) -> Segment | Break | None:
+        """The step to a later reading; None to the first one, and to one that is no later."""
+        base = self._base
+        if base is None:
+            self._base = reading
+            return None
+        if reading[0] <= base[0]:
+            return None
+        moved = _step(self.device, base, reading)
+        if moved is None and self._doubtful is not None:
+            moved = _step(self.device, self._doubtful, reading)
+            if moved is not None:
+                base = self._doubtful
+        if moved is None:
+            self._doubtful = reading
+            return Break("backwards" if reading[1] < base[1] else "too_fast", base[0], reading[0])
+        self._base, self._doubtful = reading, None
+        return Segment(base[0], reading[0], moved)
+
+
+def chained(readings: Readings, devices: Sequence[Device]) -> tuple[Chain, list[Segment | Break]]:
+    """The steps of `readings` of the `devices`, in the order of time, and the chain of the last one, to follow on.
 
     An exchange is read twice at its instant: the last count of the old device, the first of the new one. Where one of
     them is not known, nothing is believed between it and that device's nearest reading.
     """
-    segments: list[Segment] = []
-    breaks: list[Break] = []
+    steps: list[Segment | Break] = []
     for device, after in pairwise([*devices, None]):
         assert device is not None
         own = [item for item in readings if device.since <= item[0] and (after is None or item[0] < after.since)]
@@ -103,60 +137,46 @@ def believed(readings: Readings, devices: Sequence[Device]) -> tuple[list[Segmen
             own.insert(0, (device.since, device.initial))
         if after is not None and after.final_before is not None:
             own.append((after.since, after.final_before))
-        found = _believed_of(own, device)
-        segments.extend(found[0])
-        breaks.extend(found[1])
-    return segments, breaks
+        chain = Chain(device)
+        steps.extend(step for step in map(chain.follow, own) if step is not None)
+    return chain, steps
 
 
-def _believed_of(readings: Readings, device: Device) -> tuple[list[Segment], list[Break]]:
-    """The same for one device.
-
-    One reading that fits neither its predecessor nor its successor is dropped, and the step passes over
-    it. When two in a row agree with each other but not with what came before, the register was set anew:
-    the chain starts again there.
-    """
-    segments: list[Segment] = []
-    breaks: list[Break] = []
-    base: tuple[datetime, int] | None = None
-    doubtful: tuple[datetime, int] | None = None
-    for reading in readings:
-        if base is None:
-            base = reading
-            continue
-        if reading[0] <= base[0]:
-            continue
-        moved = _step(device, base, reading)
-        if moved is None and doubtful is not None:
-            moved = _step(device, doubtful, reading)
-            if moved is not None:
-                base = doubtful
-        if moved is None:
-            breaks.append(Break("backwards" if reading[1] < base[1] else "too_fast", base[0], reading[0]))
-            doubtful = reading
-            continue
-        segments.append(Segment(base[0], reading[0], moved))
-        base, doubtful = reading, None
-    return segments, breaks
+def believed(readings: Readings, devices: Sequence[Device]) -> tuple[list[Segment], list[Break]]:
+    """What `chained` gives, in segments and breaks."""
+    _, steps = chained(readings, devices)
+    return [step for step in steps if isinstance(step, Segment)], [step for step in steps if isinstance(step, Break)]
 
 
-def believed_spans(
-    spans: Sequence[tuple[datetime, datetime, int]], devices: Sequence[Device]
-) -> tuple[list[Segment], list[Break]]:
-    """The same for a meter that gives the counts of spans (start, end, counts; ascending) instead of a register.
+class SpanChain:
+    """Follows a meter that gives the counts of spans instead of a register.
 
     A span that begins before the last believed one has ended is not believed.
     """
-    segments: list[Segment] = []
-    breaks: list[Break] = []
-    for start, end, counts in spans:
-        device = [device for device in devices if device.since <= start][-1]
+
+    __slots__ = ("_devices", "_end")
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        self._devices = devices
+        self._end: datetime | None = None
+
+    def follow(self, start: datetime, end: datetime, counts: int) -> Segment | Break:
+        """The step that a span is; spans come in the order of their ends."""
+        device = [device for device in self._devices if device.since <= start][-1]
         energy = _step(device, (start, 0), (end, counts))
-        if energy is None or (segments and start < segments[-1].end):
-            breaks.append(Break("too_fast", start, end))
-        else:
-            segments.append(Segment(start, end, energy))
-    return segments, breaks
+        if energy is None or (self._end is not None and start < self._end):
+            return Break("too_fast", start, end)
+        self._end = end
+        return Segment(start, end, energy)
+
+
+def believed_spans(
+    spans: Iterable[tuple[datetime, datetime, int]], devices: Sequence[Device]
+) -> tuple[list[Segment], list[Break]]:
+    """The steps of spans (start, end, counts; ascending), in segments and breaks."""
+    chain = SpanChain(devices)
+    steps = [chain.follow(*span) for span in spans]
+    return [step for step in steps if isinstance(step, Segment)], [step for step in steps if isinstance(step, Break)]
 
 
 def derive_intervals(

@@ -301,12 +301,7 @@ def steps_of(
     """What `steps_since` gives for each of many meters, in few queries."""
     keys = [meter.meter for meter in meters]
     fitted = fittings(connection, keys)
-    registers = _registers_of(connection, keys, since)
-    good = and_(reading.c.meter.in_(keys), reading.c.quantity == "import", _in_force(None), reading.c.at > since)
-    query = select(reading).where(good, reading.c.seconds.is_not(None)).order_by(reading.c.at)
-    spans: dict[str, list[tuple[datetime, datetime, int]]] = {}
-    for row in connection.execute(query):
-        spans.setdefault(row.meter, []).append((row.at - timedelta(seconds=row.seconds), row.at, row.register_count))
+    registers, spans = registers_of(connection, keys, since), spans_of(connection, keys, since)
     found = {}
     for meter in meters:
         devices = devices_from(fitted[meter.meter], meter.profile)
@@ -316,7 +311,19 @@ def steps_of(
     return found
 
 
-def _registers_of(
+def spans_of(
+    connection: Connection, meters: Sequence[str], since: datetime
+) -> dict[str, list[tuple[datetime, datetime, int]]]:
+    """Meter → its spans (start, end, counts) that ended after `since`, ascending; of those that give spans."""
+    good = and_(reading.c.meter.in_(meters), reading.c.quantity == "import", _in_force(None), reading.c.at > since)
+    query = select(reading).where(good, reading.c.seconds.is_not(None)).order_by(reading.c.at)
+    spans: dict[str, list[tuple[datetime, datetime, int]]] = {}
+    for row in connection.execute(query):
+        spans.setdefault(row.meter, []).append((row.at - timedelta(seconds=row.seconds), row.at, row.register_count))
+    return spans
+
+
+def registers_of(
     connection: Connection, meters: Sequence[str], since: datetime
 ) -> dict[str, list[tuple[datetime, int]]]:
     """What `registers_since` gives for each of many meters, with as much context as `steps_since` takes.

@@ -369,10 +369,12 @@ Object.assign(PAGES, {
     paged: ["credits", "payouts", "statements"],
     prepare: () => {
       watchTokens();
+      watchWork();
       watchSizes();
     },
     show: (told) => {
       showAccount(told.terms);
+      told.rejected = {items: rejectedItems(told.work)};
       told.declined = {items: holder.admissions.filter((row) => row.decision === "refused")};
     },
     shown: (told) => showMine(holder, told.work),

@@ -2,7 +2,7 @@
 
 /* The work of who is signed in: hash rate, workers, who was turned away, the licence, and how to connect. */
 
-const WORKER_HEADS = ["workername", "site", "hashrate", "hashrate1hr", "hashrate1d", "shares", "stale_shares", "lastshare"];
+const WORKER_HEADS = ["workername", "site", "hashrate", "hashrate1hr", "hashrate1d", "shares", "rejected", "lastshare"];
 const TEXTUAL = ["workername", "site", "lastshare"];
 
 function rateOrNone(value) {
@@ -13,9 +13,39 @@ function unixTime(seconds) {
   return seconds === null ? "–" : when(new Date(seconds * 1000).toISOString());
 }
 
-function staleCell(row) {
-  const all = row.shares + row.stale_shares;
-  return [number(row.stale_shares), row.stale_shares ? small(`${number(100 * row.stale_shares / all, 2)}${NARROW}%`) : null];
+function part(count, all) {
+  return `${number(100 * count / all, 2)}${NARROW}%`;
+}
+
+function rejectedCell(row) {
+  return [number(row.rejected), row.rejected ? small(part(row.rejected, row.shares + row.rejected)) : null];
+}
+
+/* Whose hash rate the chart shows, and how far back. */
+const drawn = {site: "", worker: "", span: "day"};
+
+async function drawWork(change) {
+  Object.assign(drawn, change);
+  const asked = Object.fromEntries(Object.entries(drawn).filter(([, value]) => value));
+  for (const button of document.querySelectorAll("[data-span]")) button.setAttribute("aria-pressed", String(button.dataset.span === drawn.span));
+  box("work-site").value = drawn.site;
+  box("work-worker").textContent = drawn.worker;
+  box("work-one").hidden = !drawn.worker;
+  try {
+    const work = await (await ask(`me/hashrate?${new URLSearchParams(asked)}`)).json();
+    if (Object.entries(asked).every(([name, value]) => drawn[name] === value)) drawChart("hashrate", ownModel(work));
+  } catch (error) {
+    turnAway(error);
+  }
+}
+
+function workerButton(row) {
+  const button = element("button", {type: "button", class: "link", title: t("mine.show_one")}, row.workername);
+  button.addEventListener("click", () => {
+    drawWork({worker: row.workername, site: row.site});
+    box("hashrate-chart-title").scrollIntoView({block: "nearest"});
+  });
+  return button;
 }
 
 const workers = new Paged("workers", {
@@ -23,12 +53,20 @@ const workers = new Paged("workers", {
   heads: () => WORKER_HEADS.map((name) => ({
     name, label: t(`workers.${name}`), sorts: name !== "site", numeric: !TEXTUAL.includes(name), falls: name !== "workername",
   })),
+  params: () => (box("workers-search").value ? {q: box("workers-search").value} : {}),
+  searched: () => box("workers-search").value !== "",
   cells: (row) => [
-    element("strong", {}, row.workername), row.site, rateOrNone(row.hashrate), rateOrNone(row.hashrate1hr), rateOrNone(row.hashrate1d),
-    number(row.shares), staleCell(row), unixTime(row.lastshare),
+    workerButton(row), row.site, rateOrNone(row.hashrate), rateOrNone(row.hashrate1hr), rateOrNone(row.hashrate1d),
+    number(row.shares), rejectedCell(row), unixTime(row.lastshare),
   ],
 });
 [workers.sort, workers.descending] = ["hashrate", true];
+
+LISTS.rejected = {
+  items: (answer) => answer.items,
+  key: (row) => row.reason,
+  cells: (row) => [element("strong", {}, t(`rejection.${row.reason}`)), t(`rejectioncure.${row.reason}`), number(row.count), part(row.count, row.all)],
+};
 
 LISTS.declined = {
   items: (answer) => answer.items,
@@ -37,9 +75,12 @@ LISTS.declined = {
 };
 
 function ownModel(work) {
+  const series = {label: t("mine.hashrate"), values: work.series.map((each) => each.hashrate), fill: true, paint: "--series-0", width: 2};
   return {
     times: work.series.map((each) => Date.parse(each.start) / 1000), format: rate,
-    series: [{label: t("mine.hashrate"), values: work.series.map((each) => each.hashrate), fill: true, paint: "--series-0", width: 2}],
+    ...(work.step_seconds > work.interval_seconds ? {clock: calendar} : {}),
+    series: [series],
+    told: [series, {label: t("mine.rejected"), words: work.series.map((each) => number(each.rejected))}],
   };
 }
 
@@ -54,13 +95,29 @@ function showLicence(licences) {
 }
 
 function showMine(holder, work) {
-  const {shares, stale_shares: stale} = work;
+  const {shares} = work;
+  const rejected = Object.values(work.rejected).reduce((sum, count) => sum + count, 0);
   tile("hashrate", rateOrNone(work.hashrate), t("mine.rates", {hour: rateOrNone(work.hashrate1hr), day: rateOrNone(work.hashrate1d)}));
   tile("workers", number(work.workers), work.lastshare === null ? t("mine.no_share") : element("span", {}, `${t("mine.last")} `, unixTime(work.lastshare)));
   tile("shares", number(shares), t("mine.of_day"));
-  tile("stale", number(stale), shares + stale ? t("mine.part", {percent: number(100 * stale / (shares + stale), 2)}) : t("mine.of_day"));
+  tile("rejected", number(rejected), shares + rejected ? t("mine.part", {percent: number(100 * rejected / (shares + rejected), 2)}) : t("mine.of_day"));
   showLicence(holder.licences);
   box("connect-login").textContent = `${holder.party?.account ?? holder.name}.rig1`;
-  drawChart("hashrate", ownModel(work));
+  const sites = new Set([...holder.sites, ...holder.placements].map((row) => row.site));
+  box("work-site").replaceChildren(box("work-site").options[0], ...[...sites].sort().map((site) => element("option", {value: site}, site)));
+  drawWork({});
   return workers.load();
+}
+
+/* Reasons of the last day's rejected shares, the most frequent first. */
+function rejectedItems(work) {
+  const all = Object.values(work.rejected).reduce((sum, count) => sum + count, work.shares);
+  return Object.entries(work.rejected).sort(([, a], [, b]) => b - a).map(([reason, count]) => ({reason, count, all}));
+}
+
+function watchWork() {
+  for (const button of document.querySelectorAll("[data-span]")) button.addEventListener("click", () => drawWork({span: button.dataset.span}));
+  box("work-site").addEventListener("change", () => drawWork({site: box("work-site").value}));
+  box("work-all").addEventListener("click", () => drawWork({worker: ""}));
+  box("workers-search").addEventListener("input", () => workers.again());
 }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from random import Random
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
-from tarazy.accounting.energy.faults import Fault, meter_faults
-from tarazy.accounting.energy.meter import Reading, Status
-from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.devices import Fitting, fit
+from tarazy.accounting.energy.faults import Fault, FaultWatch
+from tarazy.accounting.energy.meter import Meter, Reading, Status
+from tarazy.accounting.energy.readings import append_readings, correct
+from tarazy.database.engine import reader
 from tests.accounting.energy.support import T0, meter
 
 NOW = T0 + timedelta(hours=2)
@@ -49,7 +52,7 @@ def test_each_fault_has_its_name(
     with sqlite_engine.begin() as connection:
         rows = [Reading("m1", T0 + timedelta(minutes=minutes), *answer) for minutes, *answer in readings]  # type: ignore[arg-type]
         append_readings(connection, rows, NOW)
-        found = meter_faults(connection, [where], T0, NOW, 900, {(where.site, None)} if working else ())
+        found = FaultWatch().look(connection, [where], T0, NOW, 900, {(where.site, None)} if working else ())
     assert [fault.kind for fault in found] == ([kind] if kind else [])
     for fault in found:
         assert fault.evidence.items() >= evidence.items()
@@ -61,9 +64,9 @@ def test_a_submeter_may_stand_still_while_others_work(sqlite_engine: Engine) -> 
     with sqlite_engine.begin() as connection:
         append_readings(connection, [Reading("m1", T0 + timedelta(hours=hour), 5, "ok") for hour in range(3)], NOW)
         working = {(where.site, None), (where.site, "busy")}
-        assert meter_faults(connection, [where], T0, T0 + timedelta(hours=2), 900, working) == []
+        assert FaultWatch().look(connection, [where], T0, T0 + timedelta(hours=2), 900, working) == []
         working |= {(where.site, "idle")}
-        (fault,) = meter_faults(connection, [where], T0, T0 + timedelta(hours=2), 900, working)
+        (fault,) = FaultWatch().look(connection, [where], T0, T0 + timedelta(hours=2), 900, working)
     assert fault.kind == "stuck"
 
 
@@ -78,4 +81,64 @@ def _found(engine: Engine, profile: str) -> list[Fault]:
     much_later: datetime = NOW + timedelta(days=9)
     with engine.begin() as connection:
         append_readings(connection, [Reading("m1", T0, 5, "ok", source="file")], NOW)
-        return meter_faults(connection, [meter(profile=profile)], T0, much_later, 900, ())
+        return FaultWatch().look(connection, [meter(profile=profile)], T0, much_later, 900, ())
+
+
+@pytest.mark.parametrize("luck", range(6))
+def test_a_watch_that_goes_on_tells_what_a_new_one_tells(engine: Engine, luck: int) -> None:
+    """Over late, wrong, failed, withdrawn and corrected readings, exchanges, and looks that are cut short."""
+    random = Random(luck)
+    meters = [meter("m1"), meter("m2", "site-2"), replace(meter("m3"), pushed=True, profile="register-kwh")]
+    watch, now, told = FaultWatch(), T0, 0
+    counts = dict.fromkeys((each.meter for each in meters), 1000)
+    for _ in range(60):
+        now += timedelta(minutes=random.choice((1, 5, 5, 40)))
+        with engine.begin() as connection:
+            for each in meters:
+                _happen(connection, random, each, counts, now)
+        since, working = now - timedelta(hours=3), {("site-1", None)} if random.random() < 0.7 else set()
+        if random.random() < 0.1:
+            with reader(engine).begin() as connection:
+                _cut_after(connection, random.randrange(4))
+                with pytest.raises(ConnectionError):
+                    watch.look(connection, meters, since, now, 900, working)
+        with reader(engine).begin() as connection:
+            found = watch.look(connection, meters, since, now, 900, working)
+            assert found == FaultWatch().look(connection, meters, since, now, 900, working)
+        told += len(found)
+    assert told > 30
+
+
+def _happen(connection: Connection, random: Random, where: Meter, counts: dict[str, int], now: datetime) -> None:
+    """What comes of a meter at a moment: mostly a reading, now and then something else."""
+    key, what = where.meter, random.random()
+    if what < 0.15:
+        return
+    counts[key] += random.choice((0, 0, 0, 1, 2))
+    item = Reading(key, now, counts[key], "ok")
+    if what < 0.25:
+        item = replace(
+            item, register_count=None, status=random.choice(("silent", "exception", "garbage", "impossible"))
+        )
+    elif what < 0.3:
+        item = replace(item, register_count=random.choice((0, 10**7)))
+    elif what < 0.35:
+        item = replace(item, at=now - timedelta(seconds=random.randrange(1, 9000)), source="file")
+    elif what < 0.4:
+        item = replace(item, quantity="export", register_count=5)
+    elif what < 0.43:
+        fit(connection, Fitting(key, now, where.profile, initial_import=counts[key]), "test", now)
+        return
+    append_readings(connection, [item], now)
+    if what > 0.95:
+        correct(connection, item, random.choice((None, counts[key] + 1)), now)
+
+
+def _cut_after(connection: Connection, statements: int) -> None:
+    """Let the database go away after so many statements."""
+    left = iter(range(statements))
+
+    @event.listens_for(connection, "before_cursor_execute")
+    def fail(*_: object) -> None:
+        if next(left, None) is None:
+            raise ConnectionError

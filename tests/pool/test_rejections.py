@@ -1,0 +1,67 @@
+"""Rejected shares reach their miner, by name and reason, whatever happens to the ledger and the server."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from tarazy.accounting.rejections import KEPT, keep
+from tarazy.accounting.tables import rejection
+from tarazy.stratum.rejections import Rejected
+from tests.pool.house import Client, House, wait_until
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+KEY = Rejected("altyn", "altyn", "rig", "s", "stale")
+
+
+def _kept(house: House) -> dict[tuple[Any, ...], int]:
+    rows = house.ledger(
+        "SELECT party, account, worker, reason, sum(shares) FROM rejection GROUP BY party, account, worker, reason"
+    )
+    return {tuple(row[:4]): row[4] for row in rows}
+
+
+def test_each_rejected_share_is_told_once(build_house: Callable[..., House]) -> None:
+    """Over an outage of the ledger, a planned end, and another process after it."""
+    house = build_house()
+    house.start()
+    client = Client(house.stratum_port)
+    client.login("altyn.rig")
+    share = client.share("altyn.rig")
+    assert client.call("mining.submit", *share)["result"] is True
+    with sqlite3.connect(house.settings.data / "tarazy.db", isolation_level=None) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        for _ in range(3):
+            assert client.call("mining.submit", *share)["error"][1] == "duplicate"
+        holder.execute("ROLLBACK")
+    assert client.call("mining.submit", "altyn.rig", "f" * 16, *share[2:])["error"][1] == "unknown-job"
+    before = {("altyn", "altyn", "rig", "duplicate"): 3, ("altyn", "altyn", "rig", "unknown-job"): 1}
+    wait_until(lambda: _kept(house) == before)
+    assert client.call("mining.submit", "altyn.rig", "f" * 16, *share[2:])["error"][1] == "unknown-job"
+    assert house.stop() == 0
+    before["altyn", "altyn", "rig", "unknown-job"] += 1
+    assert _kept(house) == before
+    house.start()
+    again = Client(house.stratum_port)
+    again.login("altyn.rig")
+    assert again.call("mining.submit", "altyn.rig")["error"][1].startswith("bad-params")
+    assert house.stop() == 0
+    assert _kept(house) == before | {("altyn", "altyn", "rig", "bad-params"): 1}
+
+
+def test_a_count_that_is_kept_twice_counts_once_and_old_ones_go(engine: Engine) -> None:
+    """A process gives the whole count of an interval each time; a month later the row is gone."""
+    later = START + KEPT + timedelta(minutes=15)
+    for counts in ({START: {KEY: 2}}, {START: {KEY: 5}}, {START: {KEY: 5}}):
+        with engine.begin() as connection:
+            keep(connection, 1, 7, counts)
+    with engine.begin() as connection:
+        keep(connection, 1, 8, {START: {KEY: 1}})
+        assert sorted(connection.scalars(select(rejection.c.shares))) == [1, 5]
+        keep(connection, 1, 8, {})
+        keep(connection, 1, 8, {later: {KEY: 3}})
+        assert list(connection.execute(select(rejection.c.interval_start, rejection.c.shares))) == [(later, 3)]
