@@ -81,7 +81,7 @@ def balances_by_party(connection: Connection) -> dict[str, Balance]:
     """Balances of every party that ever had one."""
     rows = connection.execute(select(tables.ledger_account))
     amounts = {(kind + ":", party): row.balance for row in rows for kind, _, party in [row.account.partition(":")]}
-    held = {party for _, party, _ in holds(connection)}
+    held = {each.party for each in holds(connection)}
     return {
         party: _balance(amounts, party, party in held)
         for party in sorted({party for kind, party in amounts if kind in OF_PARTIES})
@@ -103,7 +103,7 @@ def balance_of(connection: Connection, party: str) -> Balance:
     table = tables.ledger_account
     names = {kind + party: (kind, party) for kind in OF_PARTIES}
     rows = connection.execute(select(table).where(table.c.account.in_(names)))
-    held = any(each == party for _, each, _ in holds(connection))
+    held = any(each.party == party for each in holds(connection))
     return _balance({names[row.account]: row.balance for row in rows}, party, held)
 
 

@@ -7,6 +7,8 @@ digits of an IIN need not match birth date or sex.
 
 from __future__ import annotations
 
+from tarazy.accreditation.problems import Problem
+
 _FIRST_WEIGHTS = range(1, 12)
 _SECOND_WEIGHTS = (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2)
 
@@ -24,24 +26,23 @@ def check_digit(first_eleven: str) -> int | None:
 def check_bin(number: str) -> str:
     """Give `number` back when it can be a BIN or IIN; otherwise raise ValueError with reason and cure."""
     if not (number.isascii() and number.isdigit()):
-        raise ValueError("a BIN or IIN has digits only; remove spaces and letters")
+        raise ValueError(Problem("bin-digits"))
     if len(number) != 12:
-        lost = "; a spreadsheet drops leading zeros: format the column as text" if len(number) < 12 else ""
-        raise ValueError(f"a BIN or IIN has 12 digits, not {len(number)}{lost}")
+        raise ValueError(Problem("bin-short" if len(number) < 12 else "bin-long", digits=len(number)))
     digit = check_digit(number[:11])
     if digit is None:
-        raise ValueError("no check digit exists for these eleven digits, so the number is never issued; copy it anew")
+        raise ValueError(Problem("bin-never"))
     if digit != int(number[11]):
-        raise ValueError("the check digit does not fit, so a digit is mistyped; copy the number anew")
+        raise ValueError(Problem("bin-check"))
     return number
 
 
-def bin_layout_warning(number: str) -> str | None:
+def bin_layout_warning(number: str) -> Problem | None:
     """What is unusual in the layout of a legal entity's BIN, or None. A warning, never an error."""
     if not 1 <= int(number[2:4]) <= 12:
-        return "digits 3 and 4 of a BIN are usually the month of registration"
+        return Problem("bin-month")
     if number[4] not in "456":
-        return "digit 5 of a BIN is usually 4 (resident), 5 (non-resident) or 6 (joint entrepreneurship)"
+        return Problem("bin-kind")
     if number[5] not in "0123":
-        return "digit 6 of a BIN is usually 0 (head), 1 (branch), 2 (representative office) or 3 (farm)"
+        return Problem("bin-part")
     return None

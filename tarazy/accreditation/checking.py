@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, and_, func, or_, select
 from tarazy.accreditation import documents
 from tarazy.accreditation.entries import Document, Entry, Geo, Party, Source, Wallet, WalletStatus, fields_of
 from tarazy.accreditation.geo import Ranges
+from tarazy.accreditation.problems import Problem, problem_of
 from tarazy.accreditation.tables import REGISTERS, document_content, party
 
 
@@ -22,7 +23,7 @@ class EntryFault:
     index: int
     """Place of the entry in the batch, from 0."""
     column: str
-    problem: str
+    problem: Problem
 
 
 class RegisterError(ValueError):
@@ -55,9 +56,9 @@ def field_faults(index: int, entry: Entry) -> Iterable[EntryFault]:
             continue
         try:
             if field.read(value) != value:
-                yield EntryFault(index, name, f"expected {field.hint}")
+                yield EntryFault(index, name, Problem("written-otherwise", example=field.example))
         except ValueError as error:
-            yield EntryFault(index, name, str(error))
+            yield EntryFault(index, name, problem_of(error))
 
 
 def relation_faults(
@@ -136,7 +137,7 @@ def _validity_faults(entries: Sequence[Entry]) -> Iterable[EntryFault]:
         if entry.valid_to is None or entry.valid_to > entry.valid_from:
             continue
         if entry.corrects is None or entry.valid_to < entry.valid_from:
-            yield EntryFault(index, "valid_to", "lies before valid_from; correct one of them")
+            yield EntryFault(index, "valid_to", Problem("validity-order"))
 
 
 def _repetition_faults(entries: Sequence[Entry]) -> Iterable[EntryFault]:
@@ -144,7 +145,7 @@ def _repetition_faults(entries: Sequence[Entry]) -> Iterable[EntryFault]:
     for index, entry in enumerate(entries):
         identity = (entry.register, entry.key, entry.valid_from)
         if identity in seen:
-            yield EntryFault(index, entry.register, f"{entry.key} stands here twice from the same day; remove one row")
+            yield EntryFault(index, entry.register, Problem("twice", key=entry.key))
         seen.add(identity)
 
 
@@ -157,18 +158,22 @@ def _correction_faults(versions: _Recorded, entries: Sequence[Entry]) -> Iterabl
             standing = (row for row in known.values() if row.entry not in corrected_by)
             same = next((row for row in standing if row.valid_from == entry.valid_from), None)
             if same is not None:
-                problem = f"entry {same.entry} of {entry.key} begins at the same instant; to correct it, name it here"
+                problem = Problem("same-instant", entry=str(same.entry), key=entry.key)
                 yield EntryFault(index, "corrects", problem)
             continue
         if not entry.why:
-            yield EntryFault(index, "why", "is empty; say why the entry is corrected")
+            yield EntryFault(index, "why", Problem("why-empty"))
         if entry.corrects not in known:
-            yield EntryFault(index, "corrects", f"{entry.register} {entry.key} has no entry {entry.corrects}")
+            yield EntryFault(
+                index,
+                "corrects",
+                Problem("no-entry", register=entry.register, key=entry.key, entry=str(entry.corrects)),
+            )
         elif entry.corrects in corrected_by:
-            problem = f"entry {entry.corrects} is corrected already by {corrected_by[entry.corrects]}; correct that one"
+            problem = Problem("corrected-already", entry=str(entry.corrects), by=str(corrected_by[entry.corrects]))
             yield EntryFault(index, "corrects", problem)
         elif (entry.register, entry.corrects) in claimed:
-            yield EntryFault(index, "corrects", f"entry {entry.corrects} is corrected twice here; remove one row")
+            yield EntryFault(index, "corrects", Problem("corrected-twice", entry=str(entry.corrects)))
         claimed.add((entry.register, entry.corrects))
 
 
@@ -179,7 +184,7 @@ def _wallet_faults(versions: _Recorded, entries: Sequence[Entry], recording: Rec
     for index, entry in wallets:
         known = versions.of(entry)
         if any(version.wallet and version.wallet[:2] != (entry.party, entry.address) for version in known):
-            yield EntryFault(index, "address", f"{entry.key} is another party or address; propose a new wallet")
+            yield EntryFault(index, "address", Problem("wallet-other", key=entry.key))
             continue
         if entry.status is not WalletStatus.APPROVED:
             continue
@@ -193,11 +198,11 @@ def _wallet_faults(versions: _Recorded, entries: Sequence[Entry], recording: Rec
             continue
         proposed = [row for row in standing if row.wallet and row.wallet[2] == WalletStatus.PROPOSED]
         if not proposed:
-            yield EntryFault(index, "status", "an address other than the first is proposed before it is approved")
+            yield EntryFault(index, "status", Problem("wallet-unproposed"))
         elif all(row.recorded_by == recording.by for row in proposed):
-            yield EntryFault(index, "status", f"{recording.by} proposed it; somebody else must approve it")
+            yield EntryFault(index, "status", Problem("wallet-own", by=recording.by))
         elif entry.valid_from < (first := proposed[0].recorded_at + recording.cooling):
-            yield EntryFault(index, "valid_from", f"lies before {first.isoformat()}, when the waiting time ends")
+            yield EntryFault(index, "valid_from", Problem("wallet-cooling", instant=first.isoformat()))
 
 
 def _content_faults(connection: Connection, entries: Sequence[Entry]) -> Iterable[EntryFault]:
@@ -208,9 +213,9 @@ def _content_faults(connection: Connection, entries: Sequence[Entry]) -> Iterabl
             select(kept.c.media_type, func.length(kept.c.content)).where(kept.c.digest == entry.digest)
         ).first()
         if row is None:
-            yield EntryFault(index, "digest", "no file with this digest is kept; attach the file first")
+            yield EntryFault(index, "digest", Problem("file-missing"))
         elif tuple(row) != (entry.media_type, entry.size):
-            yield EntryFault(index, "media_type", f"the file kept is {row[0]} of {row[1]} bytes; correct the row")
+            yield EntryFault(index, "media_type", Problem("file-differs", type=row[0], size=row[1]))
 
 
 def _list_faults(connection: Connection, entries: Sequence[Entry]) -> Iterable[EntryFault]:
@@ -219,17 +224,17 @@ def _list_faults(connection: Connection, entries: Sequence[Entry]) -> Iterable[E
         if not isinstance(entry, Geo):
             continue
         if entry.geo is Source.SITE:
-            yield EntryFault(index, "geo", "sites are registered in their own register; name another source")
+            yield EntryFault(index, "geo", Problem("list-site"))
         try:
             ranges = Ranges.parse(documents.load(connection, entry.digest))
         except LookupError:
-            yield EntryFault(index, "digest", "no list with this digest is kept; use `tarazy register geo update FILE`")
-        except ValueError as error:
-            yield EntryFault(index, "digest", f"what is kept under it is no list of addresses: {error}")
+            yield EntryFault(index, "digest", Problem("list-missing"))
+        except ValueError:
+            yield EntryFault(index, "digest", Problem("list-bad"))
         else:
             told = (entry.ranges, entry.ipv4_addresses, entry.ipv6_subnets)
             if told != (len(ranges), ranges.ipv4_addresses, ranges.ipv6_subnets):
-                yield EntryFault(index, "ranges", "the list kept holds other numbers of addresses; correct the row")
+                yield EntryFault(index, "ranges", Problem("list-numbers"))
 
 
 def _reference_faults(
@@ -252,7 +257,7 @@ def _reference_faults(
         known |= {(register, key) for key in _recorded(connection, column, wanted)}
     for index, name, register, key in references:
         if (register, key) not in known:
-            yield EntryFault(index, name, f"there is no {register} {key}; import it first or correct the key")
+            yield EntryFault(index, name, Problem("reference", register=register, key=key))
 
 
 def _recorded(connection: Connection, column: Column[Any], values: set[str]) -> set[str]:
@@ -277,7 +282,7 @@ def _account_faults(connection: Connection, entries: Sequence[Entry]) -> Iterabl
     for index, entry in parties:
         first = claimed.setdefault(entry.account, entry.party)
         if first != entry.party or (entry.account in recorded and _other_holder(connection, entry)):
-            yield EntryFault(index, "account", f"{entry.account} belongs to another party; choose another login")
+            yield EntryFault(index, "account", Problem("account-taken", account=entry.account))
 
 
 def _other_holder(connection: Connection, entry: Party) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
+from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.tables import document_content, lock_writers
 
 MAXIMUM_BYTES = 20 * 2**20
@@ -35,7 +36,7 @@ def media_type_of(content: bytes) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if not text or any(character < " " and character not in "\t\r\n" for character in text):
-        raise DocumentError("only PDF, PNG, JPEG, ZIP (DOCX, XLSX), PKCS#7 signatures and UTF-8 text are kept")
+        raise DocumentError(Problem("document-kind"))
     return "text/plain"
 
 
@@ -45,9 +46,9 @@ def store(connection: Connection, content: bytes, at: datetime) -> str:
     Raises `DocumentError` when it is empty, too large or of a kind that is not kept.
     """
     if not content:
-        raise DocumentError("the file is empty")
+        raise DocumentError(Problem("document-empty"))
     if len(content) > MAXIMUM_BYTES:
-        raise DocumentError(f"larger than {MAXIMUM_BYTES // 2**20} MiB; compress or split it")
+        raise DocumentError(Problem("document-large", limit=MAXIMUM_BYTES // 2**20))
     media_type = media_type_of(content)
     digest = hashlib.sha256(content).hexdigest()
     lock_writers(connection)
@@ -65,5 +66,5 @@ def load(connection: Connection, digest: str) -> bytes:
     if content is None:
         raise LookupError(f"no file with digest {digest} is kept")
     if hashlib.sha256(content).hexdigest() != digest:
-        raise DocumentError(f"the file kept as {digest} was changed since; restore it from a copy")
+        raise DocumentError(Problem("document-changed", digest=digest))
     return content

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from tarazy.accreditation.bin import check_bin
+from tarazy.accreditation.problems import Problem
 
 _DATED_YEARS = range(1900, 2200)
 
@@ -48,10 +49,10 @@ class Field:
 
 def _text(cell: Cell) -> str:
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
-        raise ValueError(f"expected text, got {type(cell).__name__}; format the cell as text")
+        raise ValueError(Problem("text"))
     if isinstance(cell, float):
         if not cell.is_integer():
-            raise ValueError("expected text, got a number with a fraction; format the cell as text")
+            raise ValueError(Problem("text-fraction"))
         cell = int(cell)
     return str(cell).replace("\N{NO-BREAK SPACE}", " ").strip()
 
@@ -60,22 +61,22 @@ def read_text(cell: Cell) -> str:
     """One line of printable text that no spreadsheet takes for a formula."""
     text = _text(cell)
     if len(text) > MAXIMUM_TEXT:
-        raise ValueError(f"longer than {MAXIMUM_TEXT} characters; shorten it")
+        raise ValueError(Problem("text-long", limit=MAXIMUM_TEXT))
     if not text.isprintable():
-        raise ValueError("contains control characters or line breaks; remove them")
+        raise ValueError(Problem("text-unprintable"))
     if text[:1] in ("=", "+", "-", "@"):
-        raise ValueError(f"begins with {text[0]!r}, which spreadsheets take for a formula; remove it")
+        raise ValueError(Problem("text-formula", sign=text[0]))
     return text
 
 
-def _matching(pattern: str, expected: str, *, fold: bool = False, flags: int = re.ASCII) -> Callable[[Cell], str]:
+def _matching(pattern: str, code: str, *, fold: bool = False, flags: int = re.ASCII) -> Callable[[Cell], str]:
     compiled = re.compile(pattern, flags)
 
     def read(cell: Cell) -> str:
         text = _text(cell)
         text = text.lower() if fold else text
         if not compiled.fullmatch(text):
-            raise ValueError(f"expected {expected}")
+            raise ValueError(Problem(code))
         return text
 
     return read
@@ -90,9 +91,9 @@ def integer(low: int, high: int) -> Callable[[Cell], int]:
         if isinstance(cell, float) and math.isfinite(cell) and cell.is_integer():
             cell = int(cell)
         if type(cell) is not int:
-            raise ValueError("expected a whole number, digits only")
+            raise ValueError(Problem("not-whole"))
         if not low <= cell <= high:
-            raise ValueError(f"expected a number from {low} to {high}")
+            raise ValueError(Problem("number-range", low=low, high=high))
         return cell
 
     return read
@@ -108,12 +109,12 @@ def read_hash_rate(cell: Cell) -> int:
         return integer(1, _MAXIMUM_HASH_RATE)(cell)
     told = re.fullmatch(r"([0-9]{1,19})(?:[.,]([0-9]{1,12}))? ?(?:([KMGTPE]?)H/s)?", cell.strip(), re.ASCII)
     if told is None:
-        raise ValueError("expected hashes per second, such as 110 TH/s or 110000000000000")
+        raise ValueError(Problem("hash-rate"))
     whole, fraction, unit = told.groups(default="")
     scale: int = 10 ** len(fraction)
     rate, rest = divmod(int(whole + fraction) * _HASH_RATE_UNITS[unit], scale)
     if rest or not 1 <= rate <= _MAXIMUM_HASH_RATE:
-        raise ValueError("expected a whole number of hashes per second, at most 1 EH/s")
+        raise ValueError(Problem("hash-rate-range"))
     return rate
 
 
@@ -123,7 +124,7 @@ def read_coordinates(cell: Cell) -> str:
         r"(-?[0-9]{1,2}(?:\.[0-9]{1,8})?)[,; ]\s*(-?[0-9]{1,3}(?:\.[0-9]{1,8})?)", _text(cell), re.ASCII
     )
     if told is None or abs(float(told[1])) > 90 or abs(float(told[2])) > 180:
-        raise ValueError("expected latitude and longitude in degrees, such as 51.723100, 75.322900")
+        raise ValueError(Problem("coordinates"))
     return f"{told[1]}, {told[2]}"
 
 
@@ -134,7 +135,7 @@ def one_of(words: type[StrEnum]) -> Field:
         try:
             return words(_text(cell))
         except ValueError:
-            raise ValueError(f"expected one of: {', '.join(words)}") from None
+            raise ValueError(Problem("one-of", words=", ".join(words))) from None
 
     return Field(read, "one of: " + ", ".join(words), next(iter(words)).value, words=tuple(words))
 
@@ -143,14 +144,14 @@ def read_day(cell: Cell) -> date:
     """A calendar day of the years that documents are dated in: 2026-03-01 or 01.03.2026."""
     day = _day(cell)
     if day.year not in _DATED_YEARS:
-        raise ValueError(f"expected a day between {_DATED_YEARS[0]} and {_DATED_YEARS[-1]}, not {day}")
+        raise ValueError(Problem("day-year", first=str(_DATED_YEARS[0]), last=str(_DATED_YEARS[-1]), day=str(day)))
     return day
 
 
 def _day(cell: Cell) -> date:
     if isinstance(cell, datetime):
         if cell.time() != time():
-            raise ValueError("expected a day without a time of day")
+            raise ValueError(Problem("day-time"))
         return cell.date()
     if isinstance(cell, date):
         return cell
@@ -159,7 +160,7 @@ def _day(cell: Cell) -> date:
     try:
         return date.fromisoformat("-".join(reversed(dotted.groups())) if dotted else text)
     except ValueError:
-        raise ValueError("expected a day such as 2026-03-01 or 01.03.2026") from None
+        raise ValueError(Problem("day")) from None
 
 
 def _instant(cell: Cell, *, day_shift: int) -> datetime:
@@ -173,7 +174,7 @@ def _instant(cell: Cell, *, day_shift: int) -> datetime:
             instant = cell if isinstance(cell, datetime) else datetime.fromisoformat(_text(cell))
             return (instant if instant.tzinfo else instant.replace(tzinfo=LEGAL_ZONE)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("expected a day such as 2026-03-01 or an instant such as 2026-03-01T12:00:00+05:00") from None
+        raise ValueError(Problem("instant")) from None
 
 
 def read_valid_from(cell: Cell) -> datetime:
@@ -192,7 +193,7 @@ def read_month(cell: Cell) -> str:
         return f"{cell:%Y-%m}"
     text = _text(cell)
     if not re.fullmatch(r"(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])", text, re.ASCII):
-        raise ValueError("expected a month such as 2026-11")
+        raise ValueError(Problem("month"))
     return text
 
 
@@ -201,11 +202,11 @@ def read_networks(cell: Cell) -> tuple[str, ...]:
     parts = cell if isinstance(cell, list | tuple) else re.split(r"[\s,;]+", _text(cell))
     networks = tuple(_network(str(part)) for part in parts if part)
     if not networks:
-        raise ValueError("expected at least one network such as 95.56.0.0/24")
+        raise ValueError(Problem("networks-none"))
     if len(networks) > MAXIMUM_NETWORKS:
-        raise ValueError(f"more than {MAXIMUM_NETWORKS} networks; merge neighbouring ones")
+        raise ValueError(Problem("networks-many", limit=MAXIMUM_NETWORKS))
     if len(set(networks)) < len(networks):
-        raise ValueError("names a network twice; remove one")
+        raise ValueError(Problem("networks-twice"))
     return networks
 
 
@@ -220,10 +221,10 @@ def _network(text: str) -> str:
     try:
         network = ip_network(text)
     except ValueError as error:
-        cure = "clear the host bits" if "host bits" in str(error) else "write it as 95.56.0.0/24"
-        raise ValueError(f"{text[:50]!r} is not a network; {cure}") from None
+        code = "network-host-bits" if "host bits" in str(error) else "network"
+        raise ValueError(Problem(code, text=text[:50])) from None
     if network.prefixlen < _least_prefix(network):
-        raise ValueError(f"{text} is too wide for a site; name the site's own networks")
+        raise ValueError(Problem("network-wide", text=text))
     return str(network)
 
 
@@ -234,20 +235,20 @@ MAXIMUM_EVIDENCE = 16_000
 def read_evidence(value: object) -> dict[str, Any]:
     """Names and what is known by each: a whole number, text, or a list of texts."""
     if not isinstance(value, dict):
-        raise ValueError("expected names and values")
+        raise ValueError(Problem("evidence"))
     for name, part in value.items():
         texts = part if isinstance(part, list) else [part]
         if not isinstance(name, str) or not all(type(each) in (str, int) for each in texts):
-            raise ValueError("expected whole numbers, texts and lists of texts")
+            raise ValueError(Problem("evidence-values"))
     if len(json.dumps(value, ensure_ascii=False).encode()) > MAXIMUM_EVIDENCE:
-        raise ValueError(f"longer than {MAXIMUM_EVIDENCE} bytes; shorten it")
+        raise ValueError(Problem("evidence-long", limit=MAXIMUM_EVIDENCE))
     return value
 
 
 def read_flag(value: object) -> bool:
     """Yes or no."""
     if not isinstance(value, bool):
-        raise ValueError("expected true or false")
+        raise ValueError(Problem("flag"))
     return value
 
 
@@ -255,7 +256,7 @@ def read_parts(cell: Cell) -> str:
     """Parts of parties in percent, at most two decimals and 100 together: `acme=62.5 beta=30`."""
     parts = parts_of(_text(cell))
     if sum(parts.values()) > 10_000:
-        raise ValueError("expected parts that make at most 100 percent together")
+        raise ValueError(Problem("parts-sum"))
     return " ".join(f"{party}={part / 100:g}" for party, part in sorted(parts.items()))
 
 
@@ -265,7 +266,7 @@ def parts_of(text: str) -> dict[str, int]:
     for word in re.split(r"[\s,;]+", text):
         told = re.fullmatch(r"([a-z0-9][a-z0-9._-]{0,63})=([0-9]{1,3})(?:\.([0-9]{1,2}))?", word, re.ASCII)
         if told is None or told[1] in parts:
-            raise ValueError("expected each party once with its percent, such as acme=62.5 beta=30")
+            raise ValueError(Problem("parts"))
         parts[told[1]] = int(told[2]) * 100 + int((told[3] or "").ljust(2, "0"))
     return parts
 
@@ -283,17 +284,17 @@ VALID_TO = Field(read_valid_to, "last valid day, or first instant no longer vali
 
 TEXT = Field(read_text, "text", "text")
 FINDING_KEY = Field(
-    _matching(r"[a-z-]{1,30}(?::[^:\n]{1,64}){2,3}", "kind, register and key between colons", flags=0),
+    _matching(r"[a-z-]{1,30}(?::[^:\n]{1,64}){2,3}", "not-finding", flags=0),
     "kind, register, key",
     "no-wallet:party:acme",
 )
 Text = Annotated[str, TEXT]
-_read_slug = _matching(r"[a-z0-9][a-z0-9._-]{0,63}", "lower-case letters, digits, dots and dashes, at most 64")
+_read_slug = _matching(r"[a-z0-9][a-z0-9._-]{0,63}", "not-slug")
 Slug = Annotated[str, Field(_read_slug, "short name: lower-case letters, digits, dots, dashes", "acme")]
 Number = Annotated[
     str,
     Field(
-        _matching(r"[^\W_][\w./ -]{0,63}", "letters, digits, dots, dashes and slashes, at most 64", flags=0),
+        _matching(r"[^\W_][\w./ -]{0,63}", "not-number", flags=0),
         "number as printed on the document",
         "KZ-0001",
     ),
@@ -304,41 +305,41 @@ Bin = Annotated[str, Field(lambda cell: check_bin(_text(cell)), "BIN or IIN, 12 
 Account = Annotated[
     str,
     Field(
-        _matching(r"[a-z0-9][a-z0-9_-]{0,31}", "a login of letters, digits, - and _, at most 32, no dot", fold=True),
+        _matching(r"[a-z0-9][a-z0-9_-]{0,31}", "not-account", fold=True),
         "login of the party's miners, before the dot",
         "acme",
     ),
 ]
 Country = Annotated[
     str,
-    Field(_matching(r"[A-Z]{2}", "a country code of two capital letters, for example KZ"), "country code", "KZ"),
+    Field(_matching(r"[A-Z]{2}", "not-country"), "country code", "KZ"),
 ]
 Address = Annotated[
     str,
     Field(
-        _matching(r"[A-Za-z0-9]{20,100}", "an address of letters and digits"),
+        _matching(r"[A-Za-z0-9]{20,100}", "not-address"),
         "address that receives payouts",
         "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
     ),
 ]
 Email = Annotated[
     str,
-    Field(_matching(r"[^@\s=+-][^@\s]{0,63}@[^@\s]{1,190}", "an e-mail address", flags=0), "e-mail", "office@acme.kz"),
+    Field(_matching(r"[^@\s=+-][^@\s]{0,63}@[^@\s]{1,190}", "not-email", flags=0), "e-mail", "office@acme.kz"),
 ]
 Phone = Annotated[
     str,
-    Field(_matching(r"\+?[0-9][0-9 ()-]{4,24}", "a telephone number"), "telephone, digits", "8 7172 000000"),
+    Field(_matching(r"\+?[0-9][0-9 ()-]{4,24}", "not-phone"), "telephone, digits", "8 7172 000000"),
 ]
-RegisterName = Annotated[str, Field(_matching(r"[a-z]{1,20}", "the name of a register"), "name of a register", "party")]
+RegisterName = Annotated[str, Field(_matching(r"[a-z]{1,20}", "not-register"), "name of a register", "party")]
 Digest = Annotated[
     str,
-    Field(_matching(r"[0-9a-f]{64}", "a SHA-256 in hex"), "SHA-256 of the file, as `register attach` tells", "0" * 64),
+    Field(_matching(r"[0-9a-f]{64}", "not-digest"), "SHA-256 of the file, as `register attach` tells", "0" * 64),
 ]
 Coordinates = Annotated[str, Field(read_coordinates, "latitude, longitude in degrees", "51.723100, 75.322900")]
 LicenceNumber = Annotated[
     str,
     Field(
-        _matching(r"[^\W_][\w./ -]{0,63}", "letters, digits, dots, dashes and slashes, at most 64", flags=0),
+        _matching(r"[^\W_][\w./ -]{0,63}", "not-number", flags=0),
         "number of the licence that this one replaces",
         "KZ-0001",
         "licence",
@@ -347,7 +348,7 @@ LicenceNumber = Annotated[
 EnergyParts = Annotated[str, Field(read_parts, "percent of each party", "acme=62.5 beta=30")]
 Host = Annotated[
     str,
-    Field(_matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or address"), "host name or address", "10.10.1.20"),
+    Field(_matching(r"[A-Za-z0-9.:_-]{1,253}", "not-host"), "host name or address", "10.10.1.20"),
 ]
 Day = Annotated[date, Field(read_day, "day", "2026-01-01")]
 Port = Annotated[int, Field(integer(1, 65535), "TCP port", "502")]

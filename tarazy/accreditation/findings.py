@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from tarazy.accreditation.checking import RegisterError
 from tarazy.accreditation.entries import Finding, FindingKind, FindingState, Severity
+from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.registers import append, append_all, versions_of
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.accreditation.tables import lock_writers
@@ -197,7 +198,7 @@ def dismiss(connection: Connection, key: str, now: datetime, by: str, why: str) 
 
 def _said(what: str, text: str) -> str:
     if not text.strip():
-        raise FindingError(f"{what} is empty; say it")
+        raise FindingError(Problem("finding-unsaid", what=what))
     return text.strip()
 
 
@@ -205,9 +206,11 @@ def _open(connection: Connection, key: str, now: datetime) -> Finding:
     lock_writers(connection)
     known = cast("Finding | None", version_at(versions_of(connection, "finding", key), now))
     if known is None:
-        raise FindingError(f"there is no finding {key}; see `tarazy finding list --all`")
+        raise FindingError(Problem("finding-none", key=key))
     if not known.is_open:
-        raise FindingError(f"finding {key} is {known.state} already, since {known.valid_from.isoformat()}")
+        raise FindingError(
+            Problem("finding-closed", key=key, state=known.state.value, instant=known.valid_from.isoformat())
+        )
     return known
 
 

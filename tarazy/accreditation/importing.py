@@ -22,7 +22,9 @@ from tarazy.accreditation.entries import (
     fields_of,
 )
 from tarazy.accreditation.exporting import OF_THE_CORRECTION, shown
+from tarazy.accreditation.fields import Field
 from tarazy.accreditation.licence_terms import term_warnings, with_term
+from tarazy.accreditation.problems import Problem, problem_of
 from tarazy.accreditation.registers import append_all, as_of
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault, Unreadable
 from tarazy.accreditation.snapshot import Registers, standing, version_at
@@ -126,7 +128,7 @@ def _entry(line: Line, recorded_at: datetime, law: LawBook) -> tuple[Entry | Non
         cell = line.cells.get(name)
         if cell is None or cell == "":
             if field.required:
-                faults.append(TableFault(line.source, f"is empty; expected {field.hint}", line.row, name))
+                faults.append(TableFault(line.source, _empty(field), line.row, name))
             continue
         if isinstance(cell, Unreadable):
             faults.append(TableFault(line.source, cell.problem, line.row, name))
@@ -134,14 +136,21 @@ def _entry(line: Line, recorded_at: datetime, law: LawBook) -> tuple[Entry | Non
         try:
             values[name] = field.read(cell)
         except ValueError as error:
-            faults.append(TableFault(line.source, str(error), line.row, name))
+            faults.append(TableFault(line.source, problem_of(error), line.row, name))
     if faults:
         return None, faults
     entry = ENTRY_TYPES[line.kind](**values)
     try:
         return with_term(entry, law) if isinstance(entry, Licence) else entry, []
-    except NoRuleInForceError as error:
-        return None, [TableFault(line.source, f"is empty and the law does not say it: {error}", line.row, "valid_to")]
+    except NoRuleInForceError:
+        return None, [TableFault(line.source, Problem("term-unknown"), line.row, "valid_to")]
+
+
+def _empty(field: Field) -> Problem:
+    """What a cell that may not be empty wants."""
+    if field.words:
+        return Problem("empty-one-of", words=", ".join(field.words))
+    return Problem("empty", example=field.example)
 
 
 def _change(registers: Registers, line: Line, entry: Entry, why: str | None) -> Change:

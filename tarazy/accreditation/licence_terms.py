@@ -10,6 +10,7 @@ from enum import StrEnum
 from dateutil.relativedelta import relativedelta
 
 from tarazy.accreditation.entries import DocumentStatus, Licence
+from tarazy.accreditation.problems import Problem
 from tarazy.config.law import LawBook, MinerLicenceRule, NoRuleInForceError
 from tarazy.config.law.calendar import day_start, legal_day
 
@@ -55,13 +56,13 @@ def term_faults(licence: Licence, law: LawBook) -> Iterator[tuple[TermFault, Min
         yield TermFault.SUSPENSION, rule
 
 
-def term_warnings(licence: Licence, law: LawBook) -> Iterator[str]:
-    """What `term_faults` says, in English. Facts are recorded all the same."""
+def term_warnings(licence: Licence, law: LawBook) -> Iterator[Problem]:
+    """What `term_faults` says. Facts are recorded all the same."""
     for fault, rule in term_faults(licence, law):
-        confirmed = "confirmed" if rule.confirmed else "not confirmed"
-        source = f"{rule.act}, article {rule.article}, {confirmed}"
+        source = {"act": rule.act, "article": str(rule.article)}
+        known = "" if rule.confirmed else "-unconfirmed"
         if fault is TermFault.TOO_LONG:
-            yield f"ends later than {rule.term_years} years after its issue ({source})"
+            yield Problem(f"term-too-long{known}", years=rule.term_years, **source)
         else:
             least, most = rule.suspension_months_minimum, rule.suspension_months_maximum
-            yield f"is suspended for other than {least} to {most} months ({source})"
+            yield Problem(f"term-suspension{known}", least=least, most=most, **source)

@@ -14,6 +14,7 @@ from typing import Any
 
 from tarazy.accreditation.entries import BY_HAND, fields_of
 from tarazy.accreditation.fields import Cell, Field
+from tarazy.accreditation.problems import Problem
 
 MAXIMUM_BYTES = 16 * 2**20
 MAXIMUM_UNPACKED_BYTES = 64 * 2**20
@@ -36,7 +37,7 @@ _BLANK = (None, "")
 class Unreadable:
     """What stands in a cell in place of a value."""
 
-    problem: str
+    problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ class RegisterImportError(Exception):
 
 _Row = Sequence[Cell | Unreadable]
 _NO_VALUES = {
-    "f": Unreadable("a formula; paste its value instead"),
-    "e": Unreadable("an error of the spreadsheet; correct it there"),
+    "f": Unreadable(Problem("formula")),
+    "e": Unreadable(Problem("cell-error")),
 }
 
 
@@ -113,7 +114,7 @@ def sheet_rows(
     if content[:2] == b"PK":
         sheets = _sheets(content, source)
         if len(sheets) > 1:
-            raise _fail(source, "has several sheets; keep the one with the table")
+            raise _fail(source, Problem("sheets-several"))
         rows = _xlsx_rows(sheets[0], source)
     else:
         rows = _csv_rows(content, source)
@@ -133,14 +134,14 @@ def _values(line: Line, fields: Mapping[str, Field], faults: list[TableFault]) -
             if isinstance(cell, Unreadable):
                 raise ValueError(cell.problem)
             if cell in _BLANK and field.required:
-                raise ValueError("is empty")
+                raise ValueError(Problem("empty-cell"))
             values[name] = None if cell in _BLANK else field.read(cell)
         except ValueError as error:
             faults.append(TableFault(line.source, str(error), line.row, name))
     return values
 
 
-def _fail(source: str, problem: str, row: int | None = None, column: str | None = None) -> RegisterImportError:
+def _fail(source: str, problem: Problem, row: int | None = None, column: str | None = None) -> RegisterImportError:
     return RegisterImportError([TableFault(source, problem, row, column)])
 
 
@@ -149,13 +150,13 @@ def read_content(path: Path) -> bytes:
     source = path.name
     try:
         if not path.is_file():
-            raise _fail(source, "no such file")
+            raise _fail(source, Problem("no-file"))
         with path.open("rb") as file:
             content = file.read(MAXIMUM_BYTES + 1)
     except OSError as error:
-        raise _fail(source, f"cannot be read: {error.strerror}") from None
+        raise _fail(source, Problem("file-unreadable", why=error.strerror or "")) from None
     if len(content) > MAXIMUM_BYTES:
-        raise _fail(source, f"larger than {MAXIMUM_BYTES // 2**20} MiB; split it")
+        raise _fail(source, Problem("too-large", limit=MAXIMUM_BYTES // 2**20))
     return content
 
 
@@ -163,7 +164,7 @@ def _register(source: str, name: str) -> str:
     register = name.strip().lower()
     if register not in BY_HAND:
         known = ", ".join(BY_HAND)
-        raise _fail(source, f"{name[:40]!r} is no register; name the file, sheet or kind one of: {known}")
+        raise _fail(source, Problem("no-register", name=name[:40], known=known))
     return register
 
 
@@ -172,12 +173,12 @@ def _csv_rows(content: bytes, source: str) -> Iterator[_Row]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         row = content[: error.start].count(b"\n") + 1
-        raise _fail(source, "not UTF-8; save it as CSV UTF-8, or as XLSX", row) from None
+        raise _fail(source, Problem("not-utf8"), row) from None
     if "\0" in text:
-        raise _fail(source, "a binary file, neither CSV nor XLSX; export it anew")
+        raise _fail(source, Problem("binary"))
     for number, line in enumerate(text.split("\n"), start=1):
         if len(line) > MAXIMUM_LINE:
-            raise _fail(source, f"the line is longer than {MAXIMUM_LINE} characters; is this a register?", number)
+            raise _fail(source, Problem("line-long", limit=MAXIMUM_LINE), number)
     header = text.partition("\n")[0]
     delimiter = ";" if header.count(";") >= header.count(",") else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -187,7 +188,7 @@ def _csv_rows(content: bytes, source: str) -> Iterator[_Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise _fail(source, f"not readable as CSV ({error}); check the quotes", reader.line_num) from None
+            raise _fail(source, Problem("not-csv", why=str(error)), reader.line_num) from None
 
 
 def _sheets(content: bytes, source: str) -> list[Any]:
@@ -197,18 +198,18 @@ def _sheets(content: bytes, source: str) -> list[Any]:
 
         sheets: list[Any] = load_workbook(io.BytesIO(content), read_only=True, keep_links=False).worksheets
     except Exception as error:  # whatever the damage provokes in the parser
-        raise _fail(source, f"a damaged XLSX file ({type(error).__name__}); save it anew") from None
+        raise _fail(source, Problem("damaged", why=type(error).__name__)) from None
     if not sheets:
-        raise _fail(source, "has no sheets; save it anew")
+        raise _fail(source, Problem("no-sheets"))
     return sheets
 
 
 def _xlsx_tables(content: bytes, source: str, kind: str | None) -> Iterator[Iterator[Line]]:
     sheets = _sheets(content, source)
     if len(sheets) > len(BY_HAND):
-        raise _fail(source, f"has {len(sheets)} sheets; one for each register is read")
+        raise _fail(source, Problem("sheets-many", count=len(sheets)))
     if kind is not None and len(sheets) > 1:
-        raise _fail(source, "has several sheets; name each after its register and give no kind")
+        raise _fail(source, Problem("sheets-kind"))
     for sheet in sheets:
         place = f"{source}, sheet {sheet.title}"
         register = _register(place, kind or sheet.title)
@@ -217,7 +218,7 @@ def _xlsx_tables(content: bytes, source: str, kind: str | None) -> Iterator[Iter
 
 def _check_archive(content: bytes, source: str) -> None:
     """Refuse what would cost more than a register may: the parser counts nothing before it has built it."""
-    too_large = _fail(source, f"unpacks to more than {MAXIMUM_UNPACKED_BYTES // 2**20} MiB; split it or use CSV")
+    too_large = _fail(source, Problem("unpacked", limit=MAXIMUM_UNPACKED_BYTES // 2**20))
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = archive.infolist()
@@ -231,13 +232,13 @@ def _check_archive(content: bytes, source: str) -> None:
                 if "worksheets/" in part.filename:
                     sheets += elements
                     if any(row.count(b"<") > MAXIMUM_ROW_ELEMENTS for row in xml.split(b"<row")):
-                        raise _fail(source, f"a row has more than {MAXIMUM_COLUMNS} cells; is this a register?")
+                        raise _fail(source, Problem("cells-many", limit=MAXIMUM_COLUMNS))
                 elif not part.filename.endswith("sharedStrings.xml") and elements > MAXIMUM_OTHER_ELEMENTS:
-                    raise _fail(source, f"{part.filename} is too large; copy the values into a new workbook")
+                    raise _fail(source, Problem("part-large", part=part.filename))
             if sheets > MAXIMUM_ELEMENTS:
-                raise _fail(source, "too many cells; split it or use CSV")
+                raise _fail(source, Problem("cells-total"))
     except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, EOFError, RuntimeError):
-        raise _fail(source, "a damaged XLSX file; save it anew") from None
+        raise _fail(source, Problem("damaged-file")) from None
 
 
 def _xlsx_rows(sheet: Any, source: str) -> Iterator[_Row]:
@@ -251,7 +252,7 @@ def _xlsx_rows(sheet: Any, source: str) -> Iterator[_Row]:
         except StopIteration:
             return
         except Exception as error:  # whatever the damage provokes in the parser
-            raise _fail(source, f"damaged ({type(error).__name__}); save it anew", number) from None
+            raise _fail(source, Problem("damaged-row", why=type(error).__name__), number) from None
         yield [_NO_VALUES.get(cell.data_type, cell.value) for cell in cells]
 
 
@@ -263,13 +264,13 @@ def _lines(source: str, kind: str, fields: Mapping[str, Field], rows: Iterator[_
         if all(cell in _BLANK for cell in cells):
             blank += 1
             if blank > MAXIMUM_BLANK_ROWS:
-                raise _fail(source, f"more than {MAXIMUM_BLANK_ROWS} blank rows; delete them", number)
+                raise _fail(source, Problem("blank-rows", limit=MAXIMUM_BLANK_ROWS), number)
             continue
         count += 1
         if count > MAXIMUM_ROWS:
-            raise _fail(source, f"more than {MAXIMUM_ROWS} rows; split it", number)
+            raise _fail(source, Problem("rows-many", limit=MAXIMUM_ROWS), number)
         if any(cell not in _BLANK for cell in islice(cells, len(header), None)):
-            raise _fail(source, "more cells than columns; quote cells that contain the separator", number)
+            raise _fail(source, Problem("cells-beyond"), number)
         yield Line(source, number, kind, dict(zip(header, cells, strict=False)))
 
 
@@ -278,20 +279,20 @@ def _header(source: str, expected: Mapping[str, Field], cells: _Row) -> list[str
     while header and not header[-1]:
         header.pop()
     if not header:
-        raise _fail(source, f"is empty; the first row names the columns: {', '.join(expected)}", 1)
+        raise _fail(source, Problem("header-empty", columns=", ".join(expected)), 1)
     if len(header) > MAXIMUM_COLUMNS:
-        raise _fail(source, f"more than {MAXIMUM_COLUMNS} columns; keep only {', '.join(expected)}", 1)
+        raise _fail(source, Problem("columns-many", limit=MAXIMUM_COLUMNS, columns=", ".join(expected)), 1)
     faults = [
-        TableFault(source, f"no such column; expected {', '.join(expected)}", 1, name[:40] or "(empty)")
+        TableFault(source, Problem("column-unknown", columns=", ".join(expected)), 1, name[:40] or "(empty)")
         for name in header
         if name not in expected
     ]
     faults += [
-        TableFault(source, "stands in the header twice; remove one", 1, name)
+        TableFault(source, Problem("column-twice"), 1, name)
         for name in sorted({name for name in header if name in expected and header.count(name) > 1})
     ]
     faults += [
-        TableFault(source, "missing from the header; add it", 1, name)
+        TableFault(source, Problem("column-missing"), 1, name)
         for name in expected
         if name not in header and expected[name].required
     ]

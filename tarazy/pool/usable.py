@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tarazy.accounting.energy.profiles import known_profiles
+from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
 from tarazy.pool.templates import TemplateError, address_script
 
@@ -21,8 +22,8 @@ def _faults(lines: Iterable[Line]) -> Iterator[TableFault]:
         if line.kind == "wallet" and isinstance(address := line.cells.get("address"), str):
             try:
                 address_script(address)
-            except TemplateError as error:
-                yield TableFault(line.source, str(error), line.row, "address")
+            except TemplateError:
+                yield TableFault(line.source, Problem("address", address=address[:100]), line.row, "address")
         if line.kind == "meter" and (profile := line.cells.get("profile")) not in known_profiles():
-            problem = f"no meter profile {profile!r}; expected one of: {', '.join(known_profiles())}"
+            problem = Problem("profile", profile=str(profile)[:60], known=", ".join(known_profiles()))
             yield TableFault(line.source, problem, line.row, "profile")

@@ -61,7 +61,7 @@ class Right(StrEnum):
     USERS = "users"
     """Invite people and remove them."""
     PAY = "pay"
-    """Propose payouts, and approve those of others."""
+    """Do what `tarazy payout` does: propose payouts, approve those of others, hold, stop, sign, give up."""
     SEND = "send"
     """Let documents that others proposed be sent to authorities."""
 

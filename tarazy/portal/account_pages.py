@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from klein import Klein
 from pydantic import Field
@@ -43,6 +43,36 @@ class _NewToken(Asked):
 
 class _NamedToken(Asked):
     name: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+_BATCH = "int(max=9223372036854775807)"
+_Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f]*\S[^\x00-\x1f]*$")]
+_Party = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+_Language = Literal["kk", "ru", "en"]
+
+
+class _Why(Asked):
+    why: _Reason
+
+
+class _Stop(_Why):
+    language: _Language
+
+
+class _Release(_Why):
+    party: _Party
+
+
+class _Hold(_Release):
+    language: _Language
+
+
+class _Signed(Asked):
+    psbt: Annotated[str, Field(min_length=1)]
+
+
+class _Bump(Asked):
+    rate: Annotated[int, Field(ge=1, le=10_000)]
 
 
 class OwnPages:
@@ -235,10 +265,11 @@ class AccountingPages:
         """Whether payments may go out, the batches under way, and what is held."""
         await self._gate.admit(request, Right.READ)
         parameters(request, ())
-        depths = Depths(self._subject.depths())
-        return json_answer(request, await self._gate.read(accounts.standing_of_payouts, depths))
+        depths, payments = Depths(self._subject.depths()), self._subject.payments
+        told = await self._gate.read(accounts.standing_of_payouts, depths)
+        return json_answer(request, {**told, "signing": payments.signing if payments else None})
 
-    @app.route("/payouts/<int(max=9223372036854775807):number>", methods=["GET"])
+    @app.route(f"/payouts/<{_BATCH}:number>", methods=["GET"])
     async def batch(self, request: Any, number: int) -> bytes:
         """A batch, and what it pays to whom."""
         await self._gate.admit(request, Right.READ)
@@ -252,12 +283,85 @@ class AccountingPages:
         holder, payments = await self._paying(request)
         return json_answer(request, await deferToThread(payments.propose, holder.name))
 
-    @app.route("/payouts/<int(max=9223372036854775807):number>/approve", methods=["POST"])
+    @app.route(f"/payouts/<{_BATCH}:number>/approve", methods=["POST"])
     async def approve(self, request: Any, number: int) -> bytes:
         """Let a batch that somebody else proposed be paid."""
         holder, payments = await self._paying(request)
         await deferToThread(payments.approve, number, holder.name)
         return json_answer(request, {"batch": number, "approved_by": holder.name})
+
+    @app.route("/payouts/hold", methods=["POST"])
+    async def hold(self, request: Any) -> bytes:
+        """Keep a party's payments back."""
+        holder, payments = await self._paying(request)
+        asked = body(request, _Hold)
+        await deferToThread(payments.hold, asked.party, asked.why, asked.language, holder.name)
+        return json_answer(request, {"party": asked.party})
+
+    @app.route("/payouts/release", methods=["POST"])
+    async def release(self, request: Any) -> bytes:
+        """Let a party's payments go again."""
+        holder, payments = await self._paying(request)
+        asked = body(request, _Release)
+        await deferToThread(payments.release, asked.party, asked.why, holder.name)
+        return json_answer(request, {"party": asked.party})
+
+    @app.route("/payouts/stop", methods=["POST"])
+    async def stop(self, request: Any) -> bytes:
+        """Let nothing be proposed, signed or sent."""
+        holder, payments = await self._paying(request)
+        asked = body(request, _Stop)
+        await deferToThread(payments.stop, asked.why, asked.language, holder.name)
+        return json_answer(request, {"stopped_by": holder.name})
+
+    @app.route("/payouts/resume", methods=["POST"])
+    async def resume(self, request: Any) -> bytes:
+        """Let payments go out again, if nothing is missing."""
+        holder, payments = await self._paying(request)
+        await deferToThread(payments.resume, body(request, _Why).why, holder.name)
+        return json_answer(request, {"resumed_by": holder.name})
+
+    @app.route("/payouts/check", methods=["POST"])
+    async def check(self, request: Any) -> bytes:
+        """Compare the wallet with the books; what does not fit stops payouts."""
+        holder, payments = await self._paying(request)
+        return json_answer(request, await deferToThread(payments.check, holder.name))
+
+    @app.route(f"/payouts/<{_BATCH}:number>/abandon", methods=["POST"])
+    async def abandon(self, request: Any, number: int) -> bytes:
+        """Give a batch up, or be the first of the two who have to."""
+        holder, payments = await self._paying(request)
+        done = await deferToThread(payments.abandon, number, body(request, _Why).why, holder.name)
+        return json_answer(request, {"batch": number, "abandoned": done})
+
+    @app.route(f"/payouts/<{_BATCH}:number>/export", methods=["POST"])
+    async def export(self, request: Any, number: int) -> bytes:
+        """A batch's transaction, to be signed elsewhere."""
+        holder, payments = await self._paying(request)
+        return json_answer(
+            request, {"batch": number, "psbt": await deferToThread(payments.export, number, holder.name)}
+        )
+
+    @app.route(f"/payouts/<{_BATCH}:number>/import", methods=["POST"])
+    async def take_signed(self, request: Any, number: int) -> bytes:
+        """Take a batch's signed transaction, and send it."""
+        holder, payments = await self._paying(request)
+        txid = await deferToThread(payments.accept, number, body(request, _Signed).psbt, holder.name)
+        return json_answer(request, {"batch": number, "txid": txid})
+
+    @app.route(f"/payouts/<{_BATCH}:number>/broadcast", methods=["POST"])
+    async def broadcast(self, request: Any, number: int) -> bytes:
+        """Sign a batch where the node's wallet signs, and send it."""
+        holder, payments = await self._paying(request)
+        await deferToThread(payments.broadcast, number, holder.name)
+        return json_answer(request, {"batch": number})
+
+    @app.route(f"/payouts/<{_BATCH}:number>/bump", methods=["POST"])
+    async def bump(self, request: Any, number: int) -> bytes:
+        """Replace a sent transaction by one with a higher fee."""
+        holder, payments = await self._paying(request)
+        txid = await deferToThread(payments.bump, number, body(request, _Bump).rate, holder.name)
+        return json_answer(request, {"batch": number, "txid": txid})
 
     async def _paying(self, request: Any) -> tuple[Holder, Payments]:
         """Who asks, and who pays. Raises `Fault`."""

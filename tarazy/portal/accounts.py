@@ -64,7 +64,11 @@ class Depths:
 
 def account(connection: Connection, party: str, schedule: Schedule, now: datetime) -> dict[str, Any]:
     """A party's terms by date, what it has with the pool, and why its payments are held."""
-    held = [{"since": since, "why": why} for since, each, why in payouts.holds(connection) if each == party]
+    held = [
+        {"since": each.since, "why": each.why, "language": each.language}
+        for each in payouts.holds(connection)
+        if each.party == party
+    ]
     balance = balance_of(connection, party)
     return {
         "party": party,
@@ -184,13 +188,17 @@ def standing_of_payouts(connection: Connection, depths: Depths) -> dict[str, Any
     going = standing(connection)
     under_way = payouts.batches(connection, UNSIGNED | OUTBOX)
     held = [
-        {"party": party, "since": since, "why": why, "payable": balance_of(connection, party).payable}
-        for since, party, why in payouts.holds(connection)
+        {**each._asdict(), "payable": balance_of(connection, each.party).payable} for each in payouts.holds(connection)
     ]
     unrecorded = unproven(connection)
     return {
         "sums": sums_by_kind(connection),
-        "stopped": {"why": going.stopped_why, "at": going.stopped_at, "by": going.stopped_by}
+        "stopped": {
+            "why": going.stopped_why,
+            "language": going.stopped_language,
+            "at": going.stopped_at,
+            "by": going.stopped_by,
+        }
         if going.stopped_why
         else None,
         "checked_at": going.checked_at,

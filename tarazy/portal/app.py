@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from tarazy.config.settings import PortalSettings
@@ -17,6 +19,7 @@ from tarazy.portal.desk import Rules
 from tarazy.portal.door import Door
 from tarazy.portal.events import BEAT_SECONDS, Hub
 from tarazy.portal.guard import MAXIMUM_BODY, MAXIMUM_PUSH, MAXIMUM_SIGN_IN, BoundedSite, Fault
+from tarazy.portal.pages import page
 from tarazy.portal.readings import Pushed
 from tarazy.portal.second_factor import Seal
 from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
@@ -63,6 +66,7 @@ class Portal:
 
         self._reactor = reactor
         self._address = (settings.host, settings.port)
+        self._language, self._live = language, subject.live
         self.snapshots = Snapshots(reactor, database.engine, subject)
         self.hub = Hub()
         self.access = Access()
@@ -98,6 +102,17 @@ class Portal:
         self._holders.start(FRESH_SECONDS)
         bound: int = self._listener.getHost().port
         return bound
+
+    async def warm(self) -> None:
+        """Make ready what costs time: the texts, a template and the first snapshot. Who comes meanwhile waits."""
+        begun = monotonic()
+        await deferToThread(page, self._language, self._live(), "home")
+        try:
+            await self.snapshots.get()
+        except Fault as fault:
+            log.warning("portal_not_warm", why=fault.text)
+        else:
+            log.info("portal_warm", seconds=round(monotonic() - begun, 2))
 
     def stop(self) -> Deferred[None]:
         """End the streams, close the port, finish the read under way."""

@@ -30,6 +30,7 @@ from tarazy.accreditation.exporting import differences, shown, to_csv, to_xlsx
 from tarazy.accreditation.findings import dismiss, resolve, take
 from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
 from tarazy.accreditation.places import Place, places
+from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.registers import all_versions
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
 from tarazy.accreditation.snapshot import Registers, standing
@@ -39,6 +40,7 @@ from tarazy.portal.shelf import Moment, Search, Shelf
 from tarazy.portal.standing import Seat
 from tarazy.reports.attention import finding_text
 from tarazy.reports.language import LANGUAGES
+from tarazy.reports.problems import problem_texts
 
 MAXIMUM_ENTRIES = 10_000
 """Entries in one JSON body; a spreadsheet may hold more."""
@@ -138,7 +140,8 @@ def _columns(changed: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]
 
 
 def _fault(fault: TableFault) -> dict[str, Any]:
-    return {"where": fault.source, "row": fault.row, "column": fault.column, "problem": fault.problem}
+    told = {"where": fault.source, "row": fault.row, "column": fault.column, "problem": fault.problem}
+    return {**told, "text": problem_texts(fault.problem)}
 
 
 def faults_of(error: RegisterImportError) -> list[dict[str, Any]]:
@@ -149,10 +152,10 @@ def faults_of(error: RegisterImportError) -> list[dict[str, Any]]:
 def lines_of(kind: str, body: object) -> list[Line]:
     """The entries of a JSON body `{"entries": [{column: value, …}, …]}`. Raises `RegisterImportError`."""
     if kind not in BY_HAND:
-        raise RegisterImportError([TableFault("body", f"the register {kind} is written by the server alone")])
+        raise RegisterImportError([TableFault("body", Problem("by-server", register=kind))])
     entries = body.get("entries") if isinstance(body, dict) else None
     if not isinstance(entries, list) or not entries or len(entries) > MAXIMUM_ENTRIES:
-        problem = f'expected {{"entries": [{{"column": value}}]}} with at most {MAXIMUM_ENTRIES} entries'
+        problem = Problem("body-shape", limit=MAXIMUM_ENTRIES)
         raise RegisterImportError([TableFault("body", problem)])
     faults = list(_shape_faults(kind, entries))
     if faults:
@@ -163,13 +166,13 @@ def lines_of(kind: str, body: object) -> list[Line]:
 def _shape_faults(kind: str, entries: Sequence[object]) -> Iterator[TableFault]:
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            yield TableFault("entries", "expected an object of columns and values", number)
+            yield TableFault("entries", Problem("entry-shape"), number)
             continue
         for name, value in entry.items():
             if name not in fields_of(kind):
-                yield TableFault("entries", "no such column; see `tarazy register columns`", number, str(name)[:60])
+                yield TableFault("entries", Problem("column-none"), number, str(name)[:60])
             elif not isinstance(value, str | int | None) and not _texts(value):
-                yield TableFault("entries", "expected text, a whole number, null or a list of texts", number, name)
+                yield TableFault("entries", Problem("cell-shape"), number, name)
 
 
 def _texts(value: object) -> bool:

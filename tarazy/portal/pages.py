@@ -293,7 +293,7 @@ def page(lang: str, live: Live, name: str) -> bytes:
 def held_page(lang: str, live: Live, name: str) -> bytes:
     """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
     tiles, lists = HELD[name]
-    own = ("charts.js", "paged.js", "mine.js") if name == "me" else ()
+    own = {"me": ("charts.js", "paged.js", "mine.js"), "accounting": ("paying.js",)}.get(name, ())
     values = {"tiles": tiles, "lists": lists, "stratum_url": live.stratum_url}
     return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", *own, "held.js"), **values)
 

@@ -30,6 +30,7 @@ from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.readings import Pushed
 from tarazy.portal.shelf import LONGEST_SEARCH, Moment, Search, Shelf
 from tarazy.portal.standing import Seat
+from tarazy.reports.problems import problem_texts
 
 _PERIOD = timedelta(hours=24)
 _LONGEST_PERIOD = timedelta(days=366)
@@ -239,14 +240,19 @@ class RegisterPages:
     @app.handle_errors(FindingError)
     def not_moved(self, request: Any, failure: Failure) -> bytes:
         """A finding that is not there or does not allow what is asked."""
-        return refuse(request, Fault(422, "not_moved", str(failure.value)))
+        return _refuse(request, "not_moved", cast(FindingError, failure.value))
 
     @app.handle_errors(DocumentError)
     def no_document(self, request: Any, failure: Failure) -> bytes:
         """A file that is not kept."""
-        return refuse(request, Fault(422, "not_kept", str(failure.value)))
+        return _refuse(request, "not_kept", cast(DocumentError, failure.value))
 
     answer_faults(app)
+
+
+def _refuse(request: Any, code: str, error: ValueError) -> bytes:
+    """Say what is wrong, in each language."""
+    return refuse(request, Fault(422, code, str(error)), texts=problem_texts(error.args[0]))
 
 
 def _search(asked: Mapping[str, str], kind: str) -> Search:

@@ -56,10 +56,10 @@ def test_an_entry_is_made_changed_corrected_and_withdrawn(house: House) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("set", "equipment", "SN-8", "model=S21"), 1, "column party: is empty; expected key of a party"),
+        (("set", "equipment", "SN-8", "model=S21"), 1, "column party: is empty; fill it in, such as acme"),
         (("set", "equipment", "SN-8", "colour=red"), 2, "expected COLUMN=VALUE with one of the columns model, party"),
         (("set", "equipment", "SN-8", "model=a", "model=b"), 2, "model is given twice"),
-        (("set", "meter", "demo-1", "profile=none"), 1, "no meter profile 'none'"),
+        (("set", "meter", "demo-1", "profile=none"), 1, "no meter profile none"),
         (("set", "licence", "DEMO-0001", "status=lost"), 1, "column status: expected one of: in_force"),
         (("set", "licence", "DEMO-0001", "--from", "soon"), 2, "--from: expected a day"),
         (("correct", "licence", "DEMO-0001", "99", "--why", "x"), 1, "has no entry 99"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 import treq
+from twisted.internet.defer import Deferred
 
 from tarazy.database.engine import Database
 from tarazy.portal.access import Role, create_token
@@ -55,7 +56,8 @@ def run_portal(directory: Path) -> Iterator[Running]:
     pool = Pool(directory)
     database = Database(pool.engine, reactor)
     subject = make_subject(directory, datetime.now(UTC))
-    subject.payments = make_payments(pool.engine, database, directory)
+    made = Deferred.fromCoroutine(make_payments(pool.engine, database, directory))
+    subject.payments = pytest_twisted.blockon(made)
     portal = make_portal(reactor, subject, database, 0)
     port = portal.start()
     now = datetime.now(UTC)

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from twisted.internet import asyncioreactor
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 
 asyncio.set_event_loop(asyncio.new_event_loop())
@@ -82,14 +83,16 @@ if __name__ == "__main__":
     with pool.engine.begin() as connection:
         sent(connection, subject.reports, datetime.now(UTC))
     database = Database(pool.engine, reactor)
-    subject.payments = make_payments(pool.engine, database, where)
     portal = make_portal(reactor, subject, database, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
 
-    def begin() -> None:
-        print(portal.start(), flush=True)  # noqa: T201 - the test reads it
+    async def begin() -> None:
+        subject.payments = await make_payments(pool.engine, database, where)
+        port = portal.start()
+        await portal.warm()
+        print(port, flush=True)  # noqa: T201 - the test reads it
         StandardIO(Orders(pool, portal), reactor=reactor)  # type: ignore[no-untyped-call]
 
-    reactor.callWhenRunning(begin)
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin()))
     reactor.addSystemEventTrigger("before", "shutdown", portal.stop)
     reactor.addSystemEventTrigger("after", "shutdown", database.close)
     reactor.run()

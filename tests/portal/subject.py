@@ -50,11 +50,12 @@ def make_portal(reactor: Any, subject: Subject, database: Database, port: int = 
     return Portal(reactor, subject, database, rules(), settings=PortalSettings(port=port), seal=SEAL)
 
 
-def make_payments(engine: Engine, database: Database, directory: Path) -> PayoutDesk:
-    """The server's own desk for payouts, whose node nobody needs who proposes and approves."""
+async def make_payments(engine: Engine, database: Database, directory: Path) -> PayoutDesk:
+    """The server's own desk for payouts, whose node nobody needs who proposes, approves and holds."""
     settings = Settings.model_validate({**demo_settings(peer_port=1), "data": directory})
     assert settings.payouts is not None
     admissions = Admissions(Clock(), database, settings.accreditation, directory / "pending")
+    await admissions.refresh()
     return PayoutDesk(Clock(), settings, settings.payouts, engine, admissions)
 
 

@@ -339,6 +339,14 @@ async def test_streams_are_capped(own: Running, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_comes_first_does_not_wait(own: Running) -> None:
+    """Once it is warm there are figures to give, without another read."""
+    assert not own.portal.snapshots.get().called
+    await own.portal.warm()
+    assert own.portal.snapshots.get().called
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_broken_database_is_told(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the database cannot be read, the last figures stay and the health says so."""
     monkeypatch.setattr(snapshot, "REST", 0)

@@ -98,6 +98,14 @@ ADDRESSES = [
     ("GET", "/api/v1/accounting/payouts/2", Right.READ),
     ("POST", "/api/v1/accounting/payouts/propose", Right.PAY),
     ("POST", "/api/v1/accounting/payouts/2/approve", Right.PAY),
+    *(
+        ("POST", f"/api/v1/accounting/payouts/{act}", Right.PAY)
+        for act in ("hold", "release", "stop", "resume", "check")
+    ),
+    *(
+        ("POST", f"/api/v1/accounting/payouts/2/{act}", Right.PAY)
+        for act in ("abandon", "export", "import", "broadcast", "bump")
+    ),
     ("GET", "/api/v1/accounting/rounds", Right.READ),
     ("GET", "/api/v1/accounting/sales", Right.READ),
     ("GET", "/api/v1/accounting/distributed", Right.READ),

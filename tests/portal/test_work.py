@@ -13,8 +13,13 @@ from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_threa
 pytestmark = needs_chromium
 
 LOOKS: list[tuple[str, int, Any]] = [("kk", 390, "dark"), ("ru", 1400, "light"), ("en", 1024, "light")]
+CHECK_DIGIT = {
+    "kk": "бақылау цифры сәйкес емес",
+    "ru": "контрольная цифра не сходится",
+    "en": "check digit does not fit",
+}
 BINS = {"kk": "250140000102", "ru": "250240000116", "en": "250340000120"}
-KEYS = ("portal.", "columns.", "words.", "registers.", "moment.", "paged.", "plan.", "undefined", "NaN", "{")
+KEYS = ("portal.", "columns.", "words.", "registers.", "moment.", "paged.", "plan.", "undefined", "NaN", "[object", "{")
 
 
 class Seat:
@@ -68,6 +73,7 @@ def test_an_operator_enters_changes_and_ends_an_entry(server: Server, browser: B
     fill(page, party=key, bin="123456789012", account=key, **names)
     page.locator("#edit .check").click()
     expect(page.locator("#edit .plan li")).to_have_count(1)
+    expect(page.locator("#edit .plan li")).to_contain_text(CHECK_DIGIT[seat.lang])
     expect(page.locator("#edit .enter")).to_be_disabled()
     seat.keep("fault")
     fill(page, bin=BINS[seat.lang])
@@ -138,9 +144,45 @@ def test_an_operators_day(server: Server, browser: Browser, look: Any) -> None:
     expect(page.locator("#payments tbody tr")).to_have_count(1)
     seat.keep("payout")
     if seat.lang == "en":
-        page.locator("#batch-acts button").click()
+        page.locator("#batch-acts button").first.click()
         expect(page.locator("#paid")).to_contain_text("is approved")
         expect(page.locator("#batches tbody")).to_contain_text("demo-operator")
+    seat.leave()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@in_browser_thread
+def test_an_operator_holds_and_releases_payments(server: Server, browser: Browser, look: Any) -> None:
+    """With a reason in a language of its own, which readers of others are told; refusals are told in the dialog."""
+    seat = Seat(server, browser, "operator", look)
+    page, why = seat.page, f"№ {seat.lang}"
+    seat.go("accounting/", "#batches tbody tr")
+    page.locator("#hold").click()
+    page.locator("#deciding [name=party]").fill("nobody")
+    page.locator("#deciding [name=why]").fill(why)
+    page.locator("#deciding [name=language]").select_option("kk" if seat.lang == "ru" else "ru")
+    page.locator("#decide-do").click()
+    expect(page.locator("#decide .trouble")).to_contain_text("nobody")
+    seat.keep("hold")
+    page.locator("#deciding [name=party]").fill("dala")
+    page.locator("#decide-do").click()
+    expect(page.locator("#decide")).to_be_hidden()
+    row = page.locator("#holds tbody tr", has_text=why)
+    expect(row.locator("[lang] + .detail")).to_have_count(1)
+    seat.keep("held")
+    row.locator("button").click()
+    page.locator("#deciding [name=why]").fill("settled")
+    page.locator("#decide-do").click()
+    expect(page.locator("#holds tbody tr", has_text=why)).to_have_count(0)
+    page.locator("#switch").click()
+    expect(page.locator("#deciding [name=language]")).to_have_value(seat.lang)
+    seat.keep("stop")
+    page.locator("#decide .shut").click()
+    page.locator("#batches tbody button").last.click()
+    page.locator("#batch-acts button").last.click()
+    expect(page.locator("#deciding [name=why]")).to_be_visible()
+    expect(page.locator("#deciding [name=rate]")).to_be_hidden()
+    seat.keep("abandon")
     seat.leave()
 
 

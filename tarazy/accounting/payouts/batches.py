@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
@@ -119,7 +120,7 @@ def propose(
     table = tables.batch
     today = and_(table.c.proposed_at >= day[0], table.c.proposed_at < day[1], table.c.state != BatchState.ABANDONED)
     spent = int(connection.scalar(select(func.coalesce(func.sum(table.c.amount), 0)).where(today)) or 0)
-    held = {party: why for _, party, why in holds(connection)}
+    held = {each.party: each.why for each in holds(connection)}
     credits = due(connection, unproven)
     tried = _tried(connection, {credit.party for credit in credits}, destinations)
     selection = machine.select(credits, destinations, held, limits, spent, tried)
@@ -424,18 +425,21 @@ def keep_held(connection: Connection, reasons: Mapping[str, str], at: datetime, 
     for party, why in sorted(reasons.items()):
         known = select(table.c.hold).where(table.c.party == party, table.c.why == why).limit(1)
         if connection.execute(known).first() is None:
-            connection.execute(insert(table).values(party=party, why=why, held_at=at, held_by=by))
+            connection.execute(insert(table).values(party=party, why=why, language="en", held_at=at, held_by=by))
             new.append(party)
     return new
 
 
-def hold(connection: Connection, party: str, why: str, at: datetime, by: str) -> None:
-    """Hold a party's payments by a decision. Raises `PayoutError` when they are held for that already."""
+def hold(connection: Connection, party: str, why: str, at: datetime, by: str, language: str | None = None) -> None:
+    """Hold a party's payments by a decision. `language`: which the reason is written in.
+
+    Raises `PayoutError` when they are held for that already.
+    """
     table = tables.hold
     same = select(table.c.hold).where(table.c.party == party, table.c.why == why, table.c.released_at.is_(None))
     if connection.execute(same).first() is not None:
         raise PayoutError(f"{party} is held for that already")
-    connection.execute(insert(table).values(party=party, why=why, held_at=at, held_by=by))
+    connection.execute(insert(table).values(party=party, why=why, language=language, held_at=at, held_by=by))
 
 
 def release(connection: Connection, party: str, why: str, at: datetime, by: str) -> int:
@@ -449,17 +453,27 @@ def release(connection: Connection, party: str, why: str, at: datetime, by: str)
     return int(ended)
 
 
-def holds(connection: Connection) -> list[tuple[datetime, str, str]]:
-    """Holds in force: since when, party, why."""
+class Hold(NamedTuple):
+    """A hold in force."""
+
+    since: datetime
+    party: str
+    why: str
+    language: str | None
+    """Which the reason is written in; None where nobody said."""
+
+
+def holds(connection: Connection) -> list[Hold]:
+    """The holds in force, in order of parties."""
     table = tables.hold
     query = select(table).where(table.c.released_at.is_(None)).order_by(table.c.party, table.c.hold)
-    return [(row.held_at, row.party, row.why) for row in connection.execute(query)]
+    return [Hold(row.held_at, row.party, row.why, row.language) for row in connection.execute(query)]
 
 
 def require_unheld(connection: Connection, batch: Batch) -> None:
     """Raise `PayoutError` when a payee of an unsigned batch is held."""
     payees = {each.party for each in batch.payouts}
-    held = {party: why for _, party, why in holds(connection) if party in payees}
+    held = {each.party: each.why for each in holds(connection) if each.party in payees}
     if batch.state in UNSIGNED and held:
         party, why = min(held.items())
         raise PayoutError(f"payments of {party} are held ({why}); abandon batch {batch.number}, or release {party}")

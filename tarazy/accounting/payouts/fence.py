@@ -23,6 +23,7 @@ class Standing:
     """Whether payments may go out, and what the latest check found."""
 
     stopped_why: str | None = None
+    stopped_language: str | None = None
     stopped_at: datetime | None = None
     stopped_by: str | None = None
     checked_at: datetime | None = None
@@ -58,7 +59,9 @@ def standing(connection: Connection) -> Standing:
     row = connection.execute(select(control)).first()
     if row is None:
         return Standing()
-    return Standing(row.stopped_why, row.stopped_at, row.stopped_by, row.checked_at, row.difference)
+    return Standing(
+        row.stopped_why, row.stopped_language, row.stopped_at, row.stopped_by, row.checked_at, row.difference
+    )
 
 
 def require_going(connection: Connection) -> None:
@@ -67,15 +70,18 @@ def require_going(connection: Connection) -> None:
         raise PayoutError(f"payouts are stopped: {why}; when it is mended, `tarazy payout resume`")
 
 
-def stop(connection: Connection, why: str, at: datetime, by: str) -> None:
-    """Let nothing be prepared, signed or sent any more. The first reason stays."""
+def stop(connection: Connection, why: str, at: datetime, by: str, language: str | None = None) -> None:
+    """Let nothing be prepared, signed or sent any more. The first reason stays; `language`: which it is written in."""
     if standing(connection).stopped_why is None:
-        connection.execute(update(control).values(stopped_why=why, stopped_at=at, stopped_by=by))
+        values = {"stopped_why": why, "stopped_language": language, "stopped_at": at, "stopped_by": by}
+        connection.execute(update(control).values(**values))
 
 
 def resume(connection: Connection) -> None:
     """Let payments go out again."""
-    connection.execute(update(control).values(stopped_why=None, stopped_at=None, stopped_by=None))
+    connection.execute(
+        update(control).values(stopped_why=None, stopped_language=None, stopped_at=None, stopped_by=None)
+    )
 
 
 def note_check(connection: Connection, difference: int, at: datetime) -> None:

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _NUMBER = click.argument("number", type=NUMBER, metavar="BATCH")
+_LANGUAGE = click.option(
+    "--language",
+    type=click.Choice(("kk", "ru", "en")),
+    help="Which the reason is written in; pages tell their readers.",
+)
 
 
 @click.group()
@@ -89,7 +94,7 @@ def list_batches(settings: Settings, everything: bool, as_json: bool) -> None:
         found = batches.batches(connection, [state for state in BatchState if state not in closed])
         held, standing = batches.holds(connection), fence.standing(connection)
     if as_json:
-        holds = [{"party": party, "why": why, "since": since} for since, party, why in held]
+        holds = [{name: getattr(each, name) for name in ("party", "why", "language", "since")} for each in held]
         checked = {"checked_at": standing.checked_at, "difference": standing.difference}
         print_json(
             {"batches": [_plain(each) for each in found], "holds": holds, "stopped": standing.stopped_why, **checked}
@@ -103,8 +108,8 @@ def list_batches(settings: Settings, everything: bool, as_json: bool) -> None:
         Console().print(table)
     else:
         click.echo("no batch is under way", err=True)
-    for since, party, why in held:
-        click.echo(f"held since {since:%Y-%m-%d}: {party}, {why}")
+    for kept in held:
+        click.echo(f"held since {kept.since:%Y-%m-%d}: {kept.party}, {kept.why}")
     if standing.stopped_why:
         click.echo(f"payouts are stopped: {standing.stopped_why}")
 
@@ -180,16 +185,7 @@ def import_signed(number: int, file: Path, settings: Settings) -> None:
 @settings_option
 def broadcast(number: int, settings: Settings) -> None:
     """Sign a batch by the node's wallet where that signs, and send it; the same bytes every time."""
-
-    def act(payer: Payer, _: Registers) -> str | None:
-        from tarazy.accounting.payouts.machine import OUTBOX
-
-        if payer.state_of(number) not in OUTBOX:
-            payer.go_on(number)
-        return payer.send(number)
-
-    if trouble := _pay(settings, act):
-        raise Wanting(f"the node did not take it: {trouble}; it is sent again, unchanged")
+    _pay(settings, lambda payer, _: payer.broadcast(number))
     click.echo(f"batch {number} is on its way")
 
 
@@ -216,14 +212,15 @@ def abandon(number: int, why: str, settings: Settings) -> None:
 @payout.command("hold")
 @click.argument("party")
 @WHY
+@_LANGUAGE
 @settings_option
-def hold(party: str, why: str, settings: Settings) -> None:
+def hold(party: str, why: str, language: str | None, settings: Settings) -> None:
     """Keep PARTY's payments back; what it is owed stays due."""
+    from tarazy.pool.payouts.facts import require_party
 
     def act(payer: Payer, registers: Registers) -> None:
-        if party not in registers.parties:
-            raise Misuse(f"{party} is in no register of parties")
-        payer.hold(party, why)
+        require_party(registers, party)
+        payer.hold(party, why, language)
 
     _pay(settings, act)
     click.echo(f"payments of {party} are held")
@@ -241,10 +238,11 @@ def release(party: str, why: str, settings: Settings) -> None:
 
 @payout.command("stop")
 @WHY
+@_LANGUAGE
 @settings_option
-def stop(why: str, settings: Settings) -> None:
+def stop(why: str, language: str | None, settings: Settings) -> None:
     """Let nothing be proposed, signed or sent."""
-    _pay(settings, lambda payer, _: payer.stop(why))
+    _pay(settings, lambda payer, _: payer.stop(why, language))
     click.echo("payouts are stopped")
 
 
@@ -253,13 +251,7 @@ def stop(why: str, settings: Settings) -> None:
 @settings_option
 def resume(why: str, settings: Settings) -> None:
     """Let payments go out again, if no satoshi is missing and the books know every payment."""
-
-    def act(payer: Payer, _: Registers) -> None:
-        if fault := payer.check().fault:
-            raise Wanting(fault)
-        payer.resume(why)
-
-    _pay(settings, act)
+    _pay(settings, lambda payer, _: payer.resume(why))
     click.echo("payouts go on")
 
 

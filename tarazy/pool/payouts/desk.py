@@ -20,7 +20,7 @@ from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import PayoutSettings, Settings
 from tarazy.pool.admissions import Admissions
 from tarazy.pool.chain.bitcoind.faults import NodeError
-from tarazy.pool.payouts.facts import destinations, licence_holds
+from tarazy.pool.payouts.facts import destinations, licence_holds, require_party
 from tarazy.pool.payouts.payer import Payer
 from tarazy.pool.payouts.wallet import NodeWallet, wallet_of
 from tarazy.pool.repeat import Repeat
@@ -36,6 +36,7 @@ class PayoutDesk:
 
     def __init__(self, clock: Any, settings: Settings, payouts: PayoutSettings, engine: Engine, known: Admissions):
         self._payouts = payouts
+        self.signing: str = payouts.signing
         self._chain = settings.chain.address_chain
         self._wallet: NodeWallet = wallet_of(settings)
         self._engine = engine
@@ -56,6 +57,58 @@ class PayoutDesk:
         """Let a batch that somebody else proposed be paid. Raises `PayoutRefused`."""
         with _refusing():
             self._payer(by).approve(number)
+
+    def hold(self, party: str, why: str, language: str, by: str) -> None:
+        """Keep a party's payments back, as `by`. Raises `PayoutRefused`."""
+        with _refusing():
+            require_party(self._registers(), party)
+            self._payer(by).hold(party, why, language)
+
+    def release(self, party: str, why: str, by: str) -> None:
+        """Let a party's payments go again. Raises `PayoutRefused`."""
+        with _refusing():
+            self._payer(by).release(party, why)
+
+    def stop(self, why: str, language: str, by: str) -> None:
+        """Let nothing be proposed, signed or sent. Raises `PayoutRefused`."""
+        with _refusing():
+            self._payer(by).stop(why, language)
+
+    def resume(self, why: str, by: str) -> None:
+        """Let payments go out again, if nothing is missing. Raises `PayoutRefused`."""
+        with _refusing():
+            self._payer(by).resume(why)
+
+    def check(self, by: str) -> dict[str, Any]:
+        """Compare the wallet with the books. Raises `PayoutRefused`."""
+        with _refusing():
+            found = self._payer(by).check()
+        return {"wallet": found.wallet, "books": found.books, "difference": found.difference, "unknown": found.unknown}
+
+    def abandon(self, number: int, why: str, by: str) -> bool:
+        """Give a batch up; False while a second person has to say so too. Raises `PayoutRefused`."""
+        with _refusing():
+            return self._payer(by).abandon(number, why)
+
+    def export(self, number: int, by: str) -> str:
+        """The PSBT of a batch for signing elsewhere. Raises `PayoutRefused`."""
+        with _refusing():
+            return self._payer(by).export(number)
+
+    def accept(self, number: int, signed: str, by: str) -> str:
+        """Take a signed PSBT of a batch, and send it; the txid. Raises `PayoutRefused`."""
+        with _refusing():
+            return self._payer(by).accept(number, signed)
+
+    def broadcast(self, number: int, by: str) -> None:
+        """Sign a batch where the node's wallet signs, and send it. Raises `PayoutRefused`."""
+        with _refusing():
+            self._payer(by).broadcast(number)
+
+    def bump(self, number: int, rate: int, by: str) -> str | None:
+        """Replace a sent transaction by one of a higher fee; the txid once it is signed. Raises `PayoutRefused`."""
+        with _refusing():
+            return self._payer(by).bump(number, rate)
 
     def _payer(self, by: str) -> Payer:
         holds = licence_holds(self._registers())

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from tarazy.accounting.payouts.machine import Destination
+from tarazy.accounting.payouts.machine import Destination, PayoutError
 from tarazy.accreditation.entries import DocumentStatus, Licence
 from tarazy.accreditation.snapshot import Registers
 from tarazy.pool.templates import TemplateError, address_script
+
+
+def require_party(registers: Registers, party: str) -> None:
+    """Raise `PayoutError` unless the party is in force."""
+    if party not in registers.parties:
+        raise PayoutError(f"{party} is in no register of parties; give the key of one that is")
 
 
 def destinations(registers: Registers, chain: str) -> dict[str, Destination | str]:

@@ -149,10 +149,10 @@ class Payer:
             batches.approve(connection, number, _now(), self._by)
             note(connection, _now(), self._by, "approved", batch=number)
 
-    def hold(self, party: str, why: str) -> None:
-        """Keep a party's payments back until somebody releases them."""
+    def hold(self, party: str, why: str, language: str | None = None) -> None:
+        """Keep a party's payments back until somebody releases them. `language`: which the reason is written in."""
         with self._write() as connection:
-            batches.hold(connection, party, why, _now(), self._by)
+            batches.hold(connection, party, why, _now(), self._by, language)
             note(connection, _now(), self._by, "held", party=party, why=why)
 
     def release(self, party: str, why: str) -> int:
@@ -162,14 +162,16 @@ class Payer:
             note(connection, _now(), self._by, "released", party=party, why=why)
         return ended
 
-    def stop(self, why: str) -> None:
-        """Let nothing be proposed, signed or sent."""
+    def stop(self, why: str, language: str | None = None) -> None:
+        """Let nothing be proposed, signed or sent. `language`: which the reason is written in."""
         with self._write() as connection:
-            fence.stop(connection, why, _now(), self._by)
+            fence.stop(connection, why, _now(), self._by, language)
             note(connection, _now(), self._by, "stopped", why=why)
 
     def resume(self, why: str) -> None:
-        """Let payments go out again."""
+        """Let payments go out again, if no satoshi is missing and the books know every payment."""
+        if fault := self.check().fault:
+            raise PayoutError(f"{fault}; see `tarazy payout check`")
         with self._write() as connection:
             fence.resume(connection)
             note(connection, _now(), self._by, "resumed", why=why)
@@ -314,9 +316,12 @@ class Payer:
                 note(connection, _now(), self._by, "broadcast", batch=number, txid=txid)
         return trouble
 
-    def state_of(self, number: int) -> BatchState:
-        """Where a batch stands."""
-        return self._read(number).state
+    def broadcast(self, number: int) -> None:
+        """Sign a batch where the node's wallet signs, and send it. Raises `PayoutError` when it is not taken."""
+        if self._read(number).state not in OUTBOX:
+            self.go_on(number)
+        if trouble := self.send(number):
+            raise PayoutError(f"the node did not take it: {trouble}; it is sent again, unchanged")
 
     def _follow(self, batch: Batch) -> None:
         for signed in batch.transactions:
@@ -427,7 +432,7 @@ class Payer:
                 return found
         if found is None:
             raise PayoutError("the wallet or the books changed during each look; check again")
-        self.stop(str(found.fault))
+        self.stop(str(found.fault), "en")
         return found
 
     def _fee_gone(self, batch: Batch) -> int | None:

@@ -82,6 +82,12 @@ function download(path, label) {
   return button;
 }
 
+/* A reason is written in one language: who reads another is told which. */
+function reason(row) {
+  if (row.language === null || row.language === lang) return element("span", {lang: row.language ?? ""}, row.why);
+  return element("span", {}, element("span", {lang: row.language}, row.why), " ", small(t(`paying.written_${row.language}`)));
+}
+
 function percent(ppm) {
   return number(ppm / 10000, 2) + NARROW + "%";
 }
@@ -226,19 +232,20 @@ Object.assign(LISTS, {
   },
   warnings: {
     key: (row) => row.text,
-    cells: (row) => [badge(SEVERITY_KINDS[row.severity], word("severity", row.severity)), row.text, row.at ? when(row.at) : "–"],
+    cells: (row) => [badge(SEVERITY_KINDS[row.severity], word("severity", row.severity)), [row.text, row.language && row.language !== lang ? small(t(`paying.written_${row.language}`)) : null], row.at ? when(row.at) : "–"],
   },
   batches: {
     key: (row) => String(row.batch),
     cells: (row) => [
       number(row.batch), batchState(row), [bitcoin(row.amount), small(t("batches.payees", {count: row.payees}))],
       by(row.proposed_by, row.proposed_at), by(row.approved_by, row.approved_at),
-      row.waits_for === "approval" ? act(t("paying.look"), () => openBatch(row)) : transaction(row),
+      [...(row.waits_for === "approval" ? [] : [transaction(row)].flat()),
+        element("p", {class: "files"}, act(t("paying.look"), () => openBatch(row), {"aria-label": t("paying.title", {batch: row.batch})}))],
     ],
   },
   holds: {
     key: (row) => `${row.party} ${row.why}`,
-    cells: (row) => [row.party, row.why, when(row.since), bitcoin(row.payable)],
+    cells: (row) => [row.party, [reason(row), decides() ? element("p", {class: "files"}, releaseButton(row)) : null], when(row.since), bitcoin(row.payable)],
   },
   rounds: {
     key: (row) => String(row.round),
@@ -274,7 +281,7 @@ Object.assign(LISTS, {
 
 function warningsOf(standing, record) {
   const found = [];
-  const warn = (severity, key, values, at = null) => found.push({severity, text: t(`warnings.${key}`, values), at});
+  const warn = (severity, key, values, at = null) => found.push({severity, text: t(`warnings.${key}`, values), at, language: values.language});
   if (standing.stopped) warn("serious", "stopped", standing.stopped, standing.stopped.at);
   if (standing.difference < 0) warn("serious", "short", {amount: bitcoin(-standing.difference)}, standing.checked_at);
   for (const row of standing.batches) if (row.trouble) warn("serious", "trouble", {batch: row.batch, why: row.trouble}, row.state_at);
@@ -287,8 +294,8 @@ function showAccount(answer) {
   const {balance, holds} = answer;
   tile("immature", bitcoin(balance.immature), t("me.lost"));
   tile("payable", bitcoin(balance.payable), t("me.unpaid"));
-  const why = holds.map((hold) => hold.why).join("; ");
-  tile("held", bitcoin(balance.held), why || t("me.not_held"));
+  const why = element("span", {}, ...holds.flatMap((hold, at) => [at ? "; " : "", reason(hold)]));
+  tile("held", bitcoin(balance.held), holds.length ? why : t("me.not_held"));
   tile("in_flight", bitcoin(balance.in_flight));
   tile("paid", bitcoin(balance.paid), t("me.earned", {amount: bitcoin(balance.earned)}));
 }
@@ -305,50 +312,6 @@ function showStanding(standing) {
   else {
     const short = standing.difference < 0;
     tile("wallet", badge(short ? "bad" : "good", t(short ? "accounting.differ" : "accounting.agree")), t("accounting.difference", {amount: bitcoin(standing.difference)}));
-  }
-}
-
-/* Payouts are proposed by one person and approved by another, who sees before what goes to whom. */
-async function openBatch(row) {
-  let payments;
-  try {
-    ({payments} = await (await ask(`accounting/payouts/${row.batch}`)).json());
-  } catch (error) {
-    turnAway(error);
-    return;
-  }
-  const dialog = openDialog("batch", t("paying.title", {batch: row.batch}));
-  box("payments").replaceChildren(table([t("paying.party"), t("paying.address"), t("paying.amount")],
-    payments.map((each) => [each.party, element("code", {}, each.address), bitcoin(each.amount)])));
-  const approve = async (button) => {
-    button.disabled = true;
-    try {
-      await ask(`accounting/payouts/${row.batch}/approve`, {method: "POST"});
-      dialog.close();
-      box("paid").textContent = t("paying.approved", {batch: row.batch});
-      await load();
-    } catch (error) {
-      trouble(dialog, t("acting.failed", {why: error.message}));
-      button.disabled = false;
-    }
-  };
-  const own = row.proposed_by === holder.name;
-  box("batch-acts").replaceChildren(...(holder.role !== "operator" ? [] : own ? [t("paying.own")] : [act(t("paying.approve"), approve)]));
-}
-
-async function propose(button) {
-  button.disabled = true;
-  box("problem").hidden = true;
-  try {
-    const made = await (await ask("accounting/payouts/propose", {method: "POST"})).json();
-    const said = made.batch === null ? t("paying.nothing") : t("paying.proposed", {batch: made.batch, amount: bitcoin(made.amount)});
-    const left = Object.entries(made.left_out).map(([party, why]) => t("paying.left_out", {party, why}));
-    await load();
-    box("paid").textContent = [said, ...left].join(" ");
-  } catch (error) {
-    complain(t("acting.failed", {why: error.message}));
-  } finally {
-    button.disabled = false;
   }
 }
 
@@ -420,13 +383,10 @@ Object.assign(PAGES, {
   accounting: {
     sources: {standing: "accounting/payouts", rounds: "accounting/rounds", sales: "accounting/sales", distributed: "accounting/distributed"},
     paged: ["rounds", "distributed"],
-    prepare: () => {
-      watchDialogs();
-      box("propose").addEventListener("click", () => propose(box("propose")));
-    },
+    prepare: () => watchPaying(),
     show: (told) => {
       showStanding(told.standing);
-      box("propose").hidden = holder.role !== "operator";
+      showPaying(told.standing);
       told.batches = {items: told.standing.batches};
       told.holds = {items: told.standing.held};
       told.warnings = {items: warningsOf(told.standing, told.distributed)};

@@ -279,16 +279,8 @@ function faultList(faults) {
   return element("ul", {class: "lines"}, ...faults.map((fault) => {
     const where = [/\.(csv|xlsx)/.test(fault.where) ? fault.where : null, fault.row && /\.(csv|xlsx)/.test(fault.where) ? t("plan.row", {count: fault.row}) : null,
       fault.column ? (has(`columns.${fault.column}`) ? label(fault.column) : fault.column) : null].filter(Boolean);
-    return element("li", {}, where.length ? element("b", {}, `${where.join(", ")}: `) : null, ...problem(fault));
+    return element("li", {}, where.length ? element("b", {}, `${where.join(", ")}: `) : null, fault.text[lang]);
   }));
-}
-
-/* The server tells what is wrong in English; the commonest of it is told in the page's language. */
-function problem(fault) {
-  if (fault.problem.startsWith("is empty; expected")) return [t("plan.empty")];
-  const column = [...described.values()].flat().find((each) => each.name === fault.column);
-  if (lang === "en" || !column || column.example === FREE || !fault.problem.startsWith("expected")) return [fault.problem];
-  return [t("plan.wrong", {text: column.example}), small(fault.problem)];
 }
 
 /* What must be there before anybody is admitted; shown as long as nobody is. */

@@ -18,7 +18,7 @@ async function ask(path, options = {}) {
   const answer = await fetch(API + path, options);
   if (answer.ok) return answer;
   const {error} = await answer.json().catch(() => ({error: {code: "", text: String(answer.status)}}));
-  throw new Refused(answer.status, error.code, error.text, error.faults);
+  throw new Refused(answer.status, error.code, error.texts?.[lang] ?? error.text, error.faults);
 }
 
 async function tell(path, told) {

@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from babel.core import Locale
 
+from tarazy.accreditation.problems import texts_file
 from tarazy.config.yaml_file import SafeLoader
 from tarazy.reports.language.figures import number
 
@@ -71,6 +72,7 @@ def messages() -> Mapping[str, Message]:
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".yaml"):
             found.update(read(file))
+    found.update(read(texts_file()))
     return found
 
 
