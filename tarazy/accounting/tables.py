@@ -99,13 +99,16 @@ site_tally = Table(
     Column("interval_start", Instant, primary_key=True),
     Column("party", String(64), primary_key=True),
     Column("site", String(64), primary_key=True),
+    Column("heaviest", BigCount, nullable=False, doc="the most that a worker's share ever meant in the mean"),
     Column("weight", BigCount, nullable=False),
     Column("shares", BigInteger, nullable=False),
     Column("stale_weight", BigCount, nullable=False),
     Column("stale_shares", BigInteger, nullable=False),
     Index("ix_site_tally_party", "party", "interval_start"),
+    Index("ix_site_tally_interval_start", "interval_start", "site"),
 )
-"""Sums of `tally` over the workers of a party at a site, written with them: what months of it are told by."""
+"""Sums of `tally` over the workers of a party at a site, written with them: what months are told by, and energy is held
+against."""
 
 rejection = Table(
     "rejection",

@@ -31,7 +31,7 @@ _COUNTED = struct.Struct(">8xI28xbB")
 """Of `SHARE`: the time; the job; name, exponent and verdict."""
 
 _PLACE = ("party", "account", "worker", "site")
-_SITE = ("party", "site")
+_SITE = ("party", "site", "heaviest")
 _COUNTS = ("weight", "shares", "stale_weight", "stale_shares")
 
 Counts: TypeAlias = dict[int, Counter[tuple[int, int, int]]]
@@ -145,11 +145,12 @@ def add(connection: Connection, number: int, done: Mapping[Worth, Work]) -> None
     for start, tallies in _together(done.values()).items():
         of_sites = _of_sites(tallies)
         _add_present(connection, number, start, tallies)
-        _store_tallies(connection, tables.tally, number, start, tallies)
-        for party, site, *counts in connection.execute(_SITES, {"number": number, "start": start}):
-            if (party, site) in of_sites:
-                of_sites[party, site].include(Done(*counts))
-        _store_tallies(connection, tables.site_tally, number, start, of_sites)
+        rows = [
+            (number, start, *place, each.weight, each.shares, each.stale_weight, each.stale_shares)
+            for place, each in sorted(tallies.items(), key=itemgetter(0))  # neighbours share a page of the database
+        ]
+        _store(connection, tables.tally, rows, len(_COUNTS))
+        _add_to_sites(connection, number, start, of_sites, _heaviest(tallies))
     parties = set().union(*weights.values())
     query = _PARTIES
     wanted: dict[str, object] = {"number": number}
@@ -179,14 +180,36 @@ def _of_sites(tallies: Mapping[Place, Done]) -> dict[tuple[str, str], Done]:
     return sums
 
 
-def _store_tallies(
-    connection: Connection, table: Table, number: int, start: datetime, tallies: Mapping[Any, Done]
+def _heaviest(tallies: Mapping[Place, Done]) -> dict[tuple[str, str], int]:
+    """By party and site, the most that a worker's share means in the mean, rounded up."""
+    heaviest: dict[tuple[str, str], int] = {}
+    for (party, _, _, site), each in tallies.items():
+        if each.shares:
+            mean = -(-each.weight // each.shares)
+            if mean > heaviest.get((party, site), 0):
+                heaviest[party, site] = mean
+    return heaviest
+
+
+def _add_to_sites(
+    connection: Connection,
+    number: int,
+    start: datetime,
+    sums: Mapping[tuple[str, str], Done],
+    heaviest: Mapping[tuple[str, str], int],
 ) -> None:
+    """Add `sums` to those of the sites."""
+    before = dict.fromkeys(sums, 0)
+    for party, site, most, *counts in connection.execute(_SITES, {"number": number, "start": start}):
+        if (party, site) in sums:
+            before[party, site] = most
+            sums[party, site].include(Done(*counts))
     rows = [
-        (number, start, *place, each.weight, each.shares, each.stale_weight, each.stale_shares)
-        for place, each in sorted(tallies.items(), key=itemgetter(0))  # neighbours share a page of the database
+        (number, start, *place, most, each.weight, each.shares, each.stale_weight, each.stale_shares)
+        for place, each in sorted(sums.items(), key=itemgetter(0))
+        for most in [max(before[place], heaviest.get(place, 0))]
     ]
-    _store(connection, table, rows, len(_COUNTS))
+    _store(connection, tables.site_tally, rows, len(_COUNTS))
 
 
 def _together(works: Iterable[Work]) -> Work:

@@ -45,10 +45,9 @@ def intervals_before(now: datetime, span: timedelta, seconds: int) -> tuple[date
     return until - max(1, span // step) * step, until
 
 
-def site_totals(connection: Connection, since: datetime, until: datetime, site: str | None = None) -> list[SiteTotal]:
-    """Work in the intervals that begin in [since, until), by party and site; of one site where it is named."""
+def site_totals(connection: Connection, since: datetime, until: datetime) -> list[SiteTotal]:
+    """Work in the intervals that begin in [since, until), by party and site."""
     tally = tables.tally
-    here = true() if site is None else tally.c.site == site
     weight = cast(tally.c.weight, Float)
     place = (tally.c.party, tally.c.site)
     total = func.sum(weight)
@@ -61,7 +60,7 @@ def site_totals(connection: Connection, since: datetime, until: datetime, site: 
             func.max(weight / tally.c.shares).label("heaviest"),
             func.row_number().over(partition_by=place, order_by=total.desc()).label("rank"),
         )
-        .where(tally.c.interval_start >= since, tally.c.interval_start < until, tally.c.shares > 0, here)
+        .where(tally.c.interval_start >= since, tally.c.interval_start < until, tally.c.shares > 0)
         .group_by(*place, tally.c.account, tally.c.worker)
         .subquery()
     )
@@ -84,6 +83,31 @@ def site_totals(connection: Connection, since: datetime, until: datetime, site: 
         SiteTotal(party, site, float(sum_), int(shares), float(heaviest), workers, busiest, float(most))
         for party, site, sum_, shares, heaviest, workers, busiest, most in connection.execute(query)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteWeight:
+    """Credited work at a site."""
+
+    weight: int
+    heaviest: int
+    """Of parties and intervals, the most that a worker's share meant in the mean."""
+
+
+def site_weights(
+    connection: Connection, since: datetime, until: datetime, site: str | None = None
+) -> dict[str, SiteWeight]:
+    """Site → its work in the intervals that begin in [since, until), however many worked there."""
+    table = tables.site_tally
+    here = true() if site is None else table.c.site == site
+    query = select(table.c.site, table.c.weight, table.c.heaviest).where(
+        table.c.interval_start >= since, table.c.interval_start < until, table.c.shares > 0, here
+    )
+    found: dict[str, SiteWeight] = {}
+    for where, weight, heaviest in connection.execute(query):
+        had = found.get(where, SiteWeight(0, 0))
+        found[where] = SiteWeight(had.weight + weight, max(had.heaviest, heaviest))
+    return found
 
 
 def shared_names(connection: Connection, since: datetime, until: datetime, limit: int = 1_000) -> list[SharedName]:

@@ -125,7 +125,10 @@ class Inspection:
         today = legal_day(now)
         if self._drifts is None or self._drifts[0] != today:
             self._drifts = today, drifts(site_days(connection, today, now))
-        found = [*below_floor(connection, work, self._findings.best_machine_mj_per_th), *self._drifts[1]]
+        found = [
+            *below_floor(connection, work.since, work.until, self._findings.best_machine_mj_per_th),
+            *self._drifts[1],
+        ]
         return [condition for condition in found if condition.site in registers.sites]
 
     def _look(

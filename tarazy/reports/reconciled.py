@@ -14,10 +14,10 @@ from tarazy.accounting.energy.best_machine import BestMachine, best_machine
 from tarazy.accounting.energy.faults import Fault
 from tarazy.accounting.energy.figures import Place, energy_by_party, site_intervals
 from tarazy.accounting.energy.reconciliation import CONFOUNDERS, Drift, drift, least_wh
-from tarazy.accounting.workload import intervals_before, site_totals
+from tarazy.accounting.workload import intervals_before, site_totals, site_weights
 from tarazy.accreditation.entries import FindingKind, Severity
 from tarazy.accreditation.findings import Condition
-from tarazy.accreditation.plausibility import HEAVIER_SHARES, SiteWork, Work
+from tarazy.accreditation.plausibility import HEAVIER_SHARES, SiteWork
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import day_start, legal_day
 from tarazy.reports.consumption import place_of
@@ -81,8 +81,8 @@ class FloorRule:
     window: timedelta
 
 
-def site_work(connection: Connection, since: datetime, until: datetime, site: str | None = None) -> list[SiteWork]:
-    """Work of each party at each site, or at one, in the intervals that begin in [since, until)."""
+def site_work(connection: Connection, since: datetime, until: datetime) -> list[SiteWork]:
+    """Work of each party at each site in the intervals that begin in [since, until)."""
     return [
         SiteWork(
             row.party,
@@ -94,7 +94,7 @@ def site_work(connection: Connection, since: datetime, until: datetime, site: st
             row.busiest,
             hashes_of(int(row.busiest_weight)),
         )
-        for row in site_totals(connection, since, until, site)
+        for row in site_totals(connection, since, until)
     ]
 
 
@@ -148,29 +148,34 @@ def drifts(days: Mapping[str, Sequence[SiteDay]]) -> list[Condition]:
     return found
 
 
-def floors(connection: Connection, work: Work, best_mj_per_th: int | None = None) -> dict[str, Floor]:
-    """Site → its floor in the window of `work`; only where its meters measured all of it.
+def floors(
+    connection: Connection,
+    since: datetime,
+    until: datetime,
+    best_mj_per_th: int | None = None,
+    only: str | None = None,
+) -> dict[str, Floor]:
+    """Site → its floor in [since, until), of all or of one; only where its meters measured all of that time.
 
     `best_mj_per_th` holds instead of the dated data, if given.
     """
-    best = best_machine(legal_day(work.until), best_mj_per_th)
-    by_site: defaultdict[str, list[SiteWork]] = defaultdict(list)
-    for row in work.sites:
-        by_site[row.site].append(row)
+    best = best_machine(legal_day(until), best_mj_per_th)
     found: dict[str, Floor] = {}
-    for site, rows in by_site.items():
-        intervals = site_intervals(connection, work.since, work.until, site=site)
+    for site, work in site_weights(connection, since, until, only).items():
+        intervals = site_intervals(connection, since, until, site=site)
         told = timedelta(seconds=sum(item.seconds for item in intervals))
-        if told == work.until - work.since and all(item.quality == "measured" for item in intervals):
-            heaviest = HEAVIER_SHARES * max(row.heaviest for row in rows)
-            least = least_wh(sum(row.hashes for row in rows), heaviest, best.mj_per_th)
+        if told == until - since and all(item.quality == "measured" for item in intervals):
+            heaviest = HEAVIER_SHARES * hashes_of(work.heaviest)
+            least = least_wh(hashes_of(work.weight), heaviest, best.mj_per_th)
             found[site] = Floor(sum(item.energy_wh for item in intervals), least, best)
     return found
 
 
-def below_floor(connection: Connection, work: Work, best_mj_per_th: int | None = None) -> list[Condition]:
+def below_floor(
+    connection: Connection, since: datetime, until: datetime, best_mj_per_th: int | None = None
+) -> list[Condition]:
     """Sites whose meters gave less than any machine needs for their work."""
-    hours = round((work.until - work.since) / timedelta(hours=1)) or 1
+    hours = round((until - since) / timedelta(hours=1)) or 1
     return [
         Condition(
             FindingKind.ENERGY_FLOOR,
@@ -181,7 +186,7 @@ def below_floor(connection: Connection, work: Work, best_mj_per_th: int | None =
             site,
             {
                 "hours": hours,
-                "until": work.until.isoformat(),
+                "until": until.isoformat(),
                 "metered_kwh": floor.metered_wh // 1000,
                 "least_kwh": floor.least_wh // 1000,
                 "best_mj_per_th": floor.machine.mj_per_th,
@@ -189,7 +194,7 @@ def below_floor(connection: Connection, work: Work, best_mj_per_th: int | None =
                 "confounders": ["work of machines outside the site"],
             },
         )
-        for site, floor in floors(connection, work, best_mj_per_th).items()
+        for site, floor in floors(connection, since, until, best_mj_per_th).items()
         if floor.broken
     ]
 
@@ -201,8 +206,7 @@ def reconciliation(
     place, step = place_of(registers, site), timedelta(seconds=interval_seconds)
     days = site_days(connection, legal_day(now), now, place).get(site, [])
     since, until = intervals_before(now - step, rule.window, interval_seconds)
-    work = Work(since, until, step, site_work(connection, since, until, site), [])
-    floor = floors(connection, work, rule.best_mj_per_th).get(site)
+    floor = floors(connection, since, until, rule.best_mj_per_th, site).get(site)
     moved = site_drift(days)
     return {
         "site": site,

@@ -212,4 +212,7 @@ def require_site_sums(connection: Connection) -> None:
         key = row.round, row.interval_start, row.party, row.site
         sums[key] = [had + getattr(row, name) for had, name in zip(sums.get(key, [0] * 4), counts, strict=True)]
     kept = connection.execute(select(tables.site_tally)).all()
-    assert {tuple(row[:4]): list(row[4:]) for row in kept} == sums
+    assert {tuple(row[:4]): [getattr(row, name) for name in counts] for row in kept} == sums
+    for row in connection.execute(select(tables.tally).where(tables.tally.c.shares > 0)):
+        (of_site,) = (each for each in kept if each[:4] == (row.round, row.interval_start, row.party, row.site))
+        assert of_site.heaviest * row.shares >= row.weight

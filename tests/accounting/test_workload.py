@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, insert
 
-from tarazy.accounting import tables
-from tarazy.accounting.workload import SharedName, shared_names, site_totals
+from tarazy.accounting import tables, tallies
+from tarazy.accounting.tallies import Done
+from tarazy.accounting.workload import SharedName, SiteWeight, shared_names, site_totals, site_weights
+from tarazy.accounting.worth import Worth
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 STEP = timedelta(minutes=10)
@@ -55,3 +57,24 @@ def test_many_names_hide_nobody(engine: Engine) -> None:
         ("other", "a", 1, 4),
         ("other", "b", 1, 4),
     ]
+
+
+def test_weights_of_sites_bound_those_of_their_workers(engine: Engine) -> None:
+    """Exact sums by site, whoever worked there; the heaviest mean of a share is no less than any worker's."""
+    with engine.begin() as connection:
+        connection.execute(insert(tables.round_), [{"round": number, "opened_at": NOON} for number in (1, 2)])
+        for number, start, party, worker, site, weight, shares in (
+            (1, NOON, "a", "x", "s", 2**90 + 1, 3),
+            (1, NOON, "a", "y", "s", 10, 10),
+            (2, NOON, "b", "x", "s", 2**70, 1),
+            (1, NOON, "a", "x", "s", 5, 100),
+            (1, NOON + STEP, "a", "x", "t", 7, 2),
+            (1, NOON + 2 * STEP, "a", "x", "s", 2**99, 1),
+        ):
+            done = {(party, party, worker, site): Done(weight, shares)}
+            tallies.add(connection, number, {Worth(1, 1): {start: done}})
+        assert site_weights(connection, NOON, NOON + 2 * STEP) == {
+            "s": SiteWeight(2**90 + 2**70 + 16, -(-(2**90 + 1) // 3)),
+            "t": SiteWeight(7, 4),
+        }
+        assert list(site_weights(connection, NOON, NOON + 2 * STEP, "t")) == ["t"]

@@ -294,7 +294,7 @@ class Pool:
         place = {"round": self.rounds, "interval_start": at, "party": party, "site": SITE_OF[party]}
         done = {"weight": weight, "shares": shares, "stale_weight": weight // 400, "stale_shares": shares // 40}
         _insert(connection, tables.tally, **place, account=party, worker="rig1", **done)
-        _insert(connection, tables.site_tally, **place, **done)
+        _insert(connection, tables.site_tally, **place, **done, heaviest=-(-weight // max(1, shares)))
         rejected = {"party": party, "account": party, "worker": "rig1", "site": SITE_OF[party], "gateway": 1}
         for reason, count in (("stale", shares // 40), ("low-difficulty", 2)):
             _insert(connection, tables.rejection, interval_start=at, process=1, **rejected, reason=reason, shares=count)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, insert
 
+from tarazy.accounting import tables
+from tarazy.accounting.tallies import Done, add
+from tarazy.accounting.worth import Worth
 from tarazy.accreditation.entries import FindingKind, Severity
 from tarazy.accreditation.fields import read_evidence
-from tarazy.accreditation.plausibility import SiteWork, Work
 from tarazy.config.law.calendar import day_start
 from tarazy.reports.reconciled import below_floor, drifts, site_days
 from tests.reports.world import meter_hour
@@ -46,11 +48,12 @@ def test_a_day_that_cannot_be_told_is_left_out(sqlite_engine: Engine) -> None:
     assert (day.metered_wh, round(day.expected_wh, -1)) == (5_000, 4_000)
 
 
-def _work(start: datetime, kwh: int, hours: int = 1) -> Work:
+def _work(connection: Connection, start: datetime, kwh: int) -> None:
     """Work of a million shares that takes so many kWh at 8.5 J/TH."""
-    hashes = kwh * 3_600_000 * 10**12 * 10 // 85
-    row = SiteWork("a", "s", hashes, 10**6, hashes // 10**6, 1, "a.rig", hashes)
-    return Work(start, start + timedelta(hours=hours), timedelta(hours=1), [row], [])
+    weight = kwh * 3_600_000 * 10**12 * 10 // 85 * 0xFFFF >> 16
+    connection.execute(insert(tables.round_), [{"round": 1, "opened_at": start}])
+    done = {("a", "a", "rig", "s"): Done(weight, 10**6)}
+    add(connection, 1, {Worth(1, 1): {start: done}})
 
 
 @pytest.mark.parametrize(("kwh", "hours", "broken"), [(100, 1, False), (102, 1, True), (102, 2, False)])
@@ -59,7 +62,8 @@ def test_no_machine_does_that_work_for_so_little(sqlite_engine: Engine, kwh: int
     start = NOW - timedelta(hours=5)
     with sqlite_engine.begin() as connection:
         meter_hour(connection, "s", {"m": 100_000}, {"a": 1}, start)
-        found = below_floor(connection, _work(start, kwh, hours))
+        _work(connection, start, kwh)
+        found = below_floor(connection, start, start + timedelta(hours=hours))
     assert [condition.kind for condition in found] == ([FindingKind.ENERGY_FLOOR] if broken else [])
     for condition in found:
         evidence = condition.evidence or {}
@@ -74,4 +78,5 @@ def test_the_setting_holds_instead_of_the_dated_machine(sqlite_engine: Engine) -
     start = NOW - timedelta(hours=5)
     with sqlite_engine.begin() as connection:
         meter_hour(connection, "s", {"m": 100_000}, {"a": 1}, start)
-        assert below_floor(connection, _work(start, 102), 8_000) == []
+        _work(connection, start, 102)
+        assert below_floor(connection, start, start + timedelta(hours=1), 8_000) == []
