@@ -135,7 +135,7 @@ def _form(kept: Kept, node: Parts, values: Mapping[str, str]) -> tuple[bytes, st
             told = telling.of(each, kept.told, "")
             if isinstance(each, Nested | Listed):
                 content, media_type = canonical_json(told), _JSON
-            elif told is None:
+            elif told is None or told == "":
                 continue
             else:
                 content = (told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)).encode()

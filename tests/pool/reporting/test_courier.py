@@ -219,6 +219,7 @@ PARTS = {
     "period": {"from": "days.name"},
     "version": {"from": "version"},
     "nobody[0]": {"from": "nobody", "required": False},
+    "nothing": {"value": ""},
     "about": {"fields": {"number": {"from": "$key"}}},
     "quantities": {"each": "rows", "fields": {"quantity": {"from": "quantity", "as": "bitcoin"}}},
     "document": {"file": ".json"},
