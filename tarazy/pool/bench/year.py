@@ -242,6 +242,7 @@ def _sums(size: Size) -> Iterator[dict[str, Any]]:
                     "party": f"party-{party}",
                     "site": f"site-{party}",
                     "weight": _WORK,
+                    "heaviest": _WORK // 67_500,
                     "shares": 67_500,
                     "stale_weight": 0,
                     "stale_shares": 0,
