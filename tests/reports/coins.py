@@ -43,6 +43,8 @@ def happen(connection: Connection) -> None:
             for party, shares in (("altyn", 40), ("sary", 30))
         ]
         connection.execute(insert(tables.tally), rows)
+        of_sites = [{name: row.get(name, 1) for name in tables.site_tally.c.keys()} for row in rows]  # noqa: SIM118
+        connection.execute(insert(tables.site_tally), of_sites)
     wallets = [
         Wallet(wallet=party, party=party, address=ADDRESS, status=WalletStatus.APPROVED, valid_from=world.BEGIN)
         for party in ("altyn", "sary")

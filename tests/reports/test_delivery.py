@@ -56,6 +56,9 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("body.fields.period", {"from": "days.name", "az": "day"}, "body.fields.period.az: unknown key"),
         ("body.fields.period", "days.name", "body.fields.period: expected a mapping with"),
         ("body.fields.rows.fields.bin", {"from": "bin;drop"}, "must be a path such as days.name, or $key"),
+        ("body", {"parts": {}}, "body.parts: "),
+        ("body", {"parts": {'a"b': {"value": 1}}}, "must be the name of a part"),
+        ("body", {"parts": {"a": {"parts": {}}}}, "body.parts.a: "),
         ("receipt.number", None, "receipt.number: required key is missing"),
         ("receipt.statuses", [500], "less than or equal to 499"),
         ("when_unsure", "ask", "inquiry belongs to when_unsure: ask"),
@@ -147,6 +150,19 @@ def test_the_key_is_of_document_recipient_and_way(tmp_path: Path) -> None:
     body = compose(kept, told).body
     assert json.loads(body) == {"d": "2026-11", "key": compose(kept, told).key, "n": "1", "v": None}
     assert body == canonical_json(json.loads(body))
+
+
+def test_a_form_is_bounded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that each would do are too much together; a form that tells no key is not sent again."""
+    kept = _document(tmp_path)
+    parts = {"a": {"file": ".json"}, "b": {"file": ".json"}, "key": {"from": "$key"}}
+    form = _profile(body={"parts": parts}, headers={})
+    assert compose(kept, form).body.count(kept.content) == 2
+    monkeypatch.setattr("tarazy.reports.delivery.letter.LARGEST_BODY", len(kept.content) + 10)
+    with pytest.raises(LetterError, match=f"{2 * len(kept.content)} bytes would be sent"):
+        compose(kept, form)
+    with pytest.raises(ValueError, match="send_again needs"):
+        _profile(body={"parts": {"a": {"file": ".json"}}}, headers={})
 
 
 def test_a_period_cannot_leave_its_place_in_the_address(tmp_path: Path) -> None:

@@ -22,7 +22,10 @@ _PARTIES = {"statement": "party-0"}
 def run_reports_bench(
     directory: Path, database: str | None, kinds: tuple[str, ...], *, progress: Callable[[str], None], **size: int
 ) -> dict[str, Any]:
-    """Write the year into an empty database, then build every document of `kinds`. Raises `BenchError`."""
+    """Write the year into an empty database, or what a run of this size left out, then build every document of `kinds`.
+
+    Raises `BenchError`.
+    """
     url = database or f"sqlite:///{directory / 'bench.db'}"
     engine = open_engine(url)
     upgrade(engine)

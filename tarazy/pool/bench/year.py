@@ -1,7 +1,8 @@
 """A year of a national pool, written straight into an empty ledger: what reports of that size are built from.
 
 Everything in it is invented. The days of meters are those of its last quarter, the longest span that a document asks
-energy of; the tallies of workers are those of some rounds spread over the year.
+energy of; the tallies of workers are those of some rounds spread over the year, their sums by party and site, which
+statements read, those of every interval of it.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from tarazy.accounting.tables import (
     ledger_posting,
     round_,
     round_work,
+    site_tally,
     tally,
 )
 from tarazy.accreditation.entries import EnergySource, Entry, Meter, MeterStatus, Wallet, WalletStatus
+from tarazy.accreditation.tables import audit
 from tarazy.config.law.calendar import Period, legal_day
 from tarazy.pool.bench.admission import record, world
 
@@ -42,6 +45,7 @@ _REWARD = 312_500_000
 _FEE = 3_125_000
 _WORK = 1 << 60
 _DAY = timedelta(days=1)
+_INTERVAL = timedelta(minutes=15)
 _MATURING = timedelta(hours=17)
 _DAY_WH = 24_000
 
@@ -59,20 +63,22 @@ class Size:
 
 
 def write_year(engine: Engine, size: Size, progress: Callable[[str], None]) -> None:
-    """Fill an empty ledger."""
+    """Fill an empty ledger, or what an earlier run of the same size left out: each step is one transaction."""
     names = [f"party-{number}" for number in range(size.parties)]
-    steps: dict[str, Callable[[Connection], None]] = {
-        "registers": lambda connection: record(connection, _registers(size)),
-        "blocks and credits": lambda connection: _write_blocks(connection, names, size.blocks),
-        "ledger": lambda connection: _write_ledger(connection, names, size.blocks),
-        "tallies": lambda connection: _insert(connection, tally, _tallies(size)),
-        "values and sales": lambda connection: _write_sales(connection, names),
-        "days of meters": lambda connection: _write_energy(connection, size),
+    steps: dict[str, tuple[Table, Callable[[Connection], None]]] = {
+        "registers": (audit, lambda connection: record(connection, _registers(size))),
+        "blocks and credits": (block, lambda connection: _write_blocks(connection, names, size.blocks)),
+        "ledger": (ledger_entry, lambda connection: _write_ledger(connection, names, size.blocks)),
+        "tallies": (tally, lambda connection: _insert(connection, tally, _tallies(size))),
+        "sums of tallies": (site_tally, lambda connection: _insert(connection, site_tally, _sums(size))),
+        "values and sales": (asset_sale, lambda connection: _write_sales(connection, names)),
+        "days of meters": (meter_day, lambda connection: _write_energy(connection, size)),
     }
-    for what, write in steps.items():
-        progress(f"writing {what}")
+    for what, (table, write) in steps.items():
         with engine.begin() as connection:
-            write(connection)
+            if connection.execute(select(table).limit(1)).first() is None:
+                progress(f"writing {what}")
+                write(connection)
 
 
 def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
@@ -222,6 +228,26 @@ def _tallies(size: Size) -> Iterator[dict[str, Any]]:
                 "stale_weight": 0,
                 "stale_shares": 0,
             }
+
+
+def _sums(size: Size) -> Iterator[dict[str, Any]]:
+    opened = YEAR.start
+    for number in range(1, size.blocks + 1):
+        closed = _found(number, size.blocks)
+        for interval in range((opened - YEAR.start) // _INTERVAL, (closed - YEAR.start) // _INTERVAL + 1):
+            for party in range(size.parties):
+                yield {
+                    "round": number,
+                    "interval_start": YEAR.start + interval * _INTERVAL,
+                    "party": f"party-{party}",
+                    "site": f"site-{party}",
+                    "weight": _WORK,
+                    "heaviest": _WORK // 67_500,
+                    "shares": 67_500,
+                    "stale_weight": 0,
+                    "stale_shares": 0,
+                }
+        opened = closed
 
 
 def _write_sales(connection: Connection, names: list[str]) -> None:

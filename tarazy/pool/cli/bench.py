@@ -403,7 +403,11 @@ def _told(run: dict[str, Any]) -> str:
     show_default=True,
     help="What to build.",
 )
-@click.option("--database", help="SQLAlchemy URL of an empty database; an SQLite file of its own when absent.")
+@click.option(
+    "--database",
+    help="SQLAlchemy URL of an empty database, or of one that a run of this size wrote: its year is taken, and what is "
+    "missing of it written; an SQLite file of its own when absent.",
+)
 def bench_reports(json_file: Path | None, database: str | None, kinds: tuple[str, ...], **size: int) -> None:
     """Build every document of a national pool's year: seconds and peak memory of each file in one language."""
     from tempfile import TemporaryDirectory

@@ -8,11 +8,15 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
+from urllib3.fields import RequestField
+from urllib3.filepost import encode_multipart_formdata
+
 from tarazy.reports.canonical import canonical_json, digest
-from tarazy.reports.delivery.profile import Attached, Fixed, Listed, Node, Profile, Taken, fill
+from tarazy.reports.delivery.profile import Attached, Fixed, Listed, Nested, Node, Parts, Profile, Taken, fill
 from tarazy.reports.kept import Kept
 from tarazy.reports.signing.cms import LARGEST, CmsFault, check
 
@@ -50,13 +54,14 @@ def compose(kept: Kept, profile: Profile) -> Letter:
     if profile.signature == "required":
         _require_signed(kept, profile.name)
     values = _values(kept, profile)
-    if isinstance(profile.body, Attached):
-        body, ending = _file(kept, profile.body), profile.body.file.rpartition(".")[2]
-        media_type = _MEDIA_TYPES.get(ending, "application/octet-stream")
-    else:
-        body, media_type = canonical_json(_Telling(kept, values).of(profile.body, kept.told, "")), _JSON
-    if len(body) > LARGEST_BODY:
-        raise LetterError(f"{kept.path.name}: {len(body)} bytes would be sent, at most {LARGEST_BODY} are")
+    match profile.body:
+        case Attached() as node:
+            body, media_type = _file(kept, node), _media_type(node)
+        case Parts() as node:
+            body, media_type = _form(kept, node, values)
+        case Nested() as node:
+            body, media_type = canonical_json(_Telling(kept, values).of(node, kept.told, "")), _JSON
+    _bound(kept, len(body))
     quoted = {name: quote(value, safe="") for name, value in values.items()}
     headers = {name: fill(text, values) for name, text in profile.headers.items()}
     for name, text in headers.items():
@@ -113,6 +118,39 @@ def _file(kept: Kept, node: Attached) -> bytes:
     if len(content) > LARGEST_BODY:
         raise LetterError(f"{path.name}: longer than the {LARGEST_BODY} bytes that are sent")
     return content
+
+
+def _media_type(node: Attached) -> str:
+    return _MEDIA_TYPES.get(node.file.rpartition(".")[2], "application/octet-stream")
+
+
+def _form(kept: Kept, node: Parts, values: Mapping[str, str]) -> tuple[bytes, str]:
+    """The parts as one body, and its media type. The boundary follows from the content, so it does not stand in it."""
+    telling, parts, seen, size = _Telling(kept, values), [], sha256(), 0
+    for name, each in node.parts.items():
+        filename, media_type = None, None
+        if isinstance(each, Attached):
+            content, filename, media_type = _file(kept, each), kept.beside(each.file).name, _media_type(each)
+        else:
+            told = telling.of(each, kept.told, "")
+            if isinstance(each, Nested | Listed):
+                content, media_type = canonical_json(told), _JSON
+            elif told is None or told == "":
+                continue
+            else:
+                content = (told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)).encode()
+        size += len(content)
+        _bound(kept, size)
+        seen.update(content)
+        part = RequestField(name, content, filename)
+        part.make_multipart(content_type=media_type)
+        parts.append(part)
+    return encode_multipart_formdata(parts, boundary=seen.hexdigest())
+
+
+def _bound(kept: Kept, size: int) -> None:
+    if size > LARGEST_BODY:
+        raise LetterError(f"{kept.path.name}: {size} bytes would be sent, at most {LARGEST_BODY} are")
 
 
 class _Telling:

@@ -60,6 +60,7 @@ Address = Annotated[str, AfterValidator(_address)]
 HeaderName = Annotated[str, like(_HEADER_NAME, "the name of a header")]
 Pointer = Annotated[str, like(r"\$(key|digest|kind|period|version)|\w+(\.\w+)*", "a path such as days.name, or $key")]
 """Names of a document's JSON, one inside the other; `$…` is of the delivery."""
+PartName = Annotated[str, like(r"[\w.\[\]-]{1,100}", "the name of a part, of letters, digits and _ . - [ ]")]
 
 
 class Fixed(Section):
@@ -79,7 +80,7 @@ class Taken(Section):
 
 
 class Attached(Section):
-    """A file of the document's set: as it is for a whole body, else in Base64."""
+    """A file of the document's set: as it is for a whole body or a part of one, else in Base64."""
 
     file: Annotated[str, like(r"\.[a-z0-9.]{1,20}", "an ending such as .json, .p7s or .ru.pdf")]
 
@@ -97,12 +98,19 @@ class Nested(Section):
     fields: Mapping[str, Node]
 
 
+class Parts(Section):
+    """A body of several parts, as a form on the web sends it (multipart/form-data)."""
+
+    parts: Mapping[PartName, Node] = Field(min_length=1)
+    """In this order: `file` as it is, under its own name; `fields` and `each` as JSON; `value` and `from` as text."""
+
+
 def _which(node: Any) -> str | None:
     names = node if isinstance(node, Mapping) else getattr(node, "model_fields_set", ())
     for name, tag in (("value", "<value>"), ("from", "<from>"), ("source", "<from>"), ("file", "<file>")):
         if name in names:
             return tag
-    return "<each>" if "each" in names else "<fields>" if "fields" in names else None
+    return next((f"<{name}>" for name in ("each", "fields", "parts") if name in names), None)
 
 
 Node = Annotated[
@@ -113,7 +121,10 @@ Node = Annotated[
     | Annotated[Nested, Tag("<fields>")],
     Discriminator(_which),
 ]
-Body = Annotated[Annotated[Attached, Tag("<file>")] | Annotated[Nested, Tag("<fields>")], Discriminator(_which)]
+Body = Annotated[
+    Annotated[Attached, Tag("<file>")] | Annotated[Nested, Tag("<fields>")] | Annotated[Parts, Tag("<parts>")],
+    Discriminator(_which),
+]
 
 
 class NoAuthentication(Section):
@@ -217,6 +228,8 @@ def _named(profile: Profile) -> set[str]:
 def _tells_key(node: object) -> bool:
     if isinstance(node, Taken):
         return node.source == "$key"
+    if isinstance(node, Parts):
+        return any(map(_tells_key, node.parts.values()))
     return isinstance(node, Nested | Listed) and any(map(_tells_key, node.fields.values()))
 
 
@@ -263,6 +276,6 @@ def _fault(error: dict[str, Any]) -> str:
         "extra_forbidden": "unknown key; remove it or check its spelling",
         "missing": "required key is missing; add it",
         "union_tag_invalid": "none of the known ways; see docs/delivery.md",
-        "union_tag_not_found": "expected a mapping with `value`, `from`, `file`, `each` or `fields`",
+        "union_tag_not_found": "expected a mapping with `value`, `from`, `file`, `each` or `fields` (a body: `parts`)",
     }
     return f"{place or '(top level)'}: {cures.get(error['type']) or error['msg'].removeprefix('Value error, ')}"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from tarazy.accounting.assets.values import Valued, values_on
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.history import History, Movement, PartyCredit, credits_of, history
-from tarazy.accounting.tables import block, round_, round_work, tally
+from tarazy.accounting.tables import block, round_, round_work, site_tally
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
@@ -143,10 +143,11 @@ def _rounds(connection: Connection, party: str, days: Days) -> tuple[RoundWork, 
         weights[row.round] += row.weight
         if row.party == party:
             own[row.round] = own.get(row.round, 0) + row.weight
+    of = site_tally.c
     sums = (
-        select(tally.c.round, func.sum(tally.c.shares).label("shares"), func.sum(tally.c.stale_shares).label("stale"))
-        .where(tally.c.round.between(*span), tally.c.party == party)
-        .group_by(tally.c.round)
+        select(of.round, func.sum(of.shares).label("shares"), func.sum(of.stale_shares).label("stale"))
+        .where(of.round.between(*span), of.party == party)
+        .group_by(of.round)
     )
     shares = {row.round: row for row in connection.execute(sums)}
     return tuple(

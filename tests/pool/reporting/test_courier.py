@@ -7,12 +7,14 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 import yaml
+from multipart import MultipartParser, parse_options_header  # type: ignore[import-untyped]
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from twisted.internet import reactor
@@ -85,7 +87,7 @@ class Office:
         told |= {"url": f"http://127.0.0.1:{stand_in.port}/v1/distributed-assets/{{period}}", "timeout_seconds": 0.6}
         (directory / "tax-authority.token").write_text("s3cret\n")
         file = directory / "profile.yaml"
-        file.write_text(yaml.safe_dump(told | changes))
+        file.write_text(yaml.safe_dump(told | changes, sort_keys=False))
         self.profile = load_profile(file)
         self.database = Database(engine, reactor)
         self.courier = self.another()
@@ -211,6 +213,44 @@ async def test_every_field_arrives_and_the_receipt_is_kept(build: Callable[..., 
     assert receipt == json.dumps({"receipt": {"number": "KGD-1", "sha256": office.kept.digest}}).encode()
     await office.turn(48)
     assert len(stand_in.asked) == 1
+
+
+PARTS = {
+    "period": {"from": "days.name"},
+    "version": {"from": "version"},
+    "nobody[0]": {"from": "nobody", "required": False},
+    "nothing": {"value": ""},
+    "about": {"fields": {"number": {"from": "$key"}}},
+    "quantities": {"each": "rows", "fields": {"quantity": {"from": "quantity", "as": "bitcoin"}}},
+    "document": {"file": ".json"},
+    "signature": {"file": ".p7s"},
+}
+
+
+@in_reactor
+async def test_a_form_of_parts_arrives_to_the_byte(tmp_path: Path, engine: Engine, stand_in: StandIn) -> None:
+    """Each part with its name, type and content, read by another library; again after a cut, the same bytes and key."""
+    stand_in.script = [stand_in.after(standin.hanging_up)]
+    office = Office(tmp_path, engine, stand_in, body={"parts": PARTS})
+    office.kept = document(tmp_path, nobody=None)
+    office.approved()
+    assert (await office.turn()).state is DeliveryState.SENT
+    made = await office.turn(1)
+    assert (made.state, made.receipt) == (DeliveryState.RECEIVED, "KGD-1")
+    first, again = stand_in.asked
+    assert (first.body, first.headers["idempotency-key"]) == (again.body, again.headers["idempotency-key"])
+    told, options = parse_options_header(again.headers["content-type"])
+    assert told == "multipart/form-data"
+    parts = list(MultipartParser(BytesIO(again.body), options["boundary"], strict=True))
+    json_type, signature_type = "application/json", "application/pkcs7-signature"
+    assert [(part.name, part.filename, part.headers.get("Content-Type"), part.raw) for part in parts] == [
+        ("period", None, None, b"2026-11"),
+        ("version", None, None, b"1"),
+        ("about", None, json_type, json.dumps({"number": made.key}, separators=(",", ":")).encode() + b"\n"),
+        ("quantities", None, json_type, b'[{"quantity":"1.54687500"},{"quantity":"0.00000001"}]\n'),
+        ("document", f"{STEM}.json", json_type, office.kept.content),
+        ("signature", f"{STEM}.p7s", signature_type, office.kept.beside(".p7s").read_bytes()),
+    ]
 
 
 GARBAGE = b"\x16\x03\x01\x00\xff not http at all \r\n\r\n"
