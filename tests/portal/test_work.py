@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tarazy.config.law.calendar import legal_day
 from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_thread, keep_screen, needs_chromium
 
 pytestmark = needs_chromium
@@ -219,7 +220,7 @@ def test_a_miners_pages(server: Server, browser: Browser, look: Any) -> None:
     seat = Seat(server, browser, "miner", look)
     seat.go("me/", "#credits tbody tr")
     seat.keep("account")
-    seat.go("energy/", "#allocation tbody tr")
+    seat.go(f"energy/?day={legal_day(datetime.now(UTC) - timedelta(days=1))}", "#allocation tbody tr")
     seat.keep("energy")
     seat.page.goto(f"{server.url}/{seat.lang}/registers/")
     expect(seat.page.locator("#problem")).to_be_visible()
