@@ -200,9 +200,9 @@ class Server:
                 reports=planner.facts,
             )
             portal = self._make_portal(told, paying, pushed)
-            portal_port = portal.start()
             self._keeping.append(portal.stop)
             await portal.warm()
+            portal_port = portal.start()
         exporter = Exporter(reactor, sources, VERSION, settings.metrics.host, settings.metrics.port)
         metrics_port = exporter.start()
         self._keeping.append(exporter.stop)

@@ -104,8 +104,9 @@ class Portal:
         return bound
 
     async def warm(self) -> None:
-        """Make ready what costs time: the texts, a template and the first snapshot. Who comes meanwhile waits."""
+        """Make ready what costs time, best before `start`: the texts, a template and the first snapshot."""
         begun = monotonic()
+        self.snapshots.start()
         await deferToThread(page, self._language, self._live(), "home")
         try:
             await self.snapshots.get()
@@ -118,7 +119,7 @@ class Portal:
         """End the streams, close the port, finish the read under way."""
         listener, self._listener = self._listener, None
         if listener is None:
-            return maybeDeferred(lambda: None)
+            return maybeDeferred(self.snapshots.stop)
         self._pulse.stop()
         self._beat.stop()
         self._holders.stop()

@@ -253,8 +253,9 @@ class Snapshots:
         self._waiting: list[Deferred[Snapshot]] = []
 
     def start(self) -> None:
-        """Begin to answer."""
-        self._threads.start()
+        """Begin to answer, if that has not begun."""
+        if not self._threads.started:
+            self._threads.start()
 
     def stop(self) -> None:
         """End the thread."""

@@ -87,8 +87,8 @@ if __name__ == "__main__":
 
     async def begin() -> None:
         subject.payments = await make_payments(pool.engine, database, where)
-        port = portal.start()
         await portal.warm()
+        port = portal.start()
         print(port, flush=True)  # noqa: T201 - the test reads it
         StandardIO(Orders(pool, portal), reactor=reactor)  # type: ignore[no-untyped-call]
 
