@@ -13,7 +13,7 @@ from tarazy.accounting.rejections import keep
 from tarazy.database.engine import Database
 from tarazy.pool.clock import Clock
 from tarazy.pool.repeat import Repeat
-from tarazy.stratum.rejections import Rejected
+from tarazy.stratum.rejections import LIMIT, Rejected
 
 _SECONDS = 3.0
 _INTERVALS = 8
@@ -40,7 +40,8 @@ class RejectionKeeper:
         self._take = take
         self._counts: defaultdict[datetime, Counter[Rejected]] = defaultdict(Counter)
         """Whole counts of the intervals that are not over, or not written."""
-        self._changed = False
+        self._unwritten: defaultdict[datetime, set[Rejected]] = defaultdict(set)
+        """Of which the ledger has not the count of now."""
         self.keep = Repeat(clock, "keep_rejections", _SECONDS, self._keep)
 
     async def stop(self) -> None:
@@ -54,13 +55,14 @@ class RejectionKeeper:
     async def _keep(self) -> None:
         taken = self._take()
         present = floor_to(datetime.now(UTC), self._interval_seconds)
-        if taken:
-            at = present if present in self._counts or len(self._counts) < _INTERVALS else max(self._counts)
-            self._counts[at].update(taken)
-            self._changed = True
-        if self._changed:
-            counts = {start: dict(of_interval) for start, of_interval in self._counts.items()}
+        at = present if present in self._counts or len(self._counts) < _INTERVALS else max(self._counts)
+        for key, shares in taken.items():
+            kept = key if len(self._counts[at]) < LIMIT or key in self._counts[at] else key.unnamed()
+            self._counts[at][kept] += shares
+            self._unwritten[at].add(kept)
+        if self._unwritten:
+            counts = {at: {key: self._counts[at][key] for key in keys} for at, keys in self._unwritten.items()}
             await self._database.run(keep, self._gateway, self._process, counts)
-            self._changed = False
+            self._unwritten.clear()
         for start in [start for start in self._counts if start < present]:
             del self._counts[start]

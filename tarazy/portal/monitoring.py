@@ -252,7 +252,7 @@ def own_workers(
     sums = [func.sum(both.c[name]).label(name) for name in (*windows.starts, "shares", "stale_shares", "rejected")]
     last = func.max(both.c.lastshare, type_=both.c.lastshare.type).label("lastshare")
     places = [both.c[name] for name in names]
-    held = both.c.account.concat(".").concat(both.c.worker).contains(part, autoescape=True)
+    held = both.c.account.concat(".").concat(both.c.worker).icontains(part, autoescape=True)
     grouped = select(*places, *sums, last).where(held).group_by(*places).subquery()
     keys = [grouped.c.account, grouped.c.worker] if sort == "workername" else [grouped.c[sort]]
     order = [(key.desc() if descending else key.asc()).nulls_last() for key in keys]

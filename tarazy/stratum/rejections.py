@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tarazy.stratum.login import split_login
 
-LIMIT = 50_000
+LIMIT = 20_000
 """So many names and reasons are told apart at a time; the rest is counted without the names."""
 
 
@@ -19,6 +19,10 @@ class Rejected(NamedTuple):
     worker: str
     site: str
     reason: str
+
+    def unnamed(self) -> Rejected:
+        """The same of a name that is not told apart."""
+        return self._replace(account="", worker="")
 
 
 class Rejections:

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+import pytest_twisted
 from sqlalchemy import Engine, select
+from twisted.internet.task import Clock
 
 from tarazy.accounting.rejections import KEPT, keep
 from tarazy.accounting.tables import rejection
+from tarazy.pool import rejections
 from tarazy.stratum.rejections import Rejected
 from tests.pool.house import Client, House, wait_until
 
@@ -51,6 +55,29 @@ def test_each_rejected_share_is_told_once(build_house: Callable[..., House]) -> 
     assert again.call("mining.submit", "altyn.rig")["error"][1].startswith("bad-params")
     assert house.stop() == 0
     assert _kept(house) == before | {("altyn", "altyn", "rig", "bad-params"): 1}
+
+
+@pytest_twisted.ensureDeferred
+async def test_names_of_an_interval_are_bounded_and_written_when_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are invented; a ledger that fails gets the same counts again, and nothing is written twice."""
+    monkeypatch.setattr(rejections, "LIMIT", 2)
+    taken = [{KEY._replace(worker=str(number)): 1 for number in range(4)}, {KEY._replace(worker="1"): 2}, {}]
+    written: list[Any] = []
+
+    class Ledger:
+        async def run(self, work: Any, gateway: int, process: int, counts: Any) -> None:
+            written.append(
+                {key.worker: shares for of_interval in counts.values() for key, shares in of_interval.items()}
+            )
+            if len(written) == 1:
+                raise ConnectionError
+
+    keeper = rejections.RejectionKeeper(Clock(), Ledger(), 1, 86_400, lambda: taken.pop(0))  # type: ignore[arg-type]
+    with pytest.raises(ConnectionError):
+        await keeper._keep()
+    await keeper._keep()
+    await keeper._keep()
+    assert written == [{"0": 1, "1": 1, "": 2}, {"0": 1, "1": 3, "": 2}]
 
 
 def test_a_count_that_is_kept_twice_counts_once_and_old_ones_go(engine: Engine) -> None:
