@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from tarazy.accounting import tables
+from tarazy.database.states import note_state
 
 MATURITY = 100
 """Confirmations at which a reward becomes final; consensus lets it be spent from then on."""
@@ -104,6 +105,8 @@ def set_block_state(
             f"{MATURITY} blocks is for people to decide"
         )
     values = {"confirmations": count} | ({"state": state, "state_at": at} if changed else {})
+    if changed:
+        note_state(connection, tables.block.name, block_hash, state, at)
     connection.execute(update(tables.block).where(tables.block.c.block_hash == block_hash).values(**values))
     return changed
 

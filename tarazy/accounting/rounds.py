@@ -31,6 +31,7 @@ from tarazy.accounting.schemes import Schedule, Scheme, window_weight
 from tarazy.accounting.tallies import Counts, add, by_worth, count, names_in, work_of
 from tarazy.accounting.upsert import upsert
 from tarazy.accounting.worth import Worth, worth_of
+from tarazy.database.states import note_state
 from tarazy.stratum.job import Job, displayed
 from tarazy.stratum.ports import NameRecord
 
@@ -347,6 +348,7 @@ def _close(
             state_at=found_at,
         )
     )
+    note_state(connection, tables.block.name, block_hash, BlockState.FOUND, found_at)
     connection.execute(insert(tables.round_).values(round=round_ + 1, opened_at=found_at))
     for gateway in sorted(cursors, key=lambda gateway: (gateway == finder, gateway)):
         cursor = cursors[gateway]

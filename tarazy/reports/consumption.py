@@ -27,6 +27,8 @@ _SOURCES: dict[EnergySource, Source] = {
     EnergySource.OWN: "own",
     EnergySource.OWN_RENEWABLE: "own_renewable",
 }
+OF_ENERGY = (Site.register, Meter.register, Supply.register)
+"""The registers that tell whose energy it is, of which source and at what price."""
 _OUTGROWN = "more energy was allocated at {site} than its meters gave: derive its intervals again"
 
 

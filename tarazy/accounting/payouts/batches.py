@@ -42,6 +42,7 @@ from tarazy.accounting.payouts.machine import (
     Selection,
     require_step,
 )
+from tarazy.database.states import note_state
 
 _OWN = "own"
 
@@ -164,6 +165,7 @@ def _open(connection: Connection, at: datetime, by: str, payments: Iterable[Paym
     total = sum(each.amount for each in payments)
     values = {"state": BatchState.PROPOSED, "amount": total, "proposed_at": at, "proposed_by": by, "state_at": at}
     number = int(connection.execute(insert(tables.batch).values(**values).returning(tables.batch.c.batch)).scalar_one())
+    note_state(connection, tables.batch.name, str(number), BatchState.PROPOSED, at)
     for each in payments:
         if balance(connection, payable(each.party)) < each.amount:
             raise PayoutError(f"{each.party} has less on its account than its credits; see `tarazy check`")
@@ -482,6 +484,7 @@ def require_unheld(connection: Connection, batch: Batch) -> None:
 def _become(connection: Connection, batch: Batch, state: BatchState, at: datetime, **values: object) -> None:
     require_step(batch.number, batch.state, state)
     _set(connection, batch.number, state=state, state_at=at, **values)
+    note_state(connection, tables.batch.name, str(batch.number), state, at)
 
 
 def _set(connection: Connection, number: int, **values: object) -> None:

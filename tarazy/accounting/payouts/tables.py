@@ -118,12 +118,20 @@ control = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("token", BigInteger, nullable=False, doc="of the payer that took over last"),
     Column("payer", String, nullable=False),
-    Column("stopped_why", Text, doc="why nothing is paid; null while payments may go out"),
-    Column("stopped_language", String(2), doc="as that of a hold"),
-    Column("stopped_at", Instant),
-    Column("stopped_by", String),
     Column("checked_at", Instant),
     Column("difference", BigInteger, doc="what the wallet had over the books, at the latest check"),
     CheckConstraint("id = 1", name="id"),
 )
-"""One row: who pays, and whether anybody may."""
+"""One row: who pays, and what the latest check found."""
+
+stop = Table(
+    "payout_stop",
+    metadata,
+    Column("stop", RowNumber, primary_key=True, autoincrement=True),
+    Column("why", Text, nullable=False, doc="why nothing is paid"),
+    Column("language", String(2), doc="as that of a hold"),
+    Column("stopped_at", Instant, nullable=False),
+    Column("stopped_by", String, nullable=False),
+    Column("resumed_at", Instant, doc="null while it lasts"),
+)
+"""When nothing was paid, and why; who let payments go again, and why, is in the audit log."""

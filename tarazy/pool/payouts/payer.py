@@ -173,7 +173,7 @@ class Payer:
         if fault := self.check().fault:
             raise PayoutError(f"{fault}; see `tarazy payout check`")
         with self._write() as connection:
-            fence.resume(connection)
+            fence.resume(connection, _now())
             note(connection, _now(), self._by, "resumed", why=why)
 
     def pay_in(self, amount: int, why: str) -> None:

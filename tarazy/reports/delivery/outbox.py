@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.accreditation.tables import lock_writers
+from tarazy.database.states import note_state
 from tarazy.reports.canonical import digest
 from tarazy.reports.delivery.answer import Judged, Outcome
 from tarazy.reports.delivery.letter import Letter, period_of
@@ -134,6 +135,7 @@ def propose(connection: Connection, kept: Kept, letter: Letter, profile: Profile
         raise DeliveryError(f"delivery {standing.number} of {kept.path.name} to {profile.name} is {standing.state}")
     number = int(connection.execute(insert(delivery).values(**row).returning(delivery.c.delivery)).scalar_one())
     made = read(connection, number)
+    note_state(connection, delivery.name, str(number), state, at)
     _note(connection, made, at, "proposed", by=by, body=made.body_digest)
     if automatic:
         _note(connection, made, at, "approved", by=f"profile {profile.name}")
@@ -370,6 +372,7 @@ def _going_on(connection: Connection, number: int) -> Attempt | None:
 def _become(connection: Connection, made: Delivery, state: DeliveryState, at: datetime, **values: object) -> None:
     if state is not made.state:
         values["state_at"] = at
+        note_state(connection, delivery.name, str(made.number), state, at)
     _set(connection, made.number, state=state, **values)
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Quarter, legal_day
-from tarazy.reports.content import AccreditationReport, Pool
+from tarazy.reports.consumption import OF_ENERGY
+from tarazy.reports.content import AccreditationReport, MinersSection, Pool, PoolSection
 from tarazy.reports.gather.energy import gather_energy
 from tarazy.reports.gather.fee import gather_fee
 from tarazy.reports.gather.law import gather_rules
@@ -38,8 +39,8 @@ def gather(
     period = period_until(as_of)
     known_at = known_at or as_of
     known = known_at - datetime.resolution
-    registers = registers_as_of(connection, as_of, known)
     quarter = Quarter.parse(period.quarter)
+    names, accreditation, miners = _registered(connection, pool, as_of, known)
     return AccreditationReport(
         kind="accreditation",
         format=FORMAT,
@@ -47,13 +48,21 @@ def gather(
         known_at=known_at,
         period=period,
         pool=pool,
-        names=names_of(registers),
-        accreditation=gather_accreditation(registers),
-        miners=gather_miners(registers, pool),
+        names=names,
+        accreditation=accreditation,
+        miners=miners,
         admission=gather_admission(connection, period),
         rewards=gather_rewards(connection, period, as_of - datetime.resolution),
         energy=gather_energy(connection, period, known),
-        fee=gather_fee(connection, registers, book, period, known),
+        fee=gather_fee(connection, registers_as_of(connection, as_of, known, OF_ENERGY), book, period, known),
         rules=gather_rules(book, legal_day(as_of), quarter.last_day),
         audit=audit_head(connection, known_at),
     )
+
+
+def _registered(
+    connection: Connection, pool: Pool, as_of: datetime, known: datetime
+) -> tuple[dict[str, dict[str, str]], PoolSection, MinersSection]:
+    """What all registers tell; they are let go of before the sums are gathered, for a country's are large."""
+    registers = registers_as_of(connection, as_of, known)
+    return names_of(registers), gather_accreditation(registers), gather_miners(registers, pool)

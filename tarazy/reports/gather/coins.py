@@ -15,6 +15,8 @@ from tarazy.reports.content import MissingRule, Rule, RulesSection
 from tarazy.reports.gather.law import missing_rule, rule_of
 
 Names = Mapping[str, Mapping[str, str]]
+PEOPLE = (Party.register, Licence.register)
+"""The registers that `people` and `person_of` read."""
 
 
 def days_of(period: Period, as_of: datetime) -> Days:

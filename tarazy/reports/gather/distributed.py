@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from tarazy.accounting.assets.issued import versions
 from tarazy.accounting.assets.values import BITCOIN, Valued, values_on
 from tarazy.accounting.history import finalised
+from tarazy.accreditation.entries import Wallet
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import DistributionReportRule, LawBook, NoRuleInForceError
@@ -18,7 +19,7 @@ from tarazy.config.law.calendar import Period, legal_day
 from tarazy.config.law.working_days import WorkingDays
 from tarazy.reports.coins import Corrected, Days, DistributedRecord, DistributedRow, FormColumn
 from tarazy.reports.content import Pool, RulesSection
-from tarazy.reports.gather.coins import days_of, licence_of, name_of, names_of, people, valuation_rules
+from tarazy.reports.gather.coins import PEOPLE, days_of, licence_of, name_of, names_of, people, valuation_rules
 from tarazy.reports.gather.law import rule_of
 from tarazy.reports.gather.records import numbered
 from tarazy.reports.gather.registers import audit_head
@@ -43,7 +44,7 @@ def gather_distributed(
         raise StatementError(str(error)) from None
     days = days_of(period, as_of)
     version, corrects = _version(connection, period, days, as_of, why)
-    registers = registers_as_of(connection, as_of, known_at)
+    registers = registers_as_of(connection, as_of, known_at, (*PEOPLE, Wallet.register))
     given = _given(connection, days)
     dates = {day for day, _ in given}
     receivers = {party for _, party in given}

@@ -26,7 +26,7 @@ from tarazy.reports.coins import (
     RoundRecord,
 )
 from tarazy.reports.content import AuditHead, Credit, Pool, Records, RulesSection
-from tarazy.reports.gather.coins import days_of, names_of, people
+from tarazy.reports.gather.coins import PEOPLE, days_of, names_of, people
 from tarazy.reports.gather.records import numbered
 from tarazy.reports.gather.registers import audit_head
 from tarazy.reports.gather.rewards import found_blocks
@@ -53,7 +53,7 @@ def gather_divided(
     standing = [each for each in divided if each.state != DistributionState.REVERSED]
     records = _records(records_of(connection, {each.distribution for each in standing}), audit)
     batches = tuple(_batch(each, until, audit) for each in batches_between(connection, days.start, days.end))
-    known = people(registers_as_of(connection, as_of, known_at - datetime.resolution))
+    known = people(registers_as_of(connection, as_of, known_at - datetime.resolution, PEOPLE))
     told = {each.party for each in rounds}
     told |= {credit.party for each in divided for credit in each.credits}
     told |= {payout.party for each in batches for payout in each.payouts}

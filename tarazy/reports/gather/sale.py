@@ -11,14 +11,14 @@ from sqlalchemy import Connection
 from tarazy.accounting.assets.sales import RecordedSale, obligations, standing_sales
 from tarazy.accounting.assets.values import BITCOIN
 from tarazy.accounting.history import finalised
-from tarazy.accreditation.entries import Licence, Party
+from tarazy.accreditation.entries import Party
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook, NoRuleInForceError, ObligatorySaleRule
 from tarazy.config.law.calendar import Period
 from tarazy.reports.coins import ObligationLine, PartySales, SaleLine, SaleReport
 from tarazy.reports.content import Pool, RulesSection
-from tarazy.reports.gather.coins import days_of, names_of, people, person_of
+from tarazy.reports.gather.coins import PEOPLE, days_of, names_of, people, person_of
 from tarazy.reports.gather.law import missing_rule, rule_of
 from tarazy.reports.gather.records import numbered
 from tarazy.reports.gather.registers import audit_head
@@ -26,10 +26,6 @@ from tarazy.reports.gather.statement import StatementError
 
 FORMAT = 2
 """Version of the report's JSON."""
-
-
-_OF = (Party.register, Licence.register)
-"""The registers that the report speaks of."""
 
 
 def gather_sales(
@@ -49,7 +45,7 @@ def gather_sales(
         raise StatementError(f"the share to be sold is of a year; {period} is none, write it like 2025")
     known_at = known_at or as_of
     known = known_at - datetime.resolution
-    registered = people(registers := registers_as_of(connection, as_of, known, _OF))
+    registered = people(registers := registers_as_of(connection, as_of, known, PEOPLE))
     if party is not None and party not in registered:
         raise StatementError(f"no party {party} is registered; see `tarazy register show party`")
     days = days_of(period, as_of)

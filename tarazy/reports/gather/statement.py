@@ -29,7 +29,7 @@ from tarazy.reports.coins import (
     ValueLine,
 )
 from tarazy.reports.content import Pool
-from tarazy.reports.gather.coins import days_of, files_used, names_of, people, person_of, valuation_rules
+from tarazy.reports.gather.coins import PEOPLE, days_of, files_used, names_of, people, person_of, valuation_rules
 from tarazy.reports.gather.records import numbered
 from tarazy.reports.gather.registers import audit_head
 
@@ -60,7 +60,7 @@ def gather_statement(
     """
     known_at = known_at or as_of
     known = known_at - datetime.resolution
-    registered = people(registers := registers_as_of(connection, as_of, known))
+    registered = people(registers := registers_as_of(connection, as_of, known, PEOPLE))
     if party not in registered:
         raise StatementError(f"no party {party} is registered; see `tarazy register show party`")
     days = days_of(period, as_of)
