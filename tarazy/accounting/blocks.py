@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from tarazy.accounting import tables
-from tarazy.database.states import note_state
+from tarazy.database.states import note_state, states_at
 
 MATURITY = 100
 """Confirmations at which a reward becomes final; consensus lets it be spent from then on."""
@@ -69,6 +70,7 @@ class Block:
     found_at: datetime
     state: BlockState
     confirmations: int
+    """The present count, also of a block as it was: earlier ones are not kept."""
     reward: int
     """Satoshi that its coinbase pays to the pool."""
     state_at: datetime
@@ -135,10 +137,27 @@ def open_blocks(connection: Connection) -> list[Block]:
     return [_block(row) for row in connection.execute(query)]
 
 
-def recent_blocks(connection: Connection, limit: int) -> list[Block]:
-    """The blocks of the last rounds, newest first."""
+def recent_blocks(connection: Connection, limit: int, at: datetime | None = None) -> list[Block]:
+    """The blocks of the last rounds, newest first; now, or as they were at an instant."""
     query = _BLOCKS.order_by(tables.block.c.round.desc()).limit(limit)
-    return [_block(row) for row in connection.execute(query)]
+    return _blocks(connection, query, at)
+
+
+def blocks_of(connection: Connection, rounds: Sequence[int], at: datetime | None = None) -> list[Block]:
+    """The blocks that ended some rounds; now, or as they were at an instant."""
+    return _blocks(connection, _BLOCKS.where(tables.block.c.round.in_(rounds)), at)
+
+
+def _blocks(connection: Connection, query: Select[*tuple[Any, ...]], at: datetime | None) -> list[Block]:
+    if at is None:
+        return [_block(row) for row in connection.execute(query)]
+    found = [_block(row) for row in connection.execute(query.where(tables.block.c.found_at <= at))]
+    stood = states_at(connection, tables.block.name, [block.block_hash for block in found], at)
+    return [
+        replace(block, state=BlockState(then.state), state_at=then.since)
+        for block in found
+        if (then := stood.get(block.block_hash)) is not None
+    ]
 
 
 _BLOCKS = select(*(tables.block.c[field.name] for field in fields(Block)))

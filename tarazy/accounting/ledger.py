@@ -116,16 +116,20 @@ def balances(connection: Connection) -> dict[str, int]:
 
 
 def balances_at(connection: Connection, instant: datetime) -> dict[str, int]:
-    """Satoshi on every account after the entries up to and including `instant`. Adds up all of them."""
+    """Satoshi on every account after the entries up to and including `instant`; those still unused may be told as 0.
+
+    Adds up those entries, or takes the later ones from the present balances, whichever are fewer.
+    """
     posting, entry = tables.ledger_posting, tables.ledger_entry
-    query = (
-        select(posting.c.account, func.sum(posting.c.amount))
-        .join(entry, entry.c.entry == posting.c.entry)
-        .where(entry.c.at <= instant)
-        .group_by(posting.c.account)
-        .order_by(posting.c.account)
-    )
-    return {account: int(total) for account, total in connection.execute(query)}
+    half = (connection.scalar(select(func.count()).select_from(entry)) or 0) // 2
+    middle = connection.scalar(select(entry.c.at).order_by(entry.c.at).offset(half).limit(1))
+    early = middle is not None and instant < middle
+    query = select(posting.c.account, func.sum(posting.c.amount)).join(entry, entry.c.entry == posting.c.entry)
+    summed = query.where(entry.c.at <= instant if early else entry.c.at > instant).group_by(posting.c.account)
+    sums = {account: int(total) for account, total in connection.execute(summed.order_by(posting.c.account))}
+    if early:
+        return sums
+    return {account: balance - sums.get(account, 0) for account, balance in balances(connection).items()}
 
 
 def check(connection: Connection) -> list[str]:

@@ -13,9 +13,21 @@ from sqlalchemy import ColumnElement, Connection, Float, Select, cast, func, sel
 from tarazy.accounting import tables
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.ledger import FEE, IMMATURE, IN_FLIGHT, OF_PARTIES, PAID, PAYABLE, REMAINDER
+from tarazy.accounting.ledger import (
+    FEE,
+    IMMATURE,
+    IN_FLIGHT,
+    OF_PARTIES,
+    PAID,
+    PAYABLE,
+    REMAINDER,
+    balances,
+    balances_at,
+)
 from tarazy.accounting.payouts.batches import holds
+from tarazy.database.states import counts_at
 
+_AT_ONCE = {"yield_per": 10_000}
 SHORTEST_WINDOW = timedelta(seconds=60)
 
 rough_weight = func.sum(cast(tables.tally.c.weight, Float))
@@ -77,25 +89,27 @@ class BookedDistribution:
     """What the reserve of FPPS gave, below zero what it took: credits + fee + remainder = reward + reserve."""
 
 
-def balances_by_party(connection: Connection) -> dict[str, Balance]:
-    """Balances of every party that ever had one."""
-    rows = connection.execute(select(tables.ledger_account))
-    amounts = {(kind + ":", party): row.balance for row in rows for kind, _, party in [row.account.partition(":")]}
-    held = {each.party for each in holds(connection)}
+def balances_by_party(connection: Connection, at: datetime | None = None) -> dict[str, Balance]:
+    """Balances of every party that ever had one, at an instant or now."""
+    found = balances(connection) if at is None else balances_at(connection, at)
+    amounts = {
+        (kind + ":", party): amount for account, amount in found.items() for kind, _, party in [account.partition(":")]
+    }
+    held = {each.party for each in holds(connection, at)}
     return {
         party: _balance(amounts, party, party in held)
         for party in sorted({party for kind, party in amounts if kind in OF_PARTIES})
     }
 
 
-def sums_by_kind(connection: Connection) -> dict[str, int]:
-    """Satoshi on the accounts of all parties together, by kind, and on the pool's own."""
-    table = tables.ledger_account
-    total = select(func.coalesce(func.sum(table.c.balance), 0))
+def sums_by_kind(found: Mapping[str, int]) -> dict[str, int]:
+    """Satoshi on the accounts of all parties together, by kind, and on the pool's own; `found` by account."""
     kinds = {"immature": IMMATURE, "payable": PAYABLE, "in_flight": IN_FLIGHT, "paid": PAID}
-    sums = {name: total.where(table.c.account.startswith(kind, autoescape=True)) for name, kind in kinds.items()}
-    sums |= {name: total.where(table.c.account == name) for name in (FEE, REMAINDER)}
-    return {name: int(connection.scalar(query) or 0) for name, query in sums.items()}
+    sums = {
+        name: sum(amount for account, amount in found.items() if account.startswith(kind))
+        for name, kind in kinds.items()
+    }
+    return {**sums, **{name: found.get(name, 0) for name in (FEE, REMAINDER)}}
 
 
 def balance_of(connection: Connection, party: str) -> Balance:
@@ -130,9 +144,12 @@ def _booked(connection: Connection, booked: ColumnElement[bool], known_at: datet
     parts = select(credit).join(table).where(booked)
     credits: defaultdict[int, dict[str, int]] = defaultdict(dict)
     weights: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    for row in connection.execute(parts.order_by(credit.c.distribution, credit.c.party)):
-        credits[row.distribution][row.party] = row.amount
-        weights[row.distribution][row.party] = row.weight
+    names: dict[str, str] = {}
+    """Each party's name once, however many credits it has."""
+    for row in connection.execute(parts.order_by(credit.c.distribution, credit.c.party), execution_options=_AT_ONCE):
+        party = names.setdefault(row.party, row.party)
+        credits[row.distribution][party] = row.amount
+        weights[row.distribution][party] = row.weight
     heights = select(table, tables.block.c.height).join(tables.block)
     rows = connection.execute(heights.where(booked).order_by(table.c.distribution))
     return [
@@ -169,13 +186,19 @@ def distribution_state(
     return DistributionState.IMMATURE
 
 
-def present_work(connection: Connection, now: datetime, interval_seconds: int) -> tuple[dict[str, Work], float]:
+def present_work(
+    connection: Connection, now: datetime, interval_seconds: int, *, ended: bool = False
+) -> tuple[dict[str, Work], float]:
     """Work by party in the present hash rate's window, and the window's seconds.
 
-    The window holds the intervals of at least `SHORTEST_WINDOW` before the running one; it begins with the
-    first work when that is later.
+    The window holds the intervals of at least `SHORTEST_WINDOW` before the running one, and that one unless only
+    those that have `ended` count; it begins with the first work when that is later.
     """
     start, tally = present_from(now, interval_seconds), tables.tally
+    end = floor_to(now, interval_seconds) if ended else now
+    within = tally.c.interval_start >= start
+    if ended:
+        within &= tally.c.interval_start < end
     query = (
         select(
             tally.c.party,
@@ -184,12 +207,12 @@ def present_work(connection: Connection, now: datetime, interval_seconds: int) -
             func.sum(tally.c.stale_shares).label("stale_shares"),
             func.count(tally.c.account.concat(".").concat(tally.c.worker).distinct()).label("workers"),
         )
-        .where(tally.c.interval_start >= start)
+        .where(within)
         .group_by(tally.c.party)
     )
     rows = connection.execute(query).all()
     work = {row.party: Work(row.weight, int(row.shares), int(row.stale_shares), row.workers) for row in rows}
-    return work, _present_seconds(connection, start, now)
+    return work, _present_seconds(connection, start, end)
 
 
 def fastest(
@@ -216,10 +239,11 @@ def _present_seconds(connection: Connection, start: datetime, now: datetime) -> 
     return (now - (max(start, earliest) if earliest else start)).total_seconds()
 
 
-def open_round(connection: Connection) -> tuple[int, datetime] | None:
-    """Number of the open round and when it was opened."""
+def open_round(connection: Connection, at: datetime | None = None) -> tuple[int, datetime] | None:
+    """Number of the round that is open, or was at an instant, and when it was opened."""
     table = tables.round_
-    query = select(table.c.round, table.c.opened_at).where(table.c.closed_at.is_(None))
+    query = select(table.c.round, table.c.opened_at)
+    query = query.where(table.c.closed_at.is_(None) if at is None else table.c.opened_at <= at)
     row = connection.execute(query.order_by(table.c.round.desc()).limit(1)).first()
     return (row.round, row.opened_at) if row else None
 
@@ -231,8 +255,10 @@ def distribution_counts(connection: Connection) -> dict[str, int]:
     return {row.state: row.distributions for row in connection.execute(query)}
 
 
-def block_counts(connection: Connection) -> dict[str, int]:
-    """Number of blocks by state."""
+def block_counts(connection: Connection, at: datetime | None = None) -> dict[str, int]:
+    """Number of blocks by state, now or at an instant."""
+    if at is not None:
+        return counts_at(connection, tables.block.name, at)
     state = tables.block.c.state
     query = select(state, func.count().label("blocks")).group_by(state)
     return {row.state: row.blocks for row in connection.execute(query)}

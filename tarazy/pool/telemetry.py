@@ -13,6 +13,7 @@ from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import missing_intervals
 from tarazy.accounting.energy.readings import last_registers, registers_wh, site_power_w
+from tarazy.accounting.ledger import balances
 from tarazy.accounting.payouts.batches import holds, under_way
 from tarazy.accounting.payouts.fence import standing
 from tarazy.accounting.payouts.machine import OUTBOX, UNSIGNED
@@ -239,7 +240,7 @@ def _read_payouts(connection: Connection, now: datetime) -> PayoutFacts:
     going, batches = standing(connection), under_way(connection)
     states = sorted(UNSIGNED | OUTBOX)
     return PayoutFacts(
-        satoshi={**sums_by_kind(connection), "reserve": reserve(connection).final},
+        satoshi={**sums_by_kind(balances(connection)), "reserve": reserve(connection).final},
         distributions={**dict.fromkeys(map(str, DistributionState), 0), **distribution_counts(connection)},
         unrecorded=len(unproven(connection)),
         stopped=going.stopped_why is not None,

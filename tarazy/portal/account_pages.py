@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
@@ -14,14 +14,15 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from tarazy.config.law.calendar import Period
+from tarazy.config.law.calendar import Period, legal_day
 from tarazy.portal import accounts, desk, monitoring
 from tarazy.portal.access import Holder, Right, Scope, TokenError, create_own_token, own_tokens, revoke_own_token
 from tarazy.portal.accounts import Depths
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.documents import TYPES
-from tarazy.portal.gate import Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
+from tarazy.portal.gate import Gate, answer, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.moments import MOMENT, instant_of, past_of
 from tarazy.portal.payments import Payments, PayoutRefused
 from tarazy.portal.shelf import Shelf
 from tarazy.portal.snapshot import Subject
@@ -264,18 +265,20 @@ class AccountingPages:
     async def payouts(self, request: Any) -> bytes:
         """Whether payments may go out, the batches under way, and what is held."""
         await self._gate.admit(request, Right.READ)
-        parameters(request, ())
-        depths, payments = Depths(self._subject.depths()), self._subject.payments
-        told = await self._gate.read(accounts.standing_of_payouts, depths)
-        return json_answer(request, {**told, "signing": payments.signing if payments else None})
+        at, payments = _until(parameters(request, MOMENT)), self._subject.payments
+        told = await self._gate.read(accounts.standing_of_payouts, self._depths(at), at)
+        return json_answer(request, {**told, "signing": payments.signing if payments and at is None else None})
 
     @app.route(f"/payouts/<{_BATCH}:number>", methods=["GET"])
     async def batch(self, request: Any, number: int) -> bytes:
         """A batch, and what it pays to whom."""
         await self._gate.admit(request, Right.READ)
-        parameters(request, ())
-        depths = Depths(self._subject.depths())
-        return json_answer(request, await self._gate.read(accounts.batch_of, number, depths))
+        at = _until(parameters(request, MOMENT))
+        return json_answer(request, await self._gate.read(accounts.batch_of, number, self._depths(at), at))
+
+    def _depths(self, at: datetime | None) -> Depths:
+        """How deep transactions lie; of the past nobody knows."""
+        return Depths(self._subject.depths() if at is None else {})
 
     @app.route("/payouts/propose", methods=["POST"])
     async def propose(self, request: Any) -> bytes:
@@ -380,18 +383,21 @@ class AccountingPages:
     async def rounds(self, request: Any) -> bytes:
         """Rounds, the newest first."""
         await self._gate.admit(request, Right.READ)
-        limit, offset = paging(parameters(request, _PAGED))
-        return json_answer(request, await self._gate.read(accounts.rounds, limit, offset))
+        asked = parameters(request, (*MOMENT, *_PAGED))
+        return json_answer(request, await self._gate.read(accounts.rounds, *paging(asked), _until(asked)))
 
     @app.route("/sales", methods=["GET"])
     async def sales(self, request: Any) -> bytes:
         """What each miner still has to sell of a year."""
         await self._gate.admit(request, Right.READ)
-        as_of = _settled()
-        period = _period(parameters(request, ("year",)).get("year", f"{as_of:%Y}"), as_of)
+        asked, settled = parameters(request, (*MOMENT, "year")), _settled()
+        past = past_of(asked, datetime.now(UTC))
+        as_of = settled if past is None else min(past.until, settled)
+        period = _period(asked.get("year", f"{legal_day(as_of):%Y}"), as_of)
         if not period.is_year:
             raise Fault(400, "bad_parameter", "year is a calendar year, such as 2026")
-        read = accounts.sales, period, as_of, _pool(self._subject), self._subject.law
+        known_at = None if past is None else max(as_of, min(past.known_at, settled))
+        read = accounts.sales, period, as_of, _pool(self._subject), self._subject.law, known_at
         told = await self._making.run(lambda: Deferred.fromCoroutine(self._gate.read(*read)))
         return json_answer(request, told)
 
@@ -399,8 +405,8 @@ class AccountingPages:
     async def distributed(self, request: Any) -> bytes:
         """The issued versions of the record of distributed assets."""
         await self._gate.admit(request, Right.READ)
-        limit, offset = paging(parameters(request, _PAGED))
-        return json_answer(request, await self._gate.read(accounts.distributed, limit, offset))
+        asked = parameters(request, (*MOMENT, *_PAGED))
+        return json_answer(request, await self._gate.read(accounts.distributed, *paging(asked), _until(asked)))
 
     answer_faults(app)
 
@@ -409,6 +415,12 @@ def _render_apart(report: Report, form: str, lang: str) -> tuple[str, bytes]:
     """As `render`, in a process of its own: typesetting takes seconds, for which no share should wait."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(render, report, form, lang).result()
+
+
+def _until(asked: Mapping[str, str]) -> datetime | None:
+    """The moment up to which the books are told; None for the present. Raises `Fault`."""
+    past = past_of(asked, datetime.now(UTC))
+    return None if past is None else past.until
 
 
 def _settled() -> datetime:

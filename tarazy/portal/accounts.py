@@ -8,27 +8,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, true
 
 from tarazy.accounting import tables
 from tarazy.accounting.assets.tables import issued_record
-from tarazy.accounting.blocks import MATURITY
+from tarazy.accounting.blocks import Block, blocks_of
+from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.history import PartyCredit, credits_of
 from tarazy.accounting.journal_file import JournalError
-from tarazy.accounting.ledger import IMMATURE, IN_FLIGHT, PAID, PAYABLE
+from tarazy.accounting.ledger import IMMATURE, IN_FLIGHT, PAID, PAYABLE, balances, balances_at, payable
 from tarazy.accounting.payouts import batches as payouts
 from tarazy.accounting.payouts import tables as payout_tables
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.fence import standing
 from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState, PayoutError
 from tarazy.accounting.proof.receipt import receipt
-from tarazy.accounting.proof.record import credited_rounds, proof_of, unproven
+from tarazy.accounting.proof.record import credited_rounds, proof_of
 from tarazy.accounting.proof.shares import ProofError
 from tarazy.accounting.queries import balance_of, distribution_state, sums_by_kind
 from tarazy.accounting.schemes import Schedule
 from tarazy.accreditation.audit_proof import prove_row
+from tarazy.accreditation.tables import audit
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
+from tarazy.portal.views import block_told
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.sale import gather_sales
 from tarazy.reports.gather.statement import gather_statement
@@ -183,16 +186,18 @@ def statement(connection: Connection, party: str, period: Period, as_of: datetim
     return gather_statement(connection, party, period, as_of, pool, law)
 
 
-def standing_of_payouts(connection: Connection, depths: Depths) -> dict[str, Any]:
-    """Whether payments may go out, the batches under way, what is held, and what somebody should look at."""
-    going = standing(connection)
-    under_way = payouts.batches(connection, UNSIGNED | OUTBOX)
-    held = [
-        {**each._asdict(), "payable": balance_of(connection, each.party).payable} for each in payouts.holds(connection)
-    ]
-    unrecorded = unproven(connection)
+def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | None = None) -> dict[str, Any]:
+    """Whether payments may go out, the batches under way, what is held, and what somebody should look at.
+
+    Now, or as it was at an instant: without what is not kept, the last look into the wallet and a batch's trouble.
+    """
+    going = standing(connection, at)
+    states = UNSIGNED | OUTBOX
+    under_way = payouts.batches(connection, states) if at is None else payouts.batches_at(connection, states, at)
+    found = balances(connection) if at is None else balances_at(connection, at)
+    held = [{**each._asdict(), "payable": found.get(payable(each.party), 0)} for each in payouts.holds(connection, at)]
     return {
-        "sums": sums_by_kind(connection),
+        "sums": sums_by_kind(found),
         "stopped": {
             "why": going.stopped_why,
             "language": going.stopped_language,
@@ -205,8 +210,26 @@ def standing_of_payouts(connection: Connection, depths: Depths) -> dict[str, Any
         "difference": going.difference,
         "batches": [_batch(batch, depths) for batch in reversed(under_way)],
         "held": held,
-        "unrecorded": len(unrecorded),
+        "unrecorded": _unrecorded(connection, at),
     }
+
+
+def _unrecorded(connection: Connection, at: datetime | None) -> int:
+    """How many distributions were final without a record of their round, at an instant or now."""
+    divided = tables.distribution
+    final: ColumnElement[bool] = divided.c.state == DistributionState.FINAL
+    if at is not None:
+        final = (divided.c.final_at <= at) & (divided.c.reversed_at.is_(None) | (divided.c.reversed_at > at))
+    bare = divided.c.distribution.not_in(_proven(tables.round_proof.c.distribution, at))
+    return connection.scalar(select(func.count()).select_from(divided).where(final, bare)) or 0
+
+
+def _proven(column: ColumnElement[int], at: datetime | None) -> Select[int]:
+    """A column of the records of rounds that are in the audit log, or were at an instant."""
+    proof = tables.round_proof
+    if at is None:
+        return select(column)
+    return select(column).join_from(proof, audit, audit.c.sequence == proof.c.audit_row).where(audit.c.at <= at)
 
 
 def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
@@ -228,36 +251,37 @@ def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
     }
 
 
-def batch_of(connection: Connection, number: int, depths: Depths) -> dict[str, Any]:
-    """A batch, and what it pays to whom. Raises `LookupError`."""
+def batch_of(connection: Connection, number: int, depths: Depths, at: datetime | None = None) -> dict[str, Any]:
+    """A batch, now or as it was, and what it pays to whom. Raises `LookupError`."""
     try:
-        batch = payouts.read(connection, number)
+        batch = payouts.read(connection, number) if at is None else payouts.read_at(connection, number, at)
     except PayoutError as error:
         raise LookupError(str(error)) from None
     paid = [{"party": each.party, "address": each.address, "amount": each.amount} for each in batch.payouts]
     return {**_batch(batch, depths), "payments": paid}
 
 
-def rounds(connection: Connection, limit: int, offset: int) -> dict[str, Any]:
-    """Rounds, the newest first, each with its block and the distribution that it ends."""
-    round_, block, proof = tables.round_, tables.block, tables.round_proof
-    total = connection.scalar(select(func.count()).select_from(round_)) or 0
-    query = (
-        select(round_, block.c.height, block.c.state, block.c.confirmations)
-        .outerjoin(block, block.c.round == round_.c.round)
-        .order_by(round_.c.round.desc())
-    )
+def rounds(connection: Connection, limit: int, offset: int, at: datetime | None = None) -> dict[str, Any]:
+    """Rounds, the newest first, each with its block and the distribution that it ends; now, or as they were."""
+    round_, proof = tables.round_, tables.round_proof
+    begun: ColumnElement[bool] = round_.c.opened_at <= at if at is not None else true()
+    total = connection.scalar(select(func.count()).select_from(round_).where(begun)) or 0
+    query = select(round_).where(begun).order_by(round_.c.round.desc())
     rows = connection.execute(query.limit(limit).offset(offset)).all()
     numbers = [row.round for row in rows]
-    recorded = set(connection.scalars(select(proof.c.round).where(proof.c.round.in_(numbers))))
-    divided = _divided(connection, numbers)
-    return {"total": total, "items": [_round(row, divided.get(row.round), row.round in recorded) for row in rows]}
+    recorded = set(connection.scalars(_proven(proof.c.round, at).where(proof.c.round.in_(numbers))))
+    blocks = {block.round: block for block in blocks_of(connection, numbers, at)}
+    divided = _divided(connection, numbers, at)
+    items = [_round(row, blocks.get(row.round), divided.get(row.round), row.round in recorded, at) for row in rows]
+    return {"total": total, "items": items}
 
 
-def _divided(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+def _divided(connection: Connection, numbers: Sequence[int], at: datetime | None) -> dict[int, dict[str, Any]]:
     """Last round → its distribution, the latest one where earlier ones were reversed."""
     table, credit = tables.distribution, tables.credit
-    within = table.c.last_round.in_(numbers)
+    within: ColumnElement[bool] = table.c.last_round.in_(numbers)
+    if at is not None:
+        within &= table.c.booked_at <= at
     sums = (
         select(credit.c.distribution, func.sum(credit.c.amount).label("credited"), func.count().label("parties"))
         .join(table)
@@ -271,7 +295,7 @@ def _divided(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[s
         found[row.last_round] = {
             "distribution": row.distribution,
             "first_round": row.first_round,
-            "state": row.state,
+            "state": distribution_state(row.final_at, row.reversed_at, at),
             "scheme": row.scheme,
             "reward": row.reward,
             "fee_ppm": row.fee_ppm,
@@ -284,33 +308,33 @@ def _divided(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[s
     return found
 
 
-def _round(row: Row[Any], divided: dict[str, Any] | None, recorded: bool) -> dict[str, Any]:
-    block = {
-        "height": row.height,
-        "block_hash": row.block_hash,
-        "state": row.state,
-        "confirmations": max(0, min(row.confirmations or 0, MATURITY)),
-        "maturity": MATURITY,
-    }
+def _round(
+    row: Row[Any], block: Block | None, divided: dict[str, Any] | None, recorded: bool, at: datetime | None
+) -> dict[str, Any]:
+    def by_then(instant: datetime | None) -> datetime | None:
+        return instant if at is None or (instant is not None and instant <= at) else None
+
     return {
         "round": row.round,
         "opened_at": row.opened_at,
-        "closed_at": row.closed_at,
-        "archived_at": row.archived_at,
-        "block": block if row.height is not None else None,
+        "closed_at": by_then(row.closed_at),
+        "archived_at": by_then(row.archived_at),
+        "block": None if block is None else block_told(block, counted=at is None),
         "distribution": divided,
         "recorded": recorded,
     }
 
 
-def sales(connection: Connection, period: Period, as_of: datetime, pool: Pool, law: LawBook) -> dict[str, Any]:
+def sales(
+    connection: Connection, period: Period, as_of: datetime, pool: Pool, law: LawBook, known_at: datetime | None = None
+) -> dict[str, Any]:
     """What each party still has to sell through AIFC exchanges of a year, and which documents are missing."""
     divided, credit = tables.distribution, tables.credit
     within = divided.c.final_at.between(period.start, period.end)
     counted = select(func.count()).select_from(credit.join(divided)).where(within)
     if (connection.scalar(counted) or 0) > SALE_CREDITS:
         raise LookupError(f"{period} has too many credits to be told here; see `tarazy report build sale`")
-    report = gather_sales(connection, None, period, as_of, pool, law)
+    report = gather_sales(connection, None, period, as_of, pool, law, known_at)
     return {
         "year": report.days.name,
         "complete": report.days.complete,
@@ -331,17 +355,21 @@ def sales(connection: Connection, period: Period, as_of: datetime, pool: Pool, l
     }
 
 
-def distributed(connection: Connection, limit: int, offset: int) -> dict[str, Any]:
+def distributed(connection: Connection, limit: int, offset: int, at: datetime | None = None) -> dict[str, Any]:
     """The issued versions of the record of distributed assets, and what became final outside of all of them."""
     table, divided = issued_record, tables.distribution
-    total = connection.scalar(select(func.count()).select_from(table)) or 0
-    query = select(table).order_by(table.c.issued_at.desc(), table.c.version.desc())
+    issued: ColumnElement[bool] = true()
+    final: ColumnElement[bool] = divided.c.final_at.is_not(None)
+    stands: ColumnElement[bool] = divided.c.reversed_at.is_(None)
+    if at is not None:
+        issued, final, stands = table.c.issued_at <= at, divided.c.final_at <= at, stands | (divided.c.reversed_at > at)
+    total = connection.scalar(select(func.count()).select_from(table).where(issued)) or 0
+    query = select(table).where(issued).order_by(table.c.issued_at.desc(), table.c.version.desc())
+    final_at = divided.c.final_at
     told = select(table.c.version).where(
-        table.c.start <= divided.c.final_at, divided.c.final_at < table.c.end, divided.c.final_at <= table.c.as_of
+        issued, table.c.start <= final_at, final_at < table.c.end, final_at <= table.c.as_of
     )
-    outside = select(func.count(), func.min(divided.c.final_at)).where(
-        divided.c.final_at.is_not(None), divided.c.reversed_at.is_(None), ~told.exists()
-    )
+    outside = select(func.count(), func.min(divided.c.final_at)).where(final, stands, ~told.exists())
     count, since = connection.execute(outside).one()
     return {
         "unrecorded": {"distributions": count, "since": since},

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from tarazy.portal.access import Right
 from tarazy.portal.gate import Gate, json_answer, paging, parameters
 from tarazy.portal.guard import Fault
+from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.snapshot import Subject
 from tarazy.reports.delivery import outbox
 from tarazy.reports.delivery.outbox import DeliveryError, DeliveryState
@@ -29,9 +30,14 @@ class DeliveryPages:
     async def listing(self, request: Any) -> bytes:
         """The deliveries, the newest first."""
         await self._gate.admit(request, Right.READ)
-        limit, offset = paging(parameters(request, ("limit", "offset")))
+        asked = parameters(request, (*MOMENT, "limit", "offset"))
+        limit, offset = paging(asked)
+        past = past_of(asked, datetime.now(UTC))
 
         def look(connection: Connection) -> dict[str, Any]:
+            if past is not None:
+                total, then = outbox.deliveries_at(connection, past.until, limit, offset)
+                return {"total": total, "items": [row.plain() for row in then]}
             found = outbox.deliveries(connection, DeliveryState, limit, offset)
             return {"total": sum(outbox.counts(connection).values()), "items": [row.plain() for row in found]}
 
@@ -57,8 +63,10 @@ class DeliveryPages:
     async def schedule(self, request: Any) -> bytes:
         """The reports that are due, the nearest first."""
         await self._gate.admit(request, Right.READ)
-        parameters(request, ())
         now, subject = datetime.now(UTC), self._subject
-        rows, faults = await self._gate.read(progress, subject.schedule, subject.law, now)
+        past = past_of(parameters(request, MOMENT), now)
+        now = now if past is None else past.until
+        read = progress, subject.schedule, subject.law, now
+        rows, faults = await self._gate.read(*read, past=past is not None)
         rows = [row for row in rows if not row.is_done]
         return json_answer(request, {"items": [row.plain(now) for row in rows], "faults": faults})

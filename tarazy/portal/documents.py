@@ -29,13 +29,14 @@ def _is_document(path: Path) -> bool:
     return bool(_NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
-def documents(directory: Path) -> dict[str, Any]:
-    """The newest documents of `directory`, which need not exist yet."""
+def documents(directory: Path, until: datetime | None = None) -> dict[str, Any]:
+    """The newest documents of `directory`, which need not exist yet; those that were there at an instant."""
     found = []
     for path in directory.iterdir() if directory.is_dir() else ():
         if _is_document(path):
             facts = path.stat()
-            found.append((facts.st_mtime, path.name, facts.st_size))
+            if until is None or facts.st_mtime <= until.timestamp():
+                found.append((facts.st_mtime, path.name, facts.st_size))
     items = [
         {
             "name": name,

@@ -33,6 +33,7 @@ from tarazy.accreditation.quotas import Held, held_power, held_quotas
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.config.law import LawBook, NoRuleInForceError
 from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
+from tarazy.portal.moments import Told
 from tarazy.reports.attention import finding_text
 from tarazy.reports.consumption import place_of, site_consumption
 from tarazy.reports.energy_use import month_use
@@ -56,14 +57,6 @@ _METERED = {
 """Kinds of findings that tell of meters alone."""
 _BY_WORK = {FindingKind.ENERGY_FLOOR, FindingKind.ENERGY_DRIFT}
 """Those that hold the work of everybody at the site against its meters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Up to when energy is told, and as it was known when; the registers are those of that moment, known likewise."""
-
-    valid_at: datetime
-    known_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,15 @@ from tarazy.accounting.energy.figures import FoldedError
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
 from tarazy.portal import energy
-from tarazy.portal.energy import SPANS, Reader, Told, span_of
-from tarazy.portal.gate import MOMENT, Gate, answer_faults, instant_of, json_answer, parameters
+from tarazy.portal.energy import SPANS, Reader, span_of
+from tarazy.portal.gate import Gate, answer_faults, json_answer, parameters
 from tarazy.portal.guard import Fault
+from tarazy.portal.moments import EARLIEST, MOMENT, Told, instant_of, told_of
 from tarazy.portal.shelf import Moment, Shelf
 from tarazy.portal.snapshot import Subject
 
 _SPAN = ("span", "day")
-_EARLIEST, _LATEST = date(2015, 1, 1), date(2199, 1, 1)
+_LATEST = date(2199, 1, 1)
 
 
 class EnergyPages:
@@ -38,11 +39,8 @@ class EnergyPages:
     ) -> bytes:
         """What `work` makes of a connection, and of the registers and the moment that are asked for."""
         now = datetime.now(UTC)
-        moment = Moment(instant_of(asked, "as_of") or now, instant_of(asked, "known_at"))
-        told = Told(moment.valid_at, moment.known_at or now)
-        for instant in (told.valid_at, told.known_at):
-            if not day_start(_EARLIEST) <= instant <= now:
-                raise Fault(400, "bad_parameter", f"energy is told of moments from {_EARLIEST} up to now")
+        told = told_of(asked, now)
+        moment = Moment(told.valid_at, instant_of(asked, "known_at"))
 
         def read(connection: Connection) -> dict[str, Any]:
             return work(connection, self._shelf.registers(connection, moment), told)
@@ -162,7 +160,7 @@ def _span(asked: Mapping[str, str]) -> Period:
     span, text = asked.get("span", "day"), asked.get("day", f"{legal_day(_valid_at(asked))}")
     try:
         day = date.fromisoformat(text)
-        if span in SPANS and _EARLIEST <= day < _LATEST:
+        if span in SPANS and EARLIEST <= day < _LATEST:
             return span_of(span, day)
     except ValueError:
         pass
@@ -182,7 +180,7 @@ def _month(text: str) -> Period:
 def _quarter(text: str) -> Quarter:
     try:
         quarter = Quarter.parse(text)
-        if quarter.first_day >= _EARLIEST and day_start(quarter.first_day) < datetime.now(UTC):
+        if quarter.first_day >= EARLIEST and day_start(quarter.first_day) < datetime.now(UTC):
             return quarter
     except ValueError:
         pass

@@ -127,3 +127,5 @@ class Facts:
     quarter: QuarterSoFar
     attention: Sequence[Notice] = ()
     """What waits for somebody, the most severe first."""
+    past: bool = False
+    """Whether `now` is a moment of before."""

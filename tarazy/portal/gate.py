@@ -171,10 +171,6 @@ def _broken(pages: Any, request: Any, failure: Failure) -> bytes:
     return refuse(request, Fault(500, "internal", "the server failed to answer; its log says why"))
 
 
-MOMENT = ("as_of", "known_at")
-"""Of when something is asked for, and as it was known when: parameters that are instants."""
-
-
 def parameters(request: Any, allowed: tuple[str, ...]) -> dict[str, str]:
     """The request's parameters, each at most once. Raises `Fault`."""
     told = {}
@@ -189,19 +185,6 @@ def parameters(request: Any, allowed: tuple[str, ...]) -> dict[str, str]:
         if "\0" in told[name]:
             raise Fault(400, "bad_parameter", f"{name} holds a zero byte, which no text of the registers does")
     return told
-
-
-def instant_of(asked: Mapping[str, str], name: str) -> datetime | None:
-    """A parameter that is an instant. Raises `Fault`."""
-    if name not in asked:
-        return None
-    try:
-        instant = datetime.fromisoformat(asked[name].replace(" ", "+"))
-        if instant.tzinfo is not None:
-            return instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise Fault(400, "bad_parameter", f"{name} is an instant with its zone, such as 2026-03-03T12:00:00+05:00")
 
 
 def _count(asked: Mapping[str, str], name: str, fallback: int, highest: int) -> int:

@@ -19,7 +19,8 @@ from tarazy.portal.access import Right
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.gate import Gate, answer_faults, json_answer, parameters
 from tarazy.portal.guard import Fault, refuse
-from tarazy.reports.gather.coins import name_of, people
+from tarazy.portal.moments import MOMENT, instant_of, told_of
+from tarazy.reports.gather.coins import PEOPLE, name_of, people
 from tarazy.reports.gather.quarterly import NOTHING_KNOWN, known_of
 
 _Figure = Annotated[int, Field(ge=0, le=HIGHEST)]
@@ -54,7 +55,7 @@ class QuarterlyPages:
     async def own(self, request: Any) -> bytes:
         """What a miner told of a quarter, its draft, and what the pool knows to begin from."""
         party = await self._gate.miner(request)
-        quarter = _quarter(parameters(request, ("quarter",)).get("quarter"))
+        quarter = _quarter(parameters(request, ("quarter",)).get("quarter"), datetime.now(UTC))
         return json_answer(request, await self._gate.read(_own, party, quarter, datetime.now(UTC)))
 
     @app.route("/draft", methods=["POST"])
@@ -62,7 +63,8 @@ class QuarterlyPages:
         """Keep a miner's figures until it submits them."""
         holder = await self._gate.admit(request, Right.TELL)
         asked = body(request, _Told)
-        told = holder.party, _quarter(asked.quarter), asked.told(), datetime.now(UTC), holder.name
+        now = datetime.now(UTC)
+        told = holder.party, _quarter(asked.quarter, now), asked.told(), now, holder.name
         await self._gate.write(quarterly.save_draft, *told)
         return json_answer(request, {"quarter": str(told[1])})
 
@@ -71,15 +73,26 @@ class QuarterlyPages:
         """Record a miner's figures as the next version."""
         holder = await self._gate.admit(request, Right.TELL)
         asked = body(request, _Submitted)
-        told = holder.party, _quarter(asked.quarter), asked.told(), asked.why, datetime.now(UTC), holder.name
+        told = (
+            holder.party,
+            _quarter(asked.quarter, datetime.now(UTC)),
+            asked.told(),
+            asked.why,
+            datetime.now(UTC),
+            holder.name,
+        )
         return json_answer(request, _version(await self._gate.write(quarterly.submit, *told)))
 
     @app.route("/standing", methods=["GET"])
     async def standing(self, request: Any) -> bytes:
         """What every party told of a quarter, and which told nothing."""
         await self._gate.admit(request, Right.READ)
-        quarter = _quarter(parameters(request, ("quarter",)).get("quarter"))
-        return json_answer(request, await self._gate.read(_standing, quarter, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        asked = parameters(request, (*MOMENT, "quarter"))
+        told = told_of(asked, now)
+        quarter = _quarter(asked.get("quarter"), told.valid_at)
+        known_at = instant_of(asked, "known_at")
+        return json_answer(request, await self._gate.read(_standing, quarter, told.valid_at, known_at, told.until))
 
     @app.handle_errors(QuarterlyError)
     def untold(self, request: Any, failure: Failure) -> bytes:
@@ -89,9 +102,8 @@ class QuarterlyPages:
     answer_faults(app)
 
 
-def _quarter(name: str | None) -> Quarter:
-    """A quarter that has begun; the last one that is over when none is named. Raises `Fault`."""
-    now = datetime.now(UTC)
+def _quarter(name: str | None, now: datetime) -> Quarter:
+    """A quarter that has begun at a moment; the last one that is over when none is named. Raises `Fault`."""
     if name is None:
         return Quarter.of(Quarter.of(now).start - timedelta(days=1))
     try:
@@ -122,9 +134,12 @@ def _own(connection: Connection, party: str, quarter: Quarter, now: datetime) ->
     }
 
 
-def _standing(connection: Connection, quarter: Quarter, now: datetime) -> dict[str, Any]:
-    registers = registers_as_of(connection, min(now, quarter.end - datetime.resolution))
-    newest, registered = quarterly.newest(connection, quarter), people(registers)
+def _standing(
+    connection: Connection, quarter: Quarter, now: datetime, known_at: datetime | None, until: datetime
+) -> dict[str, Any]:
+    """As it was at `now`: registers as known at `known_at`, what was submitted `until` then."""
+    registers = registers_as_of(connection, min(now, quarter.end - datetime.resolution), known_at, PEOPLE)
+    newest, registered = quarterly.newest(connection, quarter, until), people(registers)
     items = [
         {
             "party": key,

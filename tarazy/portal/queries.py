@@ -3,26 +3,114 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select, true
 
 from tarazy.accounting import queries as accounts
 from tarazy.accounting import tables
+from tarazy.accounting.blocks import recent_blocks
 from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.figures import energy_by_party, site_intervals
-from tarazy.accounting.queries import BookedDistribution, Work, rough_weight
+from tarazy.accounting.energy.meter import Meter as MeterPoint
+from tarazy.accounting.energy.readings import site_power_w
+from tarazy.accounting.queries import (
+    BookedDistribution,
+    Work,
+    balances_by_party,
+    block_counts,
+    open_round,
+    present_work,
+    rough_weight,
+)
 from tarazy.accreditation.decisions import ADMITTED, DecisionSummary, decisions_between
-from tarazy.portal.facts import Day, MeterState, Refusal
+from tarazy.accreditation.entries import MeterStatus
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.law import LawBook
+from tarazy.config.law.calendar import Quarter
+from tarazy.portal.facts import Day, MeterState, Present, QuarterSoFar, Refusal
+from tarazy.portal.moments import Told
+from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
+from tarazy.reports.consumption import consumption_by_party
 
 LISTED = 500
 """Rows of a list that are read; the API pages within them."""
 DAY = timedelta(hours=24)
 
 
-def day_of_work(connection: Connection, now: datetime) -> Day:
-    """Work and energy of the last 24 hours."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A moment of before, and the start of the interval that was running then."""
+
+    told: Told
+    ended: datetime
+
+
+def present(
+    connection: Connection, registers: Registers, seat: Seat, interval_seconds: int, now: datetime, past: Past | None
+) -> Present:
+    """What changes by the second, now or as it was."""
+    until = None if past is None else past.told.until
+    work, window = present_work(connection, now, interval_seconds, ended=past is not None)
+    found, count = distributions(connection, until or now)
+    meters = {row.meter: (row.site, row.status is MeterStatus.FAULTY) for row in registers.meters.values()}
+    return Present(
+        registers=registers,
+        admissions=admissions(registers, seat),
+        window_seconds=window,
+        work=work,
+        balances=balances_by_party(connection, until),
+        open_round=open_round(connection, until),
+        blocks=recent_blocks(connection, LISTED, until),
+        block_counts=block_counts(connection, until),
+        distributions=found,
+        distribution_count=count,
+        meters=meter_states(connection, meters, past),
+        power_w=_power_now(connection, registers, interval_seconds, now)
+        if past is None
+        else _power_then(connection, interval_seconds, past),
+    )
+
+
+def _power_now(
+    connection: Connection, registers: Registers, interval_seconds: int, now: datetime
+) -> dict[str, int | None]:
+    points = [
+        MeterPoint(row.meter, row.site, row.host, row.port, row.unit, row.profile)
+        for row in registers.meters.values()
+        if row.party is None
+    ]
+    return site_power_w(connection, points, now, 2 * interval_seconds)
+
+
+def _power_then(connection: Connection, interval_seconds: int, past: Past) -> dict[str, int | None]:
+    """The mean power of each site over the last interval that had ended."""
+    start = past.ended - timedelta(seconds=interval_seconds)
+    return {
+        each.site: None if each.quality == "missing" else each.energy_wh * 3600 // each.seconds
+        for each in site_intervals(connection, start, past.ended, past.told.known_at)
+    }
+
+
+def quarter_so_far(
+    connection: Connection, registers: Registers, law: LawBook, now: datetime, known_at: datetime
+) -> QuarterSoFar:
+    """Energy and fees of the legal quarter up to `now`."""
+    quarter = Quarter.of(now)
+    energy = energy_by_party(connection, quarter.start, now, known_at)
+    consumed = consumption_by_party(connection, registers, quarter.start, now, known_at)
+    return QuarterSoFar(
+        str(quarter),
+        energy_of_parties(energy),
+        {party: fee_so_far(law, quarter, now, used) for party, used in consumed.items()},
+    )
+
+
+def day_of_work(connection: Connection, now: datetime, past: Past | None = None) -> Day:
+    """Work and energy of the last 24 hours; of a moment of before, of the intervals that had ended."""
     tally, since = tables.tally, now - DAY
+    end, known_at = (now + DAY, None) if past is None else (past.ended, past.told.known_at)
     query = (
         select(
             tally.c.party,
@@ -31,7 +119,7 @@ def day_of_work(connection: Connection, now: datetime) -> Day:
             func.sum(tally.c.shares).label("shares"),
             func.sum(tally.c.stale_shares).label("stale_shares"),
         )
-        .where(tally.c.interval_start >= since)
+        .where(tally.c.interval_start >= since, tally.c.interval_start < end)
         .group_by(tally.c.party, tally.c.interval_start)
     )
     work: dict[str, Work] = {}
@@ -44,24 +132,26 @@ def day_of_work(connection: Connection, now: datetime) -> Day:
             before.shares + int(row.shares),
             before.stale_shares + int(row.stale_shares),
         )
-    end = now + DAY
-    decisions = decisions_between(connection, since, end)
+    decisions = decisions_between(connection, since, now + DAY if past is None else past.told.until)
     return Day(
         work=work,
         series=series,
-        site_intervals=site_intervals(connection, since, end),
-        estimates=_estimates(connection, since),
-        energy=energy_by_party(connection, since, end),
+        site_intervals=site_intervals(connection, since, end, known_at),
+        estimates=_estimates(connection, since, end, known_at),
+        energy=energy_by_party(connection, since, end, known_at),
         refusals=refusals(decisions),
         last_decision=max((row.last_sequence for row in decisions), default=0),
     )
 
 
-def _estimates(connection: Connection, since: datetime) -> dict[datetime, int]:
+def _estimates(
+    connection: Connection, since: datetime, end: datetime, known_at: datetime | None
+) -> dict[datetime, int]:
     table = energy_tables.allocation
+    known = true() if known_at is None else table.c.recorded_at <= known_at
     newest = (
         select(table.c.site, table.c.interval_start, func.max(table.c.version).label("version"))
-        .where(table.c.interval_start >= since)
+        .where(table.c.interval_start >= since, table.c.interval_start < end, known)
         .group_by(table.c.site, table.c.interval_start)
         .subquery()
     )
@@ -77,11 +167,12 @@ def _estimates(connection: Connection, since: datetime) -> dict[datetime, int]:
 
 
 def distributions(connection: Connection, now: datetime) -> tuple[list[BookedDistribution], int]:
-    """The newest distributions, newest first, and the number of all."""
+    """The newest distributions booked by `now`, newest first, and the number of all."""
     booked_at = tables.distribution.c.booked_at
-    last_listed = select(booked_at).order_by(booked_at.desc()).offset(LISTED - 1).limit(1)
+    last_listed = select(booked_at).where(booked_at <= now).order_by(booked_at.desc()).offset(LISTED - 1).limit(1)
     since = connection.scalar(last_listed) or datetime.fromtimestamp(0, UTC)
-    total = connection.scalar(select(func.count()).select_from(tables.distribution)) or 0
+    counted = select(func.count()).select_from(tables.distribution).where(booked_at <= now)
+    total = connection.scalar(counted) or 0
     return accounts.distributions(connection, since, now)[: -LISTED - 1 : -1], total
 
 
@@ -95,12 +186,17 @@ def refusals(decisions: Iterable[DecisionSummary]) -> list[Refusal]:
     return sorted(found, key=lambda refusal: refusal.last_at, reverse=True)[:LISTED]
 
 
-def meter_states(connection: Connection, meters: Mapping[str, tuple[str, bool]]) -> list[MeterState]:
+def meter_states(
+    connection: Connection, meters: Mapping[str, tuple[str, bool]], past: Past | None = None
+) -> list[MeterState]:
     """The last answer of each meter about its import register; meter → (site, whether it is registered as faulty)."""
     table = energy_tables.reading
+    known: ColumnElement[bool] = true()
+    if past is not None:
+        known = (table.c.at <= past.told.valid_at) & (table.c.recorded_at <= past.told.known_at)
     states = []
     for meter, (site, faulty) in sorted(meters.items()):
-        query = select(table.c.status, table.c.at).where(table.c.meter == meter, table.c.quantity == "import")
+        query = select(table.c.status, table.c.at).where(table.c.meter == meter, table.c.quantity == "import", known)
         row = connection.execute(query.order_by(table.c.at.desc()).limit(1)).first()
         status = "faulty" if faulty else row.status if row else "none"
         states.append(MeterState(meter, site, status, row.at if row else None))

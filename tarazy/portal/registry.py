@@ -25,8 +25,9 @@ from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
 from tarazy.portal import desk, readings
 from tarazy.portal.access import Holder, Right
 from tarazy.portal.desk import Rules
-from tarazy.portal.gate import MOMENT, Gate, answer, answer_faults, instant_of, json_answer, paging, parameters
+from tarazy.portal.gate import Gate, answer, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.moments import MOMENT, instant_of
 from tarazy.portal.readings import Pushed
 from tarazy.portal.shelf import LONGEST_SEARCH, Moment, Search, Shelf
 from tarazy.portal.standing import Seat

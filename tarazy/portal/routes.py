@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -25,8 +26,9 @@ from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
-from tarazy.portal.gate import Gate, answer_faults
+from tarazy.portal.gate import Gate, answer_faults, parameters
 from tarazy.portal.guard import Fault
+from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.pages import (
     HELD,
     WORK,
@@ -41,12 +43,13 @@ from tarazy.portal.pages import (
     refusals_page,
     work_page,
 )
+from tarazy.portal.past import PastSnapshots
 from tarazy.portal.quarterly_pages import QuarterlyPages
 from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
 from tarazy.portal.shelf import Shelf
 from tarazy.portal.signature_pages import SignaturePages
-from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshots, Subject
+from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshot, Snapshots, Subject
 from tarazy.portal.user_pages import UserPages
 from tarazy.reports.language import LANGUAGES
 
@@ -65,9 +68,9 @@ def openapi() -> bytes:
     return orjson.dumps(yaml.load(text, SafeLoader))  # noqa: S506 - it is
 
 
-def _query(request: Any, allowed: dict[str, tuple[int, int, int]]) -> dict[str, int]:
+def _query(request: Any, allowed: dict[str, tuple[int, int, int]], *others: str) -> dict[str, int]:
     """The request's parameters: name → (fallback, lowest, highest) to name → value. Raises `Fault`."""
-    unknown = [name for name in request.args if name.decode("ascii", "replace") not in allowed]
+    unknown = [name for name in request.args if name.decode("ascii", "replace") not in {*allowed, *others}]
     if unknown:
         known = ", ".join(allowed) or "none"
         raise Fault(400, "unknown_parameter", f"this address takes other parameters: {known}")
@@ -119,6 +122,7 @@ class Pages:
         self._language = language
         self._gate = gate
         shelf = Shelf(snapshots.reader.registers)
+        self._past = PastSnapshots(gate, subject, shelf)
         self._registers = RegisterPages(gate, rules, subject.seat, pushed, shelf).app.resource()
         self._holders = OwnPages(gate, subject, shelf, refresh)
         self._own = self._holders.app.resource()
@@ -290,9 +294,18 @@ class Pages:
     @app.route("/api/v1/overview")
     async def overview(self, request: Any) -> bytes:
         """The pool at a glance."""
-        _query(request, {})
-        snapshot = await self._snapshots.get()
+        _query(request, {}, *MOMENT)
+        snapshot = await self._snapshot(request)
         return _json(request, snapshot.overview(), snapshot.version())
+
+    async def _snapshot(self, request: Any, *others: str) -> Snapshot:
+        """The newest one, or to who may read everything that of a moment of before. Raises `Fault`."""
+        asked = parameters(request, (*MOMENT, *others))
+        past = past_of(asked, datetime.now(UTC))
+        if past is None:
+            return await self._snapshots.get()
+        await self._gate.admit(request, Right.READ)
+        return await self._past.get(asked, past)
 
     @app.route("/api/v1/events")
     async def events(self, request: Any) -> None:
@@ -304,9 +317,9 @@ class Pages:
     @app.route(f"/api/v1/<any({','.join(LISTS)}):name>")
     async def listing(self, request: Any, name: str) -> bytes:
         """A page of a list."""
-        paging = _query(request, {"limit": (LIMIT, 1, HIGHEST_LIMIT), "offset": (0, 0, HIGHEST_OFFSET)})
+        paging = _query(request, {"limit": (LIMIT, 1, HIGHEST_LIMIT), "offset": (0, 0, HIGHEST_OFFSET)}, *MOMENT)
         told = await self._section(request, name)
-        snapshot = await self._snapshots.get()
+        snapshot = await self._snapshot(request, *paging)
         section = snapshot.sections[told]
         items = section["items"][paging["offset"] : paging["offset"] + paging["limit"]]
         version = f"{snapshot.versions[told]}-{paging['offset']}-{paging['limit']}"
@@ -320,9 +333,9 @@ class Pages:
     @app.route(f"/api/v1/<any({','.join(SERIES)}):name>")
     async def series(self, request: Any, name: str) -> bytes:
         """Figures over time."""
-        _query(request, {})
+        _query(request, {}, *MOMENT)
         told = await self._section(request, name)
-        snapshot = await self._snapshots.get()
+        snapshot = await self._snapshot(request)
         return _json(request, orjson.dumps(snapshot.sections[told]), snapshot.versions[told])
 
     async def _section(self, request: Any, name: str) -> str:

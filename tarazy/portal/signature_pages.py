@@ -12,6 +12,7 @@ from tarazy.portal.access import Right
 from tarazy.portal.documents import document
 from tarazy.portal.gate import Gate, json_answer, paging, parameters
 from tarazy.portal.guard import Fault
+from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.signatures import attach, signatures
 from tarazy.reports.kept import KeptFault
 from tarazy.reports.signing.cms import CmsFault
@@ -29,10 +30,11 @@ class SignaturePages:
     async def listing(self, request: Any) -> bytes:
         """The reports that may be signed, the newest first, and who signed them."""
         await self._gate.admit(request, Right.READ)
-        limit, offset = paging(parameters(request, ("limit", "offset")))
+        asked = parameters(request, (*MOMENT, "limit", "offset"))
+        past = past_of(asked, datetime.now(UTC))
 
         def look(_: Any) -> dict[str, Any]:
-            return signatures(self._directory, limit, offset)
+            return signatures(self._directory, *paging(asked), None if past is None else past.until)
 
         told = await self._looking.run(lambda: Deferred.fromCoroutine(self._gate.read(look)))
         return json_answer(request, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +19,38 @@ LARGEST_LISTED = 64 << 20
 """Bytes of a report up to which its signature is checked while somebody waits."""
 
 
-def signatures(directory: Path, limit: int, offset: int) -> dict[str, Any]:
-    """The reports of `directory`, the newest first, each with what its signature tells."""
+def signatures(directory: Path, limit: int, offset: int, until: datetime | None = None) -> dict[str, Any]:
+    """The reports of `directory`, the newest first, each with what its signature tells.
+
+    Of an instant by the times of the files: those that were there.
+    """
+    last = inf if until is None else until.timestamp()
     found = []
     for path in directory.glob("*.json") if directory.is_dir() else ():
         if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST_LISTED:
-            found.append((path.stat().st_mtime, path))
+            made = path.stat().st_mtime
+            if made <= last:
+                found.append((made, path))
     items = []
     for _, path in sorted(found, reverse=True)[offset : offset + limit]:
         with suppress(KeptFault):  # another file of the directory
-            items.append(_told(read_kept(path)))
+            items.append(_told(read_kept(path), last))
     return {"total": len(found), "items": items}
 
 
-def _told(kept: Kept) -> dict[str, Any]:
+def _told(kept: Kept, last: float) -> dict[str, Any]:
     return {
         "name": kept.path.name,
         "kind": kept.kind,
         "as_of": str(kept.told.get("as_of", "")),
         "digest": kept.digest,
-        "signature": _signature_of(kept),
+        "signature": _signature_of(kept, last),
     }
 
 
-def _signature_of(kept: Kept) -> dict[str, Any] | None:
+def _signature_of(kept: Kept, last: float) -> dict[str, Any] | None:
     path = kept.beside(".p7s")
-    if not path.is_file() or path.is_symlink():
+    if not path.is_file() or path.is_symlink() or path.stat().st_mtime > last:
         return None
     with path.open("rb") as file:
         der = file.read(LARGEST + 1)

@@ -18,17 +18,10 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from tarazy.accounting.blocks import recent_blocks
-from tarazy.accounting.energy.figures import energy_by_party
-from tarazy.accounting.energy.meter import Meter as MeterPoint
-from tarazy.accounting.energy.readings import site_power_w
-from tarazy.accounting.queries import balances_by_party, block_counts, open_round, present_work
 from tarazy.accounting.schemes import Schedule
-from tarazy.accreditation.entries import MeterStatus
 from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook
-from tarazy.config.law.calendar import Quarter
 from tarazy.config.settings import ScheduledReport
 from tarazy.database.engine import reader
 from tarazy.portal import queries, views
@@ -38,10 +31,8 @@ from tarazy.portal.events import event
 from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
 from tarazy.portal.guard import Fault
 from tarazy.portal.payments import Payments
-from tarazy.portal.queries import LISTED
-from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
+from tarazy.portal.standing import Seat
 from tarazy.reports.attention import Notice, present_notices
-from tarazy.reports.consumption import consumption_by_party
 from tarazy.reports.reconciled import FloorRule
 
 log = structlog.get_logger()
@@ -172,39 +163,11 @@ class Reader:
         return self._registers.at(now)
 
     def _read_present(self, connection: Connection, now: datetime) -> Present:
-        registers = self.registers(connection, now)
-        work, window = present_work(connection, now, self._subject.interval_seconds)
-        distributions, count = queries.distributions(connection, now)
-        points = [
-            MeterPoint(row.meter, row.site, row.host, row.port, row.unit, row.profile)
-            for row in registers.meters.values()
-            if row.party is None
-        ]
-        meters = {row.meter: (row.site, row.status is MeterStatus.FAULTY) for row in registers.meters.values()}
-        return Present(
-            registers=registers,
-            admissions=admissions(registers, self._subject.seat),
-            window_seconds=window,
-            work=work,
-            balances=balances_by_party(connection),
-            open_round=open_round(connection),
-            blocks=recent_blocks(connection, LISTED),
-            block_counts=block_counts(connection),
-            distributions=distributions,
-            distribution_count=count,
-            meters=queries.meter_states(connection, meters),
-            power_w=site_power_w(connection, points, now, 2 * self._subject.interval_seconds),
-        )
+        registers, subject = self.registers(connection, now), self._subject
+        return queries.present(connection, registers, subject.seat, subject.interval_seconds, now, None)
 
     def _read_quarter(self, connection: Connection, now: datetime) -> QuarterSoFar:
-        quarter, law = Quarter.of(now), self._subject.law
-        energy = energy_by_party(connection, quarter.start, now)
-        consumed = consumption_by_party(connection, self.registers(connection, now), quarter.start, now, now)
-        return QuarterSoFar(
-            str(quarter),
-            energy_of_parties(energy),
-            {party: fee_so_far(law, quarter, now, used) for party, used in consumed.items()},
-        )
+        return queries.quarter_so_far(connection, self.registers(connection, now), self._subject.law, now, now)
 
     def _read_attention(self, connection: Connection, now: datetime) -> list[Notice]:
         subject, registers = self._subject, self.registers(connection, now)

@@ -57,7 +57,7 @@ def overview(facts: Facts, live: Live, health: Mapping[str, bool]) -> dict[str, 
         "round": {"number": present.open_round[0], "opened_at": iso(present.open_round[1])}
         if present.open_round
         else None,
-        "last_block": {**_block(present.blocks[0]), "party": None} if present.blocks else None,
+        "last_block": {**_block(present.blocks[0], facts), "party": None} if present.blocks else None,
         "blocks": dict(present.block_counts),
         "chain": {
             "tip_height": live.tip_height,
@@ -69,13 +69,20 @@ def overview(facts: Facts, live: Live, health: Mapping[str, bool]) -> dict[str, 
     }
 
 
-def _block(block: Block) -> dict[str, Any]:
+def block_told(block: Block, counted: bool) -> dict[str, Any]:
+    """Where a block stands. How deep it lay in the past nobody knows any more: then nothing is `counted`."""
     return {
         "height": block.height,
         "block_hash": block.block_hash,
         "state": str(block.state),
-        "confirmations": max(0, min(block.confirmations, MATURITY)),
+        "confirmations": max(0, min(block.confirmations, MATURITY)) if counted else None,
         "maturity": MATURITY,
+    }
+
+
+def _block(block: Block, facts: Facts) -> dict[str, Any]:
+    return {
+        **block_told(block, counted=not facts.past),
         "found_at": iso(block.found_at),
         "reward": block.reward,
         "round": block.round,
@@ -85,7 +92,7 @@ def _block(block: Block) -> dict[str, Any]:
 
 def blocks(facts: Facts) -> dict[str, Any]:
     """Blocks found by the pool, newest first."""
-    return _list((_block(block) for block in facts.present.blocks), sum(facts.present.block_counts.values()))
+    return _list((_block(block, facts) for block in facts.present.blocks), sum(facts.present.block_counts.values()))
 
 
 def without_finders(blocks: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly", "rewa
 """Kinds of report that can be built."""
 
 RENDERINGS: Mapping[str, Callable[[Document], Iterable[bytes]]] = {
-    "pdf": lambda document: (render_pdf(document),),
+    "pdf": render_pdf,
     "xlsx": render_workbook,
     "csv": render_csv,
     "html": render_html,

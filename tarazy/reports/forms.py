@@ -167,6 +167,5 @@ def _flat(value: Value | None) -> str:
 def write_forms(case: Case, kind: FormKind, rule: StateServiceRule, pool: str, directory: Path) -> list[Path]:
     """Write the form as `<case>-<kind>.<lang>.pdf` in each of its languages. Raises `FormError` and OSError."""
     documents = {lang: lay_out_form(case, kind, rule, pool, lang) for lang in FORM_LANGUAGES}
-    return write_all(
-        directory, {f"{case.key}-{kind}.{lang}.pdf": render_pdf(document) for lang, document in documents.items()}
-    )
+    rendered = {lang: b"".join(render_pdf(document)) for lang, document in documents.items()}
+    return write_all(directory, {f"{case.key}-{kind}.{lang}.pdf": pdf for lang, pdf in rendered.items()})

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 from importlib.resources import as_file, files
 
 from fpdf import FPDF
 
 from tarazy.reports.document import Block, Column, Document, Facts, Notice, Paragraph, Section, Table
+from tarazy.reports.pages import PagesToFile, squeeze
 from tarazy.reports.typeset import FONT_FILES, column_widths, printable, width, wrap
 
 _FAMILY = "DejaVu"
+_PART = 1 << 20
 _MARGIN, _TOP, _BOTTOM = 16.0, 20.0, 21.0
 """Millimetres that text keeps from the edges."""
 _PAD_X, _PAD_Y = 1.2, 0.9
@@ -52,13 +57,16 @@ _NAME, _VALUE = _Style(8.5, 5, colour=_GREY), _Style(8.5, 5)
 _HEADING, _CELL, _TOTAL = _Style(7, 3.6, bold=True), _Style(7, 3.6), _Style(7, 3.6, bold=True)
 
 
-def render_pdf(document: Document) -> bytes:
-    """The document's PDF. Takes seconds for large reports: call it off the reactor's thread."""
+def render_pdf(document: Document) -> Iterator[bytes]:
+    """The document's PDF, part by part. Takes seconds for large reports: call it off the reactor's thread."""
     paper = _Paper(document)
     paper.cover()
     for number, section in enumerate(document.sections, 1):
         paper.section(number, section)
-    return bytes(paper.output())
+    with tempfile.TemporaryFile(prefix="tarazy-") as file:
+        paper.output(output_producer_class=partial(PagesToFile, file=file))  # type: ignore[call-overload]
+        file.seek(0)
+        yield from iter(partial(file.read, _PART), b"")
 
 
 class _Paper(FPDF):
@@ -82,13 +90,20 @@ class _Paper(FPDF):
         self.set_creator("Tarazy")
         self.set_producer("Tarazy")
 
+    def file_id(self) -> str:
+        """Which file it is (PDF 1.7, 14.4): that of this content in this language."""
+        told = sha256(f"{self.document.digest} {self.document.lang} {self.document.title}".encode()).hexdigest()[:32]
+        return f"<{told}><{told}>"
+
     @property
     def room(self) -> float:
         """Height in mm that is left on the page."""
         return float(self.h) - _BOTTOM - self.get_y()
 
     def header(self) -> None:
-        """What stands above the text of every page."""
+        """What stands above the text of every page; the one before is complete then."""
+        if self.page > 1:
+            squeeze(self.pages[self.page - 1])
         line = wrap(self.document.header, _SMALL.face, _SMALL.points, self.epw)[0]
         self._draw(line, _MARGIN, 9, _SMALL)
         self.line(_MARGIN, 14, self.w - _MARGIN, 14)

@@ -189,9 +189,12 @@ def _due(
 
 
 def progress(
-    connection: Connection, schedule: Sequence[ScheduledReport], law: LawBook, now: datetime
+    connection: Connection, schedule: Sequence[ScheduledReport], law: LawBook, now: datetime, *, past: bool = False
 ) -> tuple[list[Progress], list[str]]:
-    """How far the planned reports have come, the nearest last day first; and why others cannot be planned."""
+    """How far the planned reports have come, the nearest last day first; and why others cannot be planned.
+
+    Of a `past` moment by the schedule and the law of today: what was built and sent by then. Troubles are not kept.
+    """
     found: list[Progress] = []
     faults: list[str] = []
     built = {(row.kind, row.start, row.end): row for row in connection.execute(select(scheduled_report))}
@@ -203,11 +206,14 @@ def progress(
             continue
         for each in planned:
             row = built.get((each.kind, each.period.start, each.period.end))
+            if past and (row is None or row.built_at is None or row.built_at > now):
+                row = None
             name, digest, trouble, tried = (row.name, row.digest, row.trouble, row.tried_at) if row else (None,) * 4
             delivery = None
             if each.deliver_to is not None:
-                delivery = outbox.latest_of(connection, each.deliver_to, each.kind, str(each.period))
-            found.append(Progress(each, name, digest, trouble, tried, delivery))
+                of = each.deliver_to, each.kind, str(each.period)
+                delivery = outbox.latest_of(connection, *of, now if past else None)
+            found.append(Progress(each, name, digest, None if past else trouble, tried, delivery))
     return sorted(found, key=_nearest), faults
 
 

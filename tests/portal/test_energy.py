@@ -20,7 +20,8 @@ from tarazy.accreditation.entries import FindingState, Site
 from tarazy.accreditation.registers import as_of, restate
 from tarazy.config.law.calendar import Quarter, day_start, legal_day
 from tarazy.portal.access import Role, create_token
-from tarazy.portal.energy import Reader, Told, fee, span_of
+from tarazy.portal.energy import Reader, fee, span_of
+from tarazy.portal.moments import Told
 from tarazy.reports.explained import explain_fee
 from tests.portal.conftest import Running, run_portal
 from tests.portal.metered import SUBMETER, metered

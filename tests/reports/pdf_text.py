@@ -11,8 +11,9 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _CONTROLS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
 
-def pages(pdf: bytes) -> list[str]:
+def pages(*parts: bytes) -> list[str]:
     """Each page's text in the order in which it is drawn, one line a drawn string."""
+    pdf = b"".join(parts)
     objects = {int(number): body for number, body in _OBJECT.findall(pdf)}
     contents = [
         int(found[1])

@@ -31,7 +31,7 @@ in_both = pytest.mark.parametrize("lang", FORM_LANGUAGES)
 
 def printed(shown: Case, kind: FormKind, lang: str) -> str:
     """The form's text in one line."""
-    return _flat("\n".join(pages(render_pdf(lay_out_form(shown, kind, PERMIT, "Таразы", lang)))))
+    return _flat("\n".join(pages(*render_pdf(lay_out_form(shown, kind, PERMIT, "Таразы", lang)))))
 
 
 def _flat(words: str) -> str:
@@ -70,7 +70,7 @@ def test_its_face_says_what_it_is_not(kind: FormKind, lang: str) -> None:
     assert PERMIT.digest in found
     assert CASES[kind].digest in found
     confirmed = PERMIT.model_copy(update={"confirmed": True})
-    plain = "".join(pages(render_pdf(lay_out_form(CASES[kind], kind, confirmed, "Таразы", lang))))
+    plain = "".join(pages(*render_pdf(lay_out_form(CASES[kind], kind, confirmed, "Таразы", lang))))
     assert PERMIT.id in plain
     assert _flat(text(lang, "cases.form.unconfirmed", rule=PERMIT.id)) not in _flat(plain)
 

@@ -152,7 +152,7 @@ def test_pdfsig_accepts_a_signed_pdf_and_no_changed_byte(tmp_path: Path) -> None
     """PAdES, by a second program."""
     blocks = (Paragraph("Қазақша: ₸"),)
     document = Document("kk", "Есеп", "Тараз", datetime(2026, 1, 1, tzinfo=UTC), "h", "f", "{page}", "d", blocks, ())
-    paper = render_pdf(document)
+    paper = b"".join(render_pdf(document))
     signed = sign_pdf(paper, *make("«Тараз» ЖШС", curve=False).files(tmp_path, "key"))
     assert signed.startswith(paper)
 

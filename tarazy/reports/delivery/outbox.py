@@ -7,16 +7,16 @@ process may die between any two steps: what was begun and did not end is taken t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.accreditation.tables import lock_writers
-from tarazy.database.states import note_state
+from tarazy.database.states import note_state, states_at
 from tarazy.reports.canonical import digest
 from tarazy.reports.delivery.answer import Judged, Outcome
 from tarazy.reports.delivery.letter import Letter, period_of
@@ -150,13 +150,21 @@ def standing_of(connection: Connection, document: str, profile: str) -> Delivery
     return None if row is None else _delivery(row)
 
 
-def latest_of(connection: Connection, profile: str, kind: str, period: str) -> Delivery | None:
-    """The delivery of a kind of report of a period to a recipient: the received one, else the last, else a given up."""
+def latest_of(
+    connection: Connection, profile: str, kind: str, period: str, at: datetime | None = None
+) -> Delivery | None:
+    """The delivery of a kind of report of a period to a recipient: the received one, else the last, else a given up.
+
+    Now, or as it was at an instant.
+    """
     table = delivery
     query = select(*_COLUMNS).where(table.c.profile == profile, table.c.kind == kind, table.c.period == period)
-    order = (table.c.state == DeliveryState.RECEIVED).desc(), (table.c.state == DeliveryState.ABANDONED).asc()
-    row = connection.execute(query.order_by(*order, table.c.delivery.desc()).limit(1)).first()
-    return None if row is None else _delivery(row)
+    found = _as_they_were(connection, query.order_by(table.c.delivery), at)
+    return max(found, key=_furthest, default=None)
+
+
+def _furthest(made: Delivery) -> tuple[bool, bool, int]:
+    return made.state is DeliveryState.RECEIVED, made.state is not DeliveryState.ABANDONED, made.number
 
 
 def read(connection: Connection, number: int) -> Delivery:
@@ -165,6 +173,46 @@ def read(connection: Connection, number: int) -> Delivery:
     if row is None:
         raise DeliveryError(f"there is no delivery {number}; see `tarazy report deliveries --all`")
     return _delivery(row)
+
+
+def deliveries_at(connection: Connection, at: datetime, limit: int, offset: int) -> tuple[int, list[Delivery]]:
+    """How many deliveries there were at an instant, and some of them as they were, the newest first."""
+    table = delivery
+    total = connection.scalar(select(func.count()).select_from(table).where(table.c.proposed_at <= at)) or 0
+    query = select(*_COLUMNS).where(table.c.proposed_at <= at).order_by(table.c.delivery.desc())
+    return total, _as_they_were(connection, query.limit(limit).offset(offset), at)
+
+
+def _as_they_were(connection: Connection, query: Select[*tuple[Any, ...]], at: datetime | None) -> list[Delivery]:
+    """Deliveries as they are, or were at an instant: without what came later, and what is not kept of then."""
+    found = [_delivery(row) for row in connection.execute(query)]
+    if at is None:
+        return found
+    stood = states_at(connection, delivery.name, [str(made.number) for made in found], at)
+    table = delivery_attempt
+    begun = table.c.delivery.in_([made.number for made in found]), table.c.begun_at <= at
+    counted = select(table.c.delivery, func.count()).where(*begun).group_by(table.c.delivery)
+    tried = {row[0]: row[1] for row in connection.execute(counted)}
+    return [
+        replace(
+            made,
+            state=DeliveryState(then.state),
+            state_at=then.since,
+            attempts=tried.get(made.number, 0),
+            next_at=None,
+            trouble=None,
+            approved_at=made.approved_at if _by(made.approved_at, at) else None,
+            approved_by=made.approved_by if _by(made.approved_at, at) else None,
+            received_at=made.received_at if _by(made.received_at, at) else None,
+            receipt=made.receipt if _by(made.received_at, at) else None,
+        )
+        for made in found
+        if (then := stood.get(str(made.number))) is not None
+    ]
+
+
+def _by(instant: datetime | None, at: datetime) -> bool:
+    return instant is not None and instant <= at
 
 
 def deliveries(

@@ -1,0 +1,55 @@
+"""Of which moment something is asked for, and as it was known when: the parameters of every page that has a past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from tarazy.config.law.calendar import day_start
+from tarazy.portal.guard import Fault
+
+MOMENT = ("as_of", "known_at")
+"""Of when something is asked for, and as it was known when: parameters that are instants."""
+EARLIEST = date(2015, 1, 1)
+"""Nothing is told of before: there was no digital mining in the law."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Up to when something is told, and as it was known when; registers are those of that moment, known likewise."""
+
+    valid_at: datetime
+    known_at: datetime
+
+    @property
+    def until(self) -> datetime:
+        """Up to when the books tell: what is booked is known from then on."""
+        return min(self.valid_at, self.known_at)
+
+
+def told_of(asked: Mapping[str, str], now: datetime) -> Told:
+    """The moment that is asked for; what is left out is `now`. Raises `Fault`."""
+    told = Told(instant_of(asked, "as_of") or now, instant_of(asked, "known_at") or now)
+    for instant in (told.valid_at, told.known_at):
+        if not day_start(EARLIEST) <= instant <= now:
+            raise Fault(400, "bad_parameter", f"moments from {EARLIEST} up to now are told of")
+    return told
+
+
+def past_of(asked: Mapping[str, str], now: datetime) -> Told | None:
+    """The same; None where the present is asked for. Raises `Fault`."""
+    return told_of(asked, now) if asked.keys() & set(MOMENT) else None
+
+
+def instant_of(asked: Mapping[str, str], name: str) -> datetime | None:
+    """A parameter that is an instant. Raises `Fault`."""
+    if name not in asked:
+        return None
+    try:
+        instant = datetime.fromisoformat(asked[name].replace(" ", "+"))
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Fault(400, "bad_parameter", f"{name} is an instant with its zone, such as 2026-03-03T12:00:00+05:00")
