@@ -286,7 +286,7 @@ def page(lang: str, live: Live, name: str) -> bytes:
     """The live page in `lang`: `home` for everybody, `pool` for who may read all. Figures come to it by the API."""
     lists = POOL if name == "pool" else HOME
     values = {"stratum_url": live.stratum_url, "lists": lists}
-    scripts = ("tables.js", "charts.js", "sign.js", "dialogs.js", "page.js")
+    scripts = ("tables.js", "charts.js", "sign.js", "dialogs.js", "moment.js", "page.js")
     return _framed("page.html", lang, live, name, scripts, **values)
 
 
@@ -295,7 +295,7 @@ def held_page(lang: str, live: Live, name: str) -> bytes:
     tiles, lists = HELD[name]
     own = {"me": ("charts.js", "paged.js", "mine.js"), "accounting": ("paying.js",)}.get(name, ())
     values = {"tiles": tiles, "lists": lists, "stratum_url": live.stratum_url}
-    return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", *own, "held.js"), **values)
+    return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", "moment.js", *own, "held.js"), **values)
 
 
 def energy_page(lang: str, live: Live) -> bytes:
@@ -317,7 +317,8 @@ def work_page(lang: str, live: Live, name: str, server: str) -> bytes:
 
 def quarterly_page(lang: str, live: Live) -> bytes:
     """The page on quarterly information in `lang`, as those of `HELD`."""
-    return _framed("quarterly.html", lang, live, "quarterly", ("tables.js", "sign.js", "quarterly.js", "held.js"))
+    scripts = ("tables.js", "sign.js", "moment.js", "quarterly.js", "held.js")
+    return _framed("quarterly.html", lang, live, "quarterly", scripts)
 
 
 def join_page(lang: str, live: Live) -> bytes:

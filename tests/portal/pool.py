@@ -47,6 +47,7 @@ from tarazy.accreditation.entries import (
 from tarazy.accreditation.registers import append_all
 from tarazy.config.law.calendar import Period
 from tarazy.database.engine import open_engine
+from tarazy.database.states import note_state
 from tarazy.database.types import metadata
 from tarazy.portal.users import let_in_demo_users
 
@@ -244,11 +245,13 @@ class Pool:
             reward=reward,
             state_at=at,
         )
+        note_state(connection, tables.block.name, name, "connected", at)
         self.rounds += 1
         _insert(connection, tables.round_, round=self.rounds, opened_at=at)
         reconcile(connection, at)
         told = {"state": state, "confirmations": confirmations}
         connection.execute(update(tables.block).where(tables.block.c.block_hash == name).values(**told))
+        note_state(connection, tables.block.name, name, state, at + timedelta(minutes=30))
         reconcile(connection, at + timedelta(minutes=30))
 
     def _payouts(self, connection: Connection) -> None:
@@ -401,6 +404,7 @@ class Pool:
                 reward=312_500_000,
                 state_at=at,
             )
+            note_state(connection, tables.block.name, block_hash(self.height), "connected", at)
             self.rounds += 1
             _insert(connection, tables.round_, round=self.rounds, opened_at=at)
         return self.height

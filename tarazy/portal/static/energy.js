@@ -12,15 +12,10 @@ let turn = 0;
 
 /* The legal day of the moment that is shown. */
 function today() {
-  const {as_of: at} = momentParts();
-  return dayNumber.format(at ? new Date(at) : new Date());
+  return dayNumber.format(new Date(shownInstant()));
 }
 
-/* Asks for something of that moment. */
-async function askThen(path) {
-  const moment = new URLSearchParams(momentParts()).toString();
-  return (await ask(path + (moment && `${path.includes("?") ? "&" : "?"}${moment}`))).json();
-}
+const askThen = async (path) => (await ask(momentPath(path))).json();
 
 function chooseMoment() {
   for (const name of MOMENT_PARTS) delete chosen[name];

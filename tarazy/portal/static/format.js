@@ -86,10 +86,6 @@ function span(seconds) {
   return t("unit.days", {count: Math.round(whole / 86400)});
 }
 
-function secondsSince(instant) {
-  return (Date.now() - Date.parse(instant)) / 1000;
-}
-
 function moment(instant) {
   const date = new Date(instant);
   const today = dayNumber.format(date) === dayNumber.format(new Date());

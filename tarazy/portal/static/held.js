@@ -37,7 +37,7 @@ function signatureState(row) {
 
 /* Whoever proposed it, or may not write, is told so by the server. */
 function approval(row) {
-  if (row.state !== "proposed" || holder.role !== "operator") return "–";
+  if (row.state !== "proposed" || holder.role !== "operator" || inPast()) return "–";
   if (row.proposed_by === holder.name) return small(t("deliveries.another"));
   const button = element("button", {type: "button", "aria-label": t("deliveries.approve_one", {number: row.delivery})}, t("deliveries.approve"));
   button.addEventListener("click", async () => {
@@ -163,7 +163,7 @@ Object.assign(LISTS, {
       shortHash(row.digest), signatureState(row),
       row.signature?.holder ? [row.signature.holder, small(row.signature.issuer),
         row.signature.signed_at === null ? null : small(dated(row.signature.signed_at))] : "–",
-      row.signature === null ? attach(row) : "–",
+      row.signature === null && !inPast() ? attach(row) : "–",
     ],
   },
   schedule: {
@@ -308,7 +308,8 @@ function showStanding(standing) {
   const sum = [...held.values()].reduce((total, amount) => total + amount, 0);
   tile("payable", bitcoin(standing.sums.payable), sum ? t("accounting.held", {amount: bitcoin(sum)}) : "");
   tile("immature", bitcoin(standing.sums.immature), t("accounting.fee", {amount: bitcoin(standing.sums.fee)}));
-  if (standing.difference === null) tile("wallet", badge("none", t("accounting.unchecked")));
+  if (inPast()) tile("wallet", badge("none", t("accounting.unkept")));
+  else if (standing.difference === null) tile("wallet", badge("none", t("accounting.unchecked")));
   else {
     const short = standing.difference < 0;
     tile("wallet", badge(short ? "bad" : "good", t(short ? "accounting.differ" : "accounting.agree")), t("accounting.difference", {amount: bitcoin(standing.difference)}));
@@ -356,6 +357,7 @@ Object.assign(PAGES, {
   signing: {
     sources: {signatures: "signatures", deliveries: "deliveries", schedule: "schedule"},
     paged: ["signatures", "deliveries"],
+    prepare: () => watchMoment(load),
     show: (told) => {
       showSignatures(told.signatures);
       tile("waiting", number(told.deliveries.items.filter((row) => row.state === "proposed").length));
@@ -383,7 +385,10 @@ Object.assign(PAGES, {
   accounting: {
     sources: {standing: "accounting/payouts", rounds: "accounting/rounds", sales: "accounting/sales", distributed: "accounting/distributed"},
     paged: ["rounds", "distributed"],
-    prepare: () => watchPaying(),
+    prepare: () => {
+      watchMoment(load);
+      watchPaying();
+    },
     show: (told) => {
       showStanding(told.standing);
       showPaying(told.standing);
@@ -400,7 +405,11 @@ function pathOf(name) {
   return `${page.sources[name]}?limit=${wholeLists.has(name) ? LONG_LIST : SHORT_LIST + 1}`;
 }
 
+/* Of several loads on their way the last one shows. */
+let loads = 0;
+
 async function load() {
+  const mine = ++loads;
   box("problem").hidden = true;
   try {
     holder = await (await ask("me")).json();
@@ -408,8 +417,10 @@ async function load() {
     if (page.load) await page.load(holder, answers);
     else {
       await Promise.all(Object.keys(page.sources).map(async (name) => {
-        answers[name] = await (await ask(pathOf(name))).json();
+        const path = pathOf(name);
+        answers[name] = await (await ask(box("moment") === null ? path : momentPath(path))).json();
       }));
+      if (mine !== loads) return;
       page.show(answers);
     }
     standing(true);
@@ -437,7 +448,7 @@ async function start() {
     });
   }
   setInterval(() => {
-    if (box("ask").hidden && !document.hidden) load();
+    if (box("ask").hidden && !document.hidden && !inPast()) load();
   }, REFRESH_SECONDS * 1000);
   load();
 }

@@ -21,7 +21,7 @@ function local(instant) {
 }
 
 /* The moment is kept in the page's address, and goes along to the other pages that know one. */
-const MOMENT_PAGES = ["registers", "admissions", "findings", "energy"];
+const MOMENT_PAGES = ["pool", "registers", "admissions", "findings", "energy", "accounting", "signing", "quarterly"];
 const MOMENT_PARTS = ["as_of", "known_at"];
 
 function momentParts() {
@@ -29,10 +29,26 @@ function momentParts() {
   return Object.fromEntries(MOMENT_PARTS.filter((name) => told.get(name)).map((name) => [name, told.get(name)]));
 }
 
+/* Where something of the moment is asked for. */
+function momentPath(path) {
+  const told = new URLSearchParams(momentParts()).toString();
+  return path + (told && `${path.includes("?") ? "&" : "?"}${told}`);
+}
+
+/* Whether a moment of before is looked at: nothing is done then. */
+const inPast = () => box("moment") !== null && Object.keys(momentParts()).length > 0;
+
+/* The moment that is looked at, or now. */
+function shownInstant() {
+  const {as_of: at} = momentParts();
+  return at && inPast() ? Date.parse(at) : Date.now();
+}
+
 function showMoment() {
   const told = momentParts();
   const said = [told.as_of ? t("moment.past", {at: exact(told.as_of)}) : t("moment.present")];
   if (told.known_at) said.push(t("moment.known", {at: exact(told.known_at)}));
+  if (inPast() && box("moment").dataset.unkept) said.push(box("moment").dataset.unkept);
   box("shown-moment").textContent = said.join(" ");
   for (const name of MOMENT_PARTS) box(name).value = told[name] ? local(told[name]) : "";
   const search = new URLSearchParams(told).toString();

@@ -21,10 +21,12 @@ const SERIES = {hashrate: true, energy: true};
 const NAMED = 100;
 /* Of so many parties, the fastest, the names are known; others are told by their short names. */
 const seen = {};
+const secondsSince = (instant) => (shownInstant() - Date.parse(instant)) / 1000;
 const loading = new Set();
 let paused = false;
 let newest = null;
 let shown = null;
+let source = null;
 
 function tile(name, figure, ...details) {
   const [main, ...rest] = box(`tile-${name}`).querySelectorAll("p");
@@ -42,6 +44,7 @@ function showOverview(view) {
   else tile("last_block", t("overview.no_block"), t("overview.no_block_hint"), round);
   if (view.power_watts === null) tile("power", "–", t("overview.no_power"));
   else tile("power", power(view.power_watts), t("overview.metered"));
+  if (inPast()) return tile("health", badge("none", t("overview.unkept")));
   const bad = view.health.filter((part) => !part.ok);
   const words = (bad.length ? bad : view.health).map((part) => t(`health.${part.part}`)).join(", ");
   tile("health", bad.length ? badge("bad", t("overview.trouble", {count: bad.length})) : badge("good", t("overview.all_well")), words);
@@ -59,11 +62,14 @@ function tellNews(view) {
 }
 
 async function load(name, version) {
-  if (loading.has(name)) return;
-  loading.add(name);
+  const at = momentPath(name);
+  if (loading.has(at)) return;
+  loading.add(at);
   try {
     const paging = name in SERIES ? "" : `?limit=${wholeLists.has(name) ? LONG_LIST : name === "miners" ? NAMED : SHORT_LIST + 1}`;
-    const content = await (await ask(name + paging)).json();
+    const path = name + paging;
+    const content = await (await ask(whole ? momentPath(path) : path)).json();
+    if (at !== momentPath(name)) return;
     if (name === "miners") for (const row of content.items) names.set(row.party, row.names[lang]);
     SHOW[name](content);
     seen[name] = version;
@@ -72,7 +78,7 @@ async function load(name, version) {
     if (whole) turnAway(error);
     else complain(t("load_failed"));
   } finally {
-    loading.delete(name);
+    loading.delete(at);
   }
 }
 
@@ -91,7 +97,7 @@ function streamState(state) {
 }
 
 function listen() {
-  const source = new EventSource(API + "events");
+  source = new EventSource(API + "events");
   source.addEventListener("open", () => streamState(paused ? "paused" : "live"));
   source.addEventListener("overview", (event) => {
     newest = JSON.parse(event.data);
@@ -99,7 +105,28 @@ function listen() {
   });
   source.addEventListener("error", () => {
     streamState("lost");
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
+    if (source.readyState === EventSource.CLOSED) setTimeout(follow, 10000);
+  });
+}
+
+/* The present as it changes, or once what was: nothing of that changes. */
+async function follow() {
+  source?.close();
+  const past = whole && inPast();
+  if (whole) for (const id of ["pause", "stream"]) box(id).hidden = past;
+  if (!past) return listen();
+  try {
+    await show(await (await ask(momentPath("overview"))).json());
+  } catch (error) {
+    turnAway(error);
+  }
+}
+
+function watchPast() {
+  watchMoment(() => {
+    shown = newest = null;
+    for (const name of Object.keys(seen)) delete seen[name];
+    follow();
   });
 }
 
@@ -144,6 +171,7 @@ async function start() {
   tick();
   setInterval(tick, 1000);
   if (!whole) return listen();
+  watchPast();
   waitForSomebody(enter);
   await enter();
 }
@@ -153,7 +181,7 @@ async function enter() {
   try {
     greet(await (await ask("me")).json());
     standing(true);
-    listen();
+    await follow();
   } catch (error) {
     turnAway(error);
   }

@@ -4,7 +4,7 @@
 
 const SIGNABLE = new Set(["approved", "prepared"]);
 const SENT = new Set(["signed", "broadcast"]);
-const decides = () => holder.role === "operator" && answers.standing.signing !== null;
+const decides = () => holder.role === "operator" && answers.standing.signing !== null && !inPast();
 
 function said(text) {
   box("paid").textContent = text;
@@ -95,7 +95,7 @@ async function propose() {
 async function openBatch(row) {
   let payments;
   try {
-    ({payments} = await (await ask(`accounting/payouts/${row.batch}`)).json());
+    ({payments} = await (await ask(momentPath(`accounting/payouts/${row.batch}`))).json());
   } catch (error) {
     turnAway(error);
     return;

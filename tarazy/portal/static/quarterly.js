@@ -7,7 +7,7 @@ const FIGURES = {energy: ["energy_wh", 1000], investment: ["investment_kzt", 1],
 let shownQuarter = null;
 
 function pastQuarters() {
-  const [year, month] = dayNumber.format(new Date()).split("-").map(Number);
+  const [year, month] = dayNumber.format(new Date(shownInstant())).split("-").map(Number);
   const running = year * 4 + Math.floor((month - 1) / 3);
   return Array.from({length: QUARTERS_BACK}, (_, back) => `${Math.floor((running - back) / 4)}-Q${((running - back) % 4) + 1}`);
 }
@@ -72,6 +72,10 @@ async function telling(path, told) {
 }
 
 PAGES.quarterly = {
+  prepare: () => watchMoment(() => {
+    box("quarter").replaceChildren();
+    load();
+  }),
   async load(holder, answers) {
     const select = box("quarter");
     if (!select.options.length) {
@@ -80,8 +84,9 @@ PAGES.quarterly = {
     }
     const miner = holder.role === "miner";
     box("tell").hidden = box("for-miner").hidden = !miner;
-    box("for-readers").hidden = miner;
-    const answer = await (await ask(`quarterly/${miner ? "own" : "standing"}?quarter=${select.value}`)).json();
+    box("for-readers").hidden = box("moments").hidden = miner;
+    const asked = `quarterly/${miner ? "own" : "standing"}?quarter=${select.value}`;
+    const answer = await (await ask(miner ? asked : momentPath(asked))).json();
     answers.quarterlyversions = miner ? answer : {items: []};
     answers.quarterlystanding = miner ? {items: []} : answer;
     if (miner) fillForm(answer);

@@ -45,11 +45,12 @@ function fee(row) {
 const BLOCK_KINDS = {mature: "good", connected: "wait", found: "wait", submitted: "wait", orphaned: "bad", rejected: "bad", unknown: "none"};
 
 function blockWords(block) {
-  return word("block_state", block.state) + (block.state === "connected" ? ` ${block.confirmations}/${block.maturity}` : "");
+  const counted = block.state === "connected" && block.confirmations !== null;
+  return word("block_state", block.state) + (counted ? ` ${block.confirmations}/${block.maturity}` : "");
 }
 
 function blockState(block) {
-  const ripening = block.state === "connected";
+  const ripening = block.state === "connected" && block.confirmations !== null;
   const bar = ripening ? element("progress", {value: block.confirmations, max: block.maturity, "aria-hidden": "true"}) : null;
   return [badge(BLOCK_KINDS[block.state] ?? "none", blockWords(block)), bar];
 }
