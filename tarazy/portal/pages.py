@@ -295,7 +295,9 @@ def held_page(lang: str, live: Live, name: str) -> bytes:
     tiles, lists = HELD[name]
     own = {"me": ("charts.js", "paged.js", "mine.js"), "accounting": ("paying.js",)}.get(name, ())
     values = {"tiles": tiles, "lists": lists, "stratum_url": live.stratum_url}
-    return _framed("held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", "moment.js", *own, "held.js"), **values)
+    return _framed(
+        "held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", "moment.js", *own, "held.js"), **values
+    )
 
 
 def energy_page(lang: str, live: Live) -> bytes:

@@ -23,13 +23,15 @@ from tarazy.config.settings.reports import ScheduledReport
 from tarazy.reports.cases import warning_text
 from tarazy.reports.delivery import outbox
 from tarazy.reports.delivery.outbox import Delivery, DeliveryState
-from tarazy.reports.language import LANGUAGES, day, number, text
+from tarazy.reports.language import LANGUAGES, day, has, instant, number, text
 from tarazy.reports.schedule import Progress, Standing, progress
 
 _RATES = ((10**18, "EH/s"), (10**15, "PH/s"), (10**12, "TH/s"), (10**9, "GH/s"), (10**6, "MH/s"), (1, "H/s"))
 _POWER_UNIT = {"kk": "кВт", "ru": "кВт", "en": "kW"}
 _PERSON = re.compile(r"[0-9]{12}")
 """A BIN or IIN, which people write into the titles of documents (invariant 12)."""
+_INSTANTS = frozenset({"since", "last", "before", "after", "until"})
+"""Figures of evidence that are days or instants, ISO 8601."""
 _SOON = THRESHOLDS[-1]
 _PATIENCE = timedelta(hours=1)
 """How long building a report may take before it waits for somebody."""
@@ -103,7 +105,21 @@ def _shown(lang: str, name: str, value: Any) -> str:
         return f"{number(lang, value // size)}\xa0{unit}"
     if isinstance(value, int) and name.endswith("_w"):
         return f"{number(lang, value // 1000)}\xa0{_POWER_UNIT[lang]}"
+    if name == "status" and has(f"words.meter_status.{value}"):
+        return text(lang, f"words.meter_status.{value}")
+    if name in _INSTANTS and isinstance(value, str):
+        return _when(lang, value)
     return number(lang, value) if isinstance(value, int) else str(value)
+
+
+def _when(lang: str, value: str) -> str:
+    """A day, or an instant in Almaty's time; what is neither as it is."""
+    try:
+        if len(value) == len("2026-01-01"):
+            return day(lang, date.fromisoformat(value))
+        return instant(lang, datetime.fromisoformat(value))
+    except ValueError:
+        return value
 
 
 def present_notices(

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tarazy.config.law.calendar import legal_day
+from tarazy.config.law.calendar import ALMATY, legal_day
 from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_thread, keep_screen, needs_chromium
 
 PASSWORD = "tort tulik mal aman"
@@ -268,6 +268,55 @@ def test_energy_of_a_past_moment_is_asked_for_everywhere(server: Server, browser
     page.locator("#now").press("Enter")
     expect(page.locator("#shown-moment")).to_have_text("Shown as of now.")
     assert "as_of" not in page.url
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("lang", "scheme", "width", "role"),
+    [("kk", "dark", 1280, "inspector"), ("ru", "light", 390, "operator"), ("en", "light", 1280, "inspector")],
+)
+@in_browser_thread
+def test_a_past_moment_goes_along_from_page_to_page(
+    server: Server, browser: Browser, lang: str, scheme: Any, width: int, role: str
+) -> None:
+    """Every figure is of that moment, what is not kept is said, nothing can be done, and one button leads back."""
+    page = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+    complaints: list[str] = []
+    asked: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("request", lambda request: asked.append(request.url) if "/api/v1/" in request.url else None)
+    enter(page, server.url, role)
+    page.goto(f"{server.url}/{lang}/pool/")
+    expect(page.locator("#stream")).to_have_attribute("data-state", "live")
+    moment = (datetime.now(UTC) - timedelta(hours=3, minutes=30)).astimezone(ALMATY)
+    page.locator("#as_of").fill(f"{moment:%Y-%m-%dT%H:%M:%S}")
+    expect(page.locator("#stream")).to_be_hidden()
+    expect(page.locator("#tile-health .badge.none")).to_have_count(1)
+    for name, filled in (("pool", "#blocks"), ("accounting", "#rounds"), ("signing", "#schedule"), ("quarterly", None)):
+        if name != "pool":
+            asked.clear()
+            page.locator(f".places a[href*='/{name}/']").click()
+        expect(page.locator(".uplot")).to_have_count(2 if name == "pool" else 0)
+        row = page.locator(f"{filled or '#quarterlystanding'} tbody tr").first
+        expect(row).to_be_visible()
+        expect(page.locator("#shown-moment")).to_contain_text(f"{moment:%H:%M:%S}")
+        expect_to_fit(page, "thead, .unseen, .scroll")
+        keep_screen(page, f"past-{name}-{lang}")
+        text = page.inner_text("body")
+        assert not [key for key in ("undefined", "NaN", "null", "{", "portal.", "moment.") if key in text]
+        told = {url for url in asked if not url.endswith(("/me", "/events"))}
+        assert told
+        assert name == "pool" or all("as_of=" in url for url in told)
+    page.goto(f"{server.url}/{lang}/accounting/{page.url.partition('/quarterly/')[2]}")
+    expect(page.locator("#batches tbody tr")).to_have_count(2)
+    unkept = page.locator("#tile-wallet .figure").inner_text()
+    assert page.locator("#paying").is_hidden()
+    assert page.locator("#holds tbody button").count() == 0
+    page.locator("#now").click()
+    expect(page.locator("#tile-wallet .figure")).not_to_have_text(re.compile(unkept))
+    expect(page.locator("#paying")).to_be_visible(visible=role == "operator")
+    assert complaints == []
     page.context.close()
 
 

@@ -72,6 +72,19 @@ def test_rates_are_told_in_their_unit(rate: int, told: str) -> None:
     assert told in opened(held, [condition])[2]
 
 
+def test_instants_and_states_of_meters_are_told_in_the_readers_words() -> None:
+    """Almaty's time, a day as a day, and what is no instant as it is."""
+    held = registers(world())
+    evidence = {"status": "silent", "since": "2026-11-27T18:14:28.542685+00:00"}
+    condition = Condition(FindingKind.METER_SILENT, Severity.WARNING, "meter", "m-1", evidence=evidence)
+    _, russian, english = opened(held, [condition])
+    assert "не даёт показаний (не отвечает); последнее: 27.11.2026 23:14:28 (UTC+05:00): проверьте" in russian
+    assert "gives no reading (silent); the last one: 27 Nov 2026 23:14:28 (UTC+05:00): check" in english
+    for since, said in (("2026-11-02", "2 Nov 2026"), ("-", "-"), ("2026-11-27T18:14:28", "2026-11-27T18:14:28")):
+        (told,) = opened(held, [replace(condition, evidence={**evidence, "since": since})])[2:]
+        assert f"the last one: {said}: check" in told
+
+
 def test_numbers_of_persons_in_titles_of_documents_are_not_told() -> None:
     """The page is read without a token; what an operator writes into a title may hold a BIN or IIN."""
     evidence: dict[str, Any] = {"titles": ["Identity card, IIN 900101300123", "Order 130"], "count": 2}
