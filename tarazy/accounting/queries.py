@@ -236,7 +236,7 @@ def present_from(now: datetime, interval_seconds: int) -> datetime:
 
 def _present_seconds(connection: Connection, start: datetime, now: datetime) -> float:
     earliest = connection.scalar(select(func.min(tables.tally.c.interval_start)))
-    return (now - (max(start, earliest) if earliest else start)).total_seconds()
+    return max(0.0, (now - (max(start, earliest) if earliest else start)).total_seconds())
 
 
 def open_round(connection: Connection, at: datetime | None = None) -> tuple[int, datetime] | None:

@@ -68,6 +68,10 @@ class Fee:
     """Code of why there is no figure."""
 
 
+FOLDED = Fee(None, confirmed=False, problem="folded")
+"""Of a moment inside a day of which only the sum is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Present:
     """What changes by the second."""
@@ -99,8 +103,8 @@ class Day:
     site_intervals: Sequence[SiteInterval] = ()
     estimates: Mapping[datetime, int] = field(default_factory=dict)
     """Start of the interval → watt-hours that the work of all parties stands for."""
-    energy: Mapping[tuple[str, str], Energy] = field(default_factory=dict)
-    """(site, party) → watt-hours; party '' is what nobody's work accounts for."""
+    energy: Mapping[tuple[str, str], Energy] | None = field(default_factory=dict)
+    """(site, party) → watt-hours; party '' is what nobody's work accounts for. None: in a day known as a whole only."""
     refusals: Sequence[Refusal] = ()
     last_decision: int = 0
     """Row of the audit log that tells of the newest admission or refusal; 0: there is none."""

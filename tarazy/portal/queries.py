@@ -12,7 +12,7 @@ from tarazy.accounting import queries as accounts
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import recent_blocks
 from tarazy.accounting.energy import tables as energy_tables
-from tarazy.accounting.energy.figures import energy_by_party, site_intervals
+from tarazy.accounting.energy.figures import Energy, FoldedError, energy_by_party, site_intervals
 from tarazy.accounting.energy.meter import Meter as MeterPoint
 from tarazy.accounting.energy.readings import site_power_w
 from tarazy.accounting.queries import (
@@ -29,7 +29,7 @@ from tarazy.accreditation.entries import MeterStatus
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Quarter
-from tarazy.portal.facts import Day, MeterState, Present, QuarterSoFar, Refusal
+from tarazy.portal.facts import FOLDED, Day, MeterState, Present, QuarterSoFar, Refusal
 from tarazy.portal.moments import Told
 from tarazy.portal.standing import Seat, admissions, energy_of_parties, fee_so_far
 from tarazy.reports.consumption import consumption_by_party
@@ -94,12 +94,15 @@ def _power_then(connection: Connection, interval_seconds: int, past: Past) -> di
 
 
 def quarter_so_far(
-    connection: Connection, registers: Registers, law: LawBook, now: datetime, known_at: datetime
+    connection: Connection, registers: Registers, law: LawBook, now: datetime, known_at: datetime | None = None
 ) -> QuarterSoFar:
-    """Energy and fees of the legal quarter up to `now`."""
+    """Energy and fees of the legal quarter up to `now`; no figures where `now` lies in a day that is folded."""
     quarter = Quarter.of(now)
-    energy = energy_by_party(connection, quarter.start, now, known_at)
-    consumed = consumption_by_party(connection, registers, quarter.start, now, known_at)
+    try:
+        energy = energy_by_party(connection, quarter.start, now, known_at)
+        consumed = consumption_by_party(connection, registers, quarter.start, now, known_at or now)
+    except FoldedError:
+        return QuarterSoFar(str(quarter), {}, dict.fromkeys(registers.parties, FOLDED))
     return QuarterSoFar(
         str(quarter),
         energy_of_parties(energy),
@@ -138,10 +141,19 @@ def day_of_work(connection: Connection, now: datetime, past: Past | None = None)
         series=series,
         site_intervals=site_intervals(connection, since, end, known_at),
         estimates=_estimates(connection, since, end, known_at),
-        energy=energy_by_party(connection, since, end, known_at),
+        energy=_unless_folded(connection, since, end, known_at),
         refusals=refusals(decisions),
         last_decision=max((row.last_sequence for row in decisions), default=0),
     )
+
+
+def _unless_folded(
+    connection: Connection, since: datetime, end: datetime, known_at: datetime | None
+) -> dict[tuple[str, str], Energy] | None:
+    try:
+        return energy_by_party(connection, since, end, known_at)
+    except FoldedError:
+        return None
 
 
 def _estimates(

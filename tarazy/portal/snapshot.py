@@ -167,7 +167,7 @@ class Reader:
         return queries.present(connection, registers, subject.seat, subject.interval_seconds, now, None)
 
     def _read_quarter(self, connection: Connection, now: datetime) -> QuarterSoFar:
-        return queries.quarter_so_far(connection, self.registers(connection, now), self._subject.law, now, now)
+        return queries.quarter_so_far(connection, self.registers(connection, now), self._subject.law, now)
 
     def _read_attention(self, connection: Connection, now: datetime) -> list[Notice]:
         subject, registers = self._subject, self.registers(connection, now)

@@ -269,7 +269,8 @@ def energy(facts: Facts) -> dict[str, Any]:
 
 def _site(facts: Facts, site: str) -> dict[str, Any]:
     entry = facts.present.registers.sites.get(site)
-    here: dict[str, Energy] = {party: energy for (at, party), energy in facts.day.energy.items() if at == site}
+    of_day = facts.day.energy
+    here: dict[str, Energy] = {party: energy for (at, party), energy in (of_day or {}).items() if at == site}
     estimates = [energy.estimate_wh for party, energy in here.items() if party]
     intervals = [item for item in facts.day.site_intervals if item.site == site]
     return {
@@ -277,9 +278,9 @@ def _site(facts: Facts, site: str) -> dict[str, Any]:
         "name": entry.name if entry else site,
         "region": entry.region if entry else "",
         "status": str(entry.status) if entry else "withdrawn",
-        "energy_wh": sum(item.energy_wh for item in intervals),
-        "estimate_wh": None if None in estimates else sum(wh for wh in estimates if wh is not None),
-        "unallocated_wh": here[""].energy_wh if "" in here else 0,
+        "energy_wh": None if of_day is None else sum(item.energy_wh for item in intervals),
+        "estimate_wh": None if of_day is None or None in estimates else sum(wh for wh in estimates if wh is not None),
+        "unallocated_wh": None if of_day is None else here[""].energy_wh if "" in here else 0,
         "power_watts": facts.present.power_w.get(site),
         "missing_intervals": sum(item.quality == "missing" for item in intervals),
         "meters": [

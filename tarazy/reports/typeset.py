@@ -58,7 +58,7 @@ def wrap(text: str, style: str, points: float, limit: float) -> list[str]:
             lines.append(line.rstrip(" "))
             line = ""
         line += word
-        while width(line.rstrip(" "), style, points) > limit:
+        while (shown := line.rstrip(" ")) and width(shown, style, points) > limit:
             kept = _fitting(line, style, points, limit)
             lines.append(line[:kept])
             line = line[kept:]

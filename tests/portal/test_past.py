@@ -15,8 +15,9 @@ from sqlalchemy import insert
 from tarazy.accounting.assets.issued import Issued, issue
 from tarazy.accounting.blocks import BlockState, set_block_state
 from tarazy.accounting.distribution import reconcile
+from tarazy.accounting.energy.folding import fold
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.energy.site_days import append_allocations, append_intervals
+from tarazy.accounting.energy.site_days import Piece, append_allocations, append_intervals
 from tarazy.accounting.payouts import fence
 from tarazy.accounting.payouts.batches import approve, confirm, hold, release
 from tarazy.accounting.proof.record import keep
@@ -24,7 +25,7 @@ from tarazy.accreditation import quarterly
 from tarazy.accreditation.audit import AuditEvent, append, head
 from tarazy.accreditation.quarterly import Told
 from tarazy.accreditation.registers import restate
-from tarazy.config.law.calendar import Period, Quarter
+from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
 from tarazy.portal.access import Role, create_token
 from tarazy.reports.delivery import outbox
 from tarazy.reports.tables import scheduled_report
@@ -126,6 +127,40 @@ async def test_every_page_tells_a_past_moment_as_it_was_told_then(own: Running, 
     assert same == {"hashrate", SALES}, "the one is of intervals that have ended, the other of seconds ago"
     energy = await told(own, at("energy", moment, later), inspector)
     assert energy["metered"] != before["energy"]["metered"], "what is known now of then has the correction"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_moment_in_a_day_of_which_the_sum_is_kept_has_no_energy_but_all_else(own: Running) -> None:
+    """Not a part of that day's sum, nor nothing; hash rates, blocks and balances as of then."""
+    start = day_start(legal_day(own.pool.now - timedelta(days=9)))
+    with own.pool.engine.begin() as connection:
+        row = {"version": 1, "seconds": 900, "quality": "measured", "recorded_at": start + timedelta(days=1)}
+        append_intervals(
+            connection,
+            [{**row, "site": EKIBASTUZ, "meter": "feeder-1", "energy_wh": 7, "interval_start": start, "party": None}],
+        )
+        assert fold(connection, Piece(EKIBASTUZ, start, start + timedelta(days=1))) == 1
+    noon = start + timedelta(hours=12)
+    energy = await told(own, at("energy", noon), own.operator)
+    assert {row["energy_wh"] for row in energy["sites"]} == {None}
+    miners = (await told(own, at("miners", noon), own.operator))["items"]
+    assert {row["fee"]["problem"] for row in miners} == {"folded"}
+    assert (await told(own, at("blocks", noon), own.operator))["total"] == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest_twisted.ensureDeferred
+async def test_before_the_pool_there_was_nothing(running: Running, path: str) -> None:
+    """Each list is empty, no rate is negative, and nothing breaks."""
+    answer = await running.get(f"/api/v1/{at(path, datetime(2015, 3, 3, tzinfo=UTC))}")
+    if "payouts/3" in path:
+        assert (answer.code, "no batch 3" in await answer.text()) == (404, True)
+    elif path == SALES or "quarterly" in path:
+        assert answer.code in (200, 400)
+    else:
+        body = await told(running, at(path, datetime(2015, 3, 3, tzinfo=UTC)), running.operator)
+        assert body.get("items", []) == []
+        assert body.get("hashrate_window_seconds", 0) >= 0
 
 
 def _kept(answer: dict[str, Any]) -> dict[str, Any]:

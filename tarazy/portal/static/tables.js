@@ -127,8 +127,8 @@ const LISTS = {
     cells: (row) => [
       [element("strong", {}, row.name), small(row.region)],
       badge(SITE_KINDS[row.status] ?? "none", word("site_status", row.status)),
-      row.power_watts === null ? "–" : power(row.power_watts), energy(row.energy_wh),
-      row.estimate_wh === null ? "–" : energy(row.estimate_wh), energy(row.unallocated_wh), meterStates(row),
+      row.power_watts === null ? "–" : power(row.power_watts),
+      ...[row.energy_wh, row.estimate_wh, row.unallocated_wh].map((wh) => wh === null ? "–" : energy(wh)), meterStates(row),
     ],
   },
   reports: {
