@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from tarazy.accounting.ledger import FEE, OF_PARTIES, REMAINDER, RESERVE, REWARD
+from tarazy.accounting.ledger import FEE, OF_PARTIES, REMAINDER, RESERVE, REWARD, entries_before
 from tarazy.accounting.tables import block, credit, distribution, ledger_account, ledger_entry, ledger_posting
 
 _POOLS = {FEE, REMAINDER, RESERVE, REWARD}
 """First words of the pool's own accounts, which belong to no party."""
-_SET_BACK = timedelta(days=1)
 _AT_ONCE = 50
 """Distributions looked up in one query."""
 
@@ -55,19 +54,6 @@ class History:
     last: int
     accounts: tuple[AccountSpan, ...]
     movements: tuple[Movement, ...]
-
-
-def entries_before(connection: Connection, instant: datetime) -> int:
-    """Number of the last entry before an instant; 0 before the first.
-
-    A clock that was set back by up to `_SET_BACK` leaves it growing with the instant.
-    """
-    at = ledger_entry.c.at
-    newest = connection.scalar(select(func.max(at)).where(at < instant))
-    if newest is None:
-        return 0
-    query = select(func.max(ledger_entry.c.entry)).where(at.between(newest - _SET_BACK, newest))
-    return int(connection.execute(query).scalar_one())
 
 
 def history(connection: Connection, party: str, start: datetime, end: datetime) -> History:

@@ -9,7 +9,7 @@ the pool, `own` what it paid into the wallet less what it took out, against `out
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
@@ -34,6 +34,8 @@ OF_PARTIES = (IMMATURE, PAYABLE, IN_FLIGHT, PAID)
 NETWORK_FEE = "network-fee"
 OWN = "own"
 OUTSIDE = "outside"
+
+_SET_BACK = timedelta(days=1)
 
 
 class LedgerError(ValueError):
@@ -115,18 +117,30 @@ def balances(connection: Connection) -> dict[str, int]:
     return {row.account: row.balance for row in connection.execute(select(table).order_by(table.c.account))}
 
 
+def entries_before(connection: Connection, instant: datetime) -> int:
+    """Number of the last entry before an instant; 0 before the first.
+
+    A clock that was set back by up to `_SET_BACK` leaves it growing with the instant.
+    """
+    at = tables.ledger_entry.c.at
+    newest = connection.scalar(select(func.max(at)).where(at < instant))
+    if newest is None:
+        return 0
+    query = select(func.max(tables.ledger_entry.c.entry)).where(at.between(newest - _SET_BACK, newest))
+    return int(connection.execute(query).scalar_one())
+
+
 def balances_at(connection: Connection, instant: datetime) -> dict[str, int]:
     """Satoshi on every account after the entries up to and including `instant`; those still unused may be told as 0.
 
     Adds up those entries, or takes the later ones from the present balances, whichever are fewer.
     """
-    posting, entry = tables.ledger_posting, tables.ledger_entry
-    half = (connection.scalar(select(func.count()).select_from(entry)) or 0) // 2
-    middle = connection.scalar(select(entry.c.at).order_by(entry.c.at).offset(half).limit(1))
-    early = middle is not None and instant < middle
-    query = select(posting.c.account, func.sum(posting.c.amount)).join(entry, entry.c.entry == posting.c.entry)
-    summed = query.where(entry.c.at <= instant if early else entry.c.at > instant).group_by(posting.c.account)
-    sums = {account: int(total) for account, total in connection.execute(summed.order_by(posting.c.account))}
+    posting = tables.ledger_posting
+    last = entries_before(connection, instant + datetime.resolution)
+    early = 2 * last < (connection.scalar(select(func.max(posting.c.entry))) or 0)
+    counted = posting.c.entry <= last if early else posting.c.entry > last
+    query = select(posting.c.account, func.sum(posting.c.amount)).where(counted).group_by(posting.c.account)
+    sums = {account: int(total) for account, total in connection.execute(query.order_by(posting.c.account))}
     if early:
         return sums
     return {account: balance - sums.get(account, 0) for account, balance in balances(connection).items()}

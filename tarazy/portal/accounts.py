@@ -282,15 +282,15 @@ def _divided(connection: Connection, numbers: Sequence[int], at: datetime | None
     within: ColumnElement[bool] = table.c.last_round.in_(numbers)
     if at is not None:
         within &= table.c.booked_at <= at
+    booked = connection.execute(select(table).where(within).order_by(table.c.distribution)).all()
     sums = (
         select(credit.c.distribution, func.sum(credit.c.amount).label("credited"), func.count().label("parties"))
-        .join(table)
-        .where(within)
+        .where(credit.c.distribution.in_([row.distribution for row in booked]))
         .group_by(credit.c.distribution)
     )
     credited = {row.distribution: row for row in connection.execute(sums)}
     found = {}
-    for row in connection.execute(select(table).where(within).order_by(table.c.distribution)):
+    for row in booked:
         parts = credited.get(row.distribution)
         found[row.last_round] = {
             "distribution": row.distribution,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, func, select, true
+from sqlalchemy import Connection, func, select, true
 
 from tarazy.accounting import queries as accounts
 from tarazy.accounting import tables
@@ -14,7 +14,7 @@ from tarazy.accounting.blocks import recent_blocks
 from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.figures import Energy, FoldedError, energy_by_party, site_intervals
 from tarazy.accounting.energy.meter import Meter as MeterPoint
-from tarazy.accounting.energy.readings import site_power_w
+from tarazy.accounting.energy.readings import last_answers, site_power_w
 from tarazy.accounting.queries import (
     BookedDistribution,
     Work,
@@ -202,14 +202,14 @@ def meter_states(
     connection: Connection, meters: Mapping[str, tuple[str, bool]], past: Past | None = None
 ) -> list[MeterState]:
     """The last answer of each meter about its import register; meter → (site, whether it is registered as faulty)."""
-    table = energy_tables.reading
-    known: ColumnElement[bool] = true()
-    if past is not None:
-        known = (table.c.at <= past.told.valid_at) & (table.c.recorded_at <= past.told.known_at)
-    states = []
-    for meter, (site, faulty) in sorted(meters.items()):
-        query = select(table.c.status, table.c.at).where(table.c.meter == meter, table.c.quantity == "import", known)
-        row = connection.execute(query.order_by(table.c.at.desc()).limit(1)).first()
-        status = "faulty" if faulty else row.status if row else "none"
-        states.append(MeterState(meter, site, status, row.at if row else None))
-    return states
+    moment = () if past is None else (past.told.valid_at, past.told.known_at)
+    answers = last_answers(connection, meters, *moment)
+    return [
+        MeterState(
+            meter,
+            site,
+            "faulty" if faulty else answers[meter].status if meter in answers else "none",
+            answers[meter].at if meter in answers else None,
+        )
+        for meter, (site, faulty) in sorted(meters.items())
+    ]

@@ -11,10 +11,12 @@ from tarazy.accounting.energy.figures import Energy
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.queries import Work
 from tarazy.accreditation.entries import Licence
-from tarazy.portal.facts import Facts, Fee, Live
+from tarazy.portal.facts import Facts, Fee, Live, MeterState
 
 CHART_POINTS = 96
 CHART_PARTIES = 5
+METERS_LISTED = 20
+"""Of a site, those that do not work first; the page on energy tells all."""
 HASHES_PER_WEIGHT = 65536 / 65535
 """As `tarazy.stratum.difficulty.hashes_of`, for estimates of a rate."""
 _NO_WORK = Work()
@@ -249,6 +251,9 @@ def energy(facts: Facts) -> dict[str, Any]:
     while starts and not any((site, starts[-1]) in known for site, _ in known):
         starts.pop()
     sites = sorted({*facts.present.registers.sites, *(site for site, _ in known)})
+    meters: dict[str, list[MeterState]] = {}
+    for meter in facts.present.meters:
+        meters.setdefault(meter.site, []).append(meter)
 
     def metered(site: str, start: datetime) -> int | None:
         item = known.get((site, start))
@@ -263,11 +268,11 @@ def energy(facts: Facts) -> dict[str, Any]:
             if any((site, start) in known for start in starts)
         ],
         "estimate": [facts.day.estimates.get(start) for start in starts],
-        "sites": [_site(facts, site) for site in sites],
+        "sites": [_site(facts, site, meters.get(site, [])) for site in sites],
     }
 
 
-def _site(facts: Facts, site: str) -> dict[str, Any]:
+def _site(facts: Facts, site: str, meters: list[MeterState]) -> dict[str, Any]:
     entry = facts.present.registers.sites.get(site)
     of_day = facts.day.energy
     here: dict[str, Energy] = {party: energy for (at, party), energy in (of_day or {}).items() if at == site}
@@ -283,9 +288,10 @@ def _site(facts: Facts, site: str) -> dict[str, Any]:
         "unallocated_wh": None if of_day is None else here[""].energy_wh if "" in here else 0,
         "power_watts": facts.present.power_w.get(site),
         "missing_intervals": sum(item.quality == "missing" for item in intervals),
+        "meter_count": len(meters),
+        "meters_ok": sum(meter.status == "ok" for meter in meters),
         "meters": [
             {"meter": meter.meter, "status": meter.status, "read_at": iso(meter.read_at)}
-            for meter in facts.present.meters
-            if meter.site == site
+            for meter in sorted(meters, key=lambda meter: meter.status == "ok")[:METERS_LISTED]
         ],
     }

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from sqlalchemy import (
+    ARRAY,
+    CTE,
     ColumnElement,
     Connection,
     String,
     and_,
-    column,
+    cast,
     delete,
     exists,
     func,
@@ -21,7 +24,6 @@ from sqlalchemy import (
     select,
     true,
     tuple_,
-    values,
 )
 
 from tarazy.accounting.energy.devices import Device, devices_from, devices_of, fittings
@@ -30,7 +32,7 @@ from tarazy.accounting.energy.meter import Meter, Quantity, Reading, Status
 from tarazy.accounting.energy.profiles import is_usable
 from tarazy.accounting.energy.tables import due, reading, settled
 
-_KEYS_AT_ONCE = 200
+_KEYS_AT_ONCE, _NEWEST_AT_ONCE = 200, 5_000
 _WH_PER_KWH = 1000
 _NEAR = timedelta(hours=2)
 _LOOKED_BACK = (timedelta(hours=1), timedelta(hours=8))
@@ -513,19 +515,53 @@ def last_statuses(connection: Connection, meters: Iterable[str]) -> dict[str, St
     return _newest(connection, meters, reading.c.status, reading.c.quantity == "import")
 
 
+class Answer(NamedTuple):
+    """How a meter answered last, and when."""
+
+    status: Status
+    at: datetime
+
+
+def last_answers(
+    connection: Connection,
+    meters: Iterable[str],
+    until: datetime | None = None,
+    known_at: datetime | None = None,
+) -> dict[str, Answer]:
+    """What the import register of each meter answered last, up to an instant; those never asked are left out."""
+    those = (reading.c.quantity == "import") & _of_moment(until, known_at)
+    newest = {
+        number: meter for meter, number in _newest(connection, meters, reading.c.reading, those).items() if number
+    }
+    numbers, found = list(newest), {}
+    for first in range(0, len(numbers), _KEYS_AT_ONCE):
+        some = reading.c.reading.in_(numbers[first : first + _KEYS_AT_ONCE])
+        for row in connection.execute(select(reading.c.reading, reading.c.status, reading.c.at).where(some)):
+            found[newest[row.reading]] = Answer(row.status, row.at)
+    return found
+
+
 def _newest(
     connection: Connection, meters: Iterable[str], what: ColumnElement[Any], those: ColumnElement[bool]
 ) -> dict[str, Any]:
     """Meter → something of the newest of its readings among `those`; each is found by itself, many in one query."""
     keys = list(meters)
     found: dict[str, Any] = dict.fromkeys(keys)
-    for first in range(0, len(keys), _KEYS_AT_ONCE):
-        some = [(key,) for key in keys[first : first + _KEYS_AT_ONCE]]
-        asked = values(column("meter", String), name="asked").data(some).cte("asked")
+    for first in range(0, len(keys), _NEWEST_AT_ONCE):
+        asked = _one_by_one(connection, keys[first : first + _NEWEST_AT_ONCE])
         newest = select(what).where(reading.c.meter == asked.c.meter, those).order_by(reading.c.at.desc()).limit(1)
         rows = connection.execute(select(asked.c.meter, newest.correlate(asked).scalar_subquery().label("newest")))
         found |= {row.meter: row.newest for row in rows}
     return found
+
+
+def _one_by_one(connection: Connection, keys: Sequence[str]) -> CTE:
+    """`keys` as rows, in one parameter: the statement stays the same, so that it is compiled once."""
+    if connection.dialect.name == "sqlite":
+        each: ColumnElement[Any] = func.json_each(json.dumps(keys)).table_valued("value").c.value
+    else:
+        each = func.unnest(cast(keys, ARRAY(String))).column_valued("value")
+    return select(each.label("meter")).cte("asked")
 
 
 def last_reading(

@@ -148,7 +148,7 @@ def _write_blocks(connection: Connection, names: list[str], blocks: int) -> None
         block,
         (
             {"block_hash": _hash(n), "height": 900_000 + 5 * n, "round": n, "gateway": 1, "sequence": n, "worker": "1"}
-            | {"party": names[n % len(names)], "found_at": found[n], "state": "final", "confirmations": 100}
+            | {"party": names[n % len(names)], "found_at": found[n], "state": "mature", "confirmations": 100}
             | {"reward": _REWARD, "state_at": found[n] + _MATURING}
             for n in numbers
         ),

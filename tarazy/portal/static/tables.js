@@ -67,7 +67,8 @@ function credits(row) {
 function meterStates(row) {
   const items = row.meters.map((meter) => element("li", {}, badge(meter.status === "ok" ? "good" : "bad", `${meter.meter}: ${word("meter_status", meter.status)}`)));
   const missing = row.missing_intervals ? small(t("energy.missing", {count: row.missing_intervals})) : null;
-  return [element("ul", {class: "reasons"}, ...items), missing];
+  const all = row.meter_count > row.meters.length ? small(t("energy.working", {ok: row.meters_ok, count: row.meter_count})) : null;
+  return [element("ul", {class: "reasons"}, ...items), all, missing];
 }
 
 const DISTRIBUTION_KINDS = {final: "good", immature: "wait", reversed: "bad"};
