@@ -202,7 +202,9 @@ def _wallet_faults(versions: _Recorded, entries: Sequence[Entry], recording: Rec
         elif all(row.recorded_by == recording.by for row in proposed):
             yield EntryFault(index, "status", Problem("wallet-own", by=recording.by))
         elif entry.valid_from < (first := proposed[0].recorded_at + recording.cooling):
-            yield EntryFault(index, "valid_from", Problem("wallet-cooling", instant=first.isoformat()))
+            yield EntryFault(
+                index, "valid_from", Problem("wallet-cooling", instant=first.isoformat(timespec="seconds"))
+            )
 
 
 def _content_faults(connection: Connection, entries: Sequence[Entry]) -> Iterable[EntryFault]:

@@ -18,6 +18,8 @@ from tarazy.accreditation.entries import (
     Licence,
     Party,
     PartyKind,
+    Wallet,
+    WalletStatus,
     content_of,
     fields_of,
 )
@@ -80,7 +82,8 @@ def plan_import(
 
     A line that says word for word what a version already says is left out, so a file may be imported again.
     One that says something else from the same instant on corrects that version, for the reason it gives or `why`.
-    An empty valid_from means `recorded_at`, an empty valid_to of a licence the end that the law gives it.
+    An empty valid_from means `recorded_at`, for a payout address that is approved the end of its waiting time; an
+    empty valid_to of a licence the end that the law gives it.
     Raises `RegisterImportError` with every fault found.
     """
     faults: list[TableFault] = []
@@ -91,6 +94,7 @@ def plan_import(
         if entry is not None:
             good.append((line, entry))
     registers = as_of(connection, recorded_at)
+    good = [(line, _begun(registers, line, entry, recorded_at, cooling)) for line, entry in good]
     told = [(line, entry) for line, entry in good if not _is_recorded(registers, line, entry, recorded_at)]
     new = [_change(registers, line, entry, why) for line, entry in told]
     named = [(line.kind, str(line.cells.get(line.kind))) for line in lines]
@@ -151,6 +155,17 @@ def _empty(field: Field) -> Problem:
     if field.words:
         return Problem("empty-one-of", words=", ".join(field.words))
     return Problem("empty", example=field.example)
+
+
+def _begun(registers: Registers, line: Line, entry: Entry, recorded_at: datetime, cooling: timedelta) -> Entry:
+    """A proposed payout address that is approved without a day counts from the end of its waiting time."""
+    if not isinstance(entry, Wallet) or entry.status is not WalletStatus.APPROVED or line.cells.get("valid_from"):
+        return entry
+    versions = standing(registers.versions_of(entry.register, entry.key))
+    if any(isinstance(row, Wallet) and row.status is WalletStatus.APPROVED for row in versions):
+        return entry
+    ends = [row.recorded_at + cooling for row in versions if row.recorded_at is not None]
+    return replace(entry, valid_from=max(recorded_at, *ends)) if ends else entry
 
 
 def _change(registers: Registers, line: Line, entry: Entry, why: str | None) -> Change:

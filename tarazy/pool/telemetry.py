@@ -173,6 +173,7 @@ class OfficeTelemetry:
         return Live(
             pool_name=settings.pool.name,
             demo=bool(settings.accreditation.demo_addresses),
+            demo_sign_in=settings.portal.demo_sign_in,
             test_chain=settings.test_chain,
             started_at=self._started_at,
             stratum_url=stratum_url(listener, server.host if server else None, port),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from tarazy.accounting.proof.shares import ProofError
 from tarazy.accounting.queries import balance_of, distribution_state, sums_by_kind
 from tarazy.accounting.schemes import Schedule
 from tarazy.accreditation.audit_proof import prove_row
+from tarazy.accreditation.entries import Wallet
+from tarazy.accreditation.registers import as_of
 from tarazy.accreditation.tables import audit
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
@@ -210,8 +212,20 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
         "difference": going.difference,
         "batches": [_batch(batch, depths) for batch in reversed(under_way)],
         "held": held,
+        "unaddressed": _unaddressed(connection, found, at or datetime.now(UTC)),
         "unrecorded": _unrecorded(connection, at),
     }
+
+
+def _unaddressed(connection: Connection, found: Mapping[str, int], at: datetime) -> list[dict[str, Any]]:
+    """Parties that are owed something and have no approved payout address in force, and what they are owed."""
+    registers = as_of(connection, at, of=(Wallet.register,))
+    owed = {account.removeprefix(PAYABLE): sum_ for account, sum_ in found.items() if account.startswith(PAYABLE)}
+    return [
+        {"party": party, "payable": sum_}
+        for party, sum_ in sorted(owed.items())
+        if sum_ and party not in registers.wallet_by_party
+    ]
 
 
 def _unrecorded(connection: Connection, at: datetime | None) -> int:

@@ -20,6 +20,8 @@ class Live:
     pool_name: str
     demo: bool
     """Parties, sites and meters are made up."""
+    demo_sign_in: bool
+    """Anybody on this machine may sign in as one of the demo's users."""
     test_chain: bool
     """The chain is not for real coins."""
     started_at: datetime

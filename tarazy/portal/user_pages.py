@@ -97,7 +97,7 @@ class UserPages:
     async def demo(self, request: Any) -> bytes:
         """Begin a session of a demo's user: without a password, where everything is made up, on this machine alone."""
         self._gate.door.require_own_page(request)
-        if not self._subject.live().demo or not ip_address(self._gate.door.address(request)).is_loopback:
+        if not self._subject.live().demo_sign_in or not ip_address(self._gate.door.address(request)).is_loopback:
             raise Fault(404, "not_found", "this is no demo; people sign in with a password and a code")
         name = users.demo_user(body(request, _Demo).role)
         session = await self._gate.write(users.open_session, name, datetime.now(UTC))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from tarazy.accreditation.problems import Problem
-from tarazy.reports.language import LANGUAGES, text
+from tarazy.reports.language import LANGUAGES, instant, text
 
 
 def problem_texts(problem: str) -> dict[str, str]:
     """Language → what it says; a plain text, of a file that no page takes, is the same in each."""
     if not isinstance(problem, Problem):
         return dict.fromkeys(LANGUAGES, problem)
-    return {lang: text(lang, f"problems.{problem.code}", **problem.values) for lang in LANGUAGES}
+    return {lang: text(lang, f"problems.{problem.code}", **_told(lang, problem)) for lang in LANGUAGES}
+
+
+def _told(lang: str, problem: Problem) -> dict[str, str | int]:
+    """The values of a problem, instants in Almaty's time."""
+    return {
+        name: instant(lang, datetime.fromisoformat(str(value))) if name == "instant" else value
+        for name, value in problem.values.items()
+    }

@@ -99,7 +99,7 @@ class _Writer:
             self._sheet.write_datetime(*at, local.replace(tzinfo=None), shown)
         elif isinstance(value, date):
             self._sheet.write_datetime(*at, value, self._format("dd.mm.yyyy", bold, wrap))
-        elif isinstance(value, int | Decimal) and len(Decimal(value).as_tuple().digits) <= _DIGITS:
+        elif isinstance(value, int | Decimal) and len(Decimal(value).normalize().as_tuple().digits) <= _DIGITS:
             places = text.places if isinstance(text, Figure) else 0
             shown = self._format("#,##0" + ("." + "0" * places if places else ""), bold, wrap)
             self._sheet.write_number(*at, value, shown)

@@ -12,6 +12,7 @@ from tarazy.accounting.payouts.machine import (
     BatchState,
     Credit,
     Destination,
+    LeftOut,
     Limits,
     PayoutError,
     Sending,
@@ -91,7 +92,7 @@ def test_what_goes_into_a_batch(
 ) -> None:
     """Whole credits, oldest first; within every limit; each other party with a reason."""
     owed = [Credit(number, party, amount) for number, (party, amount) in enumerate(credits)]
-    places: dict[str, Destination | str] = dict.fromkeys("abcdefg", PLACE)
+    places: dict[str, Destination | LeftOut] = dict.fromkeys("abcdefg", PLACE)
     limits = Limits(threshold, outputs, batch, day, first)
     chosen = select(owed, places, dict.fromkeys(held, "x"), limits, spent, tried)
     assert len(chosen.payments) <= outputs

@@ -15,6 +15,7 @@ from openpyxl import Workbook, load_workbook
 from sqlalchemy import Engine
 
 from tarazy.accreditation import sheets
+from tarazy.accreditation.checking import COOLING
 from tarazy.accreditation.entries import (
     BY_HAND,
     EnergyBy,
@@ -169,6 +170,24 @@ def test_an_empty_valid_from_means_now_and_repeats_safely(tmp_path: Path, engine
     assert load(engine, path).unchanged == {"party": 1}
     with engine.connect() as connection:
         assert as_of(connection, NOW).parties["acme"].valid_from == NOW
+
+
+def test_an_address_approved_without_a_day_counts_when_its_waiting_time_is_over(tmp_path: Path, engine: Engine) -> None:
+    """From then on and not before; a party's first one, which nobody has to propose, at once."""
+    head, address = "wallet,party,address,status,valid_from\n", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+    first = write(tmp_path, "wallet.csv", f"{head}acme-1,acme,{address},approved,\n")
+    load(engine, write(tmp_path, "party.csv", PARTY), first)
+    load(engine, write(tmp_path, "wallet.csv", f"{head}acme-2,acme,{address},proposed,\n"))
+    lines = list(read_table(write(tmp_path, "wallet.csv", f"{head}acme-2,acme,{address},approved,\n")))
+    at = NOW + timedelta(hours=5)
+    with engine.begin() as connection:
+        assert import_registers(connection, lines, at, "second", LAW).added == {"wallet": 1}
+        assert as_of(connection, NOW).wallet_by_party["acme"].wallet == "acme-1"
+        assert (
+            as_of(connection, NOW + COOLING - timedelta(seconds=1)).in_force(Wallet)["acme-2"].status
+            is WalletStatus.PROPOSED
+        )
+        assert as_of(connection, NOW + COOLING).in_force(Wallet)["acme-2"].status is WalletStatus.APPROVED
 
 
 def test_every_fault_is_listed_by_row_and_column(tmp_path: Path, engine: Engine) -> None:

@@ -49,7 +49,7 @@ class House:
         """`chain` replaces the demo's own."""
         stratum_port, portal_port, metrics_port, self.peer_port = free_ports(4)
         settings = demo_settings(peer_port=self.peer_port)
-        settings["portal"] = {"port": portal_port}
+        settings["portal"] |= {"port": portal_port}
         settings["metrics"] = {"port": metrics_port}
         settings["chain"]["block_difficulty"] = block_difficulty
         settings["chain"] = chain or settings["chain"]

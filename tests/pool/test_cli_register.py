@@ -134,6 +134,21 @@ def test_files_are_attached_and_come_back(house: House, tmp_path: Path) -> None:
     assert (refused.exit_code, "only PDF" in refused.stderr) == (1, True)
 
 
+def test_the_first_address_of_a_party_counts_at_once(house: House) -> None:
+    """Nobody has to approve it; the one after it waits."""
+    addresses = ("bcrt1qqz7xhvxhgz9mkazdn6dz0rrv9plhvq8evdcmyy", "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
+    names = [f"name_{lang}=New" for lang in ("kk", "ru", "en")]
+    made = house.command("register", "set", "party", "new", "bin=240140000011", "kind=legal", "account=new", *names)
+    assert made.exit_code == 0, made.stderr
+    first, second = (
+        house.command("register", "wallet", "propose", "new", f"new-{number}", address)
+        for number, address in enumerate(addresses, 1)
+    )
+    assert first.stdout == "wallet new-1 is the first of new and counts from now on\n", first.stderr
+    assert "somebody else must approve it" in second.stdout
+    assert [row["status"] for row in show(house, "wallet", "new-1")] == ["approved"]
+
+
 def test_a_wallet_needs_somebody_else_and_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proposed by one, approved by another, counting three days later; rejected by anybody at once."""
     address = "bcrt1qqz7xhvxhgz9mkazdn6dz0rrv9plhvq8evdcmyy"

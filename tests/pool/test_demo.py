@@ -28,7 +28,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stratum, portal, metrics, peer = free_ports(4)
     settings = demo_settings(peer_port=peer)
     settings["stratum"]["listeners"][0]["port"] = stratum
-    settings |= {"portal": {"port": portal}, "metrics": {"port": metrics}}
+    settings |= {"portal": {"port": portal, "demo_sign_in": True}, "metrics": {"port": metrics}}
     (made / "tarazy.yaml").write_text(yaml.safe_dump(settings))
     return made
 

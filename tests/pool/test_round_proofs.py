@@ -25,7 +25,7 @@ from sqlalchemy import text
 
 from tarazy.accounting.journal_file import SHARE
 from tarazy.accounting.payouts import batches
-from tarazy.accounting.payouts.machine import Destination, Limits
+from tarazy.accounting.payouts.machine import Destination, LeftOut, Limits
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import next_head
 from tarazy.accounting.proof.payments import put_on_record
@@ -93,7 +93,7 @@ class Run:
     def _pay(self, *parties: str) -> None:
         """What is due to some parties of both rounds, by one transaction."""
         now = datetime.now(UTC)
-        places: dict[str, Destination | str] = {
+        places: dict[str, Destination | LeftOut] = {
             party: Destination(party, b"\x00\x14" + sha256(party.encode()).digest()[:20]) for party in parties
         }
         with self.engine.begin() as connection:

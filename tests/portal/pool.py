@@ -20,7 +20,7 @@ from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.site_days import append_allocations, append_intervals
 from tarazy.accounting.payouts.batches import approve, confirm, due, hold, propose, sent, sign
-from tarazy.accounting.payouts.machine import Destination, Limits
+from tarazy.accounting.payouts.machine import Destination, LeftOut, Limits
 from tarazy.accounting.proof.record import keep
 from tarazy.accreditation.audit import AuditEvent, append, instant_text
 from tarazy.accreditation.entries import (
@@ -279,7 +279,7 @@ class Pool:
         """A batch of a party's due credits, as many as there are up to `credits`."""
         due_now = [each.amount for each in due(connection, unproven=True) if each.party == party][:credits]
         limits = Limits(threshold=1, outputs=9, batch=sum(due_now), day=10**12, first=None)
-        wanted: dict[str, Destination | str] = {party: Destination(ADDRESS, bytes.fromhex("0014" + "00" * 20))}
+        wanted: dict[str, Destination | LeftOut] = {party: Destination(ADDRESS, bytes.fromhex("0014" + "00" * 20))}
         number, _ = propose(connection, at, "aida", wanted, limits, (at, at), unproven=True)
         assert number is not None
 

@@ -70,6 +70,7 @@ def make_subject(directory: Path, started: datetime) -> Subject:
         return Live(
             pool_name="Tarazy",
             demo=True,
+            demo_sign_in=True,
             test_chain=True,
             started_at=started,
             stratum_url="stratum+tcp://127.0.0.1:3333",

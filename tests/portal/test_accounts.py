@@ -181,6 +181,9 @@ async def test_the_operator_sees_what_waits(running: Running, tokens: dict[str, 
     ]
     assert [(row["party"], row["why"]) for row in standing["held"]] == [("samal", "the address is disputed")]
     assert standing["unrecorded"] == 1
+    owed = {row["party"]: row["payable"] for row in standing["unaddressed"]}
+    assert set(owed) == {"dala", "samal"}, "what altyn is owed is in batches"
+    assert sum(owed.values()) == standing["sums"]["payable"]
     assert ADDRESS not in json.dumps(standing)
     miner = await told(running, "me/account", tokens["altyn"])
     assert standing["sums"]["paid"] == miner["balance"]["paid"]

@@ -200,6 +200,8 @@ async def test_the_fee_is_that_of_every_site(weeks: Running, tokens: dict[str, s
     assert {line["assumed"] for line in answer["fee"]["lines"]} == {True}
     refused = await told(weeks, tokens["operator"], "fees/2021-Q4?party=altyn")
     assert (refused["problem"], "digital_mining_fee" in refused["why"]) == ("no_rule", True)
+    assert refused["texts"]["ru"].startswith("На 01.10.2021 не внесена действующая норма «")
+    assert "digital_mining_fee" not in refused["texts"]["kk"].partition("(")[0]
 
 
 def _corrected(weeks: Running, noon: datetime) -> None:

@@ -57,7 +57,7 @@ async def test_a_proposal_keeps_the_rules_of_the_command(own: Running) -> None:
     operator = Browser(own)
     assert await operator.ask("/api/v1/users/demo", {"role": "operator"}) == 200
     assert await operator.ask(f"{PAYOUTS}/propose", {}) == 200
-    assert operator.told["left_out"]["samal"] == "held: the address is disputed"
+    assert operator.told["left_out"]["samal"]["ru"] == "удержано: the address is disputed"
     document = await own.json("/api/v1/openapi.json")
     assert faults(operator.told, {"$ref": "#/components/schemas/Proposed"}, document) == []
     with own.pool.engine.begin() as connection:

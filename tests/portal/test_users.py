@@ -21,6 +21,7 @@ from tarazy.accreditation.tables import audit
 from tarazy.portal import gate, users
 from tarazy.portal.access import IDLE, Access, Failures, Holder, Role, TokenError, create_token, digest_of
 from tarazy.portal.door import Door
+from tarazy.portal.pages import page as page_of
 from tarazy.portal.second_factor import STEP_SECONDS, SealError, accepted_step, new_secret, open_seal
 from tarazy.portal.tables import portal_session, portal_user
 from tests.portal.conftest import Running
@@ -230,9 +231,12 @@ async def test_a_demo_lets_people_in_and_nothing_else_does(own: Running) -> None
         assert await browser.ask("/api/v1/users/demo", {"role": role}) == 200
         assert await browser.ask(f"/api/v1/{path}") == 200
     assert await browser.ask("/api/v1/users/demo", {"role": "agent"}) == 400
+    shown = own.subject.live()
+    for way in (True, False):
+        assert (b"data-demo" in page_of("en", replace(shown, demo_sign_in=way), "pool")) is way
     subject = make_subject(own.directory, NOW)
     for live, proxies, address in (
-        (replace(subject.live(), demo=False), (), "127.0.0.1"),
+        (replace(subject.live(), demo_sign_in=False), (), "127.0.0.1"),
         (subject.live(), (ip_network("127.0.0.1/32"),), "2.72.0.9"),
     ):
         subject.live = partial(replace, live)

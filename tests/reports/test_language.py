@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
+from string import Formatter
 from typing import get_args
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.meter import Status
+from tarazy.accounting.payouts.machine import _LEFT_OUT
 from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import (
     DocumentStatus,
@@ -46,6 +48,15 @@ from tarazy.reports.language import (
 from tarazy.reports.language.catalogue import read
 from tarazy.reports.schedule import Standing
 from tarazy.reports.typeset import printable
+
+
+def test_every_reason_to_be_left_out_of_a_batch_has_words() -> None:
+    """In each language, with the figures that the English text has."""
+    for code, english in _LEFT_OUT.items():
+        values = {name: f"<{name}>" for _, name, _, _ in Formatter().parse(english) if name}
+        for lang in LANGUAGES:
+            told = text(lang, f"portal.leftout.{code}", **values)
+            assert all(value in told for value in values.values()), (code, lang)
 
 
 def test_every_message_is_in_every_language() -> None:

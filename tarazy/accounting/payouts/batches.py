@@ -36,6 +36,7 @@ from tarazy.accounting.payouts.machine import (
     BatchState,
     Credit,
     Destination,
+    LeftOut,
     Limits,
     Payment,
     PayoutError,
@@ -105,7 +106,7 @@ def propose(
     connection: Connection,
     at: datetime,
     by: str,
-    destinations: Mapping[str, Destination | str],
+    destinations: Mapping[str, Destination | LeftOut],
     limits: Limits,
     day: tuple[datetime, datetime],
     unproven: bool = False,
@@ -132,7 +133,7 @@ def propose(
 
 
 def _tried(
-    connection: Connection, parties: Iterable[str], destinations: Mapping[str, Destination | str]
+    connection: Connection, parties: Iterable[str], destinations: Mapping[str, Destination | LeftOut]
 ) -> dict[str, bool]:
     """Party → whether the first payment to its address is confirmed, for those to whose address one was made."""
     batch, payout = tables.batch, tables.payout

@@ -109,17 +109,43 @@ class Payment:
     """Of a first payment to an address: what else is due, which follows when it is confirmed. None: it is none."""
 
 
+_LEFT_OUT = {
+    "no-address": "no approved payout address is in force",
+    "address-later": "its payout address counts from {instant}",
+    "unpayable": "{why}",
+    "held": "held: {why}",
+    "full": "the batch is full: {outputs} outputs",
+    "first": "the first payment to {address} is not confirmed yet",
+    "threshold": "below the threshold of {satoshi} satoshi",
+    "large": "a credit of {satoshi} satoshi exceeds payouts.batch_limit; raise it",
+    "limit": "the limit of the batch or of the day is reached",
+}
+
+
+class LeftOut(str):
+    """Why a party is not in a batch: in English as text, for other languages by its code and values."""
+
+    code: str
+    values: Mapping[str, str | int]
+
+    def __new__(cls, code: str, **values: str | int) -> LeftOut:
+        """Raises `KeyError` for a code or a value that the texts do not have."""
+        made = super().__new__(cls, _LEFT_OUT[code].format(**values))
+        made.code, made.values = code, values
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """A batch to be, and why each other party is not in it."""
 
     payments: tuple[Payment, ...]
-    left_out: dict[str, str]
+    left_out: dict[str, LeftOut]
 
 
 def select(
     credits: Iterable[Credit],
-    destinations: Mapping[str, Destination | str],
+    destinations: Mapping[str, Destination | LeftOut],
     held: Mapping[str, str],
     limits: Limits,
     spent_today: int,
@@ -136,17 +162,17 @@ def select(
         due.setdefault(credit.party, []).append(credit)
     room = min(limits.batch, limits.day - spent_today)
     payments: list[Payment] = []
-    left_out: dict[str, str] = {}
+    left_out: dict[str, LeftOut] = {}
     for party, owed in due.items():
-        destination = destinations.get(party, "no approved payout address is in force")
+        destination = destinations.get(party, LeftOut("no-address"))
         if party in held:
-            left_out[party] = f"held: {held[party]}"
-        elif isinstance(destination, str):
+            left_out[party] = LeftOut("held", why=held[party])
+        elif isinstance(destination, LeftOut):
             left_out[party] = destination
         elif len(payments) >= limits.outputs:
-            left_out[party] = f"the batch is full: {limits.outputs} outputs"
+            left_out[party] = LeftOut("full", outputs=limits.outputs)
         elif limits.first is not None and tried.get(party) is False:
-            left_out[party] = f"the first payment to {destination.address} is not confirmed yet"
+            left_out[party] = LeftOut("first", address=destination.address)
         else:
             least = max(limits.threshold, dust_limit(destination.script))
             total = sum(each.amount for each in owed)
@@ -154,11 +180,11 @@ def select(
             paid = _within(_first(owed, least, limits.first or 0) if is_new else owed, room)
             amount = sum(each.amount for each in paid)
             if total < least:
-                left_out[party] = f"below the threshold of {least} satoshi"
+                left_out[party] = LeftOut("threshold", satoshi=least)
             elif owed[0].amount > min(limits.batch, limits.day):
-                left_out[party] = f"a credit of {owed[0].amount} satoshi exceeds payouts.batch_limit; raise it"
+                left_out[party] = LeftOut("large", satoshi=owed[0].amount)
             elif amount < least:
-                left_out[party] = "the limit of the batch or of the day is reached"
+                left_out[party] = LeftOut("limit")
             else:
                 room -= amount
                 numbers = tuple(each.distribution for each in paid)

@@ -58,6 +58,8 @@ class PortalSettings(Section):
     """Networks of such proxies, whose X-Forwarded-For header is believed."""
     key: Path | None = None
     """File of the key that seals users' secrets, relative to the settings file; made in `data` when absent."""
+    demo_sign_in: bool = False
+    """Whether anybody on this machine may sign in as one of the demo's users, without a password."""
 
 
 class MetricsSettings(Section):

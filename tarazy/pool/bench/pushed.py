@@ -26,6 +26,7 @@ def _live() -> Live:
     return Live(
         pool_name="bench",
         demo=False,
+        demo_sign_in=False,
         test_chain=True,
         started_at=datetime.now(UTC),
         stratum_url="",

@@ -96,8 +96,9 @@ def status(settings: Settings, as_json: bool) -> None:
         print_json({**overview, "reports": reports, "reports_not_planned": faults})
         return
     from tarazy.pool.terminal import hashrate
+    from tarazy.reports.language import text
 
-    ill = [part["part"] for part in overview["health"] if not part["ok"]]
+    ill = [text("en", f"portal.health.{part['part']}") for part in overview["health"] if not part["ok"]]
     click.echo(f"pool        {overview['pool']['name']}")
     click.echo(f"health      {'ill: ' + ', '.join(ill) if ill else 'all parts work'}")
     click.echo(f"hash rate   {hashrate(overview['hashrate'])}")
@@ -113,7 +114,7 @@ def status(settings: Settings, as_json: bool) -> None:
     for fault in faults:
         click.echo(f"report      {fault}")
     if ill:
-        raise Wanting(f"{', '.join(ill)} not working; see the server's log")
+        raise Wanting(f"{', '.join(ill)} not working; `tarazy check` says more, and the server's log")
 
 
 def _due(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:

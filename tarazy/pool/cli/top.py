@@ -165,12 +165,14 @@ def _head(seen: dict[str, Any]) -> RenderableType:
 
 
 def _troubles(seen: dict[str, Any]) -> Iterator[str]:
+    from tarazy.reports.language import text
+
     if not seen["journal"]["healthy"]:
         yield "the journal takes no shares"
     if seen["chain"]["template_refused"]:
         yield "the node would refuse the blocks being mined"
     for part in seen["ill"]:
-        yield f"{part} does not work, see the server's log"
+        yield f"{text('en', f'portal.health.{part}')} does not work; `tarazy check` says more, and the server's log"
     for name in seen["failing"]:
         yield f"{name} fails again and again, see the server's log"
     for port in seen["silent_metrics_ports"]:

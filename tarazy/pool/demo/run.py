@@ -60,6 +60,9 @@ class Demo:
             raise DemoError(f"{self._directory}: {error.strerror}; choose another directory with --data") from None
         except (SettingsError, SchemaError) as error:
             raise DemoError(str(error)) from None
+        if not prepared.settings.portal.demo_sign_in:
+            add = "add `portal: {demo_sign_in: true}` to it, or choose another directory with --data"
+            raise DemoError(f"{prepared.path}: nobody may sign in as a demo's user there; {add}")
         self._path, self._settings, self._meter_ports = prepared.path, prepared.settings, prepared.meter_ports
         self._viewer = Viewer(self._portal)
         self._refuse_busy_ports(self._settings)
@@ -141,6 +144,8 @@ class Demo:
     def _watch(self, children: Children) -> None:
         begun = time.monotonic()
         next_line = begun
+        if not self._console.is_terminal:
+            self._console.print(f"{self._portal} is the portal, {self._stratum} for miners", highlight=False)
         building: subprocess.Popen[str] | None = None
         with Live(console=self._console, auto_refresh=False, transient=False) as live:
             while not self._ending.is_set() and (self._seconds is None or time.monotonic() - begun < self._seconds):
@@ -209,8 +214,10 @@ class Demo:
                 soft_wrap=True,
                 highlight=False,
             )
-        for path in self._reports:
-            self._console.print(f"  {path}", soft_wrap=True, highlight=False)
+        folders = sorted({str(Path(path).parent) for path in self._reports})
+        self._console.print(
+            f"{len(self._reports)} files of reports: {', '.join(folders)}", soft_wrap=True, highlight=False
+        )
 
     def _read_metrics(self) -> str:
         host, port = self._settings.metrics.host, self._settings.metrics.port

@@ -106,6 +106,7 @@ def demo_settings(*, peer_port: int) -> dict[str, Any]:
         "language": "ru",
         "pool": {"name": "Tarazy demo", "payout_address": POOL_ADDRESS, "fee_ppm": 10_000},
         "chain": {"kind": "embedded", "block_difficulty": 2.0**-13, "peer_port": peer_port},
+        "portal": {"demo_sign_in": True},
         "stratum": {
             "listeners": [{"host": "127.0.0.1", "port": 3333}],
             "minimum_difficulty": 2.0**-16,

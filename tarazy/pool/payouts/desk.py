@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThread
 from tarazy.accounting.ledger import LedgerError
 from tarazy.accounting.payouts import batches, fence
 from tarazy.accounting.payouts.fence import FencedError
-from tarazy.accounting.payouts.machine import PayoutError
+from tarazy.accounting.payouts.machine import LeftOut, PayoutError
 from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import PayoutSettings, Settings
@@ -25,6 +25,7 @@ from tarazy.pool.payouts.payer import Payer
 from tarazy.pool.payouts.wallet import NodeWallet, wallet_of
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.payments import PayoutRefused
+from tarazy.reports.language import LANGUAGES, number, text
 
 TURN_SECONDS = 10.0
 
@@ -51,7 +52,8 @@ class PayoutDesk:
         with _refusing():
             number, selection = self._payer(by).propose(destinations(self._registers(), self._chain))
         amount = sum(each.amount for each in selection.payments)
-        return {"batch": number, "amount": amount, "left_out": dict(selection.left_out)}
+        left_out = {party: _texts(why) for party, why in selection.left_out.items()}
+        return {"batch": number, "amount": amount, "left_out": left_out}
 
     def approve(self, number: int, by: str) -> None:
         """Let a batch that somebody else proposed be paid. Raises `PayoutRefused`."""
@@ -161,3 +163,12 @@ def _refusing() -> Iterator[None]:
 
 def _day(instant: datetime) -> object:
     return instant.astimezone(LEGAL_ZONE).date()
+
+
+def _texts(why: LeftOut) -> dict[str, str]:
+    """Language → why a party is not paid."""
+    return {lang: text(lang, f"portal.leftout.{why.code}", **_figures(lang, why)) for lang in LANGUAGES}
+
+
+def _figures(lang: str, why: LeftOut) -> dict[str, str]:
+    return {name: number(lang, value) if isinstance(value, int) else value for name, value in why.values.items()}

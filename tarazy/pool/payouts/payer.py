@@ -25,6 +25,7 @@ from tarazy.accounting.payouts.machine import (
     UNSIGNED,
     BatchState,
     Destination,
+    LeftOut,
     Limits,
     PayoutError,
     Selection,
@@ -122,7 +123,7 @@ class Payer:
             yield connection
 
     def propose(
-        self, destinations: Mapping[str, Destination | str], unproven: bool = False
+        self, destinations: Mapping[str, Destination | LeftOut], unproven: bool = False
     ) -> tuple[int | None, Selection]:
         """Move what is due into a batch; its number, and who was left out and why.
 

@@ -214,7 +214,7 @@ function showFee(answer) {
   const lines = [];
   if (fee === null) {
     tile("fee", badge("bad", t("feelines.not_computed")), t(`feelines.${answer.problem}`));
-    lines.push([t(`feelines.${answer.problem}`)], [element("code", {}, answer.why)]);
+    lines.push([t(`feelines.${answer.problem}`)], [answer.texts === null ? element("code", {}, answer.why) : answer.texts[lang]]);
   } else {
     tile("fee", tenge(String(fee.total_kzt)), fee.rule.assumed ? t("feelines.assumed") : fee.rule.confirmed ? "" : t("feelines.unconfirmed"));
     lines.push([t(fee.partial ? "feelines.partial" : "feelines.whole", {exact: `${number(Number(fee.exact_kzt), 3)}${NARROW}₸`, total: tenge(String(fee.total_kzt))})]);

@@ -261,7 +261,7 @@ def test_a_batch_on_the_portal(house: House) -> None:
     assert "held for that already" in desk.refused("hold", **reason)
     assert "no register of parties" in desk.refused("hold", **{**reason, "party": "nobody"})
     assert [(each["why"], each["language"]) for each in told(house, "list")["holds"]] == [("мекенжай даулы", "kk")]
-    assert desk.pay("propose")["left_out"]["altyn"] == "held: мекенжай даулы"
+    assert desk.pay("propose")["left_out"]["altyn"]["kk"] == "ұсталып тұр: мекенжай даулы"
     first = max(each["batch"] for each in told(house, "list")["batches"])
     assert desk.pay(f"{first}/abandon", why="one is missing")["abandoned"] is True
     desk.pay("release", party="altyn", why="settled")

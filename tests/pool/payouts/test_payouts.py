@@ -21,6 +21,9 @@ from tarazy.accounting.payouts import batches, fence, tables
 from tarazy.accounting.payouts.machine import BatchState, Destination, Limits, PayoutError
 from tarazy.accounting.tables import round_proof
 from tarazy.accreditation.audit import rows_of
+from tarazy.accreditation.entries import Wallet, WalletStatus
+from tarazy.accreditation.snapshot import Registers
+from tarazy.config.law.calendar import ALMATY
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 from tarazy.pool.chain.bitcoind import probe
@@ -428,15 +431,13 @@ def test_who_is_left_out(pool: Pool) -> None:
     """(R-030) Dust, another network's address and too little stay due, each with its reason."""
     main = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 
-    class Registers:
-        """What the registers say of payout addresses."""
-
-        class _Row:
-            address = main
-
-        wallet_by_party = {"altyn": _Row()}  # noqa: RUF012
-
-    faulty = destinations_of(Registers(), "regtest")  # type: ignore[arg-type]
+    now = datetime.now(UTC)
+    kept: dict[str, Any] = {"address": main, "status": WalletStatus.APPROVED}
+    later = Wallet(wallet="w-2", party="waiting", valid_from=now + timedelta(days=1), entry=2, **kept)
+    wallets = {"w-1": [Wallet(wallet="w-1", party="altyn", valid_from=now, entry=1, **kept)], "w-2": [later]}
+    faulty = destinations_of(Registers({"wallet": wallets}, now), "regtest")
+    begins = later.valid_from.astimezone(ALMATY).isoformat(timespec="seconds")
+    assert faulty.pop("waiting") == f"its payout address counts from {begins}"
     pool.settings = SETTINGS.model_copy(update={"threshold": 2 * CREDITS["dala"]})
     number, selection = pool.payer().propose(pool.destinations | faulty)
     assert number is not None

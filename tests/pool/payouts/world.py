@@ -25,7 +25,7 @@ from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.ledger import FEE, REMAINDER, REWARD, balances, in_wallet, payable, post
 from tarazy.accounting.payouts import batches
 from tarazy.accounting.payouts.batches import Batch
-from tarazy.accounting.payouts.machine import BatchState, Destination
+from tarazy.accounting.payouts.machine import BatchState, Destination, LeftOut
 from tarazy.config.settings import PayoutSettings
 from tarazy.pool.chain.bitcoind.credentials import Credentials
 from tarazy.pool.chain.transactions import block_transactions
@@ -48,7 +48,7 @@ def address(name: str) -> str:
     return str(script.p2wpkh(key.get_public_key()).address(NETWORKS["regtest"]))
 
 
-def destinations(of: str = "") -> dict[str, Destination | str]:
+def destinations(of: str = "") -> dict[str, Destination | LeftOut]:
     """Where the parties are paid to; other addresses for each `of`."""
     named = {party: address(party + of) for party in CREDITS}
     return {party: Destination(where, address_script(where)) for party, where in named.items()}

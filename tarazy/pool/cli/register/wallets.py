@@ -25,11 +25,19 @@ def wallet() -> None:
 @click.argument("address")
 @settings_option
 def propose(party: str, key: str, address: str, settings: Settings) -> None:
-    """Propose ADDRESS for PARTY, as wallet KEY."""
+    """Propose ADDRESS for PARTY, as wallet KEY. The first address of a party counts at once."""
+    from tarazy.accreditation.registers import all_versions
     from tarazy.accreditation.sheets import Line
 
-    cells = {"wallet": key, "party": party, "address": address, "status": "proposed"}
+    with ledger(settings) as engine, engine.begin() as connection:
+        known = all_versions(connection, Wallet.register).values()
+    is_first = not any(isinstance(row, Wallet) and row.party == party for versions in known for row in versions)
+    status = WalletStatus.APPROVED if is_first else WalletStatus.PROPOSED
+    cells = {"wallet": key, "party": party, "address": address, "status": status.value}
     record(settings, [Line(f"wallet {key}", None, "wallet", dict(cells))])
+    if is_first:
+        click.echo(f"wallet {key} is the first of {party} and counts from now on")
+        return
     hours = settings.accreditation.wallet_cooling_hours
     click.echo(
         f"wallet {key} is proposed; somebody else must approve it, and it counts {hours} hours from now at the earliest"
