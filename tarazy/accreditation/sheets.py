@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ MAXIMUM_BYTES = 16 * 2**20
 MAXIMUM_UNPACKED_BYTES = 64 * 2**20
 MAXIMUM_PARTS = 200
 MAXIMUM_ELEMENTS = 4_000_000
-"""XML elements in all sheets: some 100,000 rows of ten cells."""
+"""XML elements in all sheets, and in the table of texts: some 100,000 rows of ten cells."""
 MAXIMUM_ROW_ELEMENTS = 1_000
 MAXIMUM_OTHER_ELEMENTS = 100_000
 """XML elements in a part that is no sheet and no table of texts, such as the styles."""
@@ -224,21 +225,34 @@ def _check_archive(content: bytes, source: str) -> None:
             parts = archive.infolist()
             if len(parts) > MAXIMUM_PARTS or sum(part.file_size for part in parts) > MAXIMUM_UNPACKED_BYTES:
                 raise too_large
-            sheets = 0
+            sheets = texts = 0
             for part in parts:
                 with archive.open(part) as opened:
                     xml = opened.read(MAXIMUM_UNPACKED_BYTES + 1)
                 elements = xml.count(b"<")
                 if "worksheets/" in part.filename:
                     sheets += elements
-                    if any(row.count(b"<") > MAXIMUM_ROW_ELEMENTS for row in xml.split(b"<row")):
+                    if not _in_small_pieces(xml, b"<row"):
                         raise _fail(source, Problem("cells-many", limit=MAXIMUM_COLUMNS))
-                elif not part.filename.endswith("sharedStrings.xml") and elements > MAXIMUM_OTHER_ELEMENTS:
+                elif (
+                    part.filename.endswith("sharedStrings.xml")
+                    and _in_small_pieces(xml, b"<si")
+                    and not _ROW.search(xml)  # a sheet may stand under any name
+                ):
+                    texts += elements
+                elif elements > MAXIMUM_OTHER_ELEMENTS:
                     raise _fail(source, Problem("part-large", part=part.filename))
-            if sheets > MAXIMUM_ELEMENTS:
+            if max(sheets, texts) > MAXIMUM_ELEMENTS:
                 raise _fail(source, Problem("cells-total"))
     except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, EOFError, RuntimeError):
         raise _fail(source, Problem("damaged-file")) from None
+
+
+_ROW = re.compile(rb"<[^<>\s]*row[\s/>]")
+
+
+def _in_small_pieces(xml: bytes, opening: bytes) -> bool:
+    return all(piece.count(b"<") <= MAXIMUM_ROW_ELEMENTS for piece in xml.split(opening))
 
 
 def _xlsx_rows(sheet: Any, source: str) -> Iterator[_Row]:

@@ -526,6 +526,28 @@ def test_small_files_with_millions_of_elements_cost_little(tmp_path: Path, part:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("xml", [b"<row>" + b"<si/><c/>" * 500_000, b"<x:row>" + b"<c/>" * 500_000])
+def test_a_sheet_under_the_name_of_the_texts_costs_little(tmp_path: Path, xml: bytes) -> None:
+    """Invariant 10: the bounds of a sheet cannot be left by giving its part another name."""
+    plain, path = _workbook(tmp_path / "plain.xlsx", "", b""), tmp_path / "renamed.xlsx"
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            if "worksheets" not in name:
+                new.writestr(name, old.read(name).replace(b"worksheets/sheet1.xml", b"sharedStrings.xml"))
+        new.writestr("xl/sharedStrings.xml", b"<sst><sheetData>" + xml)
+    with pytest.raises(RegisterImportError, match=r"sharedStrings\.xml is too large"):
+        read_table(path)
+
+
+def test_a_table_of_millions_of_texts_is_refused(tmp_path: Path) -> None:
+    """Invariant 10: the parser would hold each of them before it reads a cell."""
+    path = _workbook(tmp_path / "texts.xlsx", "", b"")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/sharedStrings.xml", b"<sst>" + b"<si/>" * 4_000_001)
+    with pytest.raises(RegisterImportError, match="too many cells"):
+        read_table(path)
+
+
 def test_endless_lines_are_refused(tmp_path: Path) -> None:
     """Invariant 10: a header of nothing but separators is no register."""
     path = tmp_path / "party.csv"

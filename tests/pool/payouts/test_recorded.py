@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -120,6 +121,21 @@ def test_what_is_not_the_batch_is_refused() -> None:
         require_replaces(other, draft, 0)
     with pytest.raises(PayoutError, match="is not above"):
         require_replaces(draft.transaction, draft, FEE)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(b"\x01\x0f\xff" + b"\xff" * 8, id="a value longer than any memory"),
+        pytest.param(b"\x03\x16ab\x01\x00", id="a public key of two bytes"),
+    ],
+)
+def test_a_damaged_psbt_is_a_wrong_psbt(fields: bytes) -> None:
+    """Whatever the parser makes of what somebody brings, it is told as what it is."""
+    transaction = b"\x02\x00\x00\x00\x01" + bytes(36) + b"\x00" + b"\xff" * 4 + b"\x01" + bytes(8) + b"\x00" + bytes(4)
+    opening = b"psbt\xff\x01\x00" + bytes([len(transaction)]) + transaction + b"\x00"
+    with pytest.raises(PayoutError, match="this is no PSBT"):
+        read_psbt(b64encode(opening + fields + b"\x00\x00").decode())
 
 
 @pytest.mark.parametrize(
