@@ -23,7 +23,10 @@ _log = structlog.get_logger()
 
 
 class RejectionKeeper:
-    """Counts by interval until the ledger has them. What a killed process had not brought is lost."""
+    """Counts by interval until the ledger has them. What a killed process had not brought is lost.
+
+    Of a clock that goes back nothing is lost: an interval that was left is not counted in again.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,8 @@ class RejectionKeeper:
     async def _keep(self) -> None:
         taken = self._take()
         present = floor_to(datetime.now(UTC), self._interval_seconds)
-        at = present if present in self._counts or len(self._counts) < _INTERVALS else max(self._counts)
+        newest = max(self._counts, default=present)
+        at = present if present > newest and len(self._counts) < _INTERVALS else newest
         for key, shares in taken.items():
             kept = key if len(self._counts[at]) < LIMIT or key in self._counts[at] else key.unnamed()
             self._counts[at][kept] += shares
@@ -64,5 +68,5 @@ class RejectionKeeper:
             counts = {at: {key: self._counts[at][key] for key in keys} for at, keys in self._unwritten.items()}
             await self._database.run(keep, self._gateway, self._process, counts)
             self._unwritten.clear()
-        for start in [start for start in self._counts if start < present]:
+        for start in [start for start in self._counts if start < at]:
             del self._counts[start]

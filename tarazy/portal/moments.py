@@ -11,6 +11,8 @@ from tarazy.portal.guard import Fault
 
 MOMENT = ("as_of", "known_at")
 """Of when something is asked for, and as it was known when: parameters that are instants."""
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
+"""Spans before and after such an instant are instants too."""
 EARLIEST = date(2015, 1, 1)
 """Nothing is told of before: there was no digital mining in the law."""
 
@@ -48,7 +50,7 @@ def instant_of(asked: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(asked[name].replace(" ", "+"))
-        if instant.tzinfo is not None:
+        if instant.tzinfo is not None and _FIRST_YEAR <= instant.year <= _LAST_YEAR:
             return instant.astimezone(UTC)
     except (ValueError, OverflowError):
         pass

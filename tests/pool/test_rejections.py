@@ -80,6 +80,25 @@ async def test_names_of_an_interval_are_bounded_and_written_when_they_change(mon
     assert written == [{"0": 1, "1": 1, "": 2}, {"0": 1, "1": 3, "": 2}]
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_clock_that_goes_back_loses_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval that was left is not begun anew, which would overwrite what the ledger has of it."""
+    interval = timedelta(minutes=15)
+    times = [START, START + interval, START, START - interval, START + 2 * interval]
+    monkeypatch.setattr(rejections, "floor_to", lambda *_: times.pop(0))
+    ledger: dict[tuple[datetime, Rejected], int] = {}
+
+    class Ledger:
+        async def run(self, work: Any, gateway: int, process: int, counts: Any) -> None:
+            for at, of_interval in counts.items():
+                ledger.update({(at, key): shares for key, shares in of_interval.items()})
+
+    keeper = rejections.RejectionKeeper(Clock(), Ledger(), 1, 900, lambda: {KEY: 5})  # type: ignore[arg-type]
+    for _ in range(5):
+        await keeper._keep()
+    assert [ledger[START + number * interval, KEY] for number in range(3)] == [5, 15, 5]
+
+
 def test_a_count_that_is_kept_twice_counts_once_and_old_ones_go(engine: Engine) -> None:
     """A process gives the whole count of an interval each time; a month later the row is gone."""
     later = START + KEPT + timedelta(minutes=15)

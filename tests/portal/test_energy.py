@@ -275,6 +275,7 @@ def _undated(answer: dict[str, Any]) -> Any:
         f"sites/{EKIBASTUZ}/load?span=year",
         f"sites/{EKIBASTUZ}/load?day=2026-02-30",
         f"sites/{EKIBASTUZ}/load?day=0001-01-01",
+        *(f"sites/{EKIBASTUZ}/{part}?as_of=9999-12-31T23:59:59Z" for part in ("load", "allocation", "supplies")),
         f"sites/{EKIBASTUZ}/supplies?month=2026",
         f"sites/{EKIBASTUZ}/supplies?month=2150-01",
         f"sites/{EKIBASTUZ}/meters?site=x",

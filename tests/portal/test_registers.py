@@ -285,7 +285,7 @@ async def test_an_inspector_sees_who_mined_and_who_was_turned_away(own: Running,
     assert (await ask(own, "GET", f"{path}?from=2025-01-01T00:00:00Z&to=2025-01-02T00:00:00Z", inspector))[1][
         "items"
     ] == []
-    for wrong in ("?from=2020-01-01T00:00:00Z", "?kind=maybe", "?from=noon", "?limit=1001"):
+    for wrong in ("?from=2020-01-01T00:00:00Z", "?to=0001-01-01T00:00:00Z", "?kind=maybe", "?from=noon", "?limit=1001"):
         assert (await ask(own, "GET", path + wrong, inspector))[0] == 400, wrong
     code, told = await ask(own, "GET", path + "/at", inspector)
     assert (code, told["server"]) == (200, "astana-1")
