@@ -88,7 +88,7 @@ class _Process:
         except CancelledError:
             return
         except Exception as error:
-            _log.error("server_not_started", error=repr(error))
+            _log.error("server_not_started", error=str(error) or repr(error))
             self.fault = str(error) or type(error).__name__
             self._parent.failed(self.fault)
             self._reactor.callLater(0, self._end, 0.0)

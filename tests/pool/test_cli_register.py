@@ -134,6 +134,14 @@ def test_files_are_attached_and_come_back(house: House, tmp_path: Path) -> None:
     assert (refused.exit_code, "only PDF" in refused.stderr) == (1, True)
 
 
+def test_a_version_before_the_first_needs_every_column(house: House) -> None:
+    """Nothing holds then that could stay as it is: the columns are named, and the way to begin earlier."""
+    early = house.command("register", "set", "party", "altyn", "note=x", "--from", "2001-01-01")
+    assert early.exit_code == 1
+    assert "name bin, kind, account, name_kk, name_ru, name_en too" in early.stderr
+    assert "register correct party altyn NUMBER valid_from=DAY" in early.stderr
+
+
 def test_the_first_address_of_a_party_counts_at_once(house: House) -> None:
     """Nobody has to approve it; the one after it waits."""
     addresses = ("bcrt1qqz7xhvxhgz9mkazdn6dz0rrv9plhvq8evdcmyy", "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")

@@ -71,7 +71,9 @@ def deliver(file: Path, settings: Settings, to: str | None, show: bool, as_json:
     from tarazy.reports.kept import KeptFault, read_kept
 
     profiles = profiles_of(settings)
-    names = ", ".join(profiles) or "none; see reports.profiles"
+    names = ", ".join(profiles)
+    if not profiles:
+        raise Misuse("the settings name no delivery profile: reports.profiles, see docs/operators.md, Delivery")
     if to is None and len(profiles) != 1:
         raise Misuse(f"name the delivery profile with --to: {names}")
     profile = profiles.get(to) if to else next(iter(profiles.values()))

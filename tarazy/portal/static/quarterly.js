@@ -92,7 +92,8 @@ PAGES.quarterly = {
     if (miner) fillForm(answer);
     else {
       const missing = answer.items.filter((row) => row.told === null).length;
-      box("state").replaceChildren(missing ? badge("wait", t("quarterlypage.absent", {count: missing})) : badge("good", t("quarterlypage.complete")));
+      if (answer.total === 0) box("state").replaceChildren();
+      else box("state").replaceChildren(missing ? badge("wait", t("quarterlypage.absent", {count: missing})) : badge("good", t("quarterlypage.complete")));
     }
   },
 };

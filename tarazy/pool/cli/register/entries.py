@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -44,10 +44,23 @@ def set_entry(
 
     told = _told(kind, values)
     begins = _begins(valid_from)
-    current = version_at(_versions(settings, kind, key), begins)
+    known = _versions(settings, kind, key)
+    current = version_at(known, begins)
+    if known and current is None:
+        _require_all(kind, key, told)
     cells = {**(shown(current) if current else {}), **told, kind: key}
     cells |= {"valid_from": valid_from or "", "valid_to": valid_to or "", "corrects": "", "why": why or ""}
     tell(record(settings, [Line(f"{kind} {key}", None, kind, dict(cells))]), as_json)
+
+
+def _require_all(kind: str, key: str, told: Mapping[str, object]) -> None:
+    """Raise `Wanting` where columns are to stay as they are in a version that is not in force."""
+    absent = [name for name, field in fields_of(kind).items() if field.required and name not in {*told, kind}]
+    if absent:
+        raise Wanting(
+            f"no version of {kind} {key} holds then, so nothing can stay as it is: name {', '.join(absent)} too, or "
+            f"let the entry begin earlier with `tarazy register correct {kind} {key} NUMBER valid_from=DAY --why …`"
+        )
 
 
 def _begins(valid_from: str | None) -> datetime:
