@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from tarazy.config.law.calendar import Period, legal_day
-from tarazy.portal import accounts, desk, monitoring
+from tarazy.portal import accounts, desk, monitoring, views
 from tarazy.portal.access import Holder, Right, Scope, TokenError, create_own_token, own_tokens, revoke_own_token
 from tarazy.portal.accounts import Depths
 from tarazy.portal.bodies import Asked, body
@@ -87,6 +87,7 @@ class OwnPages:
         self._subject = subject
         self._shelf = shelf
         self._refresh = refresh
+        self._workers = monitoring.WorkerLists(self._read_workers)
         self._making = DeferredSemaphore(1)
         """Of receipts and statements: each costs what its round or period costs."""
 
@@ -133,10 +134,15 @@ class OwnPages:
         order = asked.get("order", "asc" if sort == "workername" else "desc")
         if order not in ("asc", "desc"):
             raise Fault(400, "bad_parameter", "order is asc or desc")
+        read_at, workers = await self._workers.of(party)
+        told = await deferToThread(
+            monitoring.chosen, workers, asked.get("q", ""), sort, order == "desc", *paging(asked)
+        )
+        return json_answer(request, {"at": views.iso(read_at), **told})
+
+    async def _read_workers(self, party: str) -> tuple[datetime, list[monitoring.Worker]]:
         now, seconds = datetime.now(UTC), self._subject.interval_seconds
-        query = party, now, seconds, asked.get("q", ""), sort, order == "desc", *paging(asked)
-        told = await self._gate.read(monitoring.own_workers, *query)
-        return json_answer(request, told)
+        return now, await self._gate.read(monitoring.own_workers, party, now, seconds)
 
     @app.route("/tokens", methods=["GET"])
     async def tokens(self, request: Any) -> bytes:

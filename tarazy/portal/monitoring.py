@@ -6,12 +6,14 @@ mean here what they mean there; rates are numbers in hashes per second, `lastsha
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -22,11 +24,9 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal,
-    null,
     select,
-    union_all,
 )
+from twisted.internet.defer import Deferred
 
 from tarazy.accounting import tables
 from tarazy.accounting.energy.intervals import floor_to
@@ -37,6 +37,10 @@ from tarazy.stratum.login import split_login
 SORTS = ("hashrate", "hashrate1hr", "hashrate1d", "lastshare", "shares", "stale_shares", "rejected", "workername")
 """What workers are sorted by."""
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
+SLOW_SECONDS, STALE_SECONDS, REST, KEPT_PARTIES = 0.1, 60.0, 10, 8
+"""Of lists of workers: a read that took a second is not repeated for `REST` seconds."""
+
+log = structlog.get_logger()
 
 
 class _Windows:
@@ -215,64 +219,129 @@ def _workers(connection: Connection, asked: Asked, since: datetime) -> int:
     return connection.scalar(select(func.count()).select_from(names.distinct().subquery())) or 0
 
 
-def own_workers(
-    connection: Connection,
-    party: str,
-    now: datetime,
-    interval_seconds: int,
-    part: str,
-    sort: str,
-    descending: bool,
-    limit: int,
-    offset: int,
-) -> dict[str, Any]:
-    """A party's workers of the last day, each at each of its sites, whose names hold `part`.
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker at one site over the last day."""
 
-    Who sent no accepted share comes last.
-    """
+    account: str
+    worker: str
+    site: str
+    hashrate: float
+    hashrate1hr: float
+    hashrate1d: float
+    shares: int
+    stale_shares: int
+    rejected: int
+    lastshare: int | None
+    """Unix time; None for who sent no accepted share."""
+
+    @property
+    def workername(self) -> str:
+        """As a miner logs in."""
+        return f"{self.account}.{self.worker}"
+
+    def plain(self) -> dict[str, Any]:
+        """As the API tells it."""
+        told = asdict(self)
+        return {"workername": self.workername, **{name: told[name] for name in told if name not in _NAMES[:2]}}
+
+
+_NAMES = ("account", "worker", "site")
+
+
+def own_workers(connection: Connection, party: str, now: datetime, interval_seconds: int) -> list[Worker]:
+    """A party's workers of the last day, each at each of its sites, in order of names."""
     tally, windows, rejection = tables.tally, _Windows(now, interval_seconds), tables.rejection
-    names = ("account", "worker", "site")
     worked = (
-        select(*(tally.c[name] for name in names), *windows.columns(), func.sum(tally.c.shares).label("shares"))
+        select(*(tally.c[name] for name in _NAMES), *windows.columns(), func.sum(tally.c.shares).label("shares"))
         .add_columns(_last_share().label("lastshare"), func.sum(tally.c.stale_shares).label("stale_shares"))
-        .add_columns(literal(0).label("rejected"))
         .where(tally.c.party == party, tally.c.interval_start >= windows.begin)
-        .group_by(*(tally.c[name] for name in names))
+        .group_by(*(tally.c[name] for name in _NAMES))
     )
-    of_rejected: dict[str, ColumnElement[Any]] = {name: literal(0.0) for name in windows.starts}
-    of_rejected |= {name: rejection.c[name] for name in names}
-    of_rejected |= {"shares": literal(0), "stale_shares": literal(0), "rejected": func.sum(rejection.c.shares)}
-    of_rejected["lastshare"] = cast(null(), tally.c.interval_start.type)
     rejected = (
-        select(*(of_rejected[column.name].label(column.name) for column in worked.selected_columns))
+        select(*(rejection.c[name] for name in _NAMES), func.sum(rejection.c.shares).label("rejected"))
         .where(rejection.c.party == party, rejection.c.interval_start >= windows.begin, rejection.c.account != "")
-        .group_by(*(rejection.c[name] for name in names))
+        .group_by(*(rejection.c[name] for name in _NAMES))
     )
-    both = union_all(worked, rejected).subquery()
-    sums = [func.sum(both.c[name]).label(name) for name in (*windows.starts, "shares", "stale_shares", "rejected")]
-    last = func.max(both.c.lastshare, type_=both.c.lastshare.type).label("lastshare")
-    places = [both.c[name] for name in names]
-    held = both.c.account.concat(".").concat(both.c.worker).icontains(part, autoescape=True)
-    grouped = select(*places, *sums, last).where(held).group_by(*places).subquery()
-    keys = [grouped.c.account, grouped.c.worker] if sort == "workername" else [grouped.c[sort]]
-    order = [(key.desc() if descending else key.asc()).nulls_last() for key in keys]
-    by_name = [grouped.c[name] for name in names]
-    counted = select(grouped, func.count().over().label("total")).order_by(*order, *by_name)
-    rows = connection.execute(counted.limit(limit).offset(offset)).all()
-    total = rows[0].total if rows else connection.scalar(select(func.count()).select_from(grouped)) or 0
-    return {
-        "at": iso(now),
-        "total": total,
-        "items": [
-            {
-                "workername": f"{row.account}.{row.worker}",
-                "site": row.site,
-                **windows.rates(row),
-                "shares": int(row.shares),
-                "stale_shares": int(row.stale_shares),
-                "rejected": int(row.rejected),
-                "lastshare": _unix(row.lastshare, now, interval_seconds),
-            }
-            for row in rows
-        ],
-    }
+    refused = {(row.account, row.worker, row.site): int(row.rejected) for row in connection.execute(rejected)}
+    found: dict[tuple[str, str, str], Worker] = {}
+    for row in connection.execute(worked):
+        place, rates = (row.account, row.worker, row.site), windows.rates(row)
+        found[place] = Worker(
+            *place,
+            rates["hashrate"],
+            rates["hashrate1hr"],
+            rates["hashrate1d"],
+            int(row.shares),
+            int(row.stale_shares),
+            refused.pop(place, 0),
+            _unix(row.lastshare, now, interval_seconds),
+        )
+    for place, shares in refused.items():
+        found[place] = Worker(*place, 0.0, 0.0, 0.0, 0, 0, shares, None)
+    return [found[place] for place in sorted(found)]
+
+
+def chosen(
+    workers: Sequence[Worker], part: str, sort: str, descending: bool, limit: int, offset: int
+) -> dict[str, Any]:
+    """Those of `workers`, in order of names, whose names hold `part`, sorted; who has nothing to sort by comes last."""
+    wanted = part.casefold()
+    named = [row for row in workers if wanted in row.workername.casefold()]
+    told = [row for row in named if getattr(row, sort) is not None]
+    rest = [row for row in named if getattr(row, sort) is None]
+    if sort == "workername":
+        ordered = named[::-1] if descending else named
+    else:
+        ordered = [*sorted(told, key=lambda row: getattr(row, sort), reverse=descending), *rest]
+    return {"total": len(named), "items": [row.plain() for row in ordered[offset : offset + limit]]}
+
+
+class WorkerLists:
+    """The workers of each party as they were read last: a large party pages, sorts and searches in them.
+
+    Nobody waits for a read that takes longer than `SLOW_SECONDS`, as long as there is a list younger than
+    `STALE_SECONDS`; it is read again meanwhile.
+    """
+
+    def __init__(self, read: Callable[[str], Awaitable[tuple[datetime, list[Worker]]]]) -> None:
+        self._read = read
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._reading: set[str] = set()
+
+    async def of(self, party: str) -> tuple[datetime, list[Worker]]:
+        """When they were read, and they."""
+        kept = self._kept.get(party)
+        age = monotonic() - kept.read_at if kept else 0.0
+        if kept is None or kept.cost <= SLOW_SECONDS or age > STALE_SECONDS:
+            return await self._fresh(party)
+        if age > REST * kept.cost and party not in self._reading:
+            self._reading.add(party)
+            Deferred.fromCoroutine(self._again(party))
+        return kept.told
+
+    async def _again(self, party: str) -> None:
+        try:
+            await self._fresh(party)
+        except Exception as error:  # the list of before is told until it is too old
+            log.warning("workers_not_read", error=repr(error))
+        finally:
+            self._reading.discard(party)
+
+    async def _fresh(self, party: str) -> tuple[datetime, list[Worker]]:
+        begun = monotonic()
+        told = await self._read(party)
+        ended = monotonic()
+        self._kept[party] = _Kept(told, ended, ended - begun)
+        self._kept.move_to_end(party)
+        if len(self._kept) > KEPT_PARTIES:
+            self._kept.popitem(last=False)
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    told: tuple[datetime, list[Worker]]
+    read_at: float
+    cost: float
+    """Seconds that the read took."""

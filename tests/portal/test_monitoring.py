@@ -19,9 +19,9 @@ from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.rejections import keep
 from tarazy.accounting.tallies import Done, add
 from tarazy.accounting.worth import Worth
-from tarazy.portal import access
+from tarazy.portal import access, monitoring
 from tarazy.portal.access import Right, Role, Scope, create_token
-from tarazy.portal.monitoring import SPANS, Asked, own_hashrate, own_workers
+from tarazy.portal.monitoring import SPANS, Asked, WorkerLists, chosen, own_hashrate, own_workers
 from tarazy.portal.pages import page_texts
 from tarazy.portal.tables import access_token
 from tarazy.portal.views import hashrate
@@ -86,12 +86,10 @@ def test_workers_add_up_to_the_hash_rate(running: Running) -> None:
     now = running.pool.now
     with running.pool.engine.begin() as connection:
         whole = own_hashrate(connection, Asked("altyn"), SPANS["day"], now, INTERVAL)
-        total = own_workers(connection, "altyn", now, INTERVAL, "", "workername", False, 0, 0)["total"]
-        pages = [
-            own_workers(connection, "altyn", now, INTERVAL, "", "hashrate1d", True, 1, at)["items"]
-            for at in range(total)
-        ]
-        named = own_workers(connection, "altyn", now, INTERVAL, "", "workername", False, 1000, 0)["items"]
+        workers = own_workers(connection, "altyn", now, INTERVAL)
+        total = chosen(workers, "", "workername", False, 0, 0)["total"]
+        pages = [chosen(workers, "", "hashrate1d", True, 1, at)["items"] for at in range(total)]
+        named = chosen(workers, "", "workername", False, 1000, 0)["items"]
         tally = tables.tally
         since = now - timedelta(days=1, seconds=INTERVAL)
         counted = select(func.sum(tally.c.shares)).where(tally.c.party == "altyn", tally.c.interval_start > since)
@@ -112,9 +110,7 @@ def test_a_party_without_work_has_none(running: Running) -> None:
     """Zeros, no worker, no last share."""
     with running.pool.engine.begin() as connection:
         told = own_hashrate(connection, Asked("nobody"), SPANS["day"], running.pool.now, INTERVAL)
-        assert (
-            own_workers(connection, "nobody", running.pool.now, INTERVAL, "", "lastshare", True, 10, 0)["items"] == []
-        )
+        assert own_workers(connection, "nobody", running.pool.now, INTERVAL) == []
     assert (told["hashrate"], told["workers"], told["lastshare"], told["series"]) == (0, 0, None, [])
 
 
@@ -164,14 +160,39 @@ def test_a_worker_whose_shares_are_all_rejected_is_listed(running: Running) -> N
     start = floor_to(now, INTERVAL)
     with running.pool.engine.connect() as connection:
         keep(connection, 9, 9, {start: {key: 5, key._replace(account="", worker=""): 2}})
-        (told,) = own_workers(connection, "samal", now, INTERVAL, "l.BRO", "rejected", True, 10, 0)["items"]
+        workers = own_workers(connection, "samal", now, INTERVAL)
+        (told,) = chosen(workers, "l.BRO", "rejected", True, 10, 0)["items"]
         assert (told["workername"], told["shares"], told["rejected"], told["lastshare"]) == ("samal.broken", 0, 5, None)
-        assert own_workers(connection, "samal", now, INTERVAL, "%", "rejected", True, 10, 0)["items"] == []
+        assert chosen(workers, "%", "rejected", True, 10, 0)["items"] == []
+        assert [row["lastshare"] is None for row in chosen(workers, "", "lastshare", True, 10, 0)["items"]][-1] is True
         whole = own_hashrate(connection, Asked("samal"), SPANS["day"], now, INTERVAL)
         one = own_hashrate(connection, Asked("samal", worker="samal.broken"), SPANS["day"], now, INTERVAL)
         connection.rollback()
     assert one["rejected"] == {"low-difficulty": 5}
     assert whole["rejected"]["low-difficulty"] > 7
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_waits_for_the_list_of_a_large_party_to_be_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read is told while it is young and read again behind; a small party's is read each time."""
+    clock, reads = [0.0], [0]
+    cost = {"large": 1.0, "small": 0.05}
+    monkeypatch.setattr(monitoring, "monotonic", lambda: clock[0])
+
+    async def read(party: str) -> Any:
+        reads[0] += 1
+        clock[0] += cost[party]
+        return datetime(2026, 11, 20, tzinfo=UTC) + timedelta(seconds=reads[0]), []
+
+    lists = WorkerLists(read)
+
+    async def turn(party: str, after: float) -> int:
+        clock[0] += after
+        return (await lists.of(party))[0].second
+
+    assert [await turn("small", 0.01) for _ in range(3)] == [1, 2, 3]
+    assert [await turn("large", 1) for _ in range(3)] == [4, 4, 4]
+    assert [await turn("large", after) for after in (10, 1, 100, 1)] == [4, 5, 6, 6]
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
