@@ -35,7 +35,7 @@ def told_of(asked: Mapping[str, str], now: datetime) -> Told:
     told = Told(instant_of(asked, "as_of") or now, instant_of(asked, "known_at") or now)
     for instant in (told.valid_at, told.known_at):
         if not day_start(EARLIEST) <= instant <= now:
-            raise Fault(400, "bad_parameter", f"moments from {EARLIEST} up to now are told of")
+            raise Fault(400, "no_such_moment", f"moments from {EARLIEST} up to now are told of")
     return told
 
 

@@ -81,7 +81,7 @@ function turnAway(error) {
     complain(t("held.other"));
     box("ask").hidden = true;
     box("forget").hidden = false;
-  } else complain(error.status === 429 ? t("held.wait") : error.message);
+  } else complain(error.status === 429 ? t("held.wait") : fault(error));
 }
 
 /* The form and the way out; `enter` is called when somebody is in. */
