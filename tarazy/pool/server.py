@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -286,7 +287,8 @@ class Server:
             schedule=settings.reports.schedule,
             payments=paying,
         )
-        self._rules = Rules(self._law, settings.accreditation.wallet_cooling, require_usable)
+        usable = partial(require_usable, chain=settings.chain.address_chain)
+        self._rules = Rules(self._law, settings.accreditation.wallet_cooling, usable)
         return Portal(
             self._reactor,
             self._subject,

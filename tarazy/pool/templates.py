@@ -102,7 +102,7 @@ def serialize_block(header: bytes, coinbase: bytes, template: Template) -> bytes
     return assemble_block(header, coinbase, [each.data for each in template.transactions])
 
 
-def address_script(address: str, chain: str = "regtest") -> bytes:
+def address_script(address: str, chain: str) -> bytes:
     """The output script of an address on `chain` (main, test, signet or regtest).
 
     Raises `TemplateError` for what is no address, or one of another chain.

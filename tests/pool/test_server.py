@@ -285,7 +285,7 @@ def test_a_block_written_before_a_crash_is_submitted_and_accounted(build_house: 
         client.submit("altyn.rig")
     call = network.Client(f"http://127.0.0.1:{house.peer_port}/")
     template = parse_template(call("getblocktemplate", {"rules": ["segwit"]}))
-    script = address_script(house.settings.pool.payout_address)
+    script = address_script(house.settings.pool.payout_address, "regtest")
     target = target_of(-13)
     for extra in range(1, 10_000_000):
         block = build_block(template, script, extra.to_bytes(8, "big"))

@@ -130,7 +130,7 @@ def test_version_leaves_the_mask_to_the_miners() -> None:
 )
 def test_address_of_the_chain_gives_its_script(address: str, script: str) -> None:
     """Every kind of address of the test chain is understood."""
-    assert address_script(address).hex() == script
+    assert address_script(address, "regtest").hex() == script
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_address_of_the_chain_gives_its_script(address: str, script: str) -> Non
 def test_wrong_address_is_refused_with_the_reason(address: str, words: str) -> None:
     """Another chain's address and a mistyped one are told apart."""
     with pytest.raises(TemplateError, match=words):
-        address_script(address)
+        address_script(address, "regtest")
 
 
 def test_solved_job_is_a_block_of_its_template(tmp_path: Path) -> None:

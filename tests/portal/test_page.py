@@ -12,7 +12,7 @@ from typing import Any
 import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tarazy.config.law.calendar import ALMATY, legal_day
 from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_thread, keep_screen, needs_chromium
@@ -228,13 +228,24 @@ def test_axe_finds_nothing_serious(server: Server, browser: Browser, scheme: Any
 
 @in_browser_thread
 def test_an_operator_approves_a_delivery(server: Server, browser: Browser) -> None:
-    """By one click, and it is told who did; not what was one's own; an inspector sees the deliveries and no button."""
+    """After a question, and it is told who did; not what was one's own; an inspector sees no button."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     for role, buttons in (("inspector", 0), ("operator", 1)):
         enter(page, server.url, role)
         page.goto(f"{server.url}/en/signing/")
         expect(page.locator("#deliveries tbody tr")).to_have_count(4)
         expect(page.locator("#deliveries button")).to_have_count(buttons)
+    asked: list[str] = []
+
+    def think_better(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", think_better)
+    page.get_by_role("button", name="Approve delivery 1").click()
+    assert "it will be sent to tax-authority at once" in asked[0]
+    expect(page.locator("#deliveries button")).to_have_count(1)
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Approve delivery 1").click()
     expect(page.locator("#deliveries button")).to_have_count(0)
     expect(page.locator("#deliveries tbody tr").nth(3)).to_contain_text("demo-operator")

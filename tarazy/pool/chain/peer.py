@@ -183,7 +183,7 @@ class _Calls:
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MAX_GENERATED:
             raise RpcError(-8, f"a number of blocks from 0 to {MAX_GENERATED} is needed")
         try:
-            script = address_script(str(address))
+            script = address_script(str(address), "regtest")
         except TemplateError as error:
             raise RpcError(-5, f"Error: Invalid address: {error}") from error
         made = []

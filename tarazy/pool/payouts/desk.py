@@ -53,7 +53,8 @@ class PayoutDesk:
             number, selection = self._payer(by).propose(destinations(self._registers(), self._chain))
         amount = sum(each.amount for each in selection.payments)
         left_out = {party: _texts(why) for party, why in selection.left_out.items()}
-        return {"batch": number, "amount": amount, "left_out": left_out}
+        first = {each.party: each.rest for each in selection.payments if each.rest}
+        return {"batch": number, "amount": amount, "first_payments": first, "left_out": left_out}
 
     def approve(self, number: int, by: str) -> None:
         """Let a batch that somebody else proposed be paid. Raises `PayoutRefused`."""

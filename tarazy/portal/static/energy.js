@@ -127,7 +127,7 @@ Object.assign(LISTS, {
     cells: (row) => [
       [element("strong", {}, row.meter), small(row.party ? t("meterlist.sub", {party: partyName(row.party)}) : t("meterlist.main"))],
       [row.profile, small(word("energy_source", row.source)), row.price_tiyn_per_kwh === null ? null : small(tiyn(row.price_tiyn_per_kwh))],
-      row.silent ? badge("bad", t("meterlist.silent")) : row.registered === "ok" ? badge("good", word("meter_status", row.last ? row.last.status : "none")) : badge("bad", word("meter_status", row.registered)),
+      row.silent ? badge("bad", t("meterlist.silent")) : row.registered === "ok" ? badge(row.last === null ? "wait" : "good", word("meter_status", row.last ? row.last.status : "none")) : badge("bad", word("meter_status", row.registered)),
       row.last === null ? t("meterlist.never") : [when(row.last.at), row.last.count === null ? null : small(t("meterlist.count", {count: row.last.count}))],
       row.devices.length ? row.devices.map((device) => element("span", {class: "detail"}, dated(device.since), ` ${device.serial ?? ""} `,
         t("meterlist.ratios", {ct: device.ct_ratio, vt: device.vt_ratio}), device.why ? `: ${device.why}` : "")) : "–",

@@ -41,6 +41,7 @@ function approval(row) {
   if (row.proposed_by === holder.name) return small(t("deliveries.another"));
   const button = element("button", {type: "button", "aria-label": t("deliveries.approve_one", {number: row.delivery})}, t("deliveries.approve"));
   button.addEventListener("click", async () => {
+    if (!confirm(t("deliveries.sure", {what: word("report", row.kind), period: row.period, to: row.profile}))) return;
     button.disabled = true;
     box("problem").hidden = true;
     try {
@@ -294,7 +295,8 @@ function warningsOf(standing, record) {
 function showAccount(answer) {
   const {balance, holds} = answer;
   tile("immature", bitcoin(balance.immature), t("me.lost"));
-  tile("payable", bitcoin(balance.payable), t("me.unpaid"));
+  const approved = holder.wallets.filter((row) => row.status === "approved");
+  tile("payable", bitcoin(balance.payable), approved.length ? t("me.unpaid") : badge("bad", t("me.no_address")));
   const why = element("span", {}, ...holds.flatMap((hold, at) => [at ? "; " : "", reason(hold)]));
   tile("held", bitcoin(balance.held), holds.length ? why : t("me.not_held"));
   tile("in_flight", bitcoin(balance.in_flight));

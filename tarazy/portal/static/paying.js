@@ -88,7 +88,8 @@ async function checkWallet() {
 async function propose() {
   const made = await tell("accounting/payouts/propose", {});
   const told = made.batch === null ? t("paying.nothing") : t("paying.proposed", {batch: made.batch, amount: bitcoin(made.amount)});
-  return [told, ...Object.entries(made.left_out).map(([party, why]) => t("paying.left_out", {party, why: why[lang]}))].join(" ");
+  const first = Object.entries(made.first_payments).map(([party, rest]) => t("paying.first", {party, rest: bitcoin(rest)}));
+  return [told, ...first, ...Object.entries(made.left_out).map(([party, why]) => t("paying.left_out", {party, why: why[lang]}))].join(" ");
 }
 
 /* Payouts are proposed by one person and approved by another, who sees before what goes to whom. */

@@ -417,7 +417,7 @@ def test_the_first_payment_to_an_address_is_small(pool: Pool, node: Node) -> Non
     }
     node.mine(1)
     pool.payer().turn()
-    pool.destinations["dala"] = Destination(address("elsewhere"), address_script(address("elsewhere")))
+    pool.destinations["dala"] = Destination(address("elsewhere"), address_script(address("elsewhere"), "regtest"))
     pool.distribute(3)
     selection = pool.payer().propose(pool.destinations)[1]
     assert {each.party: (each.distributions, each.rest) for each in selection.payments} == {
@@ -452,7 +452,9 @@ def test_who_is_left_out(pool: Pool) -> None:
 def test_a_batch_pays_the_address_it_was_proposed_with(pool: Pool, node: Node) -> None:
     """(R-030) An address changed afterwards counts for later batches."""
     number, frozen = pool.approved(), dict(pool.destinations)
-    pool.destinations = {party: Destination(address("new"), address_script(address("new"))) for party in CREDITS}
+    pool.destinations = {
+        party: Destination(address("new"), address_script(address("new"), "regtest")) for party in CREDITS
+    }
     pool.payer().turn()
     assert {each.address for each in pool.batch(number).payouts} == {
         place.address for place in frozen.values() if isinstance(place, Destination)
@@ -473,7 +475,9 @@ def test_a_round_without_its_record_is_not_paid(pool: Pool) -> None:
 
 def test_two_parties_with_one_address(pool: Pool, node: Node) -> None:
     """Their payments are one output."""
-    pool.destinations = {party: Destination(address("ours"), address_script(address("ours"))) for party in CREDITS}
+    pool.destinations = {
+        party: Destination(address("ours"), address_script(address("ours"), "regtest")) for party in CREDITS
+    }
     number = pool.approved()
     pool.payer().turn()
     mined = node.mine()

@@ -21,8 +21,8 @@ from tests.pool.bitcoind.recorded import raw_answer, result
 from tests.pool.payouts.world import wallet
 
 PAYEES = {
-    address_script("bcrt1q67f955gf30fgpus9ssfeu879x9pe5pmagphwpr"): 5_000_000,
-    address_script("bcrt1qmk3yvuc4q039th5crm88hppu62kv6vkxacarg9"): 6_000_000,
+    address_script("bcrt1q67f955gf30fgpus9ssfeu879x9pe5pmagphwpr", "regtest"): 5_000_000,
+    address_script("bcrt1qmk3yvuc4q039th5crm88hppu62kv6vkxacarg9", "regtest"): 6_000_000,
 }
 TXID = "5d54bd35756968bb64f7c4c13a99d380fa0dd1250ef61fe8484987560b451c20"
 FEE = 3_440

@@ -51,7 +51,7 @@ def address(name: str) -> str:
 def destinations(of: str = "") -> dict[str, Destination | LeftOut]:
     """Where the parties are paid to; other addresses for each `of`."""
     named = {party: address(party + of) for party in CREDITS}
-    return {party: Destination(where, address_script(where)) for party, where in named.items()}
+    return {party: Destination(where, address_script(where, "regtest")) for party, where in named.items()}
 
 
 class Node:

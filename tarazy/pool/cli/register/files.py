@@ -69,7 +69,7 @@ def _plan(settings: Settings, lines: list[Line], why: str | None) -> ImportPlan:
     cooling = settings.accreditation.wallet_cooling
     with ledger(settings) as engine, reader(engine).begin() as connection:
         try:
-            require_usable(lines)
+            require_usable(lines, settings.chain.address_chain)
             return plan_import(
                 connection, lines, datetime.now(UTC), recorder(), law_of(settings), why=why, cooling=cooling
             )

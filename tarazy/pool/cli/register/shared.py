@@ -54,7 +54,7 @@ def record(
     cooling = settings.accreditation.wallet_cooling
     with ledger(settings) as engine:
         try:
-            require_usable(lines)
+            require_usable(lines, settings.chain.address_chain)
             with engine.begin() as connection:
                 plan = import_registers(connection, lines, now, user, law, why=why, cooling=cooling)
                 if event is not None:
