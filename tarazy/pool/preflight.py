@@ -48,6 +48,7 @@ from tarazy.pool.proving import obstacle
 from tarazy.pool.reporting.post import Post
 from tarazy.pool.templates import TemplateError, address_script
 from tarazy.pool.terms import advised_blocks, schedule_of, terms_text
+from tarazy.pool.watched import SilentError, overview_of
 from tarazy.portal.second_factor import SealError, open_seal
 from tarazy.reports.delivery.profile import ProfileError, load_profiles
 from tarazy.reports.schedule import ScheduleError, plan
@@ -92,7 +93,10 @@ def preflight(settings: Settings, now: datetime) -> Iterator[Finding]:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    """Whether each port is free, and given to one part of the server only."""
+    """Whether each port is free, and given to one part of the server only; its own server may hold them."""
+    if _is_running(settings):
+        yield Finding("ports", True, "this pool's server is running and holds them")
+        return
     holders: dict[tuple[str, int], str] = {}
     for name, host, port in _addresses(settings):
         holder = holders.setdefault((host, port), name)
@@ -100,6 +104,14 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, False, f"{host}:{port} is the {holder} too", "choose another in the settings")
         else:
             yield port_finding(name, host, port)
+
+
+def _is_running(settings: Settings) -> bool:
+    try:
+        told: object = overview_of(settings)["pool"]["name"]
+    except (SilentError, ValueError, KeyError, TypeError):
+        return False
+    return told == settings.pool.name
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, str, int]]:

@@ -53,6 +53,18 @@ def test_faulty_settings_are_one_line_each(tmp_path: Path) -> None:
     assert "Traceback" not in faulty.stderr
 
 
+def test_a_pool_at_work_is_not_told_that_its_ports_are_taken(house: House) -> None:
+    """By itself; another pool's server on them is told of."""
+    house.start()
+    found = json.loads(house.command("check", "--json").stdout)
+    assert [row["fine"] for row in found if row["subject"] == "ports"] == [True]
+    assert not [row for row in found if row["subject"].endswith(" port")]
+    path = house.prepared.path.with_name("other.yaml")
+    path.write_text(house.prepared.path.read_text().replace("name: Tarazy demo", "name: Another"))
+    taken = json.loads(run_command("check", "--json", "-c", str(path)).stdout)
+    assert [row["fine"] for row in taken if row["subject"] == "portal port"] == [False]
+
+
 def test_check_finds_all_well_then_wanting(house: House, tmp_path: Path) -> None:
     """Exit code 0 when fine; 1 with a cure when the database has no tables."""
     fine = house.command("check", "--json")
