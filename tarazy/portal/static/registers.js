@@ -283,12 +283,14 @@ function faultList(faults) {
   }));
 }
 
-/* What must be there before anybody is admitted; shown as long as nobody is. */
+/* What must be there before anybody is admitted and paid; shown as long as nobody can be. */
 async function showSteps() {
-  const {admitted} = await (await ask("admissions/at?limit=1")).json();
-  box("steps").hidden = admitted > 0 || !writes();
+  if (!writes()) return;
+  const countOf = async (name) => (await (await ask(`registers/${name}?limit=1`)).json()).total;
+  const [{admitted}, wallets] = await Promise.all([(await ask("admissions/at?limit=1")).json(), countOf("wallet")]);
+  box("steps").hidden = admitted > 0 && wallets > 0;
   if (box("steps").hidden) return;
-  const counts = await Promise.all(STEPS.map(async (name) => (await (await ask(`registers/${name}?limit=1`)).json()).total));
+  const counts = await Promise.all(STEPS.map(countOf));
   const lines = STEPS.map((name, at) => element("li", {}, stepMark(name, counts[at]), " ",
     act(t(`steps.${name}`, {server: box("steps").dataset.server}), () => {
       box("kind").value = name;
