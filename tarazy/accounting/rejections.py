@@ -19,9 +19,13 @@ KEPT = timedelta(days=31)
 
 
 def keep(connection: Connection, gateway: int, process: int, counts: Mapping[datetime, Mapping[Rejected, int]]) -> None:
-    """Keep a process's counts of intervals, by their starts; what is older than `KEPT` before the last one goes."""
+    """Keep a process's counts of intervals, by their starts; what its gateway has from `KEPT` before the last one goes.
+
+    A gateway whose clock is wrong takes nothing of another's.
+    """
     if counts:
-        connection.execute(delete(rejection).where(rejection.c.interval_start < max(counts) - KEPT))
+        old = rejection.c.interval_start < max(counts) - KEPT, rejection.c.gateway == gateway
+        connection.execute(delete(rejection).where(*old))
     rows = [
         {"gateway": gateway, "process": process, "interval_start": start, **key._asdict(), "shares": shares}
         for start, of_interval in counts.items()

@@ -100,7 +100,7 @@ async def test_a_clock_that_goes_back_loses_no_count(monkeypatch: pytest.MonkeyP
 
 
 def test_a_count_that_is_kept_twice_counts_once_and_old_ones_go(engine: Engine) -> None:
-    """A process gives the whole count of an interval each time; a month later the row is gone."""
+    """A process gives the whole count of an interval each time; a month later its gateway's row is gone."""
     later = START + KEPT + timedelta(minutes=15)
     for counts in ({START: {KEY: 2}}, {START: {KEY: 5}}, {START: {KEY: 5}}):
         with engine.begin() as connection:
@@ -109,5 +109,7 @@ def test_a_count_that_is_kept_twice_counts_once_and_old_ones_go(engine: Engine) 
         keep(connection, 1, 8, {START: {KEY: 1}})
         assert sorted(connection.scalars(select(rejection.c.shares))) == [1, 5]
         keep(connection, 1, 8, {})
+        keep(connection, 2, 9, {START: {KEY: 4}})
         keep(connection, 1, 8, {later: {KEY: 3}})
-        assert list(connection.execute(select(rejection.c.interval_start, rejection.c.shares))) == [(later, 3)]
+        rows = connection.execute(select(rejection.c.interval_start, rejection.c.shares).order_by(rejection.c.gateway))
+        assert list(rows) == [(later, 3), (START, 4)], "another gateway's is its own to take away"
