@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 
 class PayoutRefused(Exception):
     """Why something about payouts was not done, and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A batch that was proposed. Amounts in satoshi."""
+
+    batch: int | None
+    """None when nothing is due."""
+    amount: int
+    first_payments: Mapping[str, int]
+    """Party that is paid to an address for the first time → what follows once that is confirmed."""
+    left_out: Mapping[str, Mapping[str, str]]
+    """Party → why it is not paid, by language."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletCheck:
+    """The wallet held against the books, satoshi."""
+
+    wallet: int
+    books: int
+    difference: int
+    """What the wallet has over the books."""
+    unknown: Sequence[str]
+    """Transactions of the wallet that the books do not know."""
 
 
 class Payments(Protocol):
@@ -19,8 +46,8 @@ class Payments(Protocol):
     def signing(self) -> str:
         """Where batches are signed: `wallet`, the node's, or `offline`."""
 
-    def propose(self, by: str) -> dict[str, Any]:
-        """Move what is due into a batch: its number, None when nothing is due, and who was left out and why."""
+    def propose(self, by: str) -> Proposal:
+        """Move what is due into a batch."""
 
     def approve(self, number: int, by: str) -> None:
         """Let a batch that somebody else proposed be paid."""
@@ -37,8 +64,8 @@ class Payments(Protocol):
     def resume(self, why: str, by: str) -> None:
         """Let payments go out again, if nothing is missing."""
 
-    def check(self, by: str) -> dict[str, Any]:
-        """The wallet against the books, satoshi, and transactions that the books do not know."""
+    def check(self, by: str) -> WalletCheck:
+        """Compare the wallet with the books."""
 
     def abandon(self, number: int, why: str, by: str) -> bool:
         """Give a batch up; False while a second person has to say so too."""

@@ -24,7 +24,7 @@ from tarazy.pool.payouts.facts import destinations, licence_holds, require_party
 from tarazy.pool.payouts.payer import Payer
 from tarazy.pool.payouts.wallet import NodeWallet, wallet_of
 from tarazy.pool.repeat import Repeat
-from tarazy.portal.payments import PayoutRefused
+from tarazy.portal.payments import PayoutRefused, Proposal, WalletCheck
 from tarazy.reports.language import LANGUAGES, number, text
 
 TURN_SECONDS = 10.0
@@ -47,14 +47,14 @@ class PayoutDesk:
         """Confirmations of the sent transactions by txid, as of the latest turn."""
         self.repeat = Repeat(clock, "pay", TURN_SECONDS, self._turn)
 
-    def propose(self, by: str) -> dict[str, Any]:
+    def propose(self, by: str) -> Proposal:
         """Move what is due into a batch, as `by`. Raises `PayoutRefused`."""
         with _refusing():
             number, selection = self._payer(by).propose(destinations(self._registers(), self._chain))
         amount = sum(each.amount for each in selection.payments)
         left_out = {party: _texts(why) for party, why in selection.left_out.items()}
         first = {each.party: each.rest for each in selection.payments if each.rest}
-        return {"batch": number, "amount": amount, "first_payments": first, "left_out": left_out}
+        return Proposal(number, amount, first, left_out)
 
     def approve(self, number: int, by: str) -> None:
         """Let a batch that somebody else proposed be paid. Raises `PayoutRefused`."""
@@ -82,11 +82,11 @@ class PayoutDesk:
         with _refusing():
             self._payer(by).resume(why)
 
-    def check(self, by: str) -> dict[str, Any]:
+    def check(self, by: str) -> WalletCheck:
         """Compare the wallet with the books. Raises `PayoutRefused`."""
         with _refusing():
             found = self._payer(by).check()
-        return {"wallet": found.wallet, "books": found.books, "difference": found.difference, "unknown": found.unknown}
+        return WalletCheck(found.wallet, found.books, found.difference, found.unknown)
 
     def abandon(self, number: int, why: str, by: str) -> bool:
         """Give a batch up; False while a second person has to say so too. Raises `PayoutRefused`."""
