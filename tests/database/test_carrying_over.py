@@ -15,10 +15,13 @@ from sqlalchemy.exc import IntegrityError
 from tarazy.accounting import ledger, tables
 from tarazy.accounting.energy.figures import energy_by_meter
 from tarazy.accounting.energy.tables import interval, meter_day, site_day
+from tarazy.accounting.payouts import fence
+from tarazy.accounting.payouts import tables as payouts
 from tarazy.accreditation.audit import AuditEvent, AuditFault, AuditRow, append, canonical, rows_of, verify_rows
 from tarazy.accreditation.registers import as_of
 from tarazy.database.engine import open_engine
 from tarazy.database.schema import SchemaError, _config, current_revision, upgrade
+from tarazy.database.states import counts_at, states_at
 from tests.accounting.books import require_site_sums
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -203,6 +206,44 @@ def test_work_of_before_it_was_summed_by_site(database_url: str) -> None:
     with engine.begin() as connection:
         require_site_sums(connection)
         assert [row.weight for row in connection.execute(select(tables.site_tally))].count(2 * weight) == 1
+    engine.dispose()
+
+
+def test_states_and_a_stop_of_before_they_were_kept(database_url: str) -> None:
+    """Those that had an instant of their own are told of then, the present one since it began; the stop goes on."""
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0031")
+        connection.execute(insert(tables.round_), {"round": 1, "opened_at": START})
+        found = {"block_hash": "ab" * 32, "height": 7, "round": 1, "gateway": 1, "sequence": 1, "party": "a"}
+        found |= {"worker": "w", "found_at": START, "state": "mature", "confirmations": 100, "reward": 5}
+        connection.execute(insert(tables.block), {**found, "state_at": START + DAY})
+        batch = {"state": "broadcast", "amount": 5, "proposed_at": START, "proposed_by": "aida"}
+        batch |= {"approved_at": START + DAY, "approved_by": "bolat", "state_at": START + 3 * DAY}
+        (number,) = connection.execute(insert(payouts.batch).returning(payouts.batch.c.batch), batch).one()
+        signed = {"txid": "cd" * 32, "batch": number, "raw": "00", "fee": 1, "signed_at": START + 2 * DAY}
+        connection.execute(insert(payouts.transaction), signed)
+        control = Table("payout_control", MetaData(), autoload_with=connection)
+        naive = START.replace(tzinfo=None) if connection.dialect.name == "sqlite" else START
+        stopped = {"stopped_why": "drill", "stopped_language": "en", "stopped_at": naive, "stopped_by": "aida"}
+        connection.execute(insert(control), {"id": 1, "token": 4, "payer": "p", **stopped})
+    upgrade(engine)
+    with engine.begin() as connection:
+        told = [
+            [states_at(connection, *of, START + day * DAY)[of[1][0]].state for day in range(4)]
+            for of in (("block", ["ab" * 32]), ("payout_batch", [str(number)]))
+        ]
+        assert told == [["found", "mature", "mature", "mature"], ["proposed", "approved", "signed", "broadcast"]]
+        assert states_at(connection, "block", ["ab" * 32], START - DAY) == {}
+        assert counts_at(connection, "block", START + DAY) == {"mature": 1}
+        going = fence.standing(connection)
+        assert (going.stopped_why, going.stopped_by, going.stopped_at) == ("drill", "aida", START)
+        assert fence.standing(connection, START - DAY).stopped_why is None
+        fence.resume(connection, START + 2 * DAY)
+        assert fence.standing(connection).stopped_why is None
+        assert fence.standing(connection, START + DAY).stopped_why == "drill"
     engine.dispose()
 
 
