@@ -55,13 +55,16 @@ def test_faulty_settings_are_one_line_each(tmp_path: Path) -> None:
 
 def test_a_pool_at_work_is_not_told_that_its_ports_are_taken(house: House) -> None:
     """By itself; another pool's server on them is told of."""
-    house.start()
-    found = json.loads(house.command("check", "--json").stdout)
-    assert [row["fine"] for row in found if row["subject"] == "ports"] == [True]
-    assert not [row for row in found if row["subject"].endswith(" port")]
     path = house.prepared.path.with_name("other.yaml")
     path.write_text(house.prepared.path.read_text().replace("name: Tarazy demo", "name: Another"))
-    taken = json.loads(run_command("check", "--json", "-c", str(path)).stdout)
+    house.start()
+    try:
+        found = json.loads(house.command("check", "--json").stdout)
+        taken = json.loads(run_command("check", "--json", "-c", str(path)).stdout)
+    finally:
+        assert house.stop() == 0
+    assert [row["fine"] for row in found if row["subject"] == "ports"] == [True]
+    assert not [row for row in found if row["subject"].endswith(" port")]
     assert [row["fine"] for row in taken if row["subject"] == "portal port"] == [False]
 
 
