@@ -35,6 +35,11 @@ def note_state(connection: Connection, thing: str, key: str, state: str, at: dat
     connection.execute(insert(state_change).values(thing=thing, key=key, state=state, at=at))
 
 
+def was_by(happened: datetime | None, instant: datetime) -> bool:
+    """Whether something that has an instant of its own had happened by another."""
+    return happened is not None and happened <= instant
+
+
 def states_at(connection: Connection, thing: str, keys: Collection[str], instant: datetime) -> dict[str, Stood]:
     """Where each of `keys` stood at an instant; those that were not there yet are left out."""
     table = state_change

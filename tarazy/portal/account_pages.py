@@ -26,6 +26,7 @@ from tarazy.portal.moments import MOMENT, instant_of, past_of
 from tarazy.portal.payments import Payments, PayoutRefused
 from tarazy.portal.shelf import Shelf
 from tarazy.portal.snapshot import Subject
+from tarazy.portal.worker_lists import WorkerLists
 from tarazy.reports.build import RENDERINGS, SETTLED_SECONDS, ReportError, render, require_moment
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.statement import StatementError
@@ -87,7 +88,7 @@ class OwnPages:
         self._subject = subject
         self._shelf = shelf
         self._refresh = refresh
-        self._workers = monitoring.WorkerLists(self._read_workers)
+        self._workers = WorkerLists(self._read_workers)
         self._making = DeferredSemaphore(1)
         """Of receipts and statements: each costs what its round or period costs."""
 

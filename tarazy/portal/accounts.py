@@ -18,6 +18,7 @@ from tarazy.accounting.history import PartyCredit, credits_of
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.ledger import IMMATURE, IN_FLIGHT, PAID, PAYABLE, balances, balances_at, payable
 from tarazy.accounting.payouts import batches as payouts
+from tarazy.accounting.payouts import past
 from tarazy.accounting.payouts import tables as payout_tables
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.fence import standing
@@ -33,6 +34,7 @@ from tarazy.accreditation.registers import as_of
 from tarazy.accreditation.tables import audit
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
+from tarazy.database.states import was_by
 from tarazy.portal.views import block_told
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.sale import gather_sales
@@ -195,7 +197,7 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
     """
     going = standing(connection, at)
     states = UNSIGNED | OUTBOX
-    under_way = payouts.batches(connection, states) if at is None else payouts.batches_at(connection, states, at)
+    under_way = payouts.batches(connection, states) if at is None else past.batches_at(connection, states, at)
     found = balances(connection) if at is None else balances_at(connection, at)
     held = [{**each._asdict(), "payable": found.get(payable(each.party), 0)} for each in payouts.holds(connection, at)]
     return {
@@ -212,14 +214,14 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
         "difference": going.difference,
         "batches": [_batch(batch, depths) for batch in reversed(under_way)],
         "held": held,
-        "unaddressed": _unaddressed(connection, found, at or datetime.now(UTC)),
+        "unaddressed": _unaddressed(connection, found, at),
         "unrecorded": _unrecorded(connection, at),
     }
 
 
-def _unaddressed(connection: Connection, found: Mapping[str, int], at: datetime) -> list[dict[str, Any]]:
+def _unaddressed(connection: Connection, found: Mapping[str, int], at: datetime | None) -> list[dict[str, Any]]:
     """Parties that are owed something and have no approved payout address in force, and what they are owed."""
-    registers = as_of(connection, at, of=(Wallet.register,))
+    registers = as_of(connection, at or datetime.now(UTC), at, (Wallet.register,))
     owed = {account.removeprefix(PAYABLE): sum_ for account, sum_ in found.items() if account.startswith(PAYABLE)}
     return [
         {"party": party, "payable": sum_}
@@ -268,7 +270,7 @@ def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
 def batch_of(connection: Connection, number: int, depths: Depths, at: datetime | None = None) -> dict[str, Any]:
     """A batch, now or as it was, and what it pays to whom. Raises `LookupError`."""
     try:
-        batch = payouts.read(connection, number) if at is None else payouts.read_at(connection, number, at)
+        batch = payouts.read(connection, number) if at is None else past.read_at(connection, number, at)
     except PayoutError as error:
         raise LookupError(str(error)) from None
     paid = [{"party": each.party, "address": each.address, "amount": each.amount} for each in batch.payouts]
@@ -325,14 +327,11 @@ def _divided(connection: Connection, numbers: Sequence[int], at: datetime | None
 def _round(
     row: Row[Any], block: Block | None, divided: dict[str, Any] | None, recorded: bool, at: datetime | None
 ) -> dict[str, Any]:
-    def by_then(instant: datetime | None) -> datetime | None:
-        return instant if at is None or (instant is not None and instant <= at) else None
-
     return {
         "round": row.round,
         "opened_at": row.opened_at,
-        "closed_at": by_then(row.closed_at),
-        "archived_at": by_then(row.archived_at),
+        "closed_at": row.closed_at if at is None or was_by(row.closed_at, at) else None,
+        "archived_at": row.archived_at if at is None or was_by(row.archived_at, at) else None,
         "block": None if block is None else block_told(block, counted=at is None),
         "distribution": divided,
         "recorded": recorded,

@@ -39,8 +39,9 @@ from tarazy.reports.consumption import place_of, site_consumption
 from tarazy.reports.energy_use import month_use
 from tarazy.reports.explained import explain_fee, sites_of
 from tarazy.reports.gather.law import missing_rule
-from tarazy.reports.language import LANGUAGES, has, text
-from tarazy.reports.language import day as day_text
+from tarazy.reports.language import LANGUAGES
+from tarazy.reports.layout.law import missing_rule as rule_text
+from tarazy.reports.layout.voice import Voice
 from tarazy.reports.reconciled import DAYS, FloorRule, reconciliation
 
 SPANS = ("day", "week", "month")
@@ -402,22 +403,6 @@ def _concerns(registers: Registers, reader: Reader, row: Finding, whole: bool) -
     return row.party == reader.party or (whole and row.party is None)
 
 
-def _no_rule(error: NoRuleInForceError) -> dict[str, str]:
-    """Language → which rule is missing."""
-    missing = missing_rule(error)
-    return {
-        lang: text(
-            lang,
-            "accreditation.rules.missing",
-            topic=text(lang, f"words.topic.{missing.topic}") if has(f"words.topic.{missing.topic}") else missing.topic,
-            day=day_text(lang, missing.day),
-            before=missing.before or "–",
-            after=missing.after or "–",
-        )
-        for lang in LANGUAGES
-    }
-
-
 def fee(
     connection: Connection, registers: Registers, law: LawBook, party: str, quarter: Quarter, moment: Told
 ) -> dict[str, Any]:
@@ -437,7 +422,8 @@ def fee(
         span = quarter, moment.known_at, sites_of(registers, party), moment.valid_at
         told = explain_fee(connection, then, law, party, *span)
     except NoRuleInForceError as error:
-        return empty | {"problem": "no_rule", "why": str(error), "texts": _no_rule(error)}
+        texts = {lang: rule_text(Voice(lang, {}), missing_rule(error)) for lang in LANGUAGES}
+        return empty | {"problem": "no_rule", "why": str(error), "texts": texts}
     except FeeError as error:
         return empty | {"problem": "incomplete", "why": str(error)}
     return empty | {"fee": told}

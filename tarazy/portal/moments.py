@@ -14,7 +14,7 @@ MOMENT = ("as_of", "known_at")
 _FIRST_YEAR, _LAST_YEAR = 1900, 9000
 """Spans before and after such an instant are instants too."""
 EARLIEST = date(2015, 1, 1)
-"""Nothing is told of before: there was no digital mining in the law."""
+"""Of before nothing is told: such a date is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,12 @@ mean here what they mean there; rates are numbers in hashes per second, `lastsha
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Any
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -26,7 +24,6 @@ from sqlalchemy import (
     func,
     select,
 )
-from twisted.internet.defer import Deferred
 
 from tarazy.accounting import tables
 from tarazy.accounting.energy.intervals import floor_to
@@ -37,10 +34,6 @@ from tarazy.stratum.login import split_login
 SORTS = ("hashrate", "hashrate1hr", "hashrate1d", "lastshare", "shares", "stale_shares", "rejected", "workername")
 """What workers are sorted by."""
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
-SLOW_SECONDS, STALE_SECONDS, REST, KEPT_PARTIES = 0.1, 60.0, 10, 8
-"""Of lists of workers: a read that took a second is not repeated for `REST` seconds."""
-
-log = structlog.get_logger()
 
 
 class _Windows:
@@ -295,53 +288,3 @@ def chosen(
     else:
         ordered = [*sorted(told, key=lambda row: getattr(row, sort), reverse=descending), *rest]
     return {"total": len(named), "items": [row.plain() for row in ordered[offset : offset + limit]]}
-
-
-class WorkerLists:
-    """The workers of each party as they were read last: a large party pages, sorts and searches in them.
-
-    Nobody waits for a read that takes longer than `SLOW_SECONDS`, as long as there is a list younger than
-    `STALE_SECONDS`; it is read again meanwhile.
-    """
-
-    def __init__(self, read: Callable[[str], Awaitable[tuple[datetime, list[Worker]]]]) -> None:
-        self._read = read
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._reading: set[str] = set()
-
-    async def of(self, party: str) -> tuple[datetime, list[Worker]]:
-        """When they were read, and they."""
-        kept = self._kept.get(party)
-        age = monotonic() - kept.read_at if kept else 0.0
-        if kept is None or kept.cost <= SLOW_SECONDS or age > STALE_SECONDS:
-            return await self._fresh(party)
-        if age > REST * kept.cost and party not in self._reading:
-            self._reading.add(party)
-            Deferred.fromCoroutine(self._again(party))
-        return kept.told
-
-    async def _again(self, party: str) -> None:
-        try:
-            await self._fresh(party)
-        except Exception as error:  # the list of before is told until it is too old
-            log.warning("workers_not_read", error=repr(error))
-        finally:
-            self._reading.discard(party)
-
-    async def _fresh(self, party: str) -> tuple[datetime, list[Worker]]:
-        begun = monotonic()
-        told = await self._read(party)
-        ended = monotonic()
-        self._kept[party] = _Kept(told, ended, ended - begun)
-        self._kept.move_to_end(party)
-        if len(self._kept) > KEPT_PARTIES:
-            self._kept.popitem(last=False)
-        return told
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    told: tuple[datetime, list[Worker]]
-    read_at: float
-    cost: float
-    """Seconds that the read took."""

@@ -72,6 +72,5 @@ class PastSnapshots:
             tip_height=None,
             template_height=None,
             template_at=None,
-            health={},
         )
         return make_snapshot(facts, live, {}, documents(subject.reports, told.until))

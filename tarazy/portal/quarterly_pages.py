@@ -73,14 +73,8 @@ class QuarterlyPages:
         """Record a miner's figures as the next version."""
         holder = await self._gate.admit(request, Right.TELL)
         asked = body(request, _Submitted)
-        told = (
-            holder.party,
-            _quarter(asked.quarter, datetime.now(UTC)),
-            asked.told(),
-            asked.why,
-            datetime.now(UTC),
-            holder.name,
-        )
+        now = datetime.now(UTC)
+        told = holder.party, _quarter(asked.quarter, now), asked.told(), asked.why, now, holder.name
         return json_answer(request, _version(await self._gate.write(quarterly.submit, *told)))
 
     @app.route("/standing", methods=["GET"])

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 
 from tarazy.accounting.rejections import KEPT, keep
 from tarazy.accounting.tables import rejection
+from tarazy.database.engine import Database
 from tarazy.pool import rejections
 from tarazy.stratum.rejections import Rejected
 from tests.pool.house import Client, House, wait_until
@@ -81,22 +82,21 @@ async def test_names_of_an_interval_are_bounded_and_written_when_they_change(mon
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_clock_that_goes_back_loses_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clock_that_goes_back_loses_no_count(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interval that was left is not begun anew, which would overwrite what the ledger has of it."""
     interval = timedelta(minutes=15)
     times = [START, START + interval, START, START - interval, START + 2 * interval]
     monkeypatch.setattr(rejections, "floor_to", lambda *_: times.pop(0))
-    ledger: dict[tuple[datetime, Rejected], int] = {}
+    from twisted.internet import reactor
 
-    class Ledger:
-        async def run(self, work: Any, gateway: int, process: int, counts: Any) -> None:
-            for at, of_interval in counts.items():
-                ledger.update({(at, key): shares for key, shares in of_interval.items()})
-
-    keeper = rejections.RejectionKeeper(Clock(), Ledger(), 1, 900, lambda: {KEY: 5})  # type: ignore[arg-type]
+    database = Database(engine, reactor)
+    keeper = rejections.RejectionKeeper(Clock(), database, 1, 900, lambda: {KEY: 5})
     for _ in range(5):
         await keeper._keep()
-    assert [ledger[START + number * interval, KEY] for number in range(3)] == [5, 15, 5]
+    database.close()
+    with engine.begin() as connection:
+        rows = connection.execute(select(rejection.c.interval_start, rejection.c.shares)).all()
+    assert dict(map(tuple, rows)) == {START: 5, START + interval: 15, START + 2 * interval: 5}
 
 
 def test_a_count_that_is_kept_twice_counts_once_and_old_ones_go(engine: Engine) -> None:

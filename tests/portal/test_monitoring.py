@@ -19,12 +19,13 @@ from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.rejections import keep
 from tarazy.accounting.tallies import Done, add
 from tarazy.accounting.worth import Worth
-from tarazy.portal import access, monitoring
+from tarazy.portal import access, worker_lists
 from tarazy.portal.access import Right, Role, Scope, create_token
-from tarazy.portal.monitoring import SPANS, Asked, WorkerLists, chosen, own_hashrate, own_workers
+from tarazy.portal.monitoring import SPANS, Asked, chosen, own_hashrate, own_workers
 from tarazy.portal.pages import page_texts
 from tarazy.portal.tables import access_token
 from tarazy.portal.views import hashrate
+from tarazy.portal.worker_lists import WorkerLists
 from tarazy.reports.language import LANGUAGES
 from tarazy.stratum.board import REASONS
 from tarazy.stratum.rejections import Rejected
@@ -177,7 +178,7 @@ async def test_nobody_waits_for_the_list_of_a_large_party_to_be_read_anew(monkey
     """What was read is told while it is young and read again behind; a small party's is read each time."""
     clock, reads = [0.0], [0]
     cost = {"large": 1.0, "small": 0.05}
-    monkeypatch.setattr(monitoring, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(worker_lists, "monotonic", lambda: clock[0])
 
     async def read(party: str) -> Any:
         reads[0] += 1

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, text, tuple_, update
@@ -43,10 +43,9 @@ from tarazy.accounting.payouts.machine import (
     Selection,
     require_step,
 )
-from tarazy.database.states import Stood, note_state, states_at
+from tarazy.database.states import note_state
 
 _OWN = "own"
-_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,48 +230,6 @@ def batches(connection: Connection, states: Iterable[BatchState]) -> list[Batch]
     table = tables.batch
     query = select(table).where(table.c.state.in_([*states])).order_by(table.c.batch)
     return [_batch(connection, row) for row in connection.execute(query).all()]
-
-
-def batches_at(connection: Connection, states: Iterable[BatchState], instant: datetime) -> list[Batch]:
-    """Batches that were in some of `states` at an instant, in order, as they were then."""
-    table, wanted = tables.batch, {*states}
-    later = table.c.state.in_([*wanted]) | (table.c.state_at > instant)
-    query = select(table).where(table.c.proposed_at <= instant, later).order_by(table.c.batch)
-    found = [_batch(connection, row) for row in connection.execute(query).all()]
-    stood = states_at(connection, table.name, [str(each.number) for each in found], instant)
-    then = [_as_of(each, stood[str(each.number)], instant) for each in found]
-    return [each for each in then if each.state in wanted]
-
-
-def read_at(connection: Connection, number: int, instant: datetime) -> Batch:
-    """A batch as it was at an instant. Raises `PayoutError` when there was none of this number."""
-    batch = read(connection, number)
-    stood = states_at(connection, tables.batch.name, [str(number)], instant)
-    if str(number) not in stood:
-        raise PayoutError(f"there was no batch {number} at {instant.isoformat()}")
-    return _as_of(batch, stood[str(number)], instant)
-
-
-def _as_of(batch: Batch, stood: Stood, instant: datetime) -> Batch:
-    """Without what came later, and what was not kept: the transaction that waited, trouble, who asked to give it up."""
-    approved = batch.approved_at is not None and batch.approved_at <= instant
-    exported = batch.exported_at is not None and batch.exported_at <= instant
-    return replace(
-        batch,
-        state=BatchState(stood.state),
-        state_at=stood.since,
-        approved_at=batch.approved_at if approved else None,
-        approved_by=batch.approved_by if approved else None,
-        psbt=None,
-        exported_at=batch.exported_at if exported else None,
-        trouble=None,
-        abandon_asked_by=None,
-        transactions=tuple(
-            replace(each, confirmed_at=each.confirmed_at if (each.confirmed_at or _NEVER) <= instant else None)
-            for each in batch.transactions
-            if each.signed_at <= instant
-        ),
-    )
 
 
 def batches_between(connection: Connection, start: datetime, end: datetime) -> list[Batch]:

@@ -35,10 +35,9 @@ def _later(registers: Registers) -> dict[str, datetime]:
     """Party → when the first of its approved addresses that do not count yet begins to."""
     found: dict[str, datetime] = {}
     for versions in registers.histories(Wallet.register).values():
-        newest = standing(versions)[:1]
-        for row in newest:
-            if isinstance(row, Wallet) and row.status is WalletStatus.APPROVED and row.valid_from > registers.valid_at:
-                found[row.party] = min(row.valid_from, found.get(row.party, row.valid_from))
+        row = next(iter(standing(versions)), None)
+        if isinstance(row, Wallet) and row.status is WalletStatus.APPROVED and row.valid_from > registers.valid_at:
+            found[row.party] = min(row.valid_from, found.get(row.party, row.valid_from))
     return found
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.accreditation.tables import lock_writers
-from tarazy.database.states import note_state, states_at
+from tarazy.database.states import note_state, states_at, was_by
 from tarazy.reports.canonical import digest
 from tarazy.reports.delivery.answer import Judged, Outcome
 from tarazy.reports.delivery.letter import Letter, period_of
@@ -201,18 +201,14 @@ def _as_they_were(connection: Connection, query: Select[*tuple[Any, ...]], at: d
             attempts=tried.get(made.number, 0),
             next_at=None,
             trouble=None,
-            approved_at=made.approved_at if _by(made.approved_at, at) else None,
-            approved_by=made.approved_by if _by(made.approved_at, at) else None,
-            received_at=made.received_at if _by(made.received_at, at) else None,
-            receipt=made.receipt if _by(made.received_at, at) else None,
+            approved_at=made.approved_at if was_by(made.approved_at, at) else None,
+            approved_by=made.approved_by if was_by(made.approved_at, at) else None,
+            received_at=made.received_at if was_by(made.received_at, at) else None,
+            receipt=made.receipt if was_by(made.received_at, at) else None,
         )
         for made in found
         if (then := stood.get(str(made.number))) is not None
     ]
-
-
-def _by(instant: datetime | None, at: datetime) -> bool:
-    return instant is not None and instant <= at
 
 
 def deliveries(

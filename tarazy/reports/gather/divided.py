@@ -166,7 +166,7 @@ def _batch(batch: Batch, until: datetime, audit: AuditHead | None) -> BatchLine:
 
 
 def _state(batch: Batch, until: datetime, signed: bool, confirmed: bool) -> BatchState:
-    """As it was at an instant; that a node took the transaction is not kept with its instant."""
+    """As it was at an instant; sent counts as signed, as in reports of before states had their instants."""
     if confirmed:
         return BatchState.CONFIRMED
     if batch.state is BatchState.ABANDONED and batch.state_at <= until:
