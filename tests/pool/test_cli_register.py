@@ -69,7 +69,7 @@ def test_an_entry_is_made_changed_corrected_and_withdrawn(house: House) -> None:
         (("wallet", "approve", "none"), 1, "there is no wallet none"),
         (("wallet", "propose", "altyn", "altyn-2", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"), 1, "column address"),
         (("export",), 2, "name a register"),
-        (("fetch", "nothing", "-o", "/tmp/x"), 1, "there is no document"),
+        (("fetch", "nothing", "-o", "unwritten"), 1, "there is no document"),
         (("reissue", "DEMO-0001", "DEMO-0002"), 1, "there is a licence DEMO-0002 already"),
         (("reissue", "DEMO-9999", "DEMO-9998"), 1, "no licence DEMO-9999 is in force"),
     ],
