@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Float, Select, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Float, Select, Table, cast, func, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.distribution import DistributionState
@@ -30,8 +30,10 @@ from tarazy.database.states import counts_at
 _AT_ONCE = {"yield_per": 10_000}
 SHORTEST_WINDOW = timedelta(seconds=60)
 
-rough_weight = func.sum(cast(tables.tally.c.weight, Float))
-"""Work as a float: good for a rate, never for a division."""
+
+def rough_weight(table: Table) -> ColumnElement[float]:
+    """Sum of the weights of tallies, or of their sums, as a float: good for a rate, never for a division."""
+    return func.sum(cast(table.c.weight, Float))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ def present_work(
     query = (
         select(
             tally.c.party,
-            rough_weight.label("weight"),
+            rough_weight(tally).label("weight"),
             func.sum(tally.c.shares).label("shares"),
             func.sum(tally.c.stale_shares).label("stale_shares"),
             func.count(tally.c.account.concat(".").concat(tally.c.worker).distinct()).label("workers"),
@@ -220,9 +222,9 @@ def fastest(
 ) -> tuple[list[tuple[tuple[str, ...], Work]], float]:
     """Who did most in the window of `present_work`, by these columns of the tally, and the window's seconds."""
     start, tally = present_from(now, interval_seconds), tables.tally
-    who = [tally.c[name] for name in by]
-    counted = select(*who, rough_weight, func.sum(tally.c.shares), func.sum(tally.c.stale_shares))
-    query = counted.where(tally.c.interval_start >= start).group_by(*who).order_by(rough_weight.desc(), *who)
+    who, weight = [tally.c[name] for name in by], rough_weight(tally)
+    counted = select(*who, weight, func.sum(tally.c.shares), func.sum(tally.c.stale_shares))
+    query = counted.where(tally.c.interval_start >= start).group_by(*who).order_by(weight.desc(), *who)
     rows = connection.execute(query.limit(limit)).all()
     found = [(tuple(row[:-3]), Work(row[-3], int(row[-2]), int(row[-1]))) for row in rows]
     return found, _present_seconds(connection, start, now)
@@ -266,7 +268,7 @@ def block_counts(connection: Connection, at: datetime | None = None) -> dict[str
 
 def work_by_site_interval(connection: Connection, site: str, start: datetime, end: datetime) -> dict[str, int]:
     """Credited work of each party on a site, in the intervals that begin in [start, end)."""
-    table = tables.tally
+    table = tables.site_tally
     begins = (table.c.interval_start >= start) & (table.c.interval_start < end)
     query = select(table.c.party, table.c.weight).where(begins, table.c.site == site)
     return {party: weight for party, weight in _sums(connection, query).items() if weight}

@@ -82,13 +82,20 @@ class OwnPages:
 
     app = Klein()
 
-    def __init__(self, gate: Gate, subject: Subject, shelf: Shelf, refresh: Callable[[], Deferred[None]]) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        subject: Subject,
+        shelf: Shelf,
+        workers: WorkerLists,
+        refresh: Callable[[], Deferred[None]],
+    ) -> None:
         """`refresh` lets the gate know the tokens of the moment."""
         self._gate = gate
         self._subject = subject
         self._shelf = shelf
         self._refresh = refresh
-        self._workers = WorkerLists(self._read_workers)
+        self._workers = workers
         self._making = DeferredSemaphore(1)
         """Of receipts and statements: each costs what its round or period costs."""
 
@@ -140,10 +147,6 @@ class OwnPages:
             monitoring.chosen, workers, asked.get("q", ""), sort, order == "desc", *paging(asked)
         )
         return json_answer(request, {"at": views.iso(read_at), **told})
-
-    async def _read_workers(self, party: str) -> tuple[datetime, list[monitoring.Worker]]:
-        now, seconds = datetime.now(UTC), self._subject.interval_seconds
-        return now, await self._gate.read(monitoring.own_workers, party, now, seconds)
 
     @app.route("/tokens", methods=["GET"])
     async def tokens(self, request: Any) -> bytes:

@@ -24,6 +24,7 @@ from tarazy.portal.readings import Pushed
 from tarazy.portal.second_factor import Seal
 from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
 from tarazy.portal.users import sessions
+from tarazy.portal.worker_lists import READY_SECONDS, WorkerLists
 
 log = structlog.get_logger()
 
@@ -73,6 +74,7 @@ class Portal:
         self._database = database
         self._gate = Gate(database, self.access, Door(settings.public_url, settings.proxies))
         self._people = UserPages(self._gate, subject, seal, self.read_holders)
+        self._workers = WorkerLists(self._gate.read, subject.interval_seconds)
         pages = Pages(
             self.snapshots,
             self.hub,
@@ -82,14 +84,19 @@ class Portal:
             rules,
             self._people,
             pushed or Pushed(),
+            self._workers,
             self.read_holders,
         )
         self.site = BoundedSite(pages.app.resource(), reactor, self._body_limit)
         self._told = ""
-        self._pulse = LoopingCall(self._publish)
-        self._beat = LoopingCall(self.hub.beat)
-        self._holders = LoopingCall(self.read_holders)
-        self._pulse.clock = self._beat.clock = self._holders.clock = reactor
+        self._loops = (
+            (LoopingCall(self._publish), FRESH_SECONDS),
+            (LoopingCall(self.hub.beat), BEAT_SECONDS),
+            (LoopingCall(self.read_holders), FRESH_SECONDS),
+            (LoopingCall(self._keep_ready), READY_SECONDS),
+        )
+        for loop, _ in self._loops:
+            loop.clock = reactor
         self._listener: Any = None
 
     def start(self) -> int:
@@ -97,9 +104,8 @@ class Portal:
         host, port = self._address
         self._listener = self._reactor.listenTCP(port, self.site, interface=host)
         self.snapshots.start()
-        self._pulse.start(FRESH_SECONDS, now=False)
-        self._beat.start(BEAT_SECONDS, now=False)
-        self._holders.start(FRESH_SECONDS)
+        for loop, seconds in self._loops:
+            loop.start(seconds)
         bound: int = self._listener.getHost().port
         return bound
 
@@ -120,12 +126,14 @@ class Portal:
         listener, self._listener = self._listener, None
         if listener is None:
             return maybeDeferred(self.snapshots.stop)
-        self._pulse.stop()
-        self._beat.stop()
-        self._holders.stop()
+        for loop, _ in self._loops:
+            loop.stop()
         self.hub.close()
         closed: Deferred[None] = maybeDeferred(listener.stopListening)
         return closed.addCallback(lambda _: self.snapshots.stop())
+
+    def _keep_ready(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._workers.keep_ready())
 
     def _body_limit(self, request: Any) -> int:
         """How many bytes of a request's body are wanted."""

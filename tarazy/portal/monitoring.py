@@ -27,12 +27,14 @@ from sqlalchemy import (
 
 from tarazy.accounting import tables
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.queries import present_from
+from tarazy.accounting.queries import present_from, present_work
 from tarazy.portal.views import hashrate, iso
 from tarazy.stratum.login import split_login
 
 SORTS = ("hashrate", "hashrate1hr", "hashrate1d", "lastshare", "shares", "stale_shares", "rejected", "workername")
 """What workers are sorted by."""
+MANY_WORKERS = 1_000
+"""A party of so many takes a tenth of a second to list."""
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
 
@@ -240,6 +242,13 @@ class Worker:
 
 
 _NAMES = ("account", "worker", "site")
+
+
+def largest_parties(connection: Connection, limit: int, now: datetime, interval_seconds: int) -> list[str]:
+    """Who has most workers at work, from `MANY_WORKERS` on."""
+    work, _ = present_work(connection, now, interval_seconds)
+    many = [party for party, done in work.items() if done.workers >= MANY_WORKERS]
+    return sorted(many, key=lambda party: (-work[party].workers, party))[:limit]
 
 
 def own_workers(connection: Connection, party: str, now: datetime, interval_seconds: int) -> list[Worker]:

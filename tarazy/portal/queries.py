@@ -112,18 +112,18 @@ def quarter_so_far(
 
 def day_of_work(connection: Connection, now: datetime, past: Past | None = None) -> Day:
     """Work and energy of the last 24 hours; of a moment of before, of the intervals that had ended."""
-    tally, since = tables.tally, now - DAY
+    sums, since = tables.site_tally, now - DAY
     end, known_at = (now + DAY, None) if past is None else (past.ended, past.told.known_at)
     query = (
         select(
-            tally.c.party,
-            tally.c.interval_start,
-            rough_weight.label("weight"),
-            func.sum(tally.c.shares).label("shares"),
-            func.sum(tally.c.stale_shares).label("stale_shares"),
+            sums.c.party,
+            sums.c.interval_start,
+            rough_weight(sums).label("weight"),
+            func.sum(sums.c.shares).label("shares"),
+            func.sum(sums.c.stale_shares).label("stale_shares"),
         )
-        .where(tally.c.interval_start >= since, tally.c.interval_start < end)
-        .group_by(tally.c.party, tally.c.interval_start)
+        .where(sums.c.interval_start >= since, sums.c.interval_start < end)
+        .group_by(sums.c.party, sums.c.interval_start)
     )
     work: dict[str, Work] = {}
     series: dict[str, dict[datetime, float]] = {}

@@ -51,6 +51,7 @@ from tarazy.portal.shelf import Shelf
 from tarazy.portal.signature_pages import SignaturePages
 from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshot, Snapshots, Subject
 from tarazy.portal.user_pages import UserPages
+from tarazy.portal.worker_lists import WorkerLists
 from tarazy.reports.language import LANGUAGES
 
 log = structlog.get_logger()
@@ -113,6 +114,7 @@ class Pages:
         rules: Rules,
         people: UserPages,
         pushed: Pushed,
+        workers: WorkerLists,
         refresh: Callable[[], Deferred[None]],
     ) -> None:
         """`refresh` lets the gate know the tokens and sessions of the moment."""
@@ -124,7 +126,7 @@ class Pages:
         shelf = Shelf(snapshots.reader.registers)
         self._past = PastSnapshots(gate, subject, shelf)
         self._registers = RegisterPages(gate, rules, subject.seat, pushed, shelf).app.resource()
-        self._holders = OwnPages(gate, subject, shelf, refresh)
+        self._holders = OwnPages(gate, subject, shelf, workers, refresh)
         self._own = self._holders.app.resource()
         self._people = people.app.resource()
         self._quarterly = QuarterlyPages(gate).app.resource()

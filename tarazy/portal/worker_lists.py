@@ -1,69 +1,101 @@
-"""The workers of parties as they were read last, so that nobody waits for thousands to be read anew."""
+"""The workers of large parties as they were read last, so that nobody waits for thousands to be read anew."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 
 import structlog
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 
-from tarazy.portal.monitoring import Worker
-from tarazy.portal.snapshot import REST, SLOW_SECONDS, STALE_SECONDS
+from tarazy.portal.monitoring import Worker, largest_parties, own_workers
+from tarazy.portal.snapshot import REST, SLOW_SECONDS
 
-KEPT_PARTIES = 8
+KEPT_PARTIES = 16
+READY_SECONDS = 300.0
+"""How often the lists of the largest parties are read while nobody asks for them."""
+STALE_SECONDS = 2 * READY_SECONDS
+"""Older lists are not told."""
 
 log = structlog.get_logger()
 
 
 class WorkerLists:
-    """The workers of each party as they were read last: a large party pages, sorts and searches in them.
+    """The workers of each large party as they were read last: it pages, sorts and searches in them.
 
-    Nobody waits for a read that takes longer than `SLOW_SECONDS`, as long as there is a list younger than
-    `STALE_SECONDS`; it is read again meanwhile.
+    Large is who takes longer to read than `SLOW_SECONDS`; a small party is read each time. A list younger than
+    `STALE_SECONDS` is told at once, and read again meanwhile. However many ask, a party is read once at a time.
     """
 
-    def __init__(self, read: Callable[[str], Awaitable[tuple[datetime, list[Worker]]]]) -> None:
+    def __init__(self, read: Callable[..., Awaitable[Any]], interval_seconds: int) -> None:
+        """`read` as `Gate.read`."""
         self._read = read
+        self._interval_seconds = interval_seconds
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._reading: set[str] = set()
+        self._locks: dict[str, DeferredLock] = {}
 
     async def of(self, party: str) -> tuple[datetime, list[Worker]]:
         """When they were read, and they."""
         kept = self._kept.get(party)
-        age = monotonic() - kept.read_at if kept else 0.0
-        if kept is None or kept.cost <= SLOW_SECONDS or age > STALE_SECONDS:
+        age = monotonic() - kept.ended if kept else 0.0
+        if kept is None or age > STALE_SECONDS:
             return await self._fresh(party)
-        if age > REST * kept.cost and party not in self._reading:
-            self._reading.add(party)
+        if age > REST * (kept.ended - kept.begun) and not self._lock(party).locked:
             Deferred.fromCoroutine(self._again(party))
         return kept.told
+
+    async def keep_ready(self) -> None:
+        """Read the lists of the largest parties that nobody has asked for of late."""
+        try:
+            now = datetime.now(UTC)
+            parties = await self._read(largest_parties, KEPT_PARTIES, now, self._interval_seconds)
+        except Exception as error:  # the next time comes
+            log.warning("large_parties_not_read", error=repr(error))
+            return
+        for party in parties:
+            kept = self._kept.get(party)
+            if kept is None or monotonic() - kept.ended >= READY_SECONDS:
+                await self._again(party)
 
     async def _again(self, party: str) -> None:
         try:
             await self._fresh(party)
         except Exception as error:  # the list of before is told until it is too old
             log.warning("workers_not_read", error=repr(error))
-        finally:
-            self._reading.discard(party)
 
     async def _fresh(self, party: str) -> tuple[datetime, list[Worker]]:
-        begun = monotonic()
-        told = await self._read(party)
-        ended = monotonic()
-        self._kept[party] = _Kept(told, ended, ended - begun)
-        self._kept.move_to_end(party)
-        if len(self._kept) > KEPT_PARTIES:
-            self._kept.popitem(last=False)
+        asked = monotonic()
+        told: tuple[datetime, list[Worker]] = await self._lock(party).run(
+            lambda: Deferred.fromCoroutine(self._read_since(party, asked))
+        )
         return told
+
+    async def _read_since(self, party: str, asked: float) -> tuple[datetime, list[Worker]]:
+        """Read, unless somebody else has begun to since it was asked."""
+        kept = self._kept.get(party)
+        if kept is not None and kept.begun >= asked:
+            return kept.told
+        begun, now = monotonic(), datetime.now(UTC)
+        told = now, await self._read(own_workers, party, now, self._interval_seconds)
+        ended = monotonic()
+        self._kept.pop(party, None)
+        if ended - begun > SLOW_SECONDS:
+            self._kept[party] = _Kept(told, begun, ended)
+            if len(self._kept) > KEPT_PARTIES:
+                self._kept.popitem(last=False)
+        return told
+
+    def _lock(self, party: str) -> DeferredLock:
+        return self._locks.setdefault(party, DeferredLock())
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     told: tuple[datetime, list[Worker]]
-    read_at: float
-    cost: float
-    """Seconds that the read took."""
+    begun: float
+    ended: float
+    """Of the read, by the monotonic clock."""

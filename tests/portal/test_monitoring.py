@@ -13,19 +13,20 @@ from typing import Any
 import pytest
 import pytest_twisted
 from sqlalchemy import Engine, func, insert, select
+from twisted.internet.defer import Deferred
 
 from tarazy.accounting import tables
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.rejections import keep
 from tarazy.accounting.tallies import Done, add
 from tarazy.accounting.worth import Worth
-from tarazy.portal import access, worker_lists
+from tarazy.portal import access, monitoring, worker_lists
 from tarazy.portal.access import Right, Role, Scope, create_token
-from tarazy.portal.monitoring import SPANS, Asked, chosen, own_hashrate, own_workers
+from tarazy.portal.monitoring import SPANS, Asked, chosen, largest_parties, own_hashrate, own_workers
 from tarazy.portal.pages import page_texts
 from tarazy.portal.tables import access_token
 from tarazy.portal.views import hashrate
-from tarazy.portal.worker_lists import WorkerLists
+from tarazy.portal.worker_lists import KEPT_PARTIES, READY_SECONDS, STALE_SECONDS, WorkerLists
 from tarazy.reports.language import LANGUAGES
 from tarazy.stratum.board import REASONS
 from tarazy.stratum.rejections import Rejected
@@ -173,27 +174,94 @@ def test_a_worker_whose_shares_are_all_rejected_is_listed(running: Running) -> N
     assert whole["rejected"]["low-difficulty"] > 7
 
 
+def test_the_largest_have_most_workers_at_work(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is large with few; of many, the largest come first."""
+    now = running.pool.now
+    with running.pool.engine.connect() as connection:
+        assert largest_parties(connection, 9, now, INTERVAL) == []
+        monkeypatch.setattr(monitoring, "MANY_WORKERS", 1)
+        found = largest_parties(connection, 9, now, INTERVAL)
+        counts = {party: len(own_workers(connection, party, now, INTERVAL)) for party in found}
+        assert len(found) > 1
+        assert largest_parties(connection, 1, now, INTERVAL) == found[:1]
+    assert found == sorted(counts, key=lambda party: (-counts[party], party))
+
+
+class _Reads:
+    """A reader whose clock goes on by what each party's list costs, and who may be kept waiting."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock, self.read = 0.0, list[str]()
+        self.large: Any = ["large"]
+        self.pause: Deferred[None] | None = None
+        monkeypatch.setattr(worker_lists, "monotonic", lambda: self.clock)
+        self.lists = WorkerLists(self, INTERVAL)
+
+    async def __call__(self, work: Any, *args: Any) -> Any:
+        if work is largest_parties:
+            if isinstance(self.large, Exception):
+                raise self.large
+            return self.large
+        assert work is own_workers
+        self.read.append(args[0])
+        number = len(self.read)
+        if self.pause is not None:
+            await self.pause
+        self.clock += {"large": 1.0, "small": 0.05}[args[0]]
+        return number
+
+    async def turn(self, party: str, after: float) -> Any:
+        self.clock += after
+        return (await self.lists.of(party))[1]
+
+
 @pytest_twisted.ensureDeferred
 async def test_nobody_waits_for_the_list_of_a_large_party_to_be_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read is told while it is young and read again behind; a small party's is read each time."""
-    clock, reads = [0.0], [0]
-    cost = {"large": 1.0, "small": 0.05}
-    monkeypatch.setattr(worker_lists, "monotonic", lambda: clock[0])
+    reads = _Reads(monkeypatch)
+    assert [await reads.turn("small", 0.01) for _ in range(3)] == [1, 2, 3]
+    assert [await reads.turn("large", 1) for _ in range(3)] == [4, 4, 4]
+    assert [await reads.turn("large", after) for after in (10, 1, STALE_SECONDS + 1, 1)] == [4, 5, 6, 6]
+    for number in range(KEPT_PARTIES):
+        await reads.turn("small", number)
+    assert await reads.turn("large", 1) == 6, "small lists take no large one's place"
 
-    async def read(party: str) -> Any:
-        reads[0] += 1
-        clock[0] += cost[party]
-        return datetime(2026, 11, 20, tzinfo=UTC) + timedelta(seconds=reads[0]), []
 
-    lists = WorkerLists(read)
+@pytest_twisted.ensureDeferred
+async def test_the_lists_of_the_largest_are_ready_before_anybody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read again only when nobody has had them read of late, and without the database the old ones stay."""
+    reads = _Reads(monkeypatch)
+    for after in (0.0, READY_SECONDS - 2, 2.0):
+        reads.clock += after
+        await reads.lists.keep_ready()
+    assert reads.read == ["large"] * 2
+    assert await reads.turn("large", 1) == 2
+    reads.large = OSError("away")
+    await reads.lists.keep_ready()
+    assert await reads.turn("large", 1) == 2
 
-    async def turn(party: str, after: float) -> int:
-        clock[0] += after
-        return (await lists.of(party))[0].second
 
-    assert [await turn("small", 0.01) for _ in range(3)] == [1, 2, 3]
-    assert [await turn("large", 1) for _ in range(3)] == [4, 4, 4]
-    assert [await turn("large", after) for after in (10, 1, 100, 1)] == [4, 5, 6, 6]
+@pytest_twisted.ensureDeferred
+async def test_many_who_ask_at_once_cost_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A party's script cannot keep the portal busy with reads that take a second each."""
+    reads = _Reads(monkeypatch)
+    reads.pause = Deferred()
+    asked = [Deferred.fromCoroutine(reads.turn("large", 0.001)) for _ in range(50)]
+    pause, reads.pause = reads.pause, None
+    pause.callback(None)
+    told = [await each for each in asked]
+    assert (told[0], reads.read) == (1, ["large"] * 2), "who came while it was read gets what was read since"
+    assert set(told[1:]) == {2}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_read_that_fails_is_told_and_keeps_nobody_after_it_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one reads."""
+    reads = _Reads(monkeypatch)
+    with pytest.raises(KeyError):
+        await reads.turn("unknown", 0)
+    with pytest.raises(KeyError):
+        await reads.turn("unknown", 0)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
