@@ -28,6 +28,10 @@ class ProofError(ValueError):
     """What proves nothing, and why."""
 
 
+class NotProvenError(LookupError):
+    """There is no proof, or not yet, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proven:
     """A row, and the head that it lies in."""
@@ -37,13 +41,16 @@ class Proven:
 
 
 def prove_row(connection: Connection, sequence: int) -> dict[str, Any]:
-    """The proof that row `sequence` lies in the newest signed head; raises `LookupError` when it does not."""
+    """The proof that row `sequence` lies in the newest signed head.
+
+    Raises `NotProvenError` when it does not, and `LookupError` where the log lacks a row or hash of its own.
+    """
     newest = newest_head(connection)
     if newest is None:
-        raise LookupError("no head is signed yet; sign one with `tarazy audit head --sign`")
+        raise NotProvenError("no head is signed yet; sign one with `tarazy audit head --sign`")
     size, head = newest
     if not 0 < sequence <= size:
-        raise LookupError(
+        raise NotProvenError(
             f"row {sequence} is not among the {size} rows of the newest signed head; a running server signs a "
             "newer one soon, `tarazy audit head --sign` at once"
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from klein import Klein
 from pydantic import Field
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
@@ -22,10 +22,11 @@ from tarazy.portal.bodies import Asked, body
 from tarazy.portal.documents import TYPES
 from tarazy.portal.gate import Gate, answer, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
-from tarazy.portal.moments import MOMENT, instant_of, past_of
+from tarazy.portal.moments import MOMENT, begun, instant_of, past_of
 from tarazy.portal.payments import Payments, PayoutRefused
 from tarazy.portal.shelf import Shelf
 from tarazy.portal.snapshot import Subject
+from tarazy.portal.turns import Turns
 from tarazy.portal.worker_lists import WorkerLists
 from tarazy.reports.build import RENDERINGS, SETTLED_SECONDS, ReportError, render, require_moment
 from tarazy.reports.content import Pool
@@ -35,6 +36,8 @@ from tarazy.reports.layout import Report
 
 _FORMS = ("json", *RENDERINGS)
 _PAGED = ("limit", "offset")
+_MADE_FOR_ONE = 8
+"""Receipts and statements that one miner may wait for at a time."""
 
 
 class _NewToken(Asked):
@@ -96,7 +99,7 @@ class OwnPages:
         self._shelf = shelf
         self._refresh = refresh
         self._workers = workers
-        self._making = DeferredSemaphore(1)
+        self._making = Turns(longest_queue=100, longest_of_one=_MADE_FOR_ONE)
         """Of receipts and statements: each costs what its round or period costs."""
 
     async def me(self, request: Any) -> bytes:
@@ -226,7 +229,7 @@ class OwnPages:
             )
             return made
 
-        file, body = await self._making.run(lambda: Deferred.fromCoroutine(make()))
+        file, body = await self._making.run(make, party)
         request.setHeader(b"content-disposition", f'attachment; filename="{file}"'.encode("ascii"))
         return answer(request, body, TYPES[form])
 
@@ -243,9 +246,7 @@ class OwnPages:
         """What proves a miner's credit in a round."""
         party = await self._gate.miner(request)
         journals = self._subject.journals
-        told = await self._making.run(
-            lambda: Deferred.fromCoroutine(self._gate.read(accounts.receipt_of, party, number, journals))
-        )
+        told = await self._making.run(lambda: self._gate.read(accounts.receipt_of, party, number, journals), party)
         return json_answer(request, told)
 
     @app.handle_errors(TokenError)
@@ -269,7 +270,7 @@ class AccountingPages:
     def __init__(self, gate: Gate, subject: Subject) -> None:
         self._gate = gate
         self._subject = subject
-        self._making = DeferredSemaphore(1)
+        self._making = Turns()
 
     @app.route("/payouts", methods=["GET"])
     async def payouts(self, request: Any) -> bytes:
@@ -408,7 +409,7 @@ class AccountingPages:
             raise Fault(400, "bad_parameter", "year is a calendar year, such as 2026")
         known_at = None if past is None else max(as_of, min(past.known_at, settled))
         read = accounts.sales, period, as_of, _pool(self._subject), self._subject.law, known_at
-        told = await self._making.run(lambda: Deferred.fromCoroutine(self._gate.read(*read)))
+        told = await self._making.run(lambda: self._gate.read(*read))
         return json_answer(request, told)
 
     @app.route("/distributed", methods=["GET"])
@@ -442,12 +443,9 @@ def _period(name: str, as_of: datetime) -> Period:
     """A year, quarter or month that has begun. Raises `Fault`."""
     try:
         require_moment(as_of, datetime.now(UTC))
-        period = Period.parse(name)
-    except (ValueError, ReportError) as error:
+    except ReportError as error:
         raise Fault(400, "bad_parameter", str(error)) from None
-    if period.start >= as_of:
-        raise Fault(400, "bad_parameter", f"{period} has not begun then")
-    return period
+    return begun(Period.parse, name, as_of)
 
 
 def _pool(subject: Subject) -> Pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,17 +25,18 @@ from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.fence import standing
 from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState, PayoutError
 from tarazy.accounting.proof.receipt import receipt
-from tarazy.accounting.proof.record import credited_rounds, proof_of
+from tarazy.accounting.proof.record import UnrecordedError, credited_rounds, proof_of
 from tarazy.accounting.proof.shares import ProofError
 from tarazy.accounting.queries import balance_of, distribution_state, sums_by_kind
 from tarazy.accounting.schemes import Schedule
-from tarazy.accreditation.audit_proof import prove_row
+from tarazy.accreditation.audit_proof import NotProvenError, prove_row
 from tarazy.accreditation.entries import Wallet
 from tarazy.accreditation.registers import as_of
 from tarazy.accreditation.tables import audit
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
 from tarazy.database.states import was_by
+from tarazy.portal.guard import Fault, nothing, too_large
 from tarazy.portal.views import block_told
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.sale import gather_sales
@@ -125,43 +127,42 @@ def credited(connection: Connection, party: str, limit: int, offset: int) -> tup
 
 
 def receipt_of(connection: Connection, party: str, number: int, journals: Path) -> dict[str, Any]:
-    """A party's receipt for a round, with the proof from the audit log; raises `LookupError`."""
-    proof = proof_of(connection, number)
+    """A party's receipt for a round, with the proof from the audit log; raises `Fault`."""
+    try:
+        proof = proof_of(connection, number)
+    except UnrecordedError as error:
+        raise nothing(error) from None
     if proof.record["shares"] > RECEIPT_SHARES:
-        raise LookupError(f"round {number} is too large to be proven here; ask the pool for `tarazy round receipt`")
+        raise too_large(f"round {number} is too large to be proven here; ask the pool for `tarazy round receipt`")
     try:
         told = receipt(connection, proof, party, journals)
+        return told | {"audit": prove_row(connection, proof.audit_row)}
+    except (UnrecordedError, NotProvenError) as error:
+        raise nothing(error) from None
     except (ProofError, JournalError):
-        raise LookupError(f"the shares of round {number} cannot be read now; tell the pool's operator") from None
-    return told | {"audit": prove_row(connection, proof.audit_row)}
+        text = f"the shares of round {number} cannot be read now; tell the pool's operator"
+        raise Fault(503, "not_readable", text) from None
 
 
 def payments(connection: Connection, party: str, depths: Depths, limit: int, offset: int) -> dict[str, Any]:
     """What a party was and is being paid, the newest first."""
-    payout = payout_tables.payout
+    payout, batch, signed = payout_tables.payout, payout_tables.batch, payout_tables.transaction
     own = payout.c.party == party
     total = connection.scalar(select(func.count()).select_from(payout).where(own)) or 0
-    query = select(payout.c.batch, payout.c.amount, payout.c.address).where(own).order_by(payout.c.batch.desc())
-    rows = connection.execute(query.limit(limit).offset(offset)).all()
-    return {"total": total, "items": [_payment(payouts.read(connection, row.batch), row, depths) for row in rows]}
+    told = payout.c.batch, payout.c.amount, payout.c.address, batch.c.state, batch.c.proposed_at, batch.c.state_at
+    query = select(*told).join_from(payout, batch).where(own).order_by(payout.c.batch.desc())
+    rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
+    sent: defaultdict[int, list[Row[Any]]] = defaultdict(list)
+    in_batch = signed.c.batch.in_([row["batch"] for row in rows])
+    for each in connection.execute(select(signed).where(in_batch).order_by(signed.c.signed_at)):
+        sent[each.batch].append(each)
+    return {"total": total, "items": [{**row, **_transaction(sent[row["batch"]], depths)} for row in rows]}
 
 
-def _payment(batch: Batch, row: Row[Any, Any, Any], depths: Depths) -> dict[str, Any]:
-    return {
-        "batch": batch.number,
-        "amount": row.amount,
-        "address": row.address,
-        "state": batch.state,
-        "proposed_at": batch.proposed_at,
-        "state_at": batch.state_at,
-        **_transaction(batch, depths),
-    }
-
-
-def _transaction(batch: Batch, depths: Depths) -> dict[str, Any]:
-    """The transaction that confirmed, else the newest that was signed."""
-    confirmed = [each for each in batch.transactions if each.confirmed_at]
-    newest = next(reversed(confirmed or batch.transactions), None)
+def _transaction(sent: Sequence[Any], depths: Depths) -> dict[str, Any]:
+    """Of a batch's transactions in order, the one that confirmed, else the newest that was signed."""
+    confirmed = [each for each in sent if each.confirmed_at]
+    newest = next(reversed(confirmed or sent), None)
     txid = newest.txid if newest else None
     return {
         "txid": txid,
@@ -182,11 +183,11 @@ def statement_periods(connection: Connection, party: str, now: datetime) -> list
 
 
 def statement(connection: Connection, party: str, period: Period, as_of: datetime, pool: Pool, law: LawBook) -> Any:
-    """A party's statement. Raises `LookupError` when it would take too long to wait for, `StatementError`."""
+    """A party's statement. Raises `Fault` when it would take too long to wait for, `StatementError`."""
     block = tables.block
     found = block.c.found_at.between(period.start, period.end)
     if (connection.scalar(select(func.count()).select_from(block).where(found)) or 0) > STATEMENT_ROUNDS:
-        raise LookupError(f"{period} has too many rounds to be told here; ask for a month, or ask the pool")
+        raise too_large(f"{period} has too many rounds to be told here; ask for a month, or ask the pool")
     return gather_statement(connection, party, period, as_of, pool, law)
 
 
@@ -263,16 +264,16 @@ def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
         "state_at": batch.state_at,
         "trouble": batch.trouble,
         "abandon_asked_by": batch.abandon_asked_by,
-        **_transaction(batch, depths),
+        **_transaction(batch.transactions, depths),
     }
 
 
 def batch_of(connection: Connection, number: int, depths: Depths, at: datetime | None = None) -> dict[str, Any]:
-    """A batch, now or as it was, and what it pays to whom. Raises `LookupError`."""
+    """A batch, now or as it was, and what it pays to whom. Raises `Fault`."""
     try:
         batch = payouts.read(connection, number) if at is None else past.read_at(connection, number, at)
     except PayoutError as error:
-        raise LookupError(str(error)) from None
+        raise nothing(error) from None
     paid = [{"party": each.party, "address": each.address, "amount": each.amount} for each in batch.payouts]
     return {**_batch(batch, depths), "payments": paid}
 
@@ -346,7 +347,7 @@ def sales(
     within = divided.c.final_at.between(period.start, period.end)
     counted = select(func.count()).select_from(credit.join(divided)).where(within)
     if (connection.scalar(counted) or 0) > SALE_CREDITS:
-        raise LookupError(f"{period} has too many credits to be told here; see `tarazy report build sale`")
+        raise too_large(f"{period} has too many credits to be told here; see `tarazy report build sale`")
     report = gather_sales(connection, None, period, as_of, pool, law, known_at)
     return {
         "year": report.days.name,

@@ -72,7 +72,8 @@ class Portal:
         self.hub = Hub()
         self.access = Access()
         self._database = database
-        self._gate = Gate(database, self.access, Door(settings.public_url, settings.proxies))
+        door = Door(settings.public_url, settings.proxies)
+        self._gate = Gate(database, self.access, door)
         self._people = UserPages(self._gate, subject, seal, self.read_holders)
         self._workers = WorkerLists(self._gate.read, subject.interval_seconds)
         pages = Pages(
@@ -87,7 +88,7 @@ class Portal:
             self._workers,
             self.read_holders,
         )
-        self.site = BoundedSite(pages.app.resource(), reactor, self._body_limit)
+        self.site = BoundedSite(pages.app.resource(), reactor, self._body_limit, door.is_proxy)
         self._told = ""
         self._loops = (
             (LoopingCall(self._publish), FRESH_SECONDS),

@@ -36,6 +36,7 @@ from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault
 from tarazy.accreditation.snapshot import Registers, standing
 from tarazy.accreditation.tables import lock_writers
 from tarazy.config.law import LawBook
+from tarazy.portal.guard import nothing
 from tarazy.portal.shelf import Moment, Search, Shelf
 from tarazy.portal.standing import Seat
 from tarazy.reports.attention import finding_text
@@ -87,13 +88,13 @@ def closing_lines(connection: Connection, kind: str, key: str, end: datetime, wh
     """Lines by which nothing of an entry holds from `end` on: its standing versions end then or are taken back.
 
     What was recorded after the first of them is recorded again in its order, so that it still covers what it covered.
-    Raises LookupError when nothing of the entry lasts so long.
+    Raises `Fault` when nothing of the entry lasts so long.
     """
     recorded = reversed(standing(all_versions(connection, kind, keys=[key]).get(key, [])))
     versions = [row for row in recorded if row.valid_to != row.valid_from]
     first = next((at for at, row in enumerate(versions) if row.valid_to is None or row.valid_to > end), None)
     if first is None:
-        raise LookupError(f"nothing of {kind} {key} holds at {end.isoformat()} or later; see its history")
+        raise nothing(f"nothing of {kind} {key} holds at {end.isoformat()} or later; see its history")
     return [_ended(row, end, why) for row in versions[first:]]
 
 
@@ -103,9 +104,9 @@ def _ended(row: Entry, end: datetime, why: str) -> Line:
     return Line("close", None, row.register, dict(cells))
 
 
-def exported(connection: Connection, shelf: Shelf, kinds: Sequence[str], form: str, moment: Moment) -> bytes:
+def exported(shelf: Shelf, kinds: Sequence[str], form: str, moment: Moment) -> bytes:
     """Registers as a spreadsheet that can be imported: `csv`, of one register, or `xlsx`."""
-    held = {kind: shelf.find(connection, kind, moment, Search()) for kind in kinds}
+    held = {kind: shelf.find(kind, moment, Search()) for kind in kinds}
     if form == "xlsx":
         return to_xlsx(held)
     return to_csv(kinds[0], held[kinds[0]]).encode()
@@ -198,11 +199,14 @@ def attach(
 
 
 def fetched(connection: Connection, key: str) -> tuple[Document, bytes]:
-    """A document and its file. Raises LookupError, `DocumentError`."""
+    """A document and its file. Raises `Fault`, `DocumentError`."""
     versions = all_versions(connection, "document", keys=[key]).get(key, [])
     if not versions or not isinstance(newest := versions[0], Document):
-        raise LookupError(f"there is no document {key}")
-    return newest, load(connection, newest.digest)
+        raise nothing(f"there is no document {key}")
+    try:
+        return newest, load(connection, newest.digest)
+    except LookupError as error:
+        raise nothing(error) from None
 
 
 def told_finding(row: Entry) -> dict[str, Any]:
@@ -229,14 +233,14 @@ def admissions(
     return [row.plain() for row in sorted(chosen, key=lambda row: row.last)]
 
 
-def admissible(connection: Connection, shelf: Shelf, moment: Moment, seat: Seat) -> list[Place]:
+def admissible(shelf: Shelf, moment: Moment, seat: Seat) -> list[Place]:
     """Who might mine, where and on which machines, by the registers."""
-    return places(shelf.registers(connection, moment), seat.server, seat.country)
+    return places(shelf.registers(moment), seat.server, seat.country)
 
 
 def own(connection: Connection, shelf: Shelf, party: str, now: datetime) -> dict[str, Any]:
     """What a miner may see of the registers: its own party, and what stands in its name."""
-    registers = shelf.registers(connection, Moment(now, None))
+    registers = shelf.registers(Moment(now, None))
     known = registers.parties.get(party)
     kinds: tuple[type[Entry], ...] = (Licence, Site, Placement, Equipment, Wallet)
     return {

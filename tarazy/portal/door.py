@@ -21,12 +21,16 @@ class Door:
         self._secure = (public_url or "").startswith("https:")
         self._cookie = f"__Host-{_COOKIE}" if self._secure else _COOKIE
 
+    def is_proxy(self, address: str) -> bool:
+        """Whether it is a proxy of ours."""
+        return any(ip_address(address) in network for network in self._proxies)
+
     def address(self, request: Any) -> str:
         """The address of who asks: as the nearest proxy of ours saw it, or else as we do."""
         peer: str = request.getClientAddress().host
         told = (request.getHeader("x-forwarded-for") or "").rpartition(",")[2].strip()
         try:
-            if told and any(ip_address(peer) in network for network in self._proxies):
+            if told and self.is_proxy(peer):
                 return str(ip_address(told))
         except ValueError:
             pass

@@ -33,6 +33,7 @@ from tarazy.accreditation.quotas import Held, held_power, held_quotas
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.config.law import LawBook, NoRuleInForceError
 from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
+from tarazy.portal.guard import nothing
 from tarazy.portal.moments import Told
 from tarazy.reports.attention import finding_text
 from tarazy.reports.consumption import place_of, site_consumption
@@ -75,11 +76,11 @@ class Reader:
         return sites_of(registers, self.party)
 
     def require(self, registers: Registers, site: str) -> Place:
-        """The site. Raises LookupError for one that there is not, or not for this reader: the two look the same."""
+        """The site. Raises `Fault` for one that there is not, or not for this reader: the two look the same."""
         if not registers.versions_of(Site.register, site) or (
             self.party is not None and site not in sites_of(registers, self.party)
         ):
-            raise LookupError(f"there is no site {site} among yours; see /api/v1/energy/sites")
+            raise nothing(f"there is no site {site} among yours; see /api/v1/energy/sites")
         return place_of(registers, site)
 
     def whole(self, registers: Registers, site: str, start: datetime, end: datetime) -> bool:
@@ -406,9 +407,9 @@ def _concerns(registers: Registers, reader: Reader, row: Finding, whole: bool) -
 def fee(
     connection: Connection, registers: Registers, law: LawBook, party: str, quarter: Quarter, moment: Told
 ) -> dict[str, Any]:
-    """How a party's fee for a quarter comes about, or why none is computed. Raises LookupError."""
+    """How a party's fee for a quarter comes about, or why none is computed. Raises `Fault`."""
     if not registers.versions_of("party", party):
-        raise LookupError(f"there is no party {party}")
+        raise nothing(f"there is no party {party}")
     empty: dict[str, Any] = {
         "party": party,
         "quarter": str(quarter),

@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.energy.figures import FoldedError
 from tarazy.accreditation.snapshot import Registers
-from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
+from tarazy.config.law.calendar import Period, Quarter, legal_day
 from tarazy.portal import energy
 from tarazy.portal.energy import SPANS, Reader, span_of
 from tarazy.portal.gate import Gate, answer_faults, json_answer, parameters
-from tarazy.portal.guard import Fault
-from tarazy.portal.moments import EARLIEST, MOMENT, Told, instant_of, told_of
+from tarazy.portal.guard import Fault, nothing
+from tarazy.portal.moments import EARLIEST, MOMENT, Told, begun, instant_of, told_of
 from tarazy.portal.shelf import Moment, Shelf
 from tarazy.portal.snapshot import Subject
 
@@ -43,7 +43,7 @@ class EnergyPages:
         moment = Moment(told.valid_at, instant_of(asked, "known_at"))
 
         def read(connection: Connection) -> dict[str, Any]:
-            return work(connection, self._shelf.registers(connection, moment), told)
+            return work(connection, self._shelf.registers(moment), told)
 
         try:
             return json_answer(request, await self._gate.read(read))
@@ -90,7 +90,9 @@ class EnergyPages:
     async def supplies(self, request: Any, site: str) -> bytes:
         """What supplies gave in a month, and what is permitted."""
         reader, asked = await self._reader(request, "month")
-        month = _month(asked.get("month", f"{legal_day(_valid_at(asked)):%Y-%m}"))
+        month = begun(Period.parse, asked.get("month", f"{legal_day(_valid_at(asked)):%Y-%m}"), datetime.now(UTC))
+        if not month.is_month:
+            raise Fault(400, "bad_parameter", "month is a calendar month, such as 2026-03")
         return await self._told(
             request,
             asked,
@@ -140,8 +142,8 @@ class EnergyPages:
         if party is None:
             raise Fault(400, "bad_parameter", "party names whose fee it is, such as ?party=acme")
         if own not in (None, party):
-            raise LookupError(f"there is no party {party} among yours")
-        quarter, law = _quarter(name), self._subject.law
+            raise nothing(f"there is no party {party} among yours")
+        quarter, law = begun(Quarter.parse, name, datetime.now(UTC)), self._subject.law
         return await self._told(
             request,
             asked,
@@ -165,23 +167,3 @@ def _span(asked: Mapping[str, str]) -> Period:
     except ValueError:
         pass
     raise Fault(400, "bad_parameter", f"span is one of {', '.join(SPANS)}, day a day of it such as 2026-03-31")
-
-
-def _month(text: str) -> Period:
-    try:
-        month = Period.parse(text)
-        if f"{month.first_day:%Y-%m}" == text and month.start <= datetime.now(UTC):
-            return month
-    except ValueError:
-        pass
-    raise Fault(400, "bad_parameter", "month is a calendar month that has begun, such as 2026-03")
-
-
-def _quarter(text: str) -> Quarter:
-    try:
-        quarter = Quarter.parse(text)
-        if quarter.first_day >= EARLIEST and day_start(quarter.first_day) < datetime.now(UTC):
-            return quarter
-    except ValueError:
-        pass
-    raise Fault(400, "bad_parameter", "a quarter that has begun is asked for, such as 2026-Q1")

@@ -12,7 +12,6 @@ import orjson
 import structlog
 from klein import Klein
 from sqlalchemy import Connection
-from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -22,6 +21,7 @@ from tarazy.database.engine import Database, reader
 from tarazy.portal.access import RIGHTS_OF_PEOPLE, Access, Failures, Holder, Right, Role
 from tarazy.portal.door import Door
 from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.turns import Turns
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class Gate:
         self._failures = Failures()
         self._views = Failures(limit=MAXIMUM_VIEWS)
         self._viewed: dict[tuple[str, bytes], float] = {}
-        self._reading = DeferredSemaphore(_READERS)
+        self._reading = Turns(_READERS)
 
     def known(self, request: Any) -> Holder | None:
         """Whose token or session the request brings, whatever it wants."""
@@ -81,11 +81,11 @@ class Gate:
         self._viewed[key] = now + VIEW_SECONDS
 
     def _holder(self, request: Any, right: Right | None) -> Holder:
-        address = self.door.address(request)
-        self.require_patience(request, self._failures, address, "too many wrong tokens from this address")
         holder = self.known(request)
         if holder is None:
             if request.getHeader("authorization") is not None:
+                address = self.door.address(request)
+                self.require_patience(request, self._failures, address, "too many wrong tokens from this address")
                 self._failures.add(address, time.monotonic())
             request.setHeader(b"www-authenticate", b"Bearer")
             raise Fault(401, "no_token", "sign in, or send a token in force as Authorization: Bearer …")
@@ -122,7 +122,11 @@ class Gate:
             with self._reader.begin() as connection:
                 return work(connection, *args, **kwargs)
 
-        return cast(T, await self._reading.run(deferToThread, transact))
+        return await self.look(transact)
+
+    async def look(self, work: Callable[[], T]) -> T:
+        """What `work` finds on another thread, where it needs no transaction or begins its own."""
+        return await self._reading.run(lambda: deferToThread(work))
 
     async def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """What `work` does, on the thread that writes."""
@@ -133,7 +137,6 @@ def answer_faults(app: Klein) -> None:
     """Let `app` tell its readers what was wrong, after whatever it answers by itself."""
     answers: tuple[tuple[type[Exception], Any], ...] = (
         (Fault, _fault),
-        (LookupError, _missing),
         (MethodNotAllowed, _wrong_method),
         (HTTPException, _unknown),
         (Exception, _broken),
@@ -145,11 +148,6 @@ def answer_faults(app: Klein) -> None:
 def _fault(pages: Any, request: Any, failure: Failure) -> bytes:
     """Say what was wrong."""
     return refuse(request, cast(Fault, failure.value))
-
-
-def _missing(pages: Any, request: Any, failure: Failure) -> bytes:
-    """Something named that is not there."""
-    return refuse(request, Fault(404, "no_such_entry", str(failure.value)))
 
 
 def _wrong_method(pages: Any, request: Any, failure: Failure) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,9 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-MAXIMUM_TARGET = 512
-"""Bytes of path and query; the longest of ours is a report's name."""
+MAXIMUM_TARGET, MAXIMUM_POSTED_TARGET = 2 << 10, 8 << 10
+"""Bytes of path and query; the longest are a search of a hundred letters, and what is said of a file: a reason of five
+hundred letters and a title. A Cyrillic letter takes six bytes there."""
 MAXIMUM_BODY = 24 << 20
 """Bytes of a body from who may write: a spreadsheet or a document, which have limits of their own."""
 MAXIMUM_PUSH = 256 << 10
@@ -21,8 +23,9 @@ MAXIMUM_SIGN_IN = 4 << 10
 """Bytes of a body from anybody else, who may be about to sign in."""
 MAXIMUM_DISCARDED = 1 << 20
 """Bytes of a body read and thrown away so that its sender can read the refusal; then the line is cut."""
-MAXIMUM_CONNECTIONS = 600
-"""Open connections; the rest is closed at once, so that they cannot eat the pool's file descriptors."""
+MAXIMUM_CONNECTIONS, MAXIMUM_OF_ONE = 600, 200
+"""Open connections, and those of one address that is no proxy; the rest is closed at once, so that they cannot eat
+the pool's file descriptors."""
 IDLE_SECONDS = 60
 
 SHORT = b"/api/v1/users/", b"/api/v1/quarterly/"
@@ -75,6 +78,16 @@ class Fault(Exception):
         self.status, self.code, self.text = status, code, text
 
 
+def nothing(why: object) -> Fault:
+    """What is named is not there, or not for this reader."""
+    return Fault(404, "no_such_entry", str(why))
+
+
+def too_large(why: str) -> Fault:
+    """It would take too long to wait for."""
+    return Fault(422, "too_large", why)
+
+
 def refuse(request: Any, fault: Fault, **details: Any) -> bytes:
     """Set the status and headers of `fault` on `request`; returns the JSON body, with `details` beside the text."""
     request.setResponseCode(fault.status)
@@ -124,8 +137,9 @@ class Guard(Resource):
 
 
 def _fault(request: Any) -> Fault | None:
-    if len(request.uri) > MAXIMUM_TARGET:
-        return Fault(414, "target_too_long", f"the address is longer than {MAXIMUM_TARGET} bytes")
+    longest = MAXIMUM_POSTED_TARGET if request.method == b"POST" else MAXIMUM_TARGET
+    if len(request.uri) > longest:
+        return Fault(414, "target_too_long", f"the address is longer than {longest} bytes")
     if not _TARGET.fullmatch(request.uri) or b"//" in request.path or b"%" in request.path:
         return Fault(404, "not_found", "there is nothing at this address; the API is described at /api/v1/openapi.json")
     if not _HOST.fullmatch(request.getHeader(b"host") or b"-"):
@@ -146,6 +160,8 @@ class BoundedChannel(HTTPChannel):
     """A connection that says so when a line of its request is too long, and is counted by its site."""
 
     site: BoundedSite
+    host = ""
+    """The address that it comes from."""
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
         """Answer before hanging up."""
@@ -157,7 +173,7 @@ class BoundedChannel(HTTPChannel):
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # noqa: N802 - Twisted's name
         """Make room for another."""
-        self.site.connections -= 1
+        self.site.lost(self.host)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 
@@ -166,20 +182,37 @@ class BoundedSite(Site):
 
     protocol = BoundedChannel  # type: ignore[assignment]
 
-    def __init__(self, inner: Any, reactor: Any, body_limit: Callable[[Any], int]) -> None:
+    def __init__(
+        self, inner: Any, reactor: Any, body_limit: Callable[[Any], int], is_proxy: Callable[[str], bool]
+    ) -> None:
         """`body_limit` says of a request whose headers have come how many bytes of its body are wanted."""
         super().__init__(  # type: ignore[no-untyped-call]
             Guard(inner), requestFactory=BoundedRequest, timeout=IDLE_SECONDS, reactor=reactor
         )
-        self.connections = 0
         self.body_limit = body_limit
+        self._is_proxy = is_proxy
+        self._open: Counter[str] = Counter()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return self._open.total()
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 - Twisted's name
         """A channel for a new connection, or none when there are too many."""
-        if self.connections >= MAXIMUM_CONNECTIONS:
+        too_many = self._open[addr.host] >= MAXIMUM_OF_ONE and not self._is_proxy(addr.host)
+        if too_many or self.connections >= MAXIMUM_CONNECTIONS:
             return None
-        self.connections += 1
-        return super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel.host = addr.host
+        self._open[addr.host] += 1
+        return channel
+
+    def lost(self, host: str) -> None:
+        """A connection from `host` has ended."""
+        self._open[host] -= 1
+        if not self._open[host]:
+            del self._open[host]
 
     def log(self, request: Any) -> None:
         """Nothing: an access log would hold addresses (invariant 12)."""

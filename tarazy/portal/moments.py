@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
-from tarazy.config.law.calendar import day_start
+from tarazy.config.law.calendar import Period, Quarter, day_start
 from tarazy.portal.guard import Fault
 
 MOMENT = ("as_of", "known_at")
@@ -55,3 +56,19 @@ def instant_of(asked: Mapping[str, str], name: str) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     raise Fault(400, "bad_parameter", f"{name} is an instant with its zone, such as 2026-03-03T12:00:00+05:00")
+
+
+_P = TypeVar("_P", Period, Quarter)
+
+
+def begun(parse: Callable[[str], _P], text: str, now: datetime) -> _P:
+    """The period that a text names; it has begun by `now`. Raises `Fault`."""
+    try:
+        period = parse(text)
+    except ValueError as error:
+        raise Fault(400, "bad_parameter", str(error)) from None
+    if period.first_day < EARLIEST:
+        raise Fault(400, "bad_parameter", f"{period} lies too far away: periods since {EARLIEST} are told of")
+    if period.start >= now:
+        raise Fault(400, "bad_parameter", f"{period} has not begun then")
+    return period

@@ -8,7 +8,6 @@ from dataclasses import replace
 from time import monotonic
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accreditation.expiry import expiries
@@ -19,6 +18,7 @@ from tarazy.portal.gate import Gate
 from tarazy.portal.moments import Told, instant_of
 from tarazy.portal.shelf import Moment, Shelf
 from tarazy.portal.snapshot import Snapshot, Subject, make_snapshot
+from tarazy.portal.turns import Turns
 from tarazy.reports.attention import notices
 
 KEPT, KEPT_SECONDS = 8, 60.0
@@ -32,7 +32,7 @@ class PastSnapshots:
         self._gate = gate
         self._subject = subject
         self._shelf = shelf
-        self._reading = DeferredSemaphore(1)
+        self._reading = Turns()
         self._kept: OrderedDict[tuple[str | None, str | None], tuple[float, Snapshot]] = OrderedDict()
 
     async def get(self, asked: Mapping[str, str], told: Told) -> Snapshot:
@@ -50,11 +50,11 @@ class PastSnapshots:
                 self._kept.popitem(last=False)
             return found
 
-        return await self._reading.run(lambda: Deferred.fromCoroutine(get()))
+        return await self._reading.run(get)
 
     def _read(self, connection: Connection, moment: Moment, told: Told) -> Snapshot:
         subject, now = self._subject, told.valid_at
-        registers, seconds = self._shelf.registers(connection, moment), subject.interval_seconds
+        registers, seconds = self._shelf.registers(moment), subject.interval_seconds
         past = queries.Past(told, floor_to(told.until, seconds))
         facts = Facts(
             now=now,

@@ -19,7 +19,7 @@ from tarazy.portal.access import Right
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.gate import Gate, answer_faults, json_answer, parameters
 from tarazy.portal.guard import Fault, refuse
-from tarazy.portal.moments import MOMENT, instant_of, told_of
+from tarazy.portal.moments import MOMENT, begun, instant_of, told_of
 from tarazy.reports.gather.coins import PEOPLE, name_of, people
 from tarazy.reports.gather.quarterly import NOTHING_KNOWN, known_of
 
@@ -100,15 +100,7 @@ def _quarter(name: str | None, now: datetime) -> Quarter:
     """A quarter that has begun at a moment; the last one that is over when none is named. Raises `Fault`."""
     if name is None:
         return Quarter.of(Quarter.of(now).start - timedelta(days=1))
-    try:
-        quarter = Quarter.parse(name)
-        if not 2009 <= quarter.year <= now.year + 1:  # before the first block there was no mining
-            raise ValueError(f"{quarter} lies too far away")
-    except ValueError as error:
-        raise Fault(400, "bad_parameter", str(error)) from None
-    if quarter.start > now:
-        raise Fault(400, "bad_parameter", f"{quarter} has not begun")
-    return quarter
+    return begun(Quarter.parse, name, now)
 
 
 def _version(each: Submitted) -> dict[str, Any]:

@@ -67,10 +67,14 @@ class RegisterPages:
         asked = parameters(request, (*MOMENT, "key", "q", "sort", "order", *of_findings, *_PAGED))
         moment, search, now = _moment(asked), _search(asked, kind), datetime.now(UTC)
         limit, offset = paging(asked)
-        entries = await self._gate.read(self._shelf.find, kind, moment, search)
-        items = [tell(entry) for entry in entries[offset : offset + limit]]
         moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now}
-        return json_answer(request, {**moments, "total": len(entries), "items": items})
+
+        def look() -> dict[str, Any]:
+            entries = self._shelf.find(kind, moment, search)
+            items = [tell(entry) for entry in entries[offset : offset + limit]]
+            return {**moments, "total": len(entries), "items": items}
+
+        return json_answer(request, await self._gate.look(look))
 
     @app.route(f"/registers/<{_KINDS}:kind>/columns", methods=["GET"])
     async def columns(self, request: Any, kind: str) -> bytes:
@@ -98,8 +102,8 @@ class RegisterPages:
         """Record entries, or say what that would change."""
         holder = await self._gate.admit(request, Right.WRITE)
         asked = parameters(request, ("dry_run", "why"))
-        body = _json_of(request)
-        return await self._record(request, holder, asked, lambda: desk.lines_of(kind, body))
+        content = request.content.read()
+        return await self._record(request, holder, asked, lambda: desk.lines_of(kind, _json_of(content)))
 
     @app.route(f"/registers/<{_KINDS}:kind>/close", methods=["POST"])
     async def close(self, request: Any, kind: str) -> bytes:
@@ -131,9 +135,8 @@ class RegisterPages:
         kind, form = asked.get("kind"), asked.get("form", "xlsx")
         if form not in _FORMS or (kind is None and form == "csv") or (kind is not None and kind not in BY_HAND):
             raise Fault(400, "bad_parameter", "form is xlsx, or csv for one register, which kind names")
-        body = await self._gate.read(
-            desk.exported, self._shelf, [kind] if kind else list(BY_HAND), form, _moment(asked)
-        )
+        kinds, moment = [kind] if kind else list(BY_HAND), _moment(asked)
+        body = await self._gate.look(lambda: desk.exported(self._shelf, kinds, form, moment))
         name = f"{kind or 'registers'}.{form}"
         request.setHeader(b"content-disposition", f'attachment; filename="{name}"'.encode())
         return answer(request, body, _FORMS[form])
@@ -165,7 +168,7 @@ class RegisterPages:
         moment = _moment(asked)
         now = datetime.now(UTC)
         limit, offset = paging(asked)
-        found = await self._gate.read(desk.admissible, self._shelf, moment, self._seat)
+        found = await self._gate.look(lambda: desk.admissible(self._shelf, moment, self._seat))
         items = [place.plain() for place in found[offset : offset + limit]]
         moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now, "server": self._seat.server}
         admitted = sum(place.decision.admitted for place in found)
@@ -193,7 +196,7 @@ class RegisterPages:
         """Record what the meters of the agent's site showed."""
         holder = await self._gate.admit(request, Right.PUSH)
         parameters(request, ())
-        body = _json_of(request)
+        body = _json_of(request.content.read())
         told = await self._gate.write(readings.push, holder.site, body, datetime.now(UTC))
         self._pushed.count(holder.site or "", told, body)
         return json_answer(request, told)
@@ -286,9 +289,9 @@ def _moment(asked: Mapping[str, str]) -> Moment:
     return Moment(instant_of(asked, "as_of") or datetime.now(UTC), instant_of(asked, "known_at"))
 
 
-def _json_of(request: Any) -> object:
+def _json_of(content: bytes) -> object:
     try:
-        return orjson.loads(request.content.read())
+        return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise Fault(400, "not_json", f"the body is no JSON: {error}") from None
 

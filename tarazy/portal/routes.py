@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -26,7 +25,7 @@ from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
-from tarazy.portal.gate import Gate, answer_faults, parameters
+from tarazy.portal.gate import Gate, answer_faults, paging, parameters
 from tarazy.portal.guard import Fault
 from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.pages import (
@@ -47,7 +46,6 @@ from tarazy.portal.past import PastSnapshots
 from tarazy.portal.quarterly_pages import QuarterlyPages
 from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
-from tarazy.portal.shelf import Shelf
 from tarazy.portal.signature_pages import SignaturePages
 from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshot, Snapshots, Subject
 from tarazy.portal.user_pages import UserPages
@@ -56,10 +54,8 @@ from tarazy.reports.language import LANGUAGES
 
 log = structlog.get_logger()
 
-LIMIT, HIGHEST_LIMIT, HIGHEST_OFFSET = 100, 500, 1_000_000
 _LANG = f"any({','.join(LANGUAGES)})"
 _REASON = "any({})".format(", ".join(f"'{reason}'" for reason in Reason))
-_COUNT = re.compile(rb"\d{1,7}")
 
 
 @cache
@@ -67,24 +63,6 @@ def openapi() -> bytes:
     """The description of the API as JSON."""
     text = (files("tarazy.portal") / "openapi.yaml").read_text(encoding="utf-8")
     return orjson.dumps(yaml.load(text, SafeLoader))  # noqa: S506 - it is
-
-
-def _query(request: Any, allowed: dict[str, tuple[int, int, int]], *others: str) -> dict[str, int]:
-    """The request's parameters: name → (fallback, lowest, highest) to name → value. Raises `Fault`."""
-    unknown = [name for name in request.args if name.decode("ascii", "replace") not in {*allowed, *others}]
-    if unknown:
-        known = ", ".join(allowed) or "none"
-        raise Fault(400, "unknown_parameter", f"this address takes other parameters: {known}")
-    values = {}
-    for name, (fallback, lowest, highest) in allowed.items():
-        given = request.args.get(name.encode("ascii"), [])
-        if not given:
-            values[name] = fallback
-        elif len(given) == 1 and _COUNT.fullmatch(given[0]) and lowest <= int(given[0]) <= highest:
-            values[name] = int(given[0])
-        else:
-            raise Fault(400, "bad_parameter", f"{name} is one whole number from {lowest} to {highest}")
-    return values
 
 
 def _answer(request: Any, body: bytes, content_type: str, caching: str, version: str = "") -> bytes:
@@ -123,7 +101,7 @@ class Pages:
         self._subject = subject
         self._language = language
         self._gate = gate
-        shelf = Shelf(snapshots.reader.registers)
+        shelf = snapshots.reader.shelf
         self._past = PastSnapshots(gate, subject, shelf)
         self._registers = RegisterPages(gate, rules, subject.seat, pushed, shelf).app.resource()
         self._holders = OwnPages(gate, subject, shelf, workers, refresh)
@@ -296,13 +274,11 @@ class Pages:
     @app.route("/api/v1/overview")
     async def overview(self, request: Any) -> bytes:
         """The pool at a glance."""
-        _query(request, {}, *MOMENT)
-        snapshot = await self._snapshot(request)
+        snapshot = await self._snapshot(parameters(request, MOMENT), request)
         return _json(request, snapshot.overview(), snapshot.version())
 
-    async def _snapshot(self, request: Any, *others: str) -> Snapshot:
+    async def _snapshot(self, asked: Mapping[str, str], request: Any) -> Snapshot:
         """The newest one, or to who may read everything that of a moment of before. Raises `Fault`."""
-        asked = parameters(request, (*MOMENT, *others))
         past = past_of(asked, datetime.now(UTC))
         if past is None:
             return await self._snapshots.get()
@@ -312,19 +288,20 @@ class Pages:
     @app.route("/api/v1/events")
     async def events(self, request: Any) -> None:
         """The overview, again after each change."""
-        _query(request, {})
+        parameters(request, ())
         snapshot = await self._snapshots.get()
         await self._hub.open(request, snapshot.event())
 
     @app.route(f"/api/v1/<any({','.join(LISTS)}):name>")
     async def listing(self, request: Any, name: str) -> bytes:
         """A page of a list."""
-        paging = _query(request, {"limit": (LIMIT, 1, HIGHEST_LIMIT), "offset": (0, 0, HIGHEST_OFFSET)}, *MOMENT)
+        asked = parameters(request, (*MOMENT, "limit", "offset"))
+        limit, offset = paging(asked)
         told = await self._section(request, name)
-        snapshot = await self._snapshot(request, *paging)
+        snapshot = await self._snapshot(asked, request)
         section = snapshot.sections[told]
-        items = section["items"][paging["offset"] : paging["offset"] + paging["limit"]]
-        version = f"{snapshot.versions[told]}-{paging['offset']}-{paging['limit']}"
+        items = section["items"][offset : offset + limit]
+        version = f"{snapshot.versions[told]}-{offset}-{limit}"
         return _json(request, orjson.dumps({**section, "items": items}), version)
 
     @app.route("/api/v1/energy")
@@ -335,9 +312,9 @@ class Pages:
     @app.route(f"/api/v1/<any({','.join(SERIES)}):name>")
     async def series(self, request: Any, name: str) -> bytes:
         """Figures over time."""
-        _query(request, {}, *MOMENT)
+        asked = parameters(request, MOMENT)
         told = await self._section(request, name)
-        snapshot = await self._snapshot(request)
+        snapshot = await self._snapshot(asked, request)
         return _json(request, orjson.dumps(snapshot.sections[told]), snapshot.versions[told])
 
     async def _section(self, request: Any, name: str) -> str:
@@ -354,7 +331,7 @@ class Pages:
     async def report(self, request: Any, name: str) -> Any:
         """A document for download."""
         await self._gate.admit(request, Right.READ)
-        _query(request, {})
+        parameters(request, ())
         path = document(self._subject.reports, name)
         request.setHeader(b"content-disposition", b'attachment; filename="%s"' % name.encode("ascii"))
         request.setHeader(b"cache-control", b"no-cache")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Engine
 
 from tarazy.accreditation.entries import ENTRY_TYPES, Entry, Finding, fields_of
+from tarazy.accreditation.registers import follow
 from tarazy.accreditation.snapshot import Registers, version_at
+from tarazy.database.engine import reader
 
 LONGEST_SEARCH = 100
 
@@ -39,25 +42,35 @@ class Search:
 
 
 class Shelf:
-    """The registers as they were last read, with what was recorded since."""
+    """The registers as they were last read, with what was recorded since. For any thread."""
 
-    def __init__(self, held: Callable[[Connection, datetime], Registers]) -> None:
-        """`held`: the registers at a moment as they are known now."""
-        self._held = held
+    def __init__(self, engine: Engine) -> None:
+        self._reader = reader(engine)
+        self._lock = Lock()
+        self._held = Registers({}, datetime.now(UTC))
         self._texts: dict[tuple[str, int], str] = {}
         """What is searched in an entry, by register and number: entries never change."""
 
-    def registers(self, connection: Connection, moment: Moment) -> Registers:
+    def present(self, now: datetime) -> Registers:
+        """All registers at `now` as they are known now.
+
+        Read in a transaction that begins after the one before, so that none looks like a copy of another day.
+        """
+        with self._lock, self._reader.begin() as connection:
+            self._held = follow(connection, self._held, now)
+            return self._held.at(now)
+
+    def registers(self, moment: Moment) -> Registers:
         """All registers as of a moment."""
-        held = self._held(connection, datetime.now(UTC))
+        held = self.present(datetime.now(UTC))
         if moment.known_at is None:
             return held.at(moment.valid_at)
         known = {name: _known(held.histories(name), moment.known_at) for name in ENTRY_TYPES}
         return Registers(known, moment.valid_at, held.lists)
 
-    def find(self, connection: Connection, kind: str, moment: Moment, search: Search) -> list[Entry]:
+    def find(self, kind: str, moment: Moment, search: Search) -> list[Entry]:
         """The versions of a register in force that fit."""
-        histories = self._held(connection, datetime.now(UTC)).histories(kind)
+        histories = self.present(datetime.now(UTC)).histories(kind)
         if search.key is not None:
             histories = {search.key: histories[search.key]} if search.key in histories else {}
         if moment.known_at is not None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
-from tarazy.accreditation import audit
+from tarazy.accreditation.audit import AuditEvent
 from tarazy.portal.documents import document
 from tarazy.reports.kept import Kept, KeptFault, keep_signature, read_kept, signed_event
 from tarazy.reports.signing.cms import LARGEST, CmsFault, Signature, check
@@ -72,12 +71,25 @@ def plain(found: Signature) -> dict[str, Any]:
     }
 
 
-def attach(connection: Connection, directory: Path, name: str, given: bytes, by: str, now: datetime) -> dict[str, Any]:
-    """Keep a signature of the report called `name`, and that in the audit log.
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A signature that was kept beside its report."""
+
+    told: dict[str, Any]
+    event: AuditEvent
+    path: Path
+
+    def take_back(self) -> None:
+        """Keep it no longer: the audit log did not take its event."""
+        self.path.unlink(missing_ok=True)
+
+
+def attach(directory: Path, name: str, given: bytes, by: str) -> Added:
+    """Keep a signature of the report called `name`.
 
     Raises `Fault` where there is no such report, `KeptFault` where it is signed or none, `CmsFault`.
     """
     kept = read_kept(document(directory, name))
     found = keep_signature(kept, given)
-    audit.append(connection, [signed_event(kept, found, by)], now)
-    return {"name": name, "digest": kept.digest, "signature": plain(found)}
+    told = {"name": name, "digest": kept.digest, "signature": plain(found)}
+    return Added(told, signed_event(kept, found, by), kept.beside(".p7s"))

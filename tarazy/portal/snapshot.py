@@ -19,8 +19,6 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from tarazy.accounting.schemes import Schedule
-from tarazy.accreditation.registers import follow
-from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law import LawBook
 from tarazy.config.settings import ScheduledReport
 from tarazy.database.engine import reader
@@ -31,6 +29,7 @@ from tarazy.portal.events import event
 from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
 from tarazy.portal.guard import Fault
 from tarazy.portal.payments import Payments
+from tarazy.portal.shelf import Shelf
 from tarazy.portal.standing import Seat
 from tarazy.reports.attention import Notice, present_notices
 from tarazy.reports.reconciled import FloorRule
@@ -120,7 +119,7 @@ class Reader:
     def __init__(self, engine: Engine, subject: Subject) -> None:
         self._engine = reader(engine)
         self._subject = subject
-        self._registers = Registers({}, datetime.now(UTC))
+        self.shelf = Shelf(engine)
         self._present = _Rested(self._read_present)
         self._day = _Rested(queries.day_of_work)
         self._quarter = _Rested(self._read_quarter)
@@ -157,20 +156,15 @@ class Reader:
                 self._attention.get(connection, now),
             )
 
-    def registers(self, connection: Connection, now: datetime) -> Registers:
-        """The registers at `now`, read again only after something was added."""
-        self._registers = follow(connection, self._registers, now)
-        return self._registers.at(now)
-
     def _read_present(self, connection: Connection, now: datetime) -> Present:
-        registers, subject = self.registers(connection, now), self._subject
+        registers, subject = self.shelf.present(now), self._subject
         return queries.present(connection, registers, subject.seat, subject.interval_seconds, now, None)
 
     def _read_quarter(self, connection: Connection, now: datetime) -> QuarterSoFar:
-        return queries.quarter_so_far(connection, self.registers(connection, now), self._subject.law, now)
+        return queries.quarter_so_far(connection, self.shelf.present(now), self._subject.law, now)
 
     def _read_attention(self, connection: Connection, now: datetime) -> list[Notice]:
-        subject, registers = self._subject, self.registers(connection, now)
+        subject, registers = self._subject, self.shelf.present(now)
         return present_notices(connection, registers, subject.law, endings(connection), subject.schedule)
 
 

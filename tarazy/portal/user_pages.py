@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypeVar
 
+import structlog
 from klein import Klein
 from pydantic import Field
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
@@ -21,7 +22,10 @@ from tarazy.portal.gate import Gate, answer_faults, json_answer, paging, paramet
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.second_factor import Seal, SealError, accepted_step, enrolment
 from tarazy.portal.snapshot import Subject
+from tarazy.portal.turns import Turns
 from tarazy.portal.users import UserError
+
+log = structlog.get_logger()
 
 _T = TypeVar("_T")
 _HASHING, _LONGEST_QUEUE = 1, 30
@@ -74,20 +78,24 @@ class UserPages:
         self._refresh = refresh
         self._addresses = Failures(limit=20)
         self._names = Failures(limit=30, window=900.0)
-        self._hashing = DeferredSemaphore(_HASHING)
+        self._hashing = Turns(_HASHING, _LONGEST_QUEUE)
 
     @app.route("/sign-in", methods=["POST"])
     async def sign_in(self, request: Any) -> bytes:
         """Begin a session with name, password and code."""
         self._gate.door.require_own_page(request)
         asked = body(request, _SignIn)
-        self._require_patience(request, asked.name)
+        self._require_patience(request)
+        self._gate.require_patience(request, self._names, asked.name, "too many failures for this name")
         found = await self._gate.read(users.known, asked.name)
         now = datetime.now(UTC)
         code = asked.code.replace(" ", "")
         step = await self._hash(lambda: users.signed_step(found, asked.password, code, self._seal, now))
         if step is None:
-            await self._failed(request, asked.name, found is not None)
+            self._failed(request)
+            self._names.add(asked.name, time.monotonic())
+            if found is not None:
+                self._note_failure(asked.name)
             raise Fault(401, "not_signed_in", "name, password or code is wrong, or the code was used already")
         return await self._begun(
             request, asked.name, await self._gate.write(users.begin_session, asked.name, step, now)
@@ -137,7 +145,7 @@ class UserPages:
         now = datetime.now(UTC)
         step = accepted_step(found.secret, asked.code.replace(" ", ""), now, 0)
         if step is None:
-            self._addresses.add(self._gate.door.address(request), time.monotonic())
+            self._failed(request)
             raise Fault(
                 422, "bad_code", "the code is not of this moment; look at the app again, and at the phone's clock"
             )
@@ -183,11 +191,11 @@ class UserPages:
         return json_answer(request, {"name": asked.name})
 
     async def _invited(self, request: Any, invitation: str) -> users.Invited:
-        self._require_patience(request, "")
+        self._require_patience(request)
         try:
             return await self._gate.write(users.open_invitation, invitation, self._seal, datetime.now(UTC))
         except UserError:
-            await self._failed(request, "", False)
+            self._failed(request)
             raise
 
     async def _begun(self, request: Any, name: str, session: str) -> bytes:
@@ -198,23 +206,20 @@ class UserPages:
             raise Fault(401, "not_signed_in", f"{name} was removed meanwhile")
         return json_answer(request, {"name": name, "role": holder.role, "expires_at": holder.expires_at})
 
-    def _require_patience(self, request: Any, name: str) -> None:
+    def _require_patience(self, request: Any) -> None:
         address = self._gate.door.address(request)
         self._gate.require_patience(request, self._addresses, address, "too many failures from this address")
-        self._gate.require_patience(request, self._names, name, "too many failures for this name")
 
-    async def _failed(self, request: Any, name: str, is_known: bool) -> None:
-        now = time.monotonic()
-        self._addresses.add(self._gate.door.address(request), now)
-        if is_known:
-            self._names.add(name, now)
-            await self._gate.write(users.note_failure, name, datetime.now(UTC))
+    def _failed(self, request: Any) -> None:
+        self._addresses.add(self._gate.door.address(request), time.monotonic())
+
+    def _note_failure(self, name: str) -> None:
+        """Nobody waits for it: how long the answer takes must not tell whether there is such a name."""
+        noted = Deferred.fromCoroutine(self._gate.write(users.note_failure, name, datetime.now(UTC)))
+        noted.addErrback(lambda failure: log.error("sign_in_failure_not_kept", error=repr(failure.value)))
 
     async def _hash(self, work: Callable[[], _T]) -> _T:
-        if len(self._hashing.waiting) >= _LONGEST_QUEUE:
-            raise Fault(503, "busy", "too many people sign in at this moment; try again in a few seconds")
-        done: _T = await self._hashing.run(deferToThread, work)
-        return done
+        return await self._hashing.run(lambda: deferToThread(work))
 
     @app.handle_errors(UserError)
     def unfit(self, request: Any, failure: Failure) -> bytes:

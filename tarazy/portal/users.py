@@ -13,7 +13,7 @@ from argon2.exceptions import VerificationError
 from sqlalchemy import Connection, delete, insert, select, update
 
 from tarazy.accreditation import audit
-from tarazy.portal.access import Holder, Role, TokenError, digest_of, holders, require_free_name, require_party
+from tarazy.portal.access import Holder, Role, TokenError, digest_of, require_free_name, require_party
 from tarazy.portal.second_factor import Seal, accepted_step, new_secret
 from tarazy.portal.tables import portal_session, portal_user
 
@@ -213,7 +213,7 @@ def begin_session(connection: Connection, name: str, step: int, now: datetime) -
 
 
 def open_session(connection: Connection, name: str, now: datetime) -> str:
-    """A session of a user or of a token's holder; sessions that ended are forgotten."""
+    """A session of a user; sessions that ended are forgotten."""
     text = secrets.token_urlsafe(_RANDOM_BYTES)
     connection.execute(delete(portal_session).where(portal_session.c.ends_at <= now))
     row = {"digest": digest_of(text), "name": name, "begun_at": now, "ends_at": now + SESSION}
@@ -236,12 +236,11 @@ def note_failure(connection: Connection, name: str, now: datetime) -> None:
 
 
 def sessions(connection: Connection) -> dict[str, Holder]:
-    """Digest → holder, of the sessions of users and of tokens in force."""
+    """Digest → holder, of the sessions in force."""
     people = {
         row.name: Holder(row.name, Role(row.role), row.party, _NEVER)
         for row in connection.execute(select(portal_user).where(portal_user.c.removed_at.is_(None)))
     }
-    people |= {holder.name: holder for holder in holders(connection).values()}
     rows = [row for row in connection.execute(select(portal_session)) if row.name in people]
     return {
         row.digest: replace(people[row.name], expires_at=min(row.ends_at, people[row.name].expires_at), signed_in=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +10,11 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 
 from tarazy.portal.monitoring import Worker, largest_parties, own_workers
 from tarazy.portal.snapshot import REST, SLOW_SECONDS
+from tarazy.portal.turns import Turns
 
 KEPT_PARTIES = 16
 READY_SECONDS = 300.0
@@ -36,7 +37,9 @@ class WorkerLists:
         self._read = read
         self._interval_seconds = interval_seconds
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._locks: dict[str, DeferredLock] = {}
+        self._reading: set[str] = set()
+        """Whose lists are read again while those of before are told."""
+        self._turns: defaultdict[str, Turns] = defaultdict(Turns)
 
     async def of(self, party: str) -> tuple[datetime, list[Worker]]:
         """When they were read, and they."""
@@ -44,8 +47,9 @@ class WorkerLists:
         age = monotonic() - kept.ended if kept else 0.0
         if kept is None or age > STALE_SECONDS:
             return await self._fresh(party)
-        if age > REST * (kept.ended - kept.begun) and not self._lock(party).locked:
-            Deferred.fromCoroutine(self._again(party))
+        if age > REST * (kept.ended - kept.begun) and party not in self._reading:
+            self._reading.add(party)
+            Deferred.fromCoroutine(self._again(party)).addBoth(lambda _: self._reading.discard(party))
         return kept.told
 
     async def keep_ready(self) -> None:
@@ -69,10 +73,7 @@ class WorkerLists:
 
     async def _fresh(self, party: str) -> tuple[datetime, list[Worker]]:
         asked = monotonic()
-        told: tuple[datetime, list[Worker]] = await self._lock(party).run(
-            lambda: Deferred.fromCoroutine(self._read_since(party, asked))
-        )
-        return told
+        return await self._turns[party].run(lambda: self._read_since(party, asked))
 
     async def _read_since(self, party: str, asked: float) -> tuple[datetime, list[Worker]]:
         """Read, unless somebody else has begun to since it was asked."""
@@ -88,9 +89,6 @@ class WorkerLists:
             if len(self._kept) > KEPT_PARTIES:
                 self._kept.popitem(last=False)
         return told
-
-    def _lock(self, party: str) -> DeferredLock:
-        return self._locks.setdefault(party, DeferredLock())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import pytest_twisted
 from openpyxl import load_workbook
+from sqlalchemy import event
 
 from tarazy.accounting.schemes import Schedule, Scheme, Terms
 from tarazy.portal import accounts
 from tarazy.portal.access import Role, create_token
-from tarazy.portal.accounts import terms_by_date
+from tarazy.portal.accounts import Depths, payments, terms_by_date
 from tarazy.reports.language import LANGUAGES
 from tests.portal.conftest import Running
 from tests.portal.pool import ADDRESS, NAMES, TXIDS
@@ -46,6 +47,16 @@ async def told(running: Running, path: str, token: str) -> Any:
     described = document["paths"][f"/api/v1/{path.partition('?')[0]}"]["get"]["responses"]["200"]["content"]
     assert faults(body, described["application/json"]["schema"], document) == []
     return body
+
+
+def test_payments_cost_what_their_page_holds(running: Running) -> None:
+    """A fixed number of questions, whoever else was paid in the same batches."""
+    asked: list[str] = []
+    with running.pool.engine.begin() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        found = payments(connection, "altyn", Depths({}), 100, 0)
+    assert len(found["items"]) == 2
+    assert len(asked) == 3
 
 
 @pytest_twisted.ensureDeferred

@@ -18,7 +18,7 @@ from sqlalchemy import text as sql
 from twisted.internet.defer import Deferred
 
 from tarazy.accreditation.admission import Reason
-from tarazy.portal import events, guard, snapshot
+from tarazy.portal import accounts, events, guard, snapshot
 from tarazy.portal.facts import Live
 from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshot
 from tarazy.reports.language import LANGUAGES, text
@@ -120,13 +120,12 @@ async def test_paging(running: Running) -> None:
         ("/kk/%2e%2e/x", 404, "not_found"),
         ("/static/0/page.js", 404, "not_found"),
         ("/api/v1/overview?x=1", 400, "unknown_parameter"),
-        ("/api/v1/miners?limit=0", 400, "bad_parameter"),
-        ("/api/v1/miners?limit=501", 400, "bad_parameter"),
+        ("/api/v1/miners?limit=1001", 400, "bad_parameter"),
         ("/api/v1/miners?limit=99999999999999999999", 400, "bad_parameter"),
         ("/api/v1/miners?limit=1&limit=2", 400, "bad_parameter"),
         ("/api/v1/miners?offset=-1", 400, "bad_parameter"),
         ("/api/v1/miners?limit=%D9%A1", 400, "bad_parameter"),
-        ("/api/v1/miners?" + "a" * 600, 414, "target_too_long"),
+        ("/api/v1/miners?" + "a" * guard.MAXIMUM_TARGET, 414, "target_too_long"),
         ("/api/v1/reports/pool.db", 404, "no_such_report"),
         ("/api/v1/reports/.hidden.json", 404, "no_such_report"),
         ("/api/v1/reports/..%2Fpool.db", 404, "not_found"),
@@ -151,6 +150,18 @@ async def test_faults_are_told(running: Running, path: str, status: int, code: s
     assert (error["status"], error["code"]) == (status, code)
     assert len(error["text"]) > 10
     assert b"content-security-policy" in answer.lower()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_went_wrong_inside_is_no_missing_entry(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is missing in our own code is ours to mend: no reader is told that it asked wrongly."""
+
+    def broken(*_: Any) -> None:
+        raise KeyError("party")
+
+    monkeypatch.setattr(accounts, "rounds", broken)
+    answer = await running.get("/api/v1/accounting/rounds")
+    assert (answer.code, (await answer.json())["error"]["code"]) == (500, "internal")
 
 
 @pytest.mark.parametrize(
@@ -185,6 +196,18 @@ async def test_connections_are_bounded(own: Running, monkeypatch: pytest.MonkeyP
     while own.portal.site.connections:
         await Deferred.fromFuture(asyncio.ensure_future(asyncio.sleep(0.01)))
     assert (await own.get("/kk/")).code == 200
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_address_leaves_room_for_others(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connections are bounded apart; those of a proxy of ours are many people's (invariant 10)."""
+    monkeypatch.setattr(guard, "MAXIMUM_OF_ONE", 1)
+    await raw(own.port, b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n", until=b"event: ", leave_open=True)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await raw(own.port, b"GET /kk/ HTTP/1.1\r\nHost: x\r\n\r\n", until=b"\r\n")
+    monkeypatch.setattr(own.portal.site, "_is_proxy", "127.0.0.1".__eq__)
+    assert (await own.get("/kk/")).code == 200
+    left_open.pop().close()
 
 
 @pytest_twisted.ensureDeferred

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
+from tarazy.accreditation import audit
 from tarazy.accreditation.audit import events_of
 from tarazy.portal.access import Role, create_token
 from tarazy.reports.signing.key import load_key
@@ -65,6 +66,27 @@ async def test_a_signature_is_uploaded_once_and_told(own: Running, tmp_path: Pat
     report.write_text(report.read_text().replace("22T", "23T"))
     code, told = await ask(own, "GET", PATH, operator)
     assert told["items"][0]["signature"]["standing"] == "broken"
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_signature_stays_without_its_row_in_the_audit_log(
+    own: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the log cannot be written, the signature is taken back and may be brought again."""
+    token = _token(own, Role.OPERATOR)
+    await own.portal.read_holders()
+    report = own.directory / "reports" / NAME
+    report.write_text('{"kind": "sale"}')
+    signature = load_key(*make("Директор").files(tmp_path, "key")).sign(report.read_bytes())
+
+    def away(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "append", away)
+        assert (await ask(own, "POST", f"{PATH}?name={NAME}", token, data=signature))[0] == 500
+    assert list(report.parent.glob("*.p7s")) == []
+    assert (await ask(own, "POST", f"{PATH}?name={NAME}", token, data=signature))[0] == 200
 
 
 @pytest.mark.parametrize("role", [Role.OPERATOR])

@@ -260,6 +260,19 @@ async def test_guessing_waits_by_address(own: Running) -> None:
     assert await browser.ask("/api/v1/users/sign-in", {"name": "x" * 5000}) == 413
 
 
+@pytest_twisted.ensureDeferred
+async def test_nobody_learns_which_names_there_are(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After thirty failures a name waits, whether it is one or not, and no answer waits for what is kept of it."""
+    await joined(own, "aigul", Role.MINER, "altyn")
+    monkeypatch.setattr(own.portal._people, "_addresses", Failures(limit=1_000))
+    answers = {}
+    for name in ("aigul", "nobody"):
+        wrong = {"name": name, "password": "w" * 20, "code": "123456"}
+        answers[name] = [await Browser(own).ask("/api/v1/users/sign-in", wrong) for _ in range(31)]
+    assert answers["aigul"] == answers["nobody"] == [401] * 30 + [429]
+    assert len(events(own, "sign-in-failed")) == 30
+
+
 @pytest.mark.parametrize("told", [{}, {"name": "a"}, {"name": 1, "password": "b", "code": "c"}, {"more": 1}, [], "x"])
 @pytest_twisted.ensureDeferred
 async def test_bodies_that_are_not_asked_for(running: Running, told: Any) -> None:

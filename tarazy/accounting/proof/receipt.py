@@ -12,7 +12,7 @@ from tarazy.accounting.journal_file import CURE, SHARE, JournalReader, reading, 
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import Digests, Link, leaf_hashes, others_of
 from tarazy.accounting.proof.payments import payment_to
-from tarazy.accounting.proof.record import Part, Proof, parts_of, spans_of, work_rows
+from tarazy.accounting.proof.record import Part, Proof, UnrecordedError, parts_of, spans_of, work_rows
 from tarazy.accounting.proof.sealing import digests_of, salts, sealed
 from tarazy.accounting.proof.shares import ProofError, Span
 from tarazy.accounting.schemes import Scheme
@@ -24,13 +24,13 @@ from tarazy.stratum.share import ShareRecord, Verdict
 def receipt(connection: Connection, proof: Proof, party: str, journals: Path) -> dict[str, Any]:
     """The receipt of a party for a round; for the party alone, because it tells its salt.
 
-    Raises `LookupError` for a party without a part, `ProofError` or `JournalError`. Costs what the round's
+    Raises `UnrecordedError` for a party without a part, `ProofError` or `JournalError`. Costs what the round's
     shares cost.
     """
     parts = parts_of(connection, proof.distribution)
     index = next((index for index, part in enumerate(parts) if part.party == party), None)
     if index is None:
-        raise LookupError(f"round {proof.round} credits no work to {party}")
+        raise UnrecordedError(f"round {proof.round} credits no work to {party}")
     own = parts[index]
     spans = spans_of(connection, proof.distribution, journals)
     return {

@@ -23,6 +23,10 @@ from tarazy.accounting.proof.window import ends_of, window_of
 from tarazy.accounting.schemes import Scheme
 
 
+class UnrecordedError(LookupError):
+    """No record tells of the round, or of a part that the party has in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A party's part of a distribution, with what hides it."""
@@ -74,12 +78,12 @@ def unproven_round(connection: Connection, round_: int) -> int | None:
 
 
 def proof_of(connection: Connection, round_: int) -> Proof:
-    """The record of the distribution that ended with a round; raises `LookupError`."""
+    """The record of the distribution that ended with a round; raises `UnrecordedError`."""
     table = tables.round_proof
     row = connection.execute(select(table).where(table.c.round == round_)).first()
     if row is None:
         newest = connection.scalar(select(func.max(table.c.round)))
-        raise LookupError(
+        raise UnrecordedError(
             f"round {round_} has no record: it is written when the block that paid it is final; orphaned rounds are "
             f"part of a later one; {f'the newest record is of round {newest}' if newest else 'there is none yet'}"
         )

@@ -119,6 +119,11 @@ class Period:
         return self == Period.parse(f"{self.first_day:%Y}")
 
     @property
+    def is_month(self) -> bool:
+        """Whether it is a whole calendar month."""
+        return self == Period.parse(f"{self.first_day:%Y-%m}")
+
+    @property
     def start(self) -> datetime:
         """UTC instant at which it begins."""
         return day_start(self.first_day)
