@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
-from tarazy.portal.guard import Fault
+from tarazy.portal.guard import Fault, header
 
 _COOKIE = "tarazy_session"
 
@@ -28,7 +28,7 @@ class Door:
     def address(self, request: Any) -> str:
         """The address of who asks: as the nearest proxy of ours saw it, or else as we do."""
         peer: str = request.getClientAddress().host
-        told = (request.getHeader("x-forwarded-for") or "").rpartition(",")[2].strip()
+        told = (header(request, "x-forwarded-for") or "").rpartition(",")[2].strip()
         try:
             if told and self.is_proxy(peer):
                 return str(ip_address(told))

@@ -20,7 +20,7 @@ from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.database.engine import Database, reader
 from tarazy.portal.access import RIGHTS_OF_PEOPLE, Access, Failures, Holder, Right, Role
 from tarazy.portal.door import Door
-from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.guard import Fault, header, refuse
 from tarazy.portal.turns import Turns
 
 log = structlog.get_logger()
@@ -49,10 +49,10 @@ class Gate:
 
     def known(self, request: Any) -> Holder | None:
         """Whose token or session the request brings, whatever it wants."""
-        header = request.getHeader("authorization")
-        if header is None:
+        told = header(request, "authorization")
+        if told is None:
             return self.by_session(self.door.session(request))
-        return self._access.by_token(header, datetime.now(UTC))
+        return self._access.by_token(told, datetime.now(UTC))
 
     def by_session(self, text: str | None) -> Holder | None:
         """Whose session it is, if it goes on."""
@@ -83,13 +83,13 @@ class Gate:
     def _holder(self, request: Any, right: Right | None) -> Holder:
         holder = self.known(request)
         if holder is None:
-            if request.getHeader("authorization") is not None:
+            if header(request, "authorization") is not None:
                 address = self.door.address(request)
                 self.require_patience(request, self._failures, address, "too many wrong tokens from this address")
                 self._failures.add(address, time.monotonic())
             request.setHeader(b"www-authenticate", b"Bearer")
             raise Fault(401, "no_token", "sign in, or send a token in force as Authorization: Bearer …")
-        if request.method == b"POST" and request.getHeader("authorization") is None:
+        if request.method == b"POST" and header(request, "authorization") is None:
             self.door.require_own_page(request)
         if right is not None and not holder.may(right):
             if right in RIGHTS_OF_PEOPLE.get(holder.role, ()):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+from twisted.protocols.basic import LineReceiver
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
@@ -27,6 +28,7 @@ MAXIMUM_CONNECTIONS, MAXIMUM_OF_ONE = 600, 200
 """Open connections, and those of one address that is no proxy; the rest is closed at once, so that they cannot eat
 the pool's file descriptors."""
 IDLE_SECONDS = 60
+"""From a connection's start or its last answer until a request has come whole; of a long body, between its parts."""
 
 SHORT = b"/api/v1/users/", b"/api/v1/quarterly/"
 """Beginnings of the paths that take short bodies, of somebody unknown or of a miner."""
@@ -70,6 +72,12 @@ HEADERS = {
 }
 
 
+def header(request: Any, name: str) -> str | None:
+    """A request's header; what is not ASCII in it is replaced."""
+    value = request.getHeader(name.encode("ascii"))
+    return None if value is None else value.decode("ascii", "replace")
+
+
 class Fault(Exception):
     """A request that gets no figures: its status, a code for programs and a sentence for people."""
 
@@ -111,6 +119,8 @@ class BoundedRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """Keep the body within its limit, throw away the rest; cut the line when it does not end."""
+        if self.body_limit > MAXIMUM_SIGN_IN:
+            self.channel.resetTimeout()
         kept = self.body_length < self.body_limit
         self.body_length += len(data)
         if kept:
@@ -157,11 +167,29 @@ def _fault(request: Any) -> Fault | None:
 
 
 class BoundedChannel(HTTPChannel):
-    """A connection that says so when a line of its request is too long, and is counted by its site."""
+    """A connection that is counted by its site, says so when a line of its request is too long, and answers one request
+    at a time: whoever sends the next before it has read an answer is not answered.
+    """
 
     site: BoundedSite
     host = ""
     """The address that it comes from."""
+
+    _buffer: bytes
+    _dataBuffer: list[bytes]  # noqa: N815 - Twisted's name
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Read on, without granting time for it: a head may not come byte by byte for ever."""
+        LineReceiver.dataReceived(self, data)  # type: ignore[no-untyped-call]
+
+    def requestDone(self, request: Any) -> None:  # noqa: N802 - Twisted's name
+        """Hang up after the answer when more has come already: the rest would be answered in this turn of the reactor.
+
+        RFC 9112, 9.3.2: a client that sends requests without waiting asks those again that were not answered.
+        """
+        if self._buffer or self._dataBuffer:
+            self.persistent = 0
+        super().requestDone(request)  # type: ignore[no-untyped-call]
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
         """Answer before hanging up."""

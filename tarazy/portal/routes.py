@@ -26,7 +26,7 @@ from tarazy.portal.documents import TYPES, document
 from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
 from tarazy.portal.gate import Gate, answer_faults, paging, parameters
-from tarazy.portal.guard import Fault
+from tarazy.portal.guard import Fault, header
 from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.pages import (
     HELD,
@@ -130,7 +130,7 @@ class Pages:
 
     def _translated(self, request: Any, address: str) -> bytes:
         """To a page in the reader's language."""
-        lang = preferred_language(request.getHeader("accept-language") or "", self._language)
+        lang = preferred_language(header(request, "accept-language") or "", self._language)
         request.setHeader(b"vary", b"accept-language")
         return _moved(request, f"/{lang}/{address}")
 
@@ -290,7 +290,7 @@ class Pages:
         """The overview, again after each change."""
         parameters(request, ())
         snapshot = await self._snapshots.get()
-        await self._hub.open(request, snapshot.event())
+        await self._hub.open(request, snapshot.event(), self._gate.door.address(request))
 
     @app.route(f"/api/v1/<any({','.join(LISTS)}):name>")
     async def listing(self, request: Any, name: str) -> bytes:
@@ -321,7 +321,7 @@ class Pages:
         """The section that the reader sees under this name: all of it, or what everybody may. Raises `Fault`."""
         request.setHeader(b"vary", b"authorization, cookie")
         holder = self._gate.known(request)
-        is_anybody = holder is None and request.getHeader("authorization") is None
+        is_anybody = holder is None and header(request, "authorization") is None
         if name in PUBLIC and (is_anybody or (holder is not None and not holder.may(Right.READ))):
             return PUBLIC[name]
         await self._gate.admit(request, Right.READ)

@@ -306,10 +306,10 @@ async def test_events_follow_the_pool(own: Running) -> None:
     async def follow() -> tuple[Any, Any, int]:
         reader, writer = await asyncio.open_connection("127.0.0.1", own.port)
         writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
         assert b"text/event-stream" in head
         assert b"x-accel-buffering: no" in head.lower()
-        assert b"retry: 3000" in await asyncio.wait_for(reader.readuntil(b"retry: 3000\n\n"), 5)
+        assert b"retry: 3000" in await asyncio.wait_for(reader.readuntil(b"retry: 3000\n\n"), 30)
         first = json.loads(await _data(reader))
         height = own.pool.find_block()
         while (later := json.loads(await _data(reader)))["last_block"]["height"] != height:
@@ -326,8 +326,8 @@ async def test_events_follow_the_pool(own: Running) -> None:
 
 
 async def _data(reader: asyncio.StreamReader) -> bytes:
-    await asyncio.wait_for(reader.readuntil(b"data: "), 8)
-    return (await asyncio.wait_for(reader.readuntil(b"\n"), 5)).strip()
+    await asyncio.wait_for(reader.readuntil(b"data: "), 30)
+    return (await asyncio.wait_for(reader.readuntil(b"\n"), 30)).strip()
 
 
 @pytest_twisted.ensureDeferred

@@ -105,8 +105,19 @@ function listen() {
   });
   source.addEventListener("error", () => {
     streamState("lost");
-    if (source.readyState === EventSource.CLOSED) setTimeout(follow, 10000);
+    if (source.readyState !== EventSource.CLOSED) return;
+    setTimeout(follow, 10000);
+    if (!paused) poll();
   });
+}
+
+/* Where no stream is to be had, figures come all the same. */
+async function poll() {
+  try {
+    await show(await (await ask("overview")).json());
+  } catch (error) {
+    turnAway(error);
+  }
 }
 
 /* The present as it changes, or once what was: nothing of that changes. */
