@@ -151,12 +151,24 @@ def payments(connection: Connection, party: str, depths: Depths, limit: int, off
     total = connection.scalar(select(func.count()).select_from(payout).where(own)) or 0
     told = payout.c.batch, payout.c.amount, payout.c.address, batch.c.state, batch.c.proposed_at, batch.c.state_at
     query = select(*told).join_from(payout, batch).where(own).order_by(payout.c.batch.desc())
-    rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
+    rows = connection.execute(query.limit(limit).offset(offset)).all()
     sent: defaultdict[int, list[Row[Any]]] = defaultdict(list)
-    in_batch = signed.c.batch.in_([row["batch"] for row in rows])
+    in_batch = signed.c.batch.in_([row.batch for row in rows])
     for each in connection.execute(select(signed).where(in_batch).order_by(signed.c.signed_at)):
         sent[each.batch].append(each)
-    return {"total": total, "items": [{**row, **_transaction(sent[row["batch"]], depths)} for row in rows]}
+    return {"total": total, "items": [_payment(row, sent[row.batch], depths) for row in rows]}
+
+
+def _payment(row: Row[Any], sent: Sequence[Any], depths: Depths) -> dict[str, Any]:
+    return {
+        "batch": row.batch,
+        "amount": row.amount,
+        "address": row.address,
+        "state": row.state,
+        "proposed_at": row.proposed_at,
+        "state_at": row.state_at,
+        **_transaction(sent, depths),
+    }
 
 
 def _transaction(sent: Sequence[Any], depths: Depths) -> dict[str, Any]:

@@ -91,7 +91,7 @@ async def test_a_statement_of_too_many_rounds_is_refused(
     monkeypatch.setattr(accounts, "STATEMENT_ROUNDS", 0)
     path = f"/api/v1/me/statements/{datetime.now(UTC):%Y}"
     answer = await running.get(path, headers={"authorization": f"Bearer {tokens['altyn']}"})
-    assert (answer.code, "too many rounds" in await answer.text()) == (404, True)
+    assert (answer.code, "too many rounds" in await answer.text()) == (422, True)
 
 
 @pytest_twisted.ensureDeferred
@@ -167,7 +167,7 @@ async def test_statements_come_in_every_form_and_agree(running: Running, tokens:
         ("me/statements/2024?as_of=2999-01-01T00:00:00Z", 400, "bad_parameter"),
         ("me/statements/2024?as_of=2024-01-02T00:00:00Z", 422, "no_statement"),
         ("me/account?party=dala", 400, "unknown_parameter"),
-        ("me/receipts/1", 404, "no_such_entry"),
+        ("me/receipts/1", 422, "too_large"),
         ("me/receipts/99", 404, "no_such_entry"),
         (f"me/receipts/{2**63}", 404, "not_found"),
         ("me/nothing", 404, "not_found"),
