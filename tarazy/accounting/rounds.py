@@ -255,11 +255,13 @@ def _record(
 
 def _batches(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
     batch: list[Segment] = []
+    shares = 0
     for segment in segments:
         batch.append(segment)
-        if sum(each.count for each in batch) >= _RECORDED_SHARES:
+        shares += segment.count
+        if shares >= _RECORDED_SHARES:
             yield batch
-            batch = []
+            batch, shares = [], 0
     if batch:
         yield batch
 
