@@ -17,6 +17,7 @@ import sqlite3
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -62,6 +63,7 @@ CREATE TABLE block (
 ) STRICT;
 """
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CURE = "bring a copy of the journal back"
 """What helps where shares that were folded can no longer be read."""
@@ -324,6 +326,16 @@ def reading(path: Path, gateway: int) -> Iterator[JournalReader]:
             yield reader
         except sqlite3.Error as error:
             raise JournalError(f"{path}: cannot be read ({error}); {CURE}") from None
+
+
+def instant_of(at_us: int) -> datetime:
+    """What journals tell in Unix microseconds."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def us_of(instant: datetime) -> int:
+    """An instant in Unix microseconds."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
 
 
 def required_job(reader: JournalReader, number: int) -> Job:

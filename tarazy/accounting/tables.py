@@ -146,7 +146,7 @@ stretch = Table(
     Column("stretch", RowNumber, primary_key=True, autoincrement=True, doc="its place in the order of record"),
     Column("weight", BigCount, nullable=False),
     Column("weights", JSON, nullable=False, doc="party → credited work"),
-    Column("shares", LargeBinary, nullable=False, doc="the credited shares in order, see rounds.py"),
+    Column("shares", LargeBinary, nullable=False, doc="the credited shares in order, see order.py"),
 )
 """Work in the order of record, kept while PPLNS needs it and as long as a window may reach it."""
 

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import BindParameter, Connection, Delete, Table, bindparam, delete, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.journal_file import SHARE, Segment
+from tarazy.accounting.journal_file import SHARE, JournalReader, Segment, required_job, required_names
 from tarazy.accounting.upsert import upsert_many
-from tarazy.accounting.worth import Worth
+from tarazy.accounting.worth import Worth, worth_of
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import Verdict
@@ -34,9 +34,6 @@ _PLACE = ("party", "account", "worker", "site")
 _SITE = ("party", "site", "heaviest")
 _COUNTS = ("weight", "shares", "stale_weight", "stale_shares")
 
-Counts: TypeAlias = dict[int, Counter[tuple[int, int, int]]]
-"""By interval since 1970: number of shares by name, exponent and verdict."""
-
 Place: TypeAlias = tuple[str, str, str, str]
 """Party, account, worker and site of a tally."""
 
@@ -50,6 +47,9 @@ class Done:
     stale_weight: int = 0
     stale_shares: int = 0
 
+    def __neg__(self) -> Done:
+        return Done(-self.weight, -self.shares, -self.stale_weight, -self.stale_shares)
+
     def include(self, other: Done) -> None:
         """Count what another one counts, too."""
         self.weight += other.weight
@@ -61,15 +61,41 @@ class Done:
 Work: TypeAlias = dict[datetime, dict[Place, Done]]
 """By the start of the interval."""
 
+_Counts: TypeAlias = dict[int, Counter[tuple[int, int, int]]]
+"""By interval since 1970: number of shares by name, exponent and verdict."""
 
-def by_worth(segments: Iterable[Segment], worth_of: Callable[[int], Worth]) -> dict[Worth, list[Segment]]:
-    """The shares of `segments` by what they are worth; `worth_of` tells it of a job's number.
+
+def work_in(reader: JournalReader, segments: Iterable[Segment], interval_seconds: int) -> dict[Worth, Work]:
+    """The work of some shares of a journal, by what they are worth. Raises `JournalError` where it is damaged."""
+
+    @cache
+    def worth_of_job(number: int) -> Worth:
+        return worth_of(required_job(reader, number))
+
+    done = {}
+    for worth, some in _by_worth(segments, worth_of_job).items():
+        counts = _count(some, interval_seconds)
+        numbers = {name for counted in counts.values() for name, _, _ in counted}
+        done[worth] = _work_of(counts, required_names(reader, numbers), interval_seconds)
+    return done
+
+
+def negative(done: Mapping[Worth, Work]) -> dict[Worth, Work]:
+    """What takes work away when it is added."""
+    return {
+        worth: {start: {place: -each for place, each in tallies.items()} for start, tallies in work.items()}
+        for worth, work in done.items()
+    }
+
+
+def _by_worth(segments: Iterable[Segment], worth_of_job: Callable[[int], Worth]) -> dict[Worth, list[Segment]]:
+    """The shares of `segments` by what they are worth; `worth_of_job` tells it of a job's number.
 
     Where a segment holds shares of several, its parts keep the number of its first share.
     """
     parted: defaultdict[Worth, list[Segment]] = defaultdict(list)
     for segment in segments:
-        worths = {job: worth_of(job) for job in {job for (job,) in _JOB.iter_unpack(segment.shares)}}
+        worths = {job: worth_of_job(job) for job in {job for (job,) in _JOB.iter_unpack(segment.shares)}}
         several = sorted(set(worths.values()))
         if len(several) == 1:
             parted[several[0]].append(segment)
@@ -85,7 +111,7 @@ def by_worth(segments: Iterable[Segment], worth_of: Callable[[int], Worth]) -> d
     return dict(parted)
 
 
-def count(segments: Iterable[Segment], interval_seconds: int) -> Counts:
+def _count(segments: Iterable[Segment], interval_seconds: int) -> _Counts:
     """The shares of `segments`."""
     length = interval_seconds * 1_000_000
     counts: defaultdict[int, Counter[tuple[int, int, int]]] = defaultdict(Counter)
@@ -99,12 +125,7 @@ def count(segments: Iterable[Segment], interval_seconds: int) -> Counts:
     return counts
 
 
-def names_in(counts: Counts) -> set[int]:
-    """The names that shares were counted of."""
-    return {name for counted in counts.values() for name, _, _ in counted}
-
-
-def work_of(counts: Counts, names: Mapping[int, NameRecord], interval_seconds: int) -> Work:
+def _work_of(counts: _Counts, names: Mapping[int, NameRecord], interval_seconds: int) -> Work:
     """The work of each tally. Shares rejected for other reasons than being stale count for nothing."""
     work: Work = {}
     for interval, counted in counts.items():

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.cursors import cursor_of
+from tarazy.accounting.folding import Folded, fold
 from tarazy.accounting.journal_file import JournalReader
-from tarazy.accounting.rounds import Closing, Folded, close_round, fold, require_journal
+from tarazy.accounting.rounds import Closing, close_round
 from tarazy.accounting.schemes import Schedule
 
 _FOLD_SHARES = 500_000
@@ -36,7 +38,7 @@ class Journals:
     def require(self, connection: Connection) -> None:
         """Raise `FoldError` or `JournalError` if one of them is not the one that was folded so far."""
         for gateway in self.gateways():
-            self._folded[gateway] = require_journal(connection, self._reader(gateway), gateway)
+            self._folded[gateway] = cursor_of(connection, self._reader(gateway), gateway).sequence
 
     def fold(self, connection: Connection, gateway: int) -> Folded:
         """Fold some of what is new in one gateway's journal, in one transaction. Raises as `require`."""

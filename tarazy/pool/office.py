@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection
 
 from tarazy.accounting.blocks import BlockStateError, open_blocks, set_block_state
+from tarazy.accounting.cursors import FoldError
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy.allocation import Sharing, fleet_efficiency
 from tarazy.accounting.energy.balance import settle
@@ -23,7 +24,6 @@ from tarazy.accounting.proof.payments import last_audit_row
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.queries import work_by_site_interval
 from tarazy.accounting.reserve import reserve
-from tarazy.accounting.rounds import FoldError
 from tarazy.accreditation.audit import AuditHead
 from tarazy.accreditation.checkpoint import sign
 from tarazy.accreditation.entries import ReadBy

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine, select
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import BlockState, observe_block
 from tarazy.accounting.distribution import Reconciled, reconcile
+from tarazy.accounting.folding import Folded, fold
 from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
 from tarazy.accounting.paid_blocks import PaidBlock, price, unpriced
-from tarazy.accounting.rounds import Folded, close_round, fold
+from tarazy.accounting.rounds import close_round
 from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET
 from tarazy.stratum.job import Job

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Connection, Engine, func, select
 
 from tarazy.accounting import tables
+from tarazy.accounting.cursors import NotFoldedError, declare_lost
 from tarazy.accounting.journal_file import FOREVER, Batch, BlockRecord
-from tarazy.accounting.rounds import Closing, NotFoldedError, close_round, declare_lost
+from tarazy.accounting.rounds import Closing, close_round
 from tarazy.accounting.schemes import Schedule, Terms
 from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, require_site_sums, share
 

@@ -15,10 +15,10 @@ from sqlalchemy import Engine, select
 
 from tarazy.accounting import ledger, tables
 from tarazy.accounting.history import credits_of
+from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.payouts import batches
 from tarazy.accounting.payouts.machine import Limits, PayoutError
 from tarazy.accounting.reserve import Reserve, draw, fund, reserve
-from tarazy.accounting.rounds import FoldError
 from tarazy.accounting.schemes import Schedule, Scheme, Terms, average_fee, from_reserve, per_share, proportional
 from tarazy.accounting.worth import HALVING_BLOCKS, Worth, subsidy
 from tarazy.stratum.difficulty import DIFFICULTY_1_TARGET, weight_of
@@ -236,5 +236,5 @@ def test_the_reserve_is_funded_drawn_and_never_hidden(engine: Engine, gateway: G
 def test_a_block_without_a_job_is_not_guessed(engine: Engine, gateway: Gateway) -> None:
     """A journal that does not know what the block had to meet is damaged; nothing of the fold remains."""
     gateway.find(101)
-    with pytest.raises(FoldError, match="no job of it"), engine.begin() as connection:
+    with pytest.raises(JournalError, match="no job of it"), engine.begin() as connection:
         gateway.fold(connection, schedule=FPPS)

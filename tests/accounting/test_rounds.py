@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.journal_file import BlockRecord, JournalReader
+from tarazy.accounting.cursors import FoldError, cursor_of
+from tarazy.accounting.journal_file import BlockRecord, JournalError, JournalReader
 from tarazy.accounting.queries import work_by_site_interval
-from tarazy.accounting.rounds import FoldError, require_journal
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import ShareRecord, Verdict
 from tests.accounting.books import FEE_PPM, INTERVAL, START, START_US, Gateway, close_rounds, require_site_sums, share
@@ -269,14 +269,14 @@ def test_an_older_copy_of_the_journal_is_refused(engine: Engine, gateway: Gatewa
         gateway.take_in(connection)
     reader = JournalReader(copy, 1)
     with engine.begin() as connection, pytest.raises(FoldError, match="ends at share 1, but 2 are folded"):
-        require_journal(connection, reader, 1)
+        cursor_of(connection, reader, 1)
     reader.close()
 
 
 def test_a_share_without_a_name_is_damage(engine: Engine, gateway: Gateway) -> None:
     """A share of a name that the journal does not have stops the fold with the number."""
     gateway.write(share(4))
-    with engine.begin() as connection, pytest.raises(FoldError, match="name 4"):
+    with engine.begin() as connection, pytest.raises(JournalError, match="name 4"):
         gateway.take_in(connection)
 
 

@@ -243,8 +243,8 @@ def test_pay_per_share_is_of_sums(pay: int, values: list[int]) -> None:
 
 def test_no_float_reaches_money() -> None:
     """R-007: no float, true division, `round`, `math` or `Decimal` in whatever folding and dividing may call."""
-    rounds = "tarazy.accounting.rounds"
-    reached = _call_graph(("tarazy.accounting.distribution", "reconcile"), (rounds, "fold"), (rounds, "close_round"))
+    roots = {"distribution": "reconcile", "folding": "fold", "rounds": "close_round"}
+    reached = _call_graph(*((f"tarazy.accounting.{module}", name) for module, name in roots.items()))
     names = {f"{module.rpartition('.')[2]}.{name}" for module, name in reached}
     assert {"schemes.proportional", "order.window_before_now", "ledger.post", "difficulty.weight_of"} <= names
     for place, body in reached.items():

@@ -11,9 +11,8 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.journal_file import UNKNOWN_FINDER, BlockRecord
+from tarazy.accounting.journal_file import UNKNOWN_FINDER, BlockRecord, JournalError
 from tarazy.accounting.order import WINDOWS_KEPT
-from tarazy.accounting.rounds import FoldError
 from tarazy.accounting.schemes import Schedule, Scheme, Terms, last_work, proportional
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import Verdict
@@ -154,7 +153,7 @@ def test_a_window_that_began_before_a_gap_is_not_used(engine: Engine, gateway: G
 def test_a_block_without_a_job_is_not_guessed(engine: Engine, gateway: Gateway) -> None:
     """A journal that does not know what the block had to meet is damaged; nothing of the fold remains."""
     gateway.find(101)
-    with pytest.raises(FoldError, match="no job of it"), engine.begin() as connection:
+    with pytest.raises(JournalError, match="no job of it"), engine.begin() as connection:
         gateway.fold(connection, schedule=pplns(2))
     with engine.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(tables.stretch)) == 0

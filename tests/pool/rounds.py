@@ -16,12 +16,13 @@ from sqlalchemy import Connection, Engine
 
 from tarazy.accounting.blocks import observe_block
 from tarazy.accounting.distribution import reconcile
+from tarazy.accounting.folding import fold
 from tarazy.accounting.journal_file import FOREVER, SHARE, Batch, BlockRecord, JournalFile, JournalReader
 from tarazy.accounting.proof.export import export
 from tarazy.accounting.proof.record import proof_of, spans_of, unproven
 from tarazy.accounting.proof.sealing import keep_note, unsigned
 from tarazy.accounting.proof.shares import hash_shares
-from tarazy.accounting.rounds import close_round, fold
+from tarazy.accounting.rounds import close_round
 from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.accreditation import audit
 from tarazy.accreditation.audit_proof import prove_row

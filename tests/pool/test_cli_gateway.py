@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tarazy.accounting.rounds import fold
+from tarazy.accounting.folding import fold
 from tarazy.database.engine import open_engine
 from tests.accounting.books import START, Gateway, share
 from tests.pool.house import House

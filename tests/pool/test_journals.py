@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.rounds import FoldError
+from tarazy.accounting.cursors import FoldError
 from tarazy.accounting.schemes import Schedule, Terms
 from tarazy.pool.journals import Journals
 from tests.accounting.books import FEE_PPM, INTERVAL, Gateway, share

@@ -46,7 +46,7 @@ def lost(number: int, settings: Settings) -> None:
 
     What it delivers later joins the round that is open then, marked as late; from there on it counts as before.
     """
-    from tarazy.accounting.rounds import NotFoldedError, declare_lost
+    from tarazy.accounting.cursors import NotFoldedError, declare_lost
     from tarazy.accreditation.audit import AuditEvent, append
     from tarazy.pool.cli.register.shared import recorder
 
