@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.energy.allocation import REST
 from tarazy.accounting.energy.devices import fittings
+from tarazy.accounting.energy.faults import is_silent
 from tarazy.accounting.energy.figures import (
     Place,
     SiteInterval,
@@ -25,10 +26,9 @@ from tarazy.accounting.energy.figures import (
     site_intervals,
 )
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.energy.profiles import ModbusProfile, is_usable, load_profile
-from tarazy.accounting.energy.readings import last_reading, last_seen
+from tarazy.accounting.energy.readings import last_answers, last_reading, last_seen
 from tarazy.accounting.fee.consumption import FeeError
-from tarazy.accreditation.entries import Finding, FindingKind, Meter, Severity, Site, Supply
+from tarazy.accreditation.entries import Finding, FindingKind, Meter, ReadBy, Severity, Site, Supply
 from tarazy.accreditation.quotas import Held, held_power, held_quotas
 from tarazy.accreditation.snapshot import Registers, version_at
 from tarazy.config.law import LawBook, NoRuleInForceError
@@ -49,7 +49,6 @@ SPANS = ("day", "week", "month")
 METERS = 500
 """Of a site, that are told at once."""
 QUALITY = {"measured": "m", "estimated": "e", "missing": "x"}
-_SILENT_INTERVALS = 2
 _MOMENT = timedelta(microseconds=1)
 _METERED = {
     FindingKind.METER_SILENT,
@@ -328,11 +327,11 @@ def meters(
     keys = [row.meter for row in shown]
     seen = last_seen(connection, keys, now, moment.known_at)
     fitted = fittings(connection, keys, moment.known_at)
-    patience = timedelta(seconds=_SILENT_INTERVALS * interval_seconds)
+    answered = last_answers(connection, keys, now, moment.known_at).keys()
     items = []
     for row in shown:
         good = seen[row.meter]
-        asked = is_usable(row.profile) and isinstance(load_profile(row.profile), ModbusProfile)
+        pushed = row.read_by is not ReadBy.POOL
         last = last_reading(connection, row.meter, now, moment.known_at)
         items.append(
             {
@@ -345,7 +344,7 @@ def meters(
                 "registered": row.status,
                 "last": last and {"at": last.at, "status": last.status, "count": last.register_count},
                 "good_at": good,
-                "silent": asked and (good is None or good < now - patience),
+                "silent": is_silent(row.profile, pushed, row.meter in answered, good, now, interval_seconds),
                 "devices": [
                     {
                         "since": each.since,

@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.intervals import floor_to
+from tarazy.accounting.energy.meter import Reading
+from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.energy.site_days import append_allocations, append_intervals
 from tarazy.accreditation.entries import (
     EnergyBy,
@@ -100,6 +102,11 @@ def metered(pool: Pool) -> None:
         restate(connection, "site", EKIBASTUZ, **by, energy_by=EnergyBy.WORK)
         fitting = Fitting("feeder-1", now - timedelta(days=9), "tarazy-demo", "A-1042", why="verification was due")
         fit(connection, fitting, "aida", now - timedelta(days=9))
+        silent = [
+            Reading(SUBMETER, now - timedelta(hours=4), 77_000, "ok"),
+            Reading(SUBMETER, now - timedelta(minutes=1), None, "silent"),
+        ]
+        append_readings(connection, silent, now)
         _history(connection, floor_to(now, INTERVAL) - timedelta(seconds=95 * INTERVAL))
 
 

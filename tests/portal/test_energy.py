@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,25 @@ import pytest
 import pytest_twisted
 
 from tarazy.accounting.energy.devices import Fitting, fit
+from tarazy.accounting.energy.faults import FaultWatch
 from tarazy.accounting.energy.folding import fold
 from tarazy.accounting.energy.meter import Reading
 from tarazy.accounting.energy.readings import append_readings
 from tarazy.accounting.energy.site_days import Piece, append_allocations, append_intervals
-from tarazy.accreditation.entries import FindingState, Site
-from tarazy.accreditation.registers import as_of, restate
+from tarazy.accreditation.entries import FindingState, ReadBy, Site
+from tarazy.accreditation.registers import append_all, as_of, restate
 from tarazy.config.law.calendar import Quarter, day_start, legal_day
+from tarazy.pool.metered import meters_of
 from tarazy.portal.access import Role, create_token
-from tarazy.portal.energy import Reader, fee, span_of
+from tarazy.portal.energy import Reader, fee, meters, span_of
 from tarazy.portal.moments import Told
 from tarazy.reports.explained import explain_fee
 from tests.portal.conftest import Running, run_portal
 from tests.portal.metered import SUBMETER, metered
-from tests.portal.pool import EKIBASTUZ, KARAGANDA, NAMES
+from tests.portal.pool import EKIBASTUZ, KARAGANDA, NAMES, SINCE
 from tests.portal.shapes import faults
 from tests.portal.subject import LAW
+from tests.portal.test_readings import behind_agent
 
 _YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 DAY, MONTH = f"day={legal_day(_YESTERDAY)}", f"{legal_day(_YESTERDAY):%Y-%m}"
@@ -168,6 +172,35 @@ async def test_quota_meters_and_findings(weeks: Running, tokens: dict[str, str])
         "altyn": ["energy-quota"],
         "dala": ["meter-silent"],
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "quiet", "silent"),
+    [
+        ({"read_by": ReadBy.AGENT}, 9, True),
+        ({"read_by": ReadBy.AGENT}, 0, False),
+        ({"read_by": ReadBy.AGENT}, None, False),
+        ({}, 9, False),
+        ({"profile": "abb-b23"}, 9, True),
+    ],
+    ids=["agent", "agent at work", "agent not begun", "files", "pool"],
+)
+def test_the_page_and_the_finding_tell_the_same_meters_as_silent(
+    own: Running, changes: dict[str, Any], quiet: int | None, silent: bool
+) -> None:
+    """One whose agent, or that itself, gave no good reading for two intervals, if it gave any; none by files."""
+    now = own.pool.now
+    entry = replace(behind_agent("b-1", EKIBASTUZ, ReadBy.POOL), **{"profile": "register-kwh", **changes})
+    with own.pool.engine.begin() as connection:
+        append_all(connection, [entry], SINCE, "test")
+        if quiet is not None:
+            append_readings(connection, [Reading("b-1", now - timedelta(hours=quiet), 10, "ok")], now)
+        registers = as_of(connection, datetime.now(UTC))
+        page = meters(connection, registers, Reader(None), EKIBASTUZ, Told(now, datetime.now(UTC)), 900)["items"]
+        points = [point for point in meters_of(registers) if point.meter == "b-1"]
+        told = FaultWatch().look(connection, points, now - timedelta(days=1), now, 900, ())
+    assert {row["meter"]: row["silent"] for row in page}["b-1"] is silent
+    assert [fault.kind for fault in told] == (["silent"] if silent else [])
 
 
 @pytest_twisted.ensureDeferred

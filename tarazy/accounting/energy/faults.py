@@ -113,15 +113,11 @@ class Watched:
         while self._still and self._still[0][1] <= since:
             del self._still[0]
 
-    def faults(self, meter: Meter, since: datetime, patience: datetime, works: bool) -> Iterator[Fault]:
-        """Its faults from `since` on.
-
-        `patience`: until when a meter that is to give readings must have given a good one; `works`: whether shares came
-        from its site.
-        """
+    def faults(self, meter: Meter, since: datetime, now: datetime, seconds: int, works: bool) -> Iterator[Fault]:
+        """Its faults from `since` on; `seconds`: of an interval, `works`: whether shares came from its site."""
         self.forget(since)
-        if self.status is not None and (self.seen or _NEVER) < patience and _gives_readings(meter):
-            status = "silent" if self.status == "ok" else self.status
+        if is_silent(meter.profile, meter.pushed, self.status is not None, self.seen, now, seconds):
+            status = self.status if self.status and self.status != "ok" else "silent"
             yield Fault("silent", meter, {"status": status, "since": self.seen.isoformat() if self.seen else "-"})
         if self._breaks:
             newest = self._breaks[-1]
@@ -136,9 +132,17 @@ class Watched:
             yield Fault("refused", meter, {"status": status, "count": len(self._refused), "last": last.isoformat()})
 
 
-def _gives_readings(meter: Meter) -> bool:
-    """Whether its readings come by themselves, or the pool reads it."""
-    return meter.pushed or isinstance(load_profile(meter.profile), ModbusProfile)
+def is_silent(
+    profile: str, pushed: bool, answered: bool, seen: datetime | None, now: datetime, interval_seconds: int
+) -> bool:
+    """Whether a meter that is to give readings gave no good one, since `seen`, for two intervals.
+
+    It is to give some when they come by themselves (`pushed`) or the pool reads it, by its profile. One of which not
+    even a failed one came yet (not `answered`) is only waited for.
+    """
+    if not answered or (seen is not None and seen >= now - timedelta(seconds=_SILENT_INTERVALS * interval_seconds)):
+        return False
+    return is_usable(profile) and (pushed or isinstance(load_profile(profile), ModbusProfile))
 
 
 class FaultWatch:
@@ -165,8 +169,7 @@ class FaultWatch:
     ) -> list[Fault]:
         """Faults of `meters` from `since` on, which never goes back.
 
-        `working`: (site, party) and (site, None) from which shares came since then. Only a meter that is read over
-        Modbus, or whose readings are to come by themselves, is ever silent: after two intervals of `seconds`.
+        `working`: (site, party) and (site, None) from which shares came since then; `seconds`: of an interval.
         """
         usable = {meter.meter: meter for meter in meters if is_usable(meter.profile)}
         anew_at, self._anew_at = self._anew_at, _NEVER
@@ -185,11 +188,10 @@ class FaultWatch:
         for first in range(0, len(fresh), _METERS_AT_ONCE):
             self._watched |= _watched(connection, fresh[first : first + _METERS_AT_ONCE], since)
         self._anew_at = anew_at
-        patience = now - timedelta(seconds=_SILENT_INTERVALS * seconds)
         return [
             fault
             for key, meter in usable.items()
-            for fault in self._watched[key].faults(meter, since, patience, (meter.site, meter.party) in working)
+            for fault in self._watched[key].faults(meter, since, now, seconds, (meter.site, meter.party) in working)
         ]
 
     def _take_news(self, connection: Connection) -> None:
