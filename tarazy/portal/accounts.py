@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, true
+from sqlalchemy import ColumnElement, Connection, Row, func, select, true
 
 from tarazy.accounting import tables
 from tarazy.accounting.assets.tables import issued_record
 from tarazy.accounting.blocks import Block, blocks_of
-from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.history import PartyCredit, credits_of
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.ledger import IMMATURE, IN_FLIGHT, PAID, PAYABLE, balances, balances_at, payable
@@ -25,14 +24,14 @@ from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.fence import standing
 from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState, PayoutError
 from tarazy.accounting.proof.receipt import receipt
-from tarazy.accounting.proof.record import UnrecordedError, credited_rounds, proof_of
+from tarazy.accounting.proof.record import Then, UnrecordedError, credited_rounds, proof_of, proven, unproven
 from tarazy.accounting.proof.shares import ProofError
 from tarazy.accounting.queries import balance_of, distribution_state, sums_by_kind
 from tarazy.accounting.schemes import Schedule
+from tarazy.accreditation.audit import size_of
 from tarazy.accreditation.audit_proof import NotProvenError, prove_row
 from tarazy.accreditation.entries import Wallet
 from tarazy.accreditation.registers import as_of
-from tarazy.accreditation.tables import audit
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
 from tarazy.database.states import was_by
@@ -228,7 +227,7 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
         "batches": [_batch(batch, depths) for batch in reversed(under_way)],
         "held": held,
         "unaddressed": _unaddressed(connection, found, at),
-        "unrecorded": _unrecorded(connection, at),
+        "unrecorded": len(unproven(connection, _then(connection, at))),
     }
 
 
@@ -243,22 +242,9 @@ def _unaddressed(connection: Connection, found: Mapping[str, int], at: datetime 
     ]
 
 
-def _unrecorded(connection: Connection, at: datetime | None) -> int:
-    """How many distributions were final without a record of their round, at an instant or now."""
-    divided = tables.distribution
-    final: ColumnElement[bool] = divided.c.state == DistributionState.FINAL
-    if at is not None:
-        final = (divided.c.final_at <= at) & (divided.c.reversed_at.is_(None) | (divided.c.reversed_at > at))
-    bare = divided.c.distribution.not_in(_proven(tables.round_proof.c.distribution, at))
-    return connection.scalar(select(func.count()).select_from(divided).where(final, bare)) or 0
-
-
-def _proven(column: ColumnElement[int], at: datetime | None) -> Select[int]:
-    """A column of the records of rounds that are in the audit log, or were at an instant."""
-    proof = tables.round_proof
-    if at is None:
-        return select(column)
-    return select(column).join_from(proof, audit, audit.c.sequence == proof.c.audit_row).where(audit.c.at <= at)
+def _then(connection: Connection, at: datetime | None) -> Then | None:
+    """By which records of rounds are told as they were at an instant."""
+    return None if at is None else Then(at, size_of(connection, at + at.resolution))
 
 
 def _batch(batch: Batch, depths: Depths) -> dict[str, Any]:
@@ -292,13 +278,13 @@ def batch_of(connection: Connection, number: int, depths: Depths, at: datetime |
 
 def rounds(connection: Connection, limit: int, offset: int, at: datetime | None = None) -> dict[str, Any]:
     """Rounds, the newest first, each with its block and the distribution that it ends; now, or as they were."""
-    round_, proof = tables.round_, tables.round_proof
+    round_ = tables.round_
     begun: ColumnElement[bool] = round_.c.opened_at <= at if at is not None else true()
     total = connection.scalar(select(func.count()).select_from(round_).where(begun)) or 0
     query = select(round_).where(begun).order_by(round_.c.round.desc())
     rows = connection.execute(query.limit(limit).offset(offset)).all()
     numbers = [row.round for row in rows]
-    recorded = set(connection.scalars(_proven(proof.c.round, at).where(proof.c.round.in_(numbers))))
+    recorded = proven(connection, numbers, _then(connection, at))
     blocks = {block.round: block for block in blocks_of(connection, numbers, at)}
     divided = _divided(connection, numbers, at)
     items = [_round(row, blocks.get(row.round), divided.get(row.round), row.round in recorded, at) for row in rows]

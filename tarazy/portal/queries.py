@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, func, select, true
+from sqlalchemy import Connection, func, select
 
 from tarazy.accounting import queries as accounts
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import recent_blocks
-from tarazy.accounting.energy import tables as energy_tables
-from tarazy.accounting.energy.figures import Energy, FoldedError, energy_by_party, site_intervals
+from tarazy.accounting.energy.figures import Energy, FoldedError, energy_by_party, estimates, site_intervals
 from tarazy.accounting.energy.meter import Meter as MeterPoint
 from tarazy.accounting.energy.readings import last_answers, site_power_w
 from tarazy.accounting.queries import (
@@ -140,7 +139,7 @@ def day_of_work(connection: Connection, now: datetime, past: Past | None = None)
         work=work,
         series=series,
         site_intervals=site_intervals(connection, since, end, known_at),
-        estimates=_estimates(connection, since, end, known_at),
+        estimates=estimates(connection, since, end, known_at),
         energy=_unless_folded(connection, since, end, known_at),
         refusals=refusals(decisions),
         last_decision=max((row.last_sequence for row in decisions), default=0),
@@ -154,28 +153,6 @@ def _unless_folded(
         return energy_by_party(connection, since, end, known_at)
     except FoldedError:
         return None
-
-
-def _estimates(
-    connection: Connection, since: datetime, end: datetime, known_at: datetime | None
-) -> dict[datetime, int]:
-    table = energy_tables.allocation
-    known = true() if known_at is None else table.c.recorded_at <= known_at
-    newest = (
-        select(table.c.site, table.c.interval_start, func.max(table.c.version).label("version"))
-        .where(table.c.interval_start >= since, table.c.interval_start < end, known)
-        .group_by(table.c.site, table.c.interval_start)
-        .subquery()
-    )
-    same = (table.c.site == newest.c.site) & (table.c.interval_start == newest.c.interval_start)
-    query = (
-        select(table.c.interval_start, func.sum(table.c.estimate_wh).label("estimate_wh"))
-        .join(newest, same & (table.c.version == newest.c.version))
-        .group_by(table.c.interval_start)
-    )
-    return {
-        row.interval_start: int(row.estimate_wh) for row in connection.execute(query) if row.estimate_wh is not None
-    }
 
 
 def distributions(connection: Connection, now: datetime) -> tuple[list[BookedDistribution], int]:

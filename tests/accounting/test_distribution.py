@@ -25,6 +25,7 @@ from tarazy.accounting.blocks import (
     set_block_state,
 )
 from tarazy.accounting.distribution import DistributionState, Reconciled, decided, reconcile
+from tarazy.accounting.proof.record import Then, keep, proven, unproven
 from tarazy.accounting.queries import Balance, balances_by_party, distributions
 from tarazy.accounting.schemes import proportional
 from tarazy.database.engine import open_engine
@@ -325,6 +326,19 @@ def test_settled_blocks_stay_settled(engine: Engine, gateway: Gateway) -> None:
             with pytest.raises(BlockStateError, match="for people to decide"):
                 observe_block(connection, block_hash, confirmations, at(2))
         assert not observe_block(connection, one, 201, at(2))
+
+
+def test_what_had_a_record_then(engine: Engine, gateway: Gateway) -> None:
+    """A distribution waits for its record from when it is final until the row of the audit log that tells it."""
+    one, *_ = three_rounds(engine, gateway)
+    settle(engine, at(1), **{one: 5})
+    settle(engine, at(5), **{one: 200})
+    with engine.begin() as connection:
+        (number,) = unproven(connection)
+        keep(connection, {"distribution": number, "round": 1}, audit_row=7)
+        asked = (None, Then(at(4), 0), Then(at(5), 6), Then(at(5), 7))
+        assert [unproven(connection, then) for then in asked] == [[], [], [number], []]
+        assert [proven(connection, [1, 2], then) for then in asked] == [{1}, set(), set(), {1}]
 
 
 def test_cost_does_not_grow_with_history(engine: Engine, gateway: Gateway) -> None:

@@ -198,6 +198,19 @@ def _site_intervals(
         yield SiteInterval(site, row.interval_start, row.seconds, int(row.energy_wh), QUALITIES[row.rank])
 
 
+def estimates(
+    connection: Connection, start: datetime, end: datetime, known_at: datetime | None = None
+) -> dict[datetime, int]:
+    """Start of each interval in detail → watt-hours estimated from the work of all sites, as far as they are known."""
+    found: dict[datetime, int] = {}
+    for site in sites(connection, start, end):
+        rows = _latest(allocation, [allocation.c.site], site, start, end, known_at).subquery().c
+        known = select(rows.interval_start, func.sum(rows.estimate_wh)).where(rows.estimate_wh.is_not(None))
+        for at, estimate_wh in connection.execute(known.group_by(rows.interval_start)):
+            found[at] = found.get(at, 0) + int(estimate_wh)
+    return found
+
+
 def missing_intervals(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
     """Site → intervals of its meters, sub-meters too, of which something is missing."""
     found: dict[str, int] = {}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
 
 from tarazy.accounting import tables
 from tarazy.accounting.blocks import ON_CHAIN
-from tarazy.accounting.distribution import work_by_worth
+from tarazy.accounting.distribution import DistributionState, work_by_worth
 from tarazy.accounting.proof import sums
 from tarazy.accounting.proof.chain import alias_of
 from tarazy.accounting.proof.sealing import salts, sealed
@@ -53,16 +53,30 @@ class Proof:
         return told
 
 
-def unproven(connection: Connection) -> list[int]:
-    """The final distributions that have no record yet, in their order."""
+class Then(NamedTuple):
+    """An instant of before, and how many rows the audit log had then: a record counts from its row on."""
+
+    at: datetime
+    audit_rows: int
+
+
+def unproven(connection: Connection, then: Then | None = None) -> list[int]:
+    """The distributions that are final and have no record yet, or were so then, in their order."""
     table, proof = tables.distribution, tables.round_proof
-    query = (
-        select(table.c.distribution)
-        .outerjoin(proof, proof.c.distribution == table.c.distribution)
-        .where(table.c.state == "final", proof.c.distribution.is_(None))
-        .order_by(table.c.last_round)
-    )
-    return list(connection.scalars(query))
+    final: ColumnElement[bool] = table.c.state == DistributionState.FINAL
+    own = proof.c.distribution == table.c.distribution
+    if then is not None:
+        final = (table.c.final_at <= then.at) & (table.c.reversed_at.is_(None) | (table.c.reversed_at > then.at))
+        own &= proof.c.audit_row <= then.audit_rows
+    query = select(table.c.distribution).outerjoin(proof, own).where(final, proof.c.distribution.is_(None))
+    return list(connection.scalars(query.order_by(table.c.last_round)))
+
+
+def proven(connection: Connection, rounds: Collection[int], then: Then | None = None) -> set[int]:
+    """Those of some rounds that have a record, or had one then."""
+    proof = tables.round_proof
+    query = select(proof.c.round).where(proof.c.round.in_(rounds))
+    return set(connection.scalars(query if then is None else query.where(proof.c.audit_row <= then.audit_rows)))
 
 
 def last_round(connection: Connection, distribution: int) -> int:

@@ -16,6 +16,7 @@ from tarazy.accounting.energy.figures import (
     Energy,
     energy_by_meter,
     energy_by_party,
+    estimates,
     peak_power,
     site_intervals,
 )
@@ -156,6 +157,9 @@ def test_work_that_arrives_late_gives_a_new_version(engine: Engine) -> None:
         assert ("site-1", "a") not in energy_by_party(connection, T0, FOREVER, _at(16))
         now = energy_by_party(connection, T0, FOREVER)
         assert {party: energy.energy_wh for (_, party), energy in now.items()} == {REST: 0, "a": 150}
+        estimated = now["site-1", "a"].estimate_wh
+        assert (estimates(connection, T0, FOREVER, _at(16)), bool(estimated)) == ({T0: 0}, True)
+        assert estimates(connection, T0, FOREVER) == {T0: estimated}
 
 
 def test_a_silent_meter_is_missing_and_then_estimated(engine: Engine) -> None:
