@@ -113,17 +113,6 @@ def set_block_state(
     return changed
 
 
-def observe_block(connection: Connection, block_hash: str, confirmations: int | None, at: datetime) -> bool:
-    """Record a chain's answer of `at` about a block, as `state_of` reads it; whether the state changed.
-
-    A rejected block that the chain does not know stays rejected. Raises as `set_block_state`.
-    """
-    state = state_of(confirmations)
-    if state is BlockState.UNKNOWN and _known(connection, block_hash).state is BlockState.REJECTED:
-        return False
-    return set_block_state(connection, block_hash, state, confirmations or 0, at)
-
-
 def settled_round(connection: Connection) -> int:
     """The last round that a final distribution covers; 0 before the first."""
     table = tables.distribution

@@ -1,7 +1,7 @@
 """Build a report: its content from the database, then its files.
 
 The two steps stand apart because the first needs a transaction and is short, while the second takes seconds and
-touches no database. Reports are built by the command `tarazy report build`; the server itself builds none yet.
+touches no database.
 """
 
 from __future__ import annotations
@@ -84,26 +84,6 @@ class Asked:
 
 class ReportError(Exception):
     """The report cannot be built as asked. The text says why and what to do."""
-
-
-def _silent(done: int, steps: int) -> None:
-    pass
-
-
-def build_report(
-    connection: Connection,
-    kind: str,
-    as_of: datetime,
-    directory: Path,
-    settings: Settings,
-    book: LawBook,
-    now: datetime,
-    progress: Progress = _silent,
-    asked: Asked = Asked(),
-) -> list[Path]:
-    """Gather and write a report in one go; see `gather_report` and `write_report`. Raises `ReportError`."""
-    report = gather_report(connection, kind, as_of, settings, book, now, asked)
-    return write_report(report, directory, progress)
 
 
 def gather_report(
@@ -248,7 +228,7 @@ def render_parts(report: Report, form: str, lang: str) -> tuple[str, Iterable[by
     return f"{stem}.{lang}.{form}", RENDERINGS[form](document)
 
 
-def write_report(report: Report, directory: Path, progress: Progress = _silent) -> list[Path]:
+def write_report(report: Report, directory: Path, progress: Progress = lambda _done, _steps: None) -> list[Path]:
     """Write the report's files into `directory`, made where missing; returns them.
 
     `<stem>.json` is the report, `<stem>.<language>.<form>` renders it in each language as each of `RENDERINGS`, and

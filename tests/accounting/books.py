@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, select
 
 from tarazy.accounting import tables
-from tarazy.accounting.blocks import BlockState, observe_block
+from tarazy.accounting.blocks import BlockState, set_block_state, state_of
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.folding import Folded, fold
 from tarazy.accounting.journal_file import SHARE, Batch, BlockRecord, JournalFile, JournalReader
@@ -177,6 +177,11 @@ def price_rounds(connection: Connection, *fees: int) -> None:
     blocks = [PaidBlock(f"{place:064x}", f"{place - 1:064x}", place, fee, {}) for place, fee in enumerate(fees, 1)]
     for each in unpriced(connection):
         price(connection, each.round, blocks)
+
+
+def observe_block(connection: Connection, block_hash: str, confirmations: int | None, instant: datetime) -> bool:
+    """Record a chain's answer about a block; whether its state changed."""
+    return set_block_state(connection, block_hash, state_of(confirmations), confirmations or 0, instant)
 
 
 def settle(engine: Engine, instant: datetime, **confirmations: int | None) -> Reconciled:

@@ -19,7 +19,6 @@ from tarazy.accounting.blocks import (
     Block,
     BlockState,
     BlockStateError,
-    observe_block,
     open_blocks,
     recent_blocks,
     set_block_state,
@@ -32,7 +31,7 @@ from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import Verdict
-from tests.accounting.books import FEE_PPM, REWARD, Gateway, at, settle, share, standing, state
+from tests.accounting.books import FEE_PPM, REWARD, Gateway, at, observe_block, settle, share, standing, state
 
 PARTIES = ("alpha", "beta", "gamma")
 
@@ -311,7 +310,8 @@ def test_impossible_states_are_refused(engine: Engine, gateway: Gateway) -> None
         assert state(connection, one) is BlockState.CONNECTED
         assert state(connection, two) is BlockState.FOUND
         assert set_block_state(connection, three, BlockState.REJECTED, 0, at(2))
-        assert not observe_block(connection, three, None, at(3))
+        with pytest.raises(BlockStateError, match="is rejected and cannot become unknown"):
+            observe_block(connection, three, None, at(3))
         assert state(connection, three) is BlockState.REJECTED
         assert observe_block(connection, three, 4, at(4))
         assert [(b.height, b.confirmations) for b in recent_blocks(connection, 2)] == [(103, 4), (102, 0)]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from tarazy.accounting.blocks import MATURITY, observe_block, open_blocks
+from tarazy.accounting.blocks import MATURITY, open_blocks
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.journal_file import Segment
 from tarazy.accounting.schemes import Schedule, Scheme, Terms
-from tests.accounting.books import Gateway, at, job, price_rounds, share
+from tests.accounting.books import Gateway, at, job, observe_block, price_rounds, share
 
 PARTIES = tuple(f"party-{number}" for number in range(12))
 WARM, MEASURED, BEHIND = 10, 5, 100

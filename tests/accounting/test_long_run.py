@@ -14,14 +14,14 @@ import pytest
 from sqlalchemy import Connection, Engine, event, func, select
 
 from tarazy.accounting import ledger, tables
-from tarazy.accounting.blocks import MATURITY, observe_block, open_blocks, state_of
+from tarazy.accounting.blocks import MATURITY, open_blocks, state_of
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import BlockRecord
 from tarazy.accounting.schemes import Schedule, Scheme, Terms, from_reserve, last_work, proportional
 from tarazy.accounting.worth import Worth
 from tarazy.stratum.difficulty import weight_of
 from tarazy.stratum.share import Verdict
-from tests.accounting.books import START, Gateway, close_rounds, job, price_rounds, share, standing
+from tests.accounting.books import START, Gateway, close_rounds, job, observe_block, price_rounds, share, standing
 
 ROUNDS = 10_000 if hypothesis.settings.get_current_profile_name() == "search" else 1_000
 DEEPEST = 40

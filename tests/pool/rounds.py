@@ -14,7 +14,6 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine
 
-from tarazy.accounting.blocks import observe_block
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.folding import fold
 from tarazy.accounting.journal_file import FOREVER, SHARE, Batch, BlockRecord, JournalFile, JournalReader
@@ -37,6 +36,7 @@ from tarazy.pool.templates import serialize_block
 from tarazy.stratum.job import Job
 from tarazy.stratum.ports import NameRecord
 from tarazy.stratum.share import ShareRecord, Verdict, Work, judge
+from tests.accounting.books import observe_block
 from tests.pool.mining import MASK, job_of
 
 TEMPLATE = Template(

@@ -15,10 +15,11 @@ from sqlalchemy import func, select
 from twisted.internet import reactor
 
 from tarazy.accounting import tables
-from tarazy.accounting.blocks import MATURITY, observe_block, open_blocks
+from tarazy.accounting.blocks import MATURITY, open_blocks
 from tarazy.accounting.distribution import reconcile
 from tarazy.database.engine import Database, open_engine
 from tarazy.pool.archives import Archives
+from tests.accounting.books import observe_block
 from tests.pool.house import Client, House
 
 ACCEPTED = 0

@@ -13,7 +13,6 @@ from typing import cast
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
-from tarazy.accounting.blocks import observe_block
 from tarazy.accounting.proof.receipt import receipt
 from tarazy.accounting.proof.record import proof_of
 from tarazy.accounting.reserve import reserve
@@ -26,6 +25,7 @@ from tarazy.pool.chain.interface import Chain
 from tarazy.pool.chain.transactions import ANYONE_CAN_SPEND, block_hash
 from tarazy.pool.pricing import Pricing
 from tarazy.pool.proving import read_block
+from tests.accounting.books import observe_block
 from tests.pool.mining import POOL_SCRIPT, job_of
 from tests.pool.rounds import FEE_PPM, TEMPLATE, Pool, export_of, mature
 from tests.pool.test_round_proofs import Forger, run_verifier

@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import Connection, Engine, select
 
 from tarazy.accounting import ledger, tables
-from tarazy.accounting.blocks import MATURITY, BlockState, BlockStateError, observe_block, open_blocks
+from tarazy.accounting.blocks import MATURITY, BlockState, BlockStateError, open_blocks
 from tarazy.accounting.distribution import Reconciled, reconcile
 from tarazy.accounting.journal_file import BlockRecord
 from tarazy.pool.blocks import reward_of
 from tarazy.pool.chain.assembly import build_block
 from tarazy.pool.chain.interface import Template
 from tarazy.pool.chain.regtest import RegtestChain
-from tests.accounting.books import START_US, Gateway, at, share, standing, state
+from tests.accounting.books import START_US, Gateway, at, observe_block, share, standing, state
 from tests.pool.bitcoind.recorded import RecordedNode, counted_tips, open_chain, raw_answer, result, until
 from tests.pool.mining import POOL_SCRIPT, hash_of, solve
 from tests.pool.under_reactor import in_reactor

@@ -134,4 +134,4 @@ def share_by_rule(connection: Connection, price: int | None = 2_155) -> None:
     intervals = [
         Interval(start + timedelta(hours=hour), 3600, 9_000, "measured" if hour else "estimated") for hour in range(6)
     ]
-    store_intervals(connection, point, intervals, start + timedelta(hours=7))
+    store_intervals(connection, [(point, intervals)], start + timedelta(hours=7))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
-from tarazy.reports.build import SETTLED_SECONDS, STEPS, ReportError, build_report
+from tarazy.reports.build import SETTLED_SECONDS, STEPS, Progress, ReportError, gather_report, write_report
 from tarazy.reports.language import LANGUAGES
 from tests.reports import world
 from tests.reports.pdf_text import pages
@@ -22,15 +22,16 @@ from tests.reports.pdf_text import pages
 STEM = "accreditation-20261120T093000Z"
 
 
-def _build(connection: Connection, directory: Path, **changes: object) -> list[Path]:
-    given: dict[str, object] = {"kind": "accreditation", "as_of": world.MOMENT, "now": world.LATER, **changes}
-    return build_report(
-        connection,
-        directory=directory,
-        settings=world.SETTINGS,
-        book=world.assumed_law(),
-        **given,  # type: ignore[arg-type]
-    )
+def _build(
+    connection: Connection,
+    directory: Path,
+    kind: str = "accreditation",
+    as_of: datetime = world.MOMENT,
+    now: datetime = world.LATER,
+    progress: Progress = lambda _done, _steps: None,
+) -> list[Path]:
+    report = gather_report(connection, kind, as_of, world.SETTINGS, world.assumed_law(), now)
+    return write_report(report, directory, progress)
 
 
 def test_files_of_a_report(connection: Connection, tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_same_bytes_in_another_process(sqlite_url: str, tmp_path: Path) -> None:
 def test_what_cannot_be_built(connection: Connection, tmp_path: Path, changes: dict[str, object], told: str) -> None:
     """A wrong request is one clear line."""
     with pytest.raises(ReportError, match=told):
-        _build(connection, tmp_path, **changes)
+        _build(connection, tmp_path, **changes)  # type: ignore[arg-type]
     assert list(tmp_path.glob("accreditation*")) == []
 
 

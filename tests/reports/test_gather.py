@@ -204,7 +204,8 @@ def test_what_submeters_showed_stands_beside_what_was_allocated(connection: Conn
     site = next(row for row in world.registers() if isinstance(row, Meter)).site
     start = datetime(2026, 11, 10, 2, tzinfo=UTC)
     point = MeterPoint("sub-1", site, "10.0.0.9", 502, 1, "tarazy-demo", "altyn")
-    store_intervals(connection, point, [Interval(start, 3600, 1_234, "measured")], start + timedelta(hours=1))
+    stored = Interval(start, 3600, 1_234, "measured")
+    store_intervals(connection, [(point, [stored])], start + timedelta(hours=1))
     report = gather(connection, world.MOMENT, world.POOL, world.assumed_law())
     shown = {(each.site, part.party): part.submetered_wh for each in report.energy.sites for part in each.parties}
     assert shown.pop((site, "altyn")) == 1_234

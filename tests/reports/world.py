@@ -10,7 +10,6 @@ from pathlib import Path
 from sqlalchemy import Connection, insert
 
 from tarazy.accounting import tables
-from tarazy.accounting.blocks import observe_block
 from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy.allocation import allocate
 from tarazy.accounting.energy.balance import store_allocation, store_intervals
@@ -43,6 +42,7 @@ from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.config.law import LawBook, load_law
 from tarazy.config.settings import AccreditationSettings, EmbeddedChainSettings, PoolSettings, Settings
 from tarazy.reports.content import Pool
+from tests.accounting.books import observe_block
 
 BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
 """When the registers were filled."""
@@ -303,7 +303,7 @@ def meter_hour(
     recorded = recorded or start + timedelta(hours=1, seconds=30)
     for key, energy in meters.items():
         meter = MeterPoint(key, site, "10.0.0.2", 502, 1, "tarazy-demo")
-        store_intervals(connection, meter, [Interval(start, 3600, energy, "measured")], recorded)
+        store_intervals(connection, [(meter, [Interval(start, 3600, energy, "measured")])], recorded)
     whole = SiteInterval(site, start, 3600, sum(meters.values()), "measured")
     store_allocation(connection, whole, allocate(whole.energy_wh, work, dict.fromkeys(work, 17_500)), recorded)
 
@@ -323,6 +323,6 @@ def happen_later(connection: Connection) -> None:
     block(connection, 4, LATER, {"altyn": 1 << 50})
     start = datetime(2026, 11, 10, tzinfo=UTC)
     meter = MeterPoint("te-feeder-1", "temirtau", "10.0.0.2", 502, 1, "tarazy-demo")
-    store_intervals(connection, meter, [Interval(start, 3600, 9_999, "estimated")], LATER)
+    store_intervals(connection, [(meter, [Interval(start, 3600, 9_999, "estimated")])], LATER)
     whole = SiteInterval("temirtau", start, 3600, 9_999, "estimated")
     store_allocation(connection, whole, allocate(9_999, {"tau": 1}, {"tau": None}), LATER)

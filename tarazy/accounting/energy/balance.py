@@ -51,35 +51,26 @@ class Settled:
     """Those that are not settled to the end: settle them in the next transaction."""
 
 
-class Derived(NamedTuple):
+class _Derived(NamedTuple):
     """What became of a meter's intervals."""
 
     changed: list[datetime]
     """Starts of those that changed."""
     breaks: list[Break]
     """Those that lie in them."""
-    passed: int
-    """How many were derived, changed or not."""
     complete: bool
 
 
-_NOTHING = Derived([], [], 0, True)
+_NOTHING = _Derived([], [], True)
 
 
 def store_intervals(
-    connection: Connection, meter: Meter, intervals: Sequence[Interval], recorded_at: datetime
-) -> list[datetime]:
-    """Store what differs from the latest versions; returns the starts of the intervals that changed.
-
-    An interval stays with the site and party that the meter stood for when it was derived first.
-    """
-    return _store(connection, [(meter, intervals)], recorded_at)[meter.meter]
-
-
-def _store(
     connection: Connection, derived: Sequence[tuple[Meter, Sequence[Interval]]], recorded_at: datetime
 ) -> dict[str, list[datetime]]:
-    """The same of several meters."""
+    """Store what differs from the latest versions; meter → the starts of its intervals that changed.
+
+    An interval stays with the site and party that its meter stood for when it was derived first.
+    """
     changed: dict[str, list[datetime]] = {meter.meter: [] for meter, _ in derived}
     starts = [intervals[0].start for _, intervals in derived if intervals]
     if not starts:
@@ -119,22 +110,6 @@ def _store(
             )
     append_intervals(connection, rows)
     return changed
-
-
-def derive_meter(
-    connection: Connection,
-    meter: Meter,
-    seconds: int,
-    until: datetime,
-    recorded_at: datetime,
-    most: int = MOST_INTERVALS,
-) -> Derived:
-    """Derive and store the meter's intervals that have ended by `until`, at most so many.
-
-    Work begins where earlier calls left off, or before that where late readings, corrections or devices call for it.
-    """
-    todos = _todos(connection, [meter], seconds, until, {meter: most})
-    return _derive(connection, todos, seconds, recorded_at).get(meter.meter, _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +183,9 @@ def _needless(calls: Sequence[Call]) -> Iterable[Call]:
         yield from own[1:]
 
 
-def _derive(connection: Connection, todos: Sequence[_Todo], seconds: int, recorded_at: datetime) -> dict[str, Derived]:
+def _derive(connection: Connection, todos: Sequence[_Todo], seconds: int, recorded_at: datetime) -> dict[str, _Derived]:
     """Do it, for those that begin at one instant together."""
-    found: dict[str, Derived] = {}
+    found: dict[str, _Derived] = {}
     answer(connection, [call for todo in todos for call in todo.calls])
     earlier: list[_Todo] = []
     for together in _together(todos, seconds):
@@ -250,7 +225,7 @@ def _derive_together(
     steps: Mapping[str, tuple[list[Segment], list[Break]]],
     seconds: int,
     recorded_at: datetime,
-) -> dict[str, Derived]:
+) -> dict[str, _Derived]:
     """Derive meters that begin and end together."""
     if not todos:
         return {}
@@ -265,13 +240,12 @@ def _derive_together(
     if not complete:
         connection.execute(insert(due), [{"meter": key, "since": stop, "resumes": True} for key in keys])
     _note_settled(connection, keys, floor_to(stop, seconds))
-    stored = _store(connection, derived, recorded_at)
-    found: dict[str, Derived] = {}
-    for meter, intervals in derived:
-        changed = stored[meter.meter]
+    stored = store_intervals(connection, derived, recorded_at)
+    found: dict[str, _Derived] = {}
+    for key, changed in stored.items():
         fresh = set(changed)
-        told = [item for item in steps[meter.meter][1] if floor_to(item.after, seconds) in fresh]
-        found[meter.meter] = Derived(changed, told, len(intervals), complete)
+        told = [item for item in steps[key][1] if floor_to(item.after, seconds) in fresh]
+        found[key] = _Derived(changed, told, complete)
     return found
 
 

@@ -13,10 +13,13 @@ import pytest_twisted
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
+from sqlalchemy import Connection, func, select
 
 from tarazy.accounting.energy.asyncio_bridge import run
+from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.meter import Meter
 from tarazy.accounting.energy.profiles import load_modbus_profile
+from tarazy.accounting.energy.tables import interval
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROFILE = "tarazy-demo"
@@ -97,6 +100,17 @@ async def scripted_meter(
 def meter(name: str = "m1", site: str = "site-1", profile: str = PROFILE) -> Meter:
     """A meter that nobody needs to reach."""
     return Meter(name, site, "127.0.0.1", 1, 1, profile)
+
+
+def derive(
+    connection: Connection, where: Meter, seconds: int, until: datetime, recorded_at: datetime
+) -> list[datetime]:
+    """Settle a meter at whose site nobody works; the starts of the intervals that changed."""
+    at = interval.c.interval_start
+    newest = select(at, func.max(interval.c.version)).where(interval.c.meter == where.meter).group_by(at).order_by(at)
+    before = dict(connection.execute(newest).all())
+    settle(connection, [where], seconds, until, lambda *_: {}, lambda *_: None, recorded_at)
+    return [start for start, version in connection.execute(newest) if before.get(start) != version]
 
 
 P = ParamSpec("P")

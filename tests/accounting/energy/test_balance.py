@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, select
 
 from tarazy.accounting.energy.allocation import REST, Sharing
-from tarazy.accounting.energy.balance import Settled, derive_meter, recomputed, settle
+from tarazy.accounting.energy.balance import Settled, recomputed, settle
 from tarazy.accounting.energy.figures import (
     Energy,
     energy_by_meter,
@@ -25,7 +25,7 @@ from tarazy.accounting.energy.readings import append_readings, exported_wh, last
 from tarazy.accounting.energy.tables import allocation, due, interval, reading
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
-from tests.accounting.energy.support import T0, meter
+from tests.accounting.energy.support import T0, derive, meter
 
 FOREVER = T0 + timedelta(days=400)
 
@@ -200,7 +200,7 @@ def test_late_readings_correct_the_past_by_a_new_version(engine: Engine) -> None
         _read(connection, "m1", (0, 0, "ok"), (45, 450, "ok"))
         _settle(connection, [meter()], 45, {"a": 1}, recorded=46)
         _read(connection, "m1", (15, 20, "ok"), (30, 40, "ok"))
-        changed = derive_meter(connection, meter(), 900, _at(45), _at(50)).changed
+        changed = derive(connection, meter(), 900, _at(45), _at(50))
         assert changed == [_at(0), _at(15), _at(30)]
         energies = [item.energy_wh for item in site_intervals(connection, T0, FOREVER)]
         assert energies == [20, 20, 410]

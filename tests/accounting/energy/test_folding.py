@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from tarazy.accounting.energy import folding
-from tarazy.accounting.energy.balance import derive_meter, recomputed, settle
+from tarazy.accounting.energy.balance import recomputed, settle
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.figures import (
     FoldedError,
@@ -32,7 +32,7 @@ from tarazy.accounting.energy.tables import allocation, due, interval, meter_day
 from tarazy.config.law.calendar import day_start
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
-from tests.accounting.energy.support import PROFILE
+from tests.accounting.energy.support import PROFILE, derive
 
 START = day_start(datetime(2026, 3, 1, tzinfo=UTC).date())
 DAYS = [START + timedelta(days=number) for number in range(4)]
@@ -284,8 +284,8 @@ def test_a_meter_that_comes_to_a_folded_site_begins_behind_the_fold(lived: Engin
         before = energy_by_meter(connection, START, DAYS[-1])
         readings = [Reading("m9", START + hour * HOUR, hour * 100, "ok") for hour in range(76)]
         append_readings(connection, readings, DAYS[-1] + 4 * HOUR)
-        derived = derive_meter(connection, fresh, 3600, DAYS[-1] + 3 * HOUR, DAYS[-1] + 4 * HOUR)
-        assert derived.changed == [DAYS[-1] + hour * HOUR for hour in range(3)]
+        changed = derive(connection, fresh, 3600, DAYS[-1] + 3 * HOUR, DAYS[-1] + 4 * HOUR)
+        assert changed == [DAYS[-1] + hour * HOUR for hour in range(3)]
         assert energy_by_meter(connection, START, DAYS[-1]) == before
 
 

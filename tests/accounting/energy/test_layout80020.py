@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from tarazy.accounting.energy.balance import derive_meter, recomputed
+from tarazy.accounting.energy.balance import recomputed
 from tarazy.accounting.energy.figures import meter_intervals
 from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, parse_80020
 from tarazy.accounting.energy.meter import Reading
 from tarazy.accounting.energy.readings import ReadingError, append_readings
-from tests.accounting.energy.support import meter
+from tests.accounting.energy.support import derive, meter
 
 CODE = "131150001113003"
 MIDNIGHT = datetime(2026, 3, 1, 19, tzinfo=UTC)
@@ -52,7 +52,7 @@ def test_a_day_becomes_intervals_that_add_up(sqlite_engine: Engine) -> None:
     after = MIDNIGHT + timedelta(days=1)
     with sqlite_engine.begin() as connection:
         append_readings(connection, told.readings, after)
-        derive_meter(connection, where, 900, after, after)
+        derive(connection, where, 900, after, after)
         rows = meter_intervals(connection, CODE, MIDNIGHT - timedelta(days=1), after + timedelta(days=1))
         assert [row.start for row in rows] == [MIDNIGHT + timedelta(minutes=15 * number) for number in range(96)]
         assert [sum(row.energy_wh for row in rows[2 * n : 2 * n + 2]) for n in range(48)] == [
@@ -69,7 +69,7 @@ def test_a_doubtful_value_is_kept_and_not_counted(sqlite_engine: Engine) -> None
     told = parse_80020(day_file([5] * 4, doubtful=1), {CODE: "feeder"})
     with sqlite_engine.begin() as connection:
         append_readings(connection, told.readings, MIDNIGHT + timedelta(days=1))
-        derive_meter(connection, where, 900, MIDNIGHT + timedelta(hours=2), MIDNIGHT + timedelta(days=1))
+        derive(connection, where, 900, MIDNIGHT + timedelta(hours=2), MIDNIGHT + timedelta(days=1))
         rows = meter_intervals(connection, "feeder", MIDNIGHT, MIDNIGHT + timedelta(days=1))
     assert told.doubtful == 1
     assert [row.energy_wh for row in rows] == [2500, 2500, 0, 0, 2500, 2500, 2500, 2500]

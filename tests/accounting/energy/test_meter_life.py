@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, func, select
 
-from tarazy.accounting.energy.balance import derive_meter, recomputed
+from tarazy.accounting.energy.balance import recomputed
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.figures import energy_by_meter, site_intervals
 from tarazy.accounting.energy.meter import Meter, Reading
 from tarazy.accounting.energy.readings import ReadingError, append_readings, correct
 from tarazy.accounting.energy.tables import reading
-from tests.accounting.energy.support import T0, meter
+from tests.accounting.energy.support import T0, derive, meter
 
 FOREVER = T0 + timedelta(days=400)
 KWH = meter(profile="register-kwh")
@@ -33,7 +33,7 @@ def _read(minutes: float, count: int, name: str = "m1") -> Reading:
 
 
 def _derive(connection: Connection, where: Meter, until: float, recorded: float | None = None) -> list[datetime]:
-    return derive_meter(connection, where, 900, _at(until), _at(until if recorded is None else recorded))[0]
+    return derive(connection, where, 900, _at(until), _at(until if recorded is None else recorded))
 
 
 def _energies(connection: Connection, known_at: datetime | None = None) -> list[tuple[int, str]]:
