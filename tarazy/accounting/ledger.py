@@ -8,7 +8,7 @@ the pool, `own` what it paid into the wallet less what it took out, against `out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, func, insert, select
@@ -35,6 +35,7 @@ NETWORK_FEE = "network-fee"
 OWN = "own"
 OUTSIDE = "outside"
 
+_ACCOUNTS_AT_ONCE = 500
 _SET_BACK = timedelta(days=1)
 
 
@@ -109,6 +110,16 @@ def balance(connection: Connection, account: str) -> int:
     """Satoshi on an account; 0 for one never used."""
     table = tables.ledger_account
     return connection.scalar(select(table.c.balance).where(table.c.account == account)) or 0
+
+
+def balances_of(connection: Connection, accounts: Sequence[str]) -> dict[str, int]:
+    """Satoshi on some accounts; 0 on one never used."""
+    table = tables.ledger_account
+    found = dict.fromkeys(accounts, 0)
+    for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE):
+        here = table.c.account.in_(accounts[first : first + _ACCOUNTS_AT_ONCE])
+        found |= dict(connection.execute(select(table.c.account, table.c.balance).where(here)).all())
+    return found
 
 
 def balances(connection: Connection) -> dict[str, int]:

@@ -24,7 +24,7 @@ from tarazy.accounting.ledger import (
     balances,
     balances_at,
 )
-from tarazy.accounting.payouts.batches import holds
+from tarazy.accounting.payouts.holds import holds
 from tarazy.database.states import counts_at
 
 _AT_ONCE = {"yield_per": 10_000}

@@ -14,8 +14,9 @@ from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import missing_intervals
 from tarazy.accounting.energy.readings import last_registers, registers_wh, site_power_w
 from tarazy.accounting.ledger import balances
-from tarazy.accounting.payouts.batches import holds, under_way
+from tarazy.accounting.payouts.batches import under_way
 from tarazy.accounting.payouts.fence import standing
+from tarazy.accounting.payouts.holds import holds
 from tarazy.accounting.payouts.machine import OUTBOX, UNSIGNED
 from tarazy.accounting.proof.record import unproven
 from tarazy.accounting.queries import block_counts, distribution_counts, open_round, present_work, sums_by_kind

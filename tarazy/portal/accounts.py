@@ -22,6 +22,7 @@ from tarazy.accounting.payouts import past
 from tarazy.accounting.payouts import tables as payout_tables
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.fence import standing
+from tarazy.accounting.payouts.holds import holds
 from tarazy.accounting.payouts.machine import CONFIRMATIONS, OUTBOX, UNSIGNED, BatchState, PayoutError
 from tarazy.accounting.proof.receipt import receipt
 from tarazy.accounting.proof.record import Then, UnrecordedError, credited_rounds, proof_of, proven, unproven
@@ -74,7 +75,7 @@ def account(connection: Connection, party: str, schedule: Schedule, now: datetim
     """A party's terms by date, what it has with the pool, and why its payments are held."""
     held = [
         {"since": each.since, "why": each.why, "language": each.language}
-        for each in payouts.holds(connection)
+        for each in holds(connection)
         if each.party == party
     ]
     balance = balance_of(connection, party)
@@ -211,7 +212,7 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
     states = UNSIGNED | OUTBOX
     under_way = payouts.batches(connection, states) if at is None else past.batches_at(connection, states, at)
     found = balances(connection) if at is None else balances_at(connection, at)
-    held = [{**each._asdict(), "payable": found.get(payable(each.party), 0)} for each in payouts.holds(connection, at)]
+    held = [{**each._asdict(), "payable": found.get(payable(each.party), 0)} for each in holds(connection, at)]
     return {
         "sums": sums_by_kind(found),
         "stopped": {

@@ -18,6 +18,7 @@ from tarazy.accounting.history import credits_of
 from tarazy.accounting.journal_file import JournalError
 from tarazy.accounting.payouts import batches
 from tarazy.accounting.payouts.machine import Limits, PayoutError
+from tarazy.accounting.payouts.unbooked import book_own
 from tarazy.accounting.reserve import Reserve, draw, fund, reserve
 from tarazy.accounting.schemes import Schedule, Scheme, Terms, average_fee, from_reserve, per_share, proportional
 from tarazy.accounting.worth import HALVING_BLOCKS, Worth, subsidy
@@ -221,7 +222,7 @@ def test_the_reserve_is_funded_drawn_and_never_hidden(engine: Engine, gateway: G
             batches.propose(connection, at(2), "desk", {}, limits, day, unproven=True)
         with pytest.raises(ledger.LedgerError, match="account own has 0 satoshi"):
             fund(connection, 1, "own", "", at(2))
-        batches.book_own(connection, gives + 5, "", "deposit", at(2))
+        book_own(connection, gives + 5, "", "deposit", at(2))
         fund(connection, gives + 5, "own", "reserve", at(2))
         assert batches.propose(connection, at(2), "desk", {}, limits, day, unproven=True)[0] is None
         with pytest.raises(ledger.LedgerError, match="has 5 satoshi"):

@@ -19,7 +19,8 @@ from tarazy.accounting.distribution import reconcile
 from tarazy.accounting.energy import tables as energy_tables
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.site_days import append_allocations, append_intervals
-from tarazy.accounting.payouts.batches import approve, confirm, due, hold, propose, sent, sign
+from tarazy.accounting.payouts.batches import approve, confirm, due, propose, sent, sign
+from tarazy.accounting.payouts.holds import hold
 from tarazy.accounting.payouts.machine import Destination, LeftOut, Limits
 from tarazy.accounting.proof.record import keep
 from tarazy.accreditation.audit import AuditEvent, append, instant_text

@@ -19,7 +19,8 @@ from tarazy.accounting.energy.folding import fold
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.site_days import Piece, append_allocations, append_intervals
 from tarazy.accounting.payouts import fence
-from tarazy.accounting.payouts.batches import approve, confirm, hold, release
+from tarazy.accounting.payouts.batches import approve, confirm
+from tarazy.accounting.payouts.holds import hold, release
 from tarazy.accounting.proof.record import keep
 from tarazy.accreditation import quarterly
 from tarazy.accreditation.audit import AuditEvent, append, head

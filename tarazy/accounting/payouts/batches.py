@@ -7,29 +7,30 @@ read from there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, String, and_, column, func, insert, select, text, tuple_, update
+from sqlalchemy import values as rows_of
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting import tables as accounts
 from tarazy.accounting.ledger import (
     FEE,
     NETWORK_FEE,
-    OUTSIDE,
-    OWN,
     PAYABLE,
     RESERVE,
     balance,
+    balances_of,
     in_flight,
     paid,
     payable,
     post,
 )
 from tarazy.accounting.payouts import machine, tables
+from tarazy.accounting.payouts.holds import holds
 from tarazy.accounting.payouts.machine import (
     OUTBOX,
     UNSIGNED,
@@ -45,7 +46,8 @@ from tarazy.accounting.payouts.machine import (
 )
 from tarazy.database.states import note_state
 
-_OWN = "own"
+_AT_ONCE = 500
+"""Parties or batches that one query asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +126,33 @@ def propose(
     spent = int(connection.scalar(select(func.coalesce(func.sum(table.c.amount), 0)).where(today)) or 0)
     held = {each.party: each.why for each in holds(connection)}
     credits = due(connection, unproven)
-    tried = _tried(connection, {credit.party for credit in credits}, destinations)
+    parties = {credit.party for credit in credits}
+    places = [
+        (party, place.address)
+        for party, place in destinations.items()
+        if party in parties and isinstance(place, Destination)
+    ]
+    tried = _tried(connection, places)
     selection = machine.select(credits, destinations, held, limits, spent, tried)
     if not selection.payments:
         return None, selection
-    return _open(connection, at, by, selection.payments), selection
+    return open_batch(connection, at, by, selection.payments), selection
 
 
-def _tried(
-    connection: Connection, parties: Iterable[str], destinations: Mapping[str, Destination | LeftOut]
-) -> dict[str, bool]:
-    """Party → whether the first payment to its address is confirmed, for those to whose address one was made."""
+def _tried(connection: Connection, places: Sequence[tuple[str, str]]) -> dict[str, bool]:
+    """Party → whether the first payment to its address is confirmed, for those to whose address one was made.
+
+    `places`: parties, each with its address.
+    """
     batch, payout = tables.batch, tables.payout
     found: dict[str, bool] = {}
-    for party in parties:
-        if isinstance(place := destinations.get(party), Destination):
-            to_it = and_(payout.c.party == party, payout.c.address == place.address)
-            query = select(batch.c.state).join_from(payout, batch).where(to_it, batch.c.state != BatchState.ABANDONED)
-            state = connection.scalar(query.order_by(payout.c.batch).limit(1))
+    for first in range(0, len(places), _AT_ONCE):
+        asked = rows_of(column("party", String), column("address", String)).data(places[first : first + _AT_ONCE])
+        asked_of = asked.cte("asked").c
+        to_it = and_(payout.c.party == asked_of.party, payout.c.address == asked_of.address)
+        states = select(batch.c.state).join_from(payout, batch).where(to_it, batch.c.state != BatchState.ABANDONED)
+        oldest = states.order_by(payout.c.batch).limit(1).scalar_subquery()
+        for party, state in connection.execute(select(asked_of.party, oldest)):
             if state is not None:
                 found[party] = state == BatchState.CONFIRMED
     return found
@@ -161,14 +172,15 @@ def due(connection: Connection, unproven: bool) -> list[Credit]:
     return [Credit(row.distribution, row.party, row.amount) for row in connection.execute(query)]
 
 
-def _open(connection: Connection, at: datetime, by: str, payments: Iterable[Payment]) -> int:
-    payments = tuple(payments)
+def open_batch(connection: Connection, at: datetime, by: str, payments: Sequence[Payment]) -> int:
+    """Move payments into a new batch: its number. Raises `PayoutError` for a party with less than its credits."""
     total = sum(each.amount for each in payments)
     values = {"state": BatchState.PROPOSED, "amount": total, "proposed_at": at, "proposed_by": by, "state_at": at}
     number = int(connection.execute(insert(tables.batch).values(**values).returning(tables.batch.c.batch)).scalar_one())
     note_state(connection, tables.batch.name, str(number), BatchState.PROPOSED, at)
+    kept = balances_of(connection, [payable(each.party) for each in payments])
     for each in payments:
-        if balance(connection, payable(each.party)) < each.amount:
+        if kept[payable(each.party)] < each.amount:
             raise PayoutError(f"{each.party} has less on its account than its credits; see `tarazy check`")
     rows = [
         {
@@ -219,17 +231,27 @@ def check(connection: Connection) -> list[str]:
 
 def read(connection: Connection, number: int) -> Batch:
     """A batch. Raises `PayoutError` when there is none of this number."""
-    row = connection.execute(select(tables.batch).where(tables.batch.c.batch == number)).first()
-    if row is None:
+    found = numbered(connection, [number])
+    if not found:
         raise PayoutError(f"there is no batch {number}; see `tarazy payout list --all`")
-    return _batch(connection, row)
+    return found[0]
+
+
+def numbered(connection: Connection, numbers: Sequence[int]) -> list[Batch]:
+    """The batches of these numbers, in their order; where there is none it is left out."""
+    table = tables.batch
+    rows: dict[int, Row[Any]] = {}
+    for first in range(0, len(numbers), _AT_ONCE):
+        query = select(table).where(table.c.batch.in_(numbers[first : first + _AT_ONCE]))
+        rows |= {row.batch: row for row in connection.execute(query)}
+    return _batches(connection, [rows[number] for number in numbers if number in rows])
 
 
 def batches(connection: Connection, states: Iterable[BatchState]) -> list[Batch]:
     """Batches in some of `states`, in order."""
     table = tables.batch
     query = select(table).where(table.c.state.in_([*states])).order_by(table.c.batch)
-    return [_batch(connection, row) for row in connection.execute(query).all()]
+    return _batches(connection, connection.execute(query).all())
 
 
 def batches_between(connection: Connection, start: datetime, end: datetime) -> list[Batch]:
@@ -242,7 +264,7 @@ def batches_between(connection: Connection, start: datetime, end: datetime) -> l
     in_outbox = select(signed.c.batch).where(within(signed.c.signed_at) | within(signed.c.confirmed_at))
     given_up = (table.c.state == BatchState.ABANDONED) & within(table.c.state_at)
     query = select(table).where(within(table.c.proposed_at) | given_up | table.c.batch.in_(in_outbox))
-    return [_batch(connection, row) for row in connection.execute(query.order_by(table.c.batch)).all()]
+    return _batches(connection, connection.execute(query.order_by(table.c.batch)).all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +286,24 @@ def under_way(connection: Connection) -> dict[BatchState, UnderWay]:
     return {BatchState(state): UnderWay(*rest) for state, *rest in rows}
 
 
-def _batch(connection: Connection, row: Row[tuple[object, ...]]) -> Batch:
+def _batches(connection: Connection, rows: Sequence[Row[Any]]) -> list[Batch]:
+    """The batches of some rows, with what they pay and by which transactions."""
     payout, signed = tables.payout, tables.transaction
-    payouts = connection.execute(select(payout).where(payout.c.batch == row.batch).order_by(payout.c.party))
-    transactions = connection.execute(
-        select(signed).where(signed.c.batch == row.batch).order_by(signed.c.signed_at, signed.c.fee)
-    )
+    payouts: dict[int, list[Payout]] = {row.batch: [] for row in rows}
+    transactions: dict[int, list[Signed]] = {row.batch: [] for row in rows}
+    numbers = list(payouts)
+    for first in range(0, len(numbers), _AT_ONCE):
+        some = numbers[first : first + _AT_ONCE]
+        paying = select(payout).where(payout.c.batch.in_(some)).order_by(payout.c.batch, payout.c.party)
+        for row in connection.execute(paying):
+            payouts[row.batch].append(Payout(row.party, row.address, bytes.fromhex(row.script), row.amount))
+        sending = select(signed).where(signed.c.batch.in_(some)).order_by(signed.c.signed_at, signed.c.fee)
+        for row in connection.execute(sending):
+            transactions[row.batch].append(Signed(row.txid, row.raw, row.fee, row.signed_at, row.confirmed_at))
+    return [_batch(row, payouts[row.batch], transactions[row.batch]) for row in rows]
+
+
+def _batch(row: Row[Any], payouts: Iterable[Payout], transactions: Iterable[Signed]) -> Batch:
     return Batch(
         row.batch,
         BatchState(row.state),
@@ -284,8 +318,8 @@ def _batch(connection: Connection, row: Row[tuple[object, ...]]) -> Batch:
         row.abandon_asked_by,
         row.state_at,
         row.audit_row,
-        tuple(Payout(each.party, each.address, bytes.fromhex(each.script), each.amount) for each in payouts),
-        tuple(Signed(each.txid, each.raw, each.fee, each.signed_at, each.confirmed_at) for each in transactions),
+        tuple(payouts),
+        tuple(transactions),
     )
 
 
@@ -391,91 +425,6 @@ def abandon(connection: Connection, number: int, at: datetime, by: str, *, spent
     return True
 
 
-def adopt(
-    connection: Connection, at: datetime, by: str, paid_out: Mapping[Destination, int], parties: Mapping[str, str]
-) -> int:
-    """A batch for a transaction that the books do not know, after a backup was restored; to be signed next.
-
-    `paid_out`: what the transaction pays to others; `parties`: address → party. Each amount must be that of the
-    party's oldest due credits. Raises `PayoutError` when it is not.
-    """
-    credits: dict[str, list[Credit]] = {}
-    for credit in due(connection, unproven=True):
-        credits.setdefault(credit.party, []).append(credit)
-    payments = []
-    for destination, amount in paid_out.items():
-        party = parties.get(destination.address)
-        if party is None:
-            raise PayoutError(f"{destination.address} is no party's address; find out who paid {amount} satoshi to it")
-        taken, total = [], 0
-        for credit in credits.get(party, []):
-            if total >= amount:
-                break
-            taken.append(credit.distribution)
-            total += credit.amount
-        if total != amount:
-            raise PayoutError(f"{party} was paid {amount} satoshi, its oldest due credits add up to {total}")
-        payments.append(Payment(party, destination, amount, tuple(taken)))
-    if not payments:
-        raise PayoutError("the transaction pays nobody but the pool")
-    return _open(connection, at, by, payments)
-
-
-def keep_held(connection: Connection, reasons: Mapping[str, str], at: datetime, by: str) -> list[str]:
-    """Hold each party for its reason, once: what was released is not held again for the same. The newly held."""
-    table = tables.hold
-    new = []
-    for party, why in sorted(reasons.items()):
-        known = select(table.c.hold).where(table.c.party == party, table.c.why == why).limit(1)
-        if connection.execute(known).first() is None:
-            connection.execute(insert(table).values(party=party, why=why, language="en", held_at=at, held_by=by))
-            new.append(party)
-    return new
-
-
-def hold(connection: Connection, party: str, why: str, at: datetime, by: str, language: str | None = None) -> None:
-    """Hold a party's payments by a decision. `language`: which the reason is written in.
-
-    Raises `PayoutError` when they are held for that already.
-    """
-    table = tables.hold
-    same = select(table.c.hold).where(table.c.party == party, table.c.why == why, table.c.released_at.is_(None))
-    if connection.execute(same).first() is not None:
-        raise PayoutError(f"{party} is held for that already")
-    connection.execute(insert(table).values(party=party, why=why, language=language, held_at=at, held_by=by))
-
-
-def release(connection: Connection, party: str, why: str, at: datetime, by: str) -> int:
-    """End every hold of a party by a decision; how many. Raises `PayoutError` when there is none."""
-    table = tables.hold
-    values = {"released_at": at, "released_by": by, "released_why": why}
-    of = and_(table.c.party == party, table.c.released_at.is_(None))
-    ended = connection.execute(update(table).where(of).values(**values)).rowcount
-    if not ended:
-        raise PayoutError(f"no payments of {party} are held")
-    return int(ended)
-
-
-class Hold(NamedTuple):
-    """A hold in force."""
-
-    since: datetime
-    party: str
-    why: str
-    language: str | None
-    """Which the reason is written in; None where nobody said."""
-
-
-def holds(connection: Connection, at: datetime | None = None) -> list[Hold]:
-    """The holds in force, at an instant or now, in order of parties."""
-    table = tables.hold
-    query = select(table).where(table.c.released_at.is_(None))
-    if at is not None:
-        query = select(table).where(table.c.held_at <= at, or_(table.c.released_at.is_(None), table.c.released_at > at))
-    query = query.order_by(table.c.party, table.c.hold)
-    return [Hold(row.held_at, row.party, row.why, row.language) for row in connection.execute(query)]
-
-
 def require_unheld(connection: Connection, batch: Batch) -> None:
     """Raise `PayoutError` when a payee of an unsigned batch is held."""
     payees = {each.party for each in batch.payouts}
@@ -499,15 +448,3 @@ def last_proposed_at(connection: Connection) -> datetime | None:
     """When the newest batch was proposed."""
     found: datetime | None = connection.scalar(select(func.max(tables.batch.c.proposed_at)))
     return found
-
-
-def book_own(connection: Connection, amount: int, txid: str, why: str, at: datetime) -> None:
-    """Book what the pool put into the wallet, or with a minus what it took out of its own by a transaction."""
-    post(connection, at, _OWN, txid, why, {OWN: amount, OUTSIDE: -amount})
-
-
-def known_txids(connection: Connection) -> set[str]:
-    """Every transaction that is or was in the outbox, or by which the pool took out of its own."""
-    entry = accounts.ledger_entry
-    own = select(entry.c.reference).where(entry.c.kind == _OWN)
-    return {*connection.scalars(select(tables.transaction.c.txid)), *connection.scalars(own)}

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from tarazy.accounting.payouts import tables
-from tarazy.accounting.payouts.batches import Batch, read
+from tarazy.accounting.payouts.batches import Batch, numbered, read
 from tarazy.accounting.payouts.machine import BatchState, PayoutError
 from tarazy.database.states import Stood, states_at, was_by
 
@@ -21,7 +21,7 @@ def batches_at(connection: Connection, states: Iterable[BatchState], instant: da
     chosen = select(table.c.batch).where(table.c.proposed_at <= instant, later).order_by(table.c.batch)
     numbers = list(connection.scalars(chosen))
     stood = states_at(connection, table.name, [str(number) for number in numbers], instant)
-    then = [_as_it_was(read(connection, number), stood[str(number)], instant) for number in numbers]
+    then = [_as_it_was(batch, stood[str(batch.number)], instant) for batch in numbered(connection, numbers)]
     return [each for each in then if each.state in wanted]
 
 

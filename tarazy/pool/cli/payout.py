@@ -86,18 +86,24 @@ def list_batches(settings: Settings, everything: bool, as_json: bool) -> None:
     from rich.console import Console
 
     from tarazy.accounting.payouts import batches, fence
+    from tarazy.accounting.payouts.holds import holds
     from tarazy.accounting.payouts.machine import BatchState
     from tarazy.database.engine import reader
 
     closed = () if everything else (BatchState.CONFIRMED, BatchState.ABANDONED)
     with ledger(settings) as engine, reader(engine).begin() as connection:
         found = batches.batches(connection, [state for state in BatchState if state not in closed])
-        held, standing = batches.holds(connection), fence.standing(connection)
+        held, standing = holds(connection), fence.standing(connection)
     if as_json:
-        holds = [{name: getattr(each, name) for name in ("party", "why", "language", "since")} for each in held]
+        back = [{name: getattr(each, name) for name in ("party", "why", "language", "since")} for each in held]
         checked = {"checked_at": standing.checked_at, "difference": standing.difference}
         print_json(
-            {"batches": [_plain(each) for each in found], "holds": holds, "stopped": standing.stopped_why, **checked}
+            {
+                "batches": [_plain(each) for each in found],
+                "holds": back,
+                "stopped": standing.stopped_why,
+                **checked,
+            }
         )
         return
     table = folding_table("batch", "state", "since (UTC)", "parties", "satoshi", "trouble")

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from tarazy.accounting.ledger import in_wallet
-from tarazy.accounting.payouts import batches, fence
+from tarazy.accounting.payouts import batches, fence, holds, unbooked
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.machine import (
     CONFIRMATIONS,
@@ -112,7 +112,7 @@ class Payer:
         """Confirmations of the sent transactions by txid, as its latest turn saw them."""
         with engine.begin() as connection:
             self._token = fence.take(connection, by)
-            for party in batches.keep_held(connection, licence_holds, _now(), by):
+            for party in holds.keep_held(connection, licence_holds, _now(), by):
                 note(connection, _now(), by, "held", party=party, why=licence_holds[party])
 
     @contextmanager
@@ -153,13 +153,13 @@ class Payer:
     def hold(self, party: str, why: str, language: str | None = None) -> None:
         """Keep a party's payments back until somebody releases them. `language`: which the reason is written in."""
         with self._write() as connection:
-            batches.hold(connection, party, why, _now(), self._by, language)
+            holds.hold(connection, party, why, _now(), self._by, language)
             note(connection, _now(), self._by, "held", party=party, why=why)
 
     def release(self, party: str, why: str) -> int:
         """End every hold of a party; how many."""
         with self._write() as connection:
-            ended = batches.release(connection, party, why, _now(), self._by)
+            ended = holds.release(connection, party, why, _now(), self._by)
             note(connection, _now(), self._by, "released", party=party, why=why)
         return ended
 
@@ -180,7 +180,7 @@ class Payer:
     def pay_in(self, amount: int, why: str) -> None:
         """Book what the pool put into the wallet of its own."""
         with self._write() as connection:
-            batches.book_own(connection, amount, "", why, _now())
+            unbooked.book_own(connection, amount, "", why, _now())
             note(connection, _now(), self._by, "own paid in", amount=amount, why=why)
 
     def take_out(self, txid: str, why: str) -> int:
@@ -188,9 +188,9 @@ class Payer:
         seen, paid_out = self._paid_out(txid)
         amount = sum(paid_out.values()) + seen.fee
         with self._write() as connection:
-            if txid in batches.known_txids(connection):
+            if txid in unbooked.known_txids(connection):
                 raise PayoutError(f"transaction {txid} is booked already")
-            batches.book_own(connection, -amount, txid, why, _now())
+            unbooked.book_own(connection, -amount, txid, why, _now())
             note(connection, _now(), self._by, "own taken out", amount=amount, txid=txid, why=why)
         return amount
 
@@ -386,7 +386,7 @@ class Payer:
         seen, paid_out = self._paid_out(txid)
         inputs = {each.outpoint for each in seen.transaction.inputs}
         with self._write() as connection:
-            if txid in batches.known_txids(connection):
+            if txid in unbooked.known_txids(connection):
                 raise PayoutError(f"transaction {txid} is booked already")
             number = next(
                 (
@@ -401,7 +401,7 @@ class Payer:
                     Destination(address_of(script, self._chain) or script.hex(), script): amount
                     for script, amount in paid_out.items()
                 }
-                number = batches.adopt(connection, _now(), self._by, destinations, parties)
+                number = unbooked.adopt(connection, _now(), self._by, destinations, parties)
             self._sign(connection, number, txid, seen.transaction.raw.hex(), seen.fee)
             note(connection, _now(), self._by, "adopted", batch=number, txid=txid)
         return number
@@ -418,7 +418,7 @@ class Payer:
             if look:
                 time.sleep(LOOK_SECONDS)
             with self._engine.begin() as connection:
-                expected, known = in_wallet(connection), batches.known_txids(connection)
+                expected, known = in_wallet(connection), unbooked.known_txids(connection)
                 sent = batches.batches(connection, OUTBOX)
             before = self._wallet.balances()
             gone = sum(batch.amount + fee for batch in sent if (fee := self._fee_gone(batch)) is not None)

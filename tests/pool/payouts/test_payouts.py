@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, event, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting.ledger import check
-from tarazy.accounting.payouts import batches, fence, tables
+from tarazy.accounting.payouts import batches, fence, tables, unbooked
 from tarazy.accounting.payouts.machine import BatchState, Destination, Limits, PayoutError
 from tarazy.accounting.tables import round_proof
 from tarazy.accreditation.audit import rows_of
@@ -498,7 +498,7 @@ def test_a_missing_satoshi_stops_payouts(pool: Pool, node: Node) -> None:
     with pytest.raises(PayoutError, match="payouts are stopped"):
         pool.payer().go_on(number)
     with pool.engine.begin() as connection:
-        batches.book_own(connection, -2, "", "it was a mistake", datetime.now(UTC))
+        unbooked.book_own(connection, -2, "", "it was a mistake", datetime.now(UTC))
     pool.payer().resume("mended")
     assert pool.payer().check().difference == 1
     pool.payer().turn()

@@ -26,6 +26,7 @@ from tarazy.accounting.ledger import FEE, REMAINDER, REWARD, balances, in_wallet
 from tarazy.accounting.payouts import batches
 from tarazy.accounting.payouts.batches import Batch
 from tarazy.accounting.payouts.machine import BatchState, Destination, LeftOut
+from tarazy.accounting.payouts.unbooked import book_own
 from tarazy.config.settings import PayoutSettings
 from tarazy.pool.chain.bitcoind.credentials import Credentials
 from tarazy.pool.chain.transactions import block_transactions
@@ -156,7 +157,7 @@ class Pool:
             self.distribute(number)
         with self.engine.begin() as connection:
             for txid in self.wallet.spent_by():
-                batches.book_own(connection, -1, txid, "of an earlier test", datetime.now(UTC))
+                book_own(connection, -1, txid, "of an earlier test", datetime.now(UTC))
         self.level()
 
     def level(self) -> None:
