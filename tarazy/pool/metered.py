@@ -17,7 +17,7 @@ from tarazy.accounting.energy.intake import RowError, take
 from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, parse_80020
 from tarazy.accounting.energy.meter import Meter, Quantity, Reading
 from tarazy.accounting.energy.profiles import ProfileError
-from tarazy.accounting.energy.readings import ReadingError, append_readings, require_possible
+from tarazy.accounting.energy.recording import ReadingError, append_readings, require_possible
 from tarazy.accounting.energy.waiting import hold
 from tarazy.accreditation.entries import EnergyRest, ReadBy
 from tarazy.accreditation.entries import Meter as Entry

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import missing_intervals
-from tarazy.accounting.energy.readings import last_registers, registers_wh, site_power_w
+from tarazy.accounting.energy.newest import last_registers, registers_wh
+from tarazy.accounting.energy.steps import site_power_w
 from tarazy.accounting.ledger import balances
 from tarazy.accounting.payouts.batches import under_way
 from tarazy.accounting.payouts.fence import standing

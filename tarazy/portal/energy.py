@@ -26,7 +26,7 @@ from tarazy.accounting.energy.figures import (
     site_intervals,
 )
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.energy.readings import last_answers, last_reading, last_seen
+from tarazy.accounting.energy.newest import last_answers, last_reading, last_seen
 from tarazy.accounting.fee.consumption import FeeError
 from tarazy.accreditation.entries import Finding, FindingKind, Meter, ReadBy, Severity, Site, Supply
 from tarazy.accreditation.quotas import Held, held_power, held_quotas

@@ -13,7 +13,8 @@ from tarazy.accounting import tables
 from tarazy.accounting.blocks import recent_blocks
 from tarazy.accounting.energy.figures import Energy, FoldedError, energy_by_party, estimates, site_intervals
 from tarazy.accounting.energy.meter import Meter as MeterPoint
-from tarazy.accounting.energy.readings import last_answers, site_power_w
+from tarazy.accounting.energy.newest import last_answers
+from tarazy.accounting.energy.steps import site_power_w
 from tarazy.accounting.queries import (
     BookedDistribution,
     Work,

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.figures import energy_by_meter, energy_by_party, peak_power
 from tarazy.accounting.energy.meter import Meter, Reading
-from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.recording import append_readings
 from tarazy.accounting.energy.tables import interval, reading, site_day
 from tarazy.accreditation.registers import as_of
 from tarazy.config.law import load_law

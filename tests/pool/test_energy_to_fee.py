@@ -14,7 +14,7 @@ from tarazy.accounting.energy.balance import recomputed, settle
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.meter import Reading
-from tarazy.accounting.energy.readings import append_readings, correct
+from tarazy.accounting.energy.recording import append_readings, correct
 from tarazy.accounting.fee.statement import compute_fee
 from tarazy.accreditation.entries import EnergyBy, EnergySource, Entry, Meter, MeterStatus, Party, Site, Supply
 from tarazy.accreditation.registers import append_all, as_of

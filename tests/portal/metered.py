@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.meter import Reading
-from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.recording import append_readings
 from tarazy.accounting.energy.site_days import append_allocations, append_intervals
 from tarazy.accreditation.entries import (
     EnergyBy,

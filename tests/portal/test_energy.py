@@ -16,7 +16,7 @@ from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.faults import FaultWatch
 from tarazy.accounting.energy.folding import fold
 from tarazy.accounting.energy.meter import Reading
-from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.recording import append_readings
 from tarazy.accounting.energy.site_days import Piece, append_allocations, append_intervals
 from tarazy.accreditation.entries import FindingState, ReadBy, Site
 from tarazy.accreditation.registers import append_all, as_of, restate

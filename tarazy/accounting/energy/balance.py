@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, insert, select, update
 
 from tarazy.accounting.energy.allocation import Part, Sharing, allocate
+from tarazy.accounting.energy.calls import Call, answer, calls_for
 from tarazy.accounting.energy.figures import SiteInterval, site_intervals, submetered
 from tarazy.accounting.energy.intervals import Break, Interval, Segment, derive_intervals, floor_to, worst
 from tarazy.accounting.energy.meter import Meter
-from tarazy.accounting.energy.readings import Call, answer, calls_for, steps_of, steps_since
 from tarazy.accounting.energy.site_days import append_allocations, append_intervals, sites_folded_until
+from tarazy.accounting.energy.steps import steps_of, steps_since
 from tarazy.accounting.energy.tables import allocation, due, interval, reading, settled
 
 Work = Callable[[Connection, str, datetime, datetime], Mapping[str, int]]

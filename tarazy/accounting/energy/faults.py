@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Row, func, select
 from tarazy.accounting.energy.devices import Device, devices_from, fittings
 from tarazy.accounting.energy.intervals import Break, Segment, SpanChain, chained
 from tarazy.accounting.energy.meter import Meter, Unfit
+from tarazy.accounting.energy.newest import last_seen, last_statuses
 from tarazy.accounting.energy.profiles import ModbusProfile, is_usable, load_profile
-from tarazy.accounting.energy.readings import last_seen, last_statuses, registers_of, spans_of
+from tarazy.accounting.energy.steps import registers_of, spans_of
 from tarazy.accounting.energy.tables import device, reading
 
 _SILENT_INTERVALS = 2

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from tarazy.accounting.energy.intervals import QUALITIES
-from tarazy.accounting.energy.readings import drop_readings
+from tarazy.accounting.energy.recording import drop_readings
 from tarazy.accounting.energy.site_days import Piece, claim, set_state
 from tarazy.accounting.energy.tables import allocation, allocation_day, due, interval, meter_day, peak_day, settled
 

@@ -13,7 +13,7 @@ from tarazy.accounting.energy.devices import Device, devices_from, fittings
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.meter import Quantity, Reading, Source, Status, Unfit
 from tarazy.accounting.energy.profiles import ProfileError
-from tarazy.accounting.energy.readings import (
+from tarazy.accounting.energy.recording import (
     ReadingError,
     Taken,
     append_readings,

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, insert, text
 from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.energy.meter import Meter, Reading
-from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.recording import append_readings
 from tarazy.accreditation.entries import EnergySource, MeterStatus, ReadBy, Site, SiteStatus, content_of
 from tarazy.accreditation.entries import Meter as Entry
 from tarazy.accreditation.tables import REGISTERS

@@ -63,7 +63,7 @@ def import_file(file: Path, settings: Settings, points: tuple[str, ...], dry: bo
     """
     import hashlib
 
-    from tarazy.accounting.energy.readings import ReadingError, append_readings
+    from tarazy.accounting.energy.recording import ReadingError, append_readings
     from tarazy.accreditation import audit
     from tarazy.accreditation.sheets import RegisterImportError
     from tarazy.pool.metered import read_file, require_readable
@@ -116,7 +116,7 @@ def correct_reading(
 ) -> None:
     """Replace the reading of METER at AT by COUNT. The old one stays known; intervals get a new version."""
     from tarazy.accounting.energy.meter import Reading
-    from tarazy.accounting.energy.readings import ReadingError, correct
+    from tarazy.accounting.energy.recording import ReadingError, correct
     from tarazy.pool.metered import require_readable
 
     if withdraw == (count is not None):
@@ -170,7 +170,7 @@ def fit_device(meter: str, settings: Settings, why: str, profile: str | None, **
 @json_option
 def list_meters(settings: Settings, as_json: bool) -> None:
     """List the registered meters with their last good reading."""
-    from tarazy.accounting.energy.readings import last_seen
+    from tarazy.accounting.energy.newest import last_seen
 
     with ledger(settings) as engine, engine.begin() as connection:
         meters = _meters(connection)
@@ -195,7 +195,8 @@ def show_meter(
     """Show what stood at METER, and its intervals with quality and version."""
     from tarazy.accounting.energy.devices import fittings
     from tarazy.accounting.energy.figures import meter_intervals
-    from tarazy.accounting.energy.readings import exported_wh, folded_until
+    from tarazy.accounting.energy.recording import folded_until
+    from tarazy.accounting.energy.steps import exported_wh
 
     start = start or end - timedelta(days=1)
     with ledger(settings) as engine, engine.begin() as connection:

@@ -21,8 +21,9 @@ from tarazy.accounting.energy.figures import (
     site_intervals,
 )
 from tarazy.accounting.energy.meter import Meter, Reading, Status
-from tarazy.accounting.energy.readings import append_readings, exported_wh, last_seen, site_power_w
-from tarazy.accounting.energy.tables import allocation, due, interval, reading
+from tarazy.accounting.energy.recording import append_readings
+from tarazy.accounting.energy.steps import exported_wh
+from tarazy.accounting.energy.tables import allocation, due, interval
 from tarazy.database.engine import open_engine
 from tarazy.database.types import metadata
 from tests.accounting.energy.support import T0, derive, meter
@@ -363,28 +364,6 @@ def test_meters_settled_together_are_as_if_derived_at_once(rows: list[tuple[int,
         _settle(connection, meters, minute + 15, {"a": 1})
         assert [recomputed(connection, each, 900) for each in meters] == [[], [], []]
     engine.dispose()
-
-
-def test_power_now(engine: Engine) -> None:
-    """Mean power over the window, summed over a site's meters; unknown where one of them is silent."""
-    meters = [meter("m1", "x"), meter("m2", "x"), meter("m3", "y"), meter("m4", "z")]
-    with engine.begin() as connection:
-        for name, rate in (("m1", 10), ("m2", 20), ("m3", 30)):
-            append_readings(connection, _steady(name, 0, 30, rate), _at(30))
-        append_readings(connection, _steady("m4", 0, 5, 10), _at(30))
-        assert site_power_w(connection, meters, _at(30), 900) == {"x": 1800, "y": 1800, "z": None}
-        assert site_power_w(connection, meters, _at(60), 900) == {"x": None, "y": None, "z": None}
-        seen = last_seen(connection, ["m1", "m4", "m9"])
-        assert seen == {"m1": _at(30), "m4": _at(5), "m9": None}
-
-
-def test_failed_readings_are_kept(engine: Engine) -> None:
-    """A silence is a row without a register."""
-    with engine.begin() as connection:
-        append_readings(connection, [], _at(0))
-        _read(connection, "m1", (0, None, "exception"), (1, None, "garbage"))
-        rows = connection.execute(select(reading.c.status, reading.c.register_count).order_by(reading.c.at))
-        assert [tuple(row) for row in rows] == [("exception", None), ("garbage", None)]
 
 
 _STEP = st.tuples(st.integers(1, 45), st.integers(0, 400), st.booleans())

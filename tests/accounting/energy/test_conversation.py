@@ -14,7 +14,7 @@ from tarazy.accounting.energy.balance import Settled, settle
 from tarazy.accounting.energy.figures import energy_by_party, site_intervals
 from tarazy.accounting.energy.meter import Meter, Reading, Status
 from tarazy.accounting.energy.poller import MeterPoller
-from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.recording import append_readings
 from tests.accounting.energy.support import PROFILE, SILENCE, T0, Answer, on_asyncio, scripted_meter
 
 BUSY = ExcCodes.DEVICE_BUSY

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.faults import Fault, FaultWatch
 from tarazy.accounting.energy.meter import Meter, Reading, Status
-from tarazy.accounting.energy.readings import append_readings, correct
+from tarazy.accounting.energy.recording import append_readings, correct
 from tarazy.database.engine import reader
 from tests.accounting.energy.support import T0, meter
 

@@ -26,8 +26,9 @@ from tarazy.accounting.energy.figures import (
 )
 from tarazy.accounting.energy.intake import take
 from tarazy.accounting.energy.meter import Meter, Reading, Source
-from tarazy.accounting.energy.readings import ReadingError, append_readings, correct, registers_since
+from tarazy.accounting.energy.recording import ReadingError, append_readings, correct
 from tarazy.accounting.energy.site_days import claim, pieces
+from tarazy.accounting.energy.steps import registers_since
 from tarazy.accounting.energy.tables import allocation, due, interval, meter_day, reading
 from tarazy.config.law.calendar import day_start
 from tarazy.database.engine import open_engine

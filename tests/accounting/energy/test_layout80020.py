@@ -14,7 +14,7 @@ from tarazy.accounting.energy.balance import recomputed
 from tarazy.accounting.energy.figures import meter_intervals
 from tarazy.accounting.energy.layout80020 import MAXIMUM_BYTES, LayoutError, parse_80020
 from tarazy.accounting.energy.meter import Reading
-from tarazy.accounting.energy.readings import ReadingError, append_readings
+from tarazy.accounting.energy.recording import ReadingError, append_readings
 from tests.accounting.energy.support import derive, meter
 
 CODE = "131150001113003"

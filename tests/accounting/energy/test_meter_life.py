@@ -9,13 +9,13 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, select
 
 from tarazy.accounting.energy.balance import recomputed
 from tarazy.accounting.energy.devices import Fitting, fit
 from tarazy.accounting.energy.figures import energy_by_meter, site_intervals
 from tarazy.accounting.energy.meter import Meter, Reading
-from tarazy.accounting.energy.readings import ReadingError, append_readings, correct
+from tarazy.accounting.energy.recording import ReadingError, append_readings, correct
 from tarazy.accounting.energy.tables import reading
 from tests.accounting.energy.support import T0, derive, meter
 
@@ -130,18 +130,6 @@ def test_a_reading_taken_away_and_put_back(sqlite_engine: Engine) -> None:
             correct(connection, at, 12, _at(33))
         with pytest.raises(ReadingError, match="has no reading of import at"):
             correct(connection, Reading("m1", _at(16), None, "ok"), 5, _at(33))
-
-
-def test_the_same_reading_twice_is_one(engine: Engine) -> None:
-    """A file or push that comes again changes nothing; one that says otherwise is refused whole."""
-    with engine.begin() as connection:
-        first = append_readings(connection, [_read(0, 0), _read(15, 9), _read(0, 0)], _at(30))
-        again = append_readings(connection, [_read(0, 0), _read(15, 9), _read(30, 20)], _at(31))
-        assert (first.recorded, first.repeated) == (2, 1)
-        assert (again.recorded, again.repeated) == (1, 2)
-        with pytest.raises(ReadingError, match="10, but 9 is recorded"):
-            append_readings(connection, [_read(45, 30), _read(15, 10)], _at(32))
-        assert connection.scalar(select(func.count()).select_from(reading)) == 3
 
 
 def test_days_without_load_are_measured_zeros(sqlite_engine: Engine) -> None:
