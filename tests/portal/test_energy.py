@@ -182,8 +182,9 @@ async def test_quota_meters_and_findings(weeks: Running, tokens: dict[str, str])
         ({"read_by": ReadBy.AGENT}, None, False),
         ({}, 9, False),
         ({"profile": "abb-b23"}, 9, True),
+        ({"profile": "abb-b23"}, None, False),
     ],
-    ids=["agent", "agent at work", "agent not begun", "files", "pool"],
+    ids=["agent", "agent at work", "agent not begun", "files", "pool", "pool not begun"],
 )
 def test_the_page_and_the_finding_tell_the_same_meters_as_silent(
     own: Running, changes: dict[str, Any], quiet: int | None, silent: bool
