@@ -159,7 +159,7 @@ def payments(connection: Connection, party: str, depths: Depths, limit: int, off
     return {"total": total, "items": [_payment(row, sent[row.batch], depths) for row in rows]}
 
 
-def _payment(row: Row[Any], sent: Sequence[Any], depths: Depths) -> dict[str, Any]:
+def _payment(row: Any, sent: Sequence[Any], depths: Depths) -> dict[str, Any]:
     return {
         "batch": row.batch,
         "amount": row.amount,

@@ -65,9 +65,10 @@ def begun(parse: Callable[[str], _P], text: str, now: datetime) -> _P:
     """The period that a text names; it has begun by `now`. Raises `Fault`."""
     try:
         period = parse(text)
+        first_day = period.first_day
     except ValueError as error:
         raise Fault(400, "bad_parameter", str(error)) from None
-    if period.first_day < EARLIEST:
+    if first_day < EARLIEST:
         raise Fault(400, "bad_parameter", f"{period} lies too far away: periods since {EARLIEST} are told of")
     if period.start >= now:
         raise Fault(400, "bad_parameter", f"{period} has not begun then")

@@ -161,7 +161,7 @@ async def test_before_the_pool_there_was_nothing(running: Running, path: str) ->
     if "payouts/3" in path:
         assert (answer.code, "no batch 3" in await answer.text()) == (404, True)
     elif "quarterly" in path:
-        assert (answer.code, "lies too far away" in await answer.text()) == (400, True)
+        assert (answer.code, "has not begun then" in await answer.text()) == (400, True)
     else:
         body = await told(running, at(path, datetime(2015, 3, 3, tzinfo=UTC)), running.operator)
         assert body.get("items", []) == []
