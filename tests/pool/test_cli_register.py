@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
+from tarazy.config.law.calendar import day_start, legal_day
 from tarazy.pool.cli.register import shared, wallets
 from tarazy.pool.demo.scenario import EKIBASTUZ, SERVER
 from tests.pool.house import House
@@ -176,11 +177,12 @@ def test_a_wallet_needs_somebody_else_and_time(house: House, monkeypatch: pytest
 
 def test_licences_are_issued_anew(house: House) -> None:
     """The old number ends when the new one begins; holder and end stay. A short suspension is warned about."""
-    done = house.command("register", "reissue", "DEMO-0001", "DEMO-0101", "--from", "2026-06-01T00:00:00+05:00")
+    since = legal_day(datetime.now(UTC)) - timedelta(days=100)
+    done = house.command("register", "reissue", "DEMO-0001", "DEMO-0101", "--from", day_start(since).isoformat())
     assert done.exit_code == 0, done.stderr
     assert show(house, "licence", "DEMO-0001")[0]["status"] == "revoked"
     fresh = show(house, "licence", "DEMO-0101")[0]
-    assert (fresh["party"], fresh["replaces"], fresh["valid_from"]) == ("altyn", "DEMO-0001", "2026-06-01")
+    assert (fresh["party"], fresh["replaces"], fresh["valid_from"]) == ("altyn", "DEMO-0001", str(since))
     until = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     short = house.command("register", "suspend", "DEMO-0101", "--until", until, "--reason", "act")
     assert (short.exit_code, "+05:00" in short.stdout) == (0, True)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def prepare(directory: Path, settings: Mapping[str, Any], now: datetime) -> Prep
         with engine.begin() as connection:
             import_registers(connection, read_table(file), now, "demo", law)
     with engine.begin() as connection:
-        registers = as_of(connection, datetime.now(UTC))
+        registers = as_of(connection, now)
         _import_values(connection, files / "values.csv", now)
         let_in_demo_users(connection, STATEMENT_OF, now)
     engine.dispose()

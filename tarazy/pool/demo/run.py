@@ -21,7 +21,7 @@ from tarazy.config.settings import EmbeddedChainSettings, Settings, SettingsErro
 from tarazy.database.schema import SchemaError
 from tarazy.pool.demo.children import ChildFailed, Children
 from tarazy.pool.demo.prepare import free_ports, prepare
-from tarazy.pool.demo.scenario import METERS, MINERS, STATEMENT_OF, demo_settings
+from tarazy.pool.demo.scenario import METERS, PARTIES, STATEMENT_OF, demo_settings
 from tarazy.pool.demo.screen import Snapshot, Viewer, one_line, render
 from tarazy.pool.demo.summary import summarise
 from tarazy.pool.preflight import port_finding
@@ -125,7 +125,7 @@ class Demo:
         assert isinstance(self._settings.chain, EmbeddedChainSettings)
         assert self._settings.chain.peer_port is not None
         children.start("network", "tarazy.pool.demo.network", [f"http://127.0.0.1:{self._settings.chain.peer_port}/"])
-        for miner in MINERS:
+        for miner in PARTIES:
             children.start(
                 miner.login,
                 "tarazy",

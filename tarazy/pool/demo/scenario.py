@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+from tarazy.config.law.calendar import legal_day
 from tarazy.pool.chain.wallet import ADDRESS
 
 POOL_ADDRESS = ADDRESS
@@ -20,27 +21,146 @@ FOREIGN_ADDRESS = "127.0.0.2"
 """A loopback address that the demo's settings declare to be abroad."""
 WATTS_PER_HASHRATE = 10
 """A demo machine draws 10 W for each hash per second, so that a minute of a CPU shows whole kilowatt-hours."""
-EXPIRING = "kokshe"
 EXPIRES_AFTER = timedelta(seconds=25)
+REGISTERED_BEFORE = timedelta(days=730)
+"""How long before the first run everything was registered and issued; less than the term of a licence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoParty:
+    """A party with its machine, and what the registers know of both."""
+
+    party: str
+    number: int
+    """In the numbers of its licence and its machine."""
+    bin: str
+    name_kk: str
+    name_ru: str
+    name_en: str
+    payout_address: str
+    kind: str
+    """Of its licence; empty without one."""
+    site: str
+    """Where its machine is registered."""
+    source_address: str
+    """From where its machine connects."""
+    hashrate: int
+    """Of its machine, in hashes per second."""
+
+    @property
+    def login(self) -> str:
+        """Who its machine says it is."""
+        return f"{self.party}.rig1"
+
+    @property
+    def licence(self) -> str:
+        """Key of its licence."""
+        return f"DEMO-{self.number:04}"
+
+
+_EXPIRING = DemoParty(
+    party="kokshe",
+    number=4,
+    bin="240440000042",
+    name_kk="«Көкше Дата» ЖШС (демо)",
+    name_ru="ТОО «Кокше Дата» (демо)",
+    name_en="Kokshe Data LLP (demo)",
+    payout_address="bcrt1qhccx63g39a8j8nlc7kln3c5k3gz0w3g5j0qsta",
+    kind="II",
+    site=KARAGANDA,
+    source_address=ADDRESS_OF[KARAGANDA],
+    hashrate=30_000,
+)
+PARTIES = (
+    DemoParty(
+        party="altyn",
+        number=1,
+        bin="240140000011",
+        name_kk="«Алтын Майнинг» ЖШС (демо)",
+        name_ru="ТОО «Алтын Майнинг» (демо)",
+        name_en="Altyn Mining LLP (demo)",
+        payout_address="bcrt1qm2z7278gdt6sp7gczpw3ppyjfcp2awvzz5rae2",
+        kind="I",
+        site=EKIBASTUZ,
+        source_address=ADDRESS_OF[EKIBASTUZ],
+        hashrate=90_000,
+    ),
+    DemoParty(
+        party="dala",
+        number=2,
+        bin="240240000025",
+        name_kk="«Дала Хэш» ЖШС (демо)",
+        name_ru="ТОО «Дала Хэш» (демо)",
+        name_en="Dala Hash LLP (demo)",
+        payout_address="bcrt1ql9256d2s4sfc4gxzw8w4lz5grptwl39feqv2ep",
+        kind="II",
+        site=EKIBASTUZ,
+        source_address=ADDRESS_OF[EKIBASTUZ],
+        hashrate=60_000,
+    ),
+    DemoParty(
+        party="samal",
+        number=3,
+        bin="240340000039",
+        name_kk="«Самал Энерго» ЖШС (демо)",
+        name_ru="ТОО «Самал Энерго» (демо)",
+        name_en="Samal Energo LLP (demo)",
+        payout_address="bcrt1qzupwzfcp7y94s42720ywl8yqj20plmfhx2nywx",
+        kind="I",
+        site=KARAGANDA,
+        source_address=ADDRESS_OF[KARAGANDA],
+        hashrate=40_000,
+    ),
+    _EXPIRING,
+    DemoParty(
+        party="alys",
+        number=5,
+        bin="240740000073",
+        name_kk="«Алыс» ЖШС (демо)",
+        name_ru="ТОО «Алыс» (демо)",
+        name_en="Alys LLP (demo)",
+        payout_address="bcrt1qg6lt3mnfd9suwpkjgljlgh9lc2fnk6vdwj685l",
+        kind="II",
+        site=KARAGANDA,
+        source_address=FOREIGN_ADDRESS,
+        hashrate=20_000,
+    ),
+    DemoParty(
+        party="belgisiz",
+        number=6,
+        bin="240540000056",
+        name_kk="«Белгісіз» ЖШС (демо)",
+        name_ru="ТОО «Белгисиз» (демо)",
+        name_en="Belgisiz LLP (demo)",
+        payout_address="bcrt1qz7f7k8s5tc9mmkcad74uyslt7aytk0t72ug7vz",
+        kind="",
+        site=EKIBASTUZ,
+        source_address=ADDRESS_OF[EKIBASTUZ],
+        hashrate=20_000,
+    ),
+)
+LICENSED_PARTIES = frozenset(each.party for each in PARTIES if each.kind)
+STATEMENT_OF = "altyn"
+"""The miner whose statement is built when the demo ends."""
 
 
 @dataclass(frozen=True, slots=True)
-class DemoMiner:
-    """A miner process: who it says it is, how fast it hashes, from where it connects."""
+class DemoSite:
+    """A site, and who owns it; the other parties whose machines are there are placed by contract."""
 
-    login: str
-    hashrate: int
-    source_address: str
+    site: str
+    owner: str
+    name: str
+    region: str
+    address: str
+    permitted_power_w: int
 
 
-MINERS = (
-    DemoMiner("altyn.rig1", 90_000, ADDRESS_OF[EKIBASTUZ]),
-    DemoMiner("dala.rig1", 60_000, ADDRESS_OF[EKIBASTUZ]),
-    DemoMiner("samal.rig1", 40_000, ADDRESS_OF[KARAGANDA]),
-    DemoMiner("kokshe.rig1", 30_000, ADDRESS_OF[KARAGANDA]),
-    DemoMiner("belgisiz.rig1", 20_000, ADDRESS_OF[EKIBASTUZ]),
-    DemoMiner("alys.rig1", 20_000, FOREIGN_ADDRESS),
+_SITES = (
+    DemoSite(EKIBASTUZ, "altyn", "Екібастұз ДӨО (демо)", "Павлодар облысы", "Екібастұз, Демо көшесі 1", 5_000_000),
+    DemoSite(KARAGANDA, "samal", "Қарағанды ДӨО (демо)", "Қарағанды облысы", "Қарағанды, Демо көшесі 2", 2_000_000),
 )
+_OWNERS = frozenset(each.owner for each in _SITES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,53 +170,14 @@ class DemoMeter:
     meter: str
     site: str
     watts: int
+    source: str
+    price_tiyn_per_kwh: int
 
 
 METERS = (
-    DemoMeter("demo-meter-1", EKIBASTUZ, 1_590_000),
-    DemoMeter("demo-meter-2", KARAGANDA, 742_000),
+    DemoMeter("demo-meter-1", EKIBASTUZ, 1_590_000, "grid", 1800),
+    DemoMeter("demo-meter-2", KARAGANDA, 742_000, "own_renewable", 1500),
 )
-
-_PARTIES = (
-    (
-        "altyn",
-        "240140000011",
-        "«Алтын Майнинг» ЖШС (демо)",
-        "ТОО «Алтын Майнинг» (демо)",
-        "Altyn Mining LLP (demo)",
-    ),
-    ("dala", "240240000025", "«Дала Хэш» ЖШС (демо)", "ТОО «Дала Хэш» (демо)", "Dala Hash LLP (demo)"),
-    (
-        "samal",
-        "240340000039",
-        "«Самал Энерго» ЖШС (демо)",
-        "ТОО «Самал Энерго» (демо)",
-        "Samal Energo LLP (demo)",
-    ),
-    (
-        "kokshe",
-        "240440000042",
-        "«Көкше Дата» ЖШС (демо)",
-        "ТОО «Кокше Дата» (демо)",
-        "Kokshe Data LLP (demo)",
-    ),
-    ("belgisiz", "240540000056", "«Белгісіз» ЖШС (демо)", "ТОО «Белгисиз» (демо)", "Belgisiz LLP (demo)"),
-    ("alys", "240740000073", "«Алыс» ЖШС (демо)", "ТОО «Алыс» (демо)", "Alys LLP (demo)"),
-)
-_PAYOUT_ADDRESSES = {
-    "altyn": "bcrt1qm2z7278gdt6sp7gczpw3ppyjfcp2awvzz5rae2",
-    "dala": "bcrt1ql9256d2s4sfc4gxzw8w4lz5grptwl39feqv2ep",
-    "samal": "bcrt1qzupwzfcp7y94s42720ywl8yqj20plmfhx2nywx",
-    "kokshe": "bcrt1qhccx63g39a8j8nlc7kln3c5k3gz0w3g5j0qsta",
-    "belgisiz": "bcrt1qz7f7k8s5tc9mmkcad74uyslt7aytk0t72ug7vz",
-    "alys": "bcrt1qg6lt3mnfd9suwpkjgljlgh9lc2fnk6vdwj685l",
-}
-_LICENSED = {"altyn": "I", "dala": "II", "samal": "I", "kokshe": "II", "alys": "II"}
-LICENSED_PARTIES = frozenset(_LICENSED)
-STATEMENT_OF = "altyn"
-"""The miner whose statement is built when the demo ends."""
-_HOSTED = {"dala": EKIBASTUZ, "kokshe": KARAGANDA, "alys": KARAGANDA, "belgisiz": EKIBASTUZ}
-_SITE_OF = {"altyn": EKIBASTUZ, "samal": KARAGANDA, **_HOSTED}
 
 
 def demo_settings(*, peer_port: int) -> dict[str, Any]:
@@ -128,21 +209,16 @@ def demo_settings(*, peer_port: int) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    text = StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), delimiter=";")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+_Row = dict[str, Any]
 
 
-def expiring_licence(now: datetime) -> dict[str, Any]:
+def expiring_licence(now: datetime) -> _Row:
     """The licence that runs out during the run that begins `now`."""
     return {
-        "licence": "DEMO-0004",
-        "party": EXPIRING,
-        "kind": "II",
-        "issued_on": "2024-01-15",
+        "licence": _EXPIRING.licence,
+        "party": _EXPIRING.party,
+        "kind": _EXPIRING.kind,
+        "issued_on": str(_registered_on(now)),
         "status": "in_force",
         "valid_from": now.isoformat(timespec="seconds"),
         "valid_to": (now + EXPIRES_AFTER).isoformat(timespec="seconds"),
@@ -156,87 +232,106 @@ def licence_table(now: datetime) -> str:
 
 def register_tables(now: datetime, meter_ports: dict[str, int]) -> dict[str, str]:
     """File name → text of the registers' CSV files, in the order in which they are imported."""
-    since = {"valid_from": "2024-01-15T00:00:00+06:00", "valid_to": ""}
-    parties = [
+    registered = str(_registered_on(now))
+    since = {"valid_from": registered, "valid_to": ""}
+    issued = {"issued_on": registered, "status": "in_force", **since}
+    return {
+        "party.csv": _table(_parties(since)),
+        "wallet.csv": _table(_wallets(since)),
+        "licence.csv": _table([*_licences(issued), expiring_licence(now)]),
+        "site.csv": _table(_sites(since)),
+        "placement.csv": _table(_placements(since)),
+        "certificate.csv": _table([{"certificate": "DEMO-POOL-1", "issued_by": "Demo authority (invented)", **issued}]),
+        "server.csv": _table([_server(since)]),
+        "equipment.csv": _table(_equipment(since)),
+        "meter.csv": _table(_meters(since, meter_ports)),
+    }
+
+
+def _registered_on(now: datetime) -> date:
+    return legal_day(now - REGISTERED_BEFORE)
+
+
+def _table(rows: list[_Row]) -> str:
+    text = StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), delimiter=";")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _parties(since: _Row) -> list[_Row]:
+    return [
         {
-            "party": party,
-            "bin": number,
+            "party": each.party,
+            "bin": each.bin,
             "kind": "legal",
-            "account": party,
-            "name_kk": kk,
-            "name_ru": ru,
-            "name_en": en,
+            "account": each.party,
+            "name_kk": each.name_kk,
+            "name_ru": each.name_ru,
+            "name_en": each.name_en,
             **since,
         }
-        for party, number, kk, ru, en in _PARTIES
+        for each in PARTIES
     ]
-    wallets = [
-        {"wallet": f"{party}-1", "party": party, "address": address, "status": "approved", **since}
-        for party, address in _PAYOUT_ADDRESSES.items()
-    ]
-    licences = [
+
+
+def _wallets(since: _Row) -> list[_Row]:
+    return [
         {
-            "licence": f"DEMO-000{number}",
-            "party": party,
-            "kind": kind,
-            "issued_on": "2024-01-15",
-            "status": "in_force",
-            "valid_from": "2024-01-15T00:00:00+06:00",
-            "valid_to": "2027-01-15T00:00:00+05:00",
+            "wallet": f"{each.party}-1",
+            "party": each.party,
+            "address": each.payout_address,
+            "status": "approved",
+            **since,
         }
-        for number, (party, kind) in enumerate(_LICENSED.items(), 1)
-        if party != EXPIRING
+        for each in PARTIES
     ]
-    sites = [
+
+
+def _licences(issued: _Row) -> list[_Row]:
+    """Those that run their term by law: they say no end."""
+    return [
+        {"licence": each.licence, "party": each.party, "kind": each.kind, **issued}
+        for each in PARTIES
+        if each.kind and each is not _EXPIRING
+    ]
+
+
+def _sites(since: _Row) -> list[_Row]:
+    return [
         {
-            "site": site,
-            "party": owner,
-            "name": name,
+            "site": each.site,
+            "party": each.owner,
+            "name": each.name,
             "country": "KZ",
-            "region": region,
-            "address": address,
-            "networks": f"{ADDRESS_OF[site]}/32",
-            "permitted_power_w": power,
+            "region": each.region,
+            "address": each.address,
+            "networks": f"{ADDRESS_OF[each.site]}/32",
+            "permitted_power_w": each.permitted_power_w,
             "status": "accredited",
             **since,
         }
-        for site, owner, name, region, address, power in (
-            (
-                EKIBASTUZ,
-                "altyn",
-                "Екібастұз ДӨО (демо)",
-                "Павлодар облысы",
-                "Екібастұз, Демо көшесі 1",
-                5_000_000,
-            ),
-            (
-                KARAGANDA,
-                "samal",
-                "Қарағанды ДӨО (демо)",
-                "Қарағанды облысы",
-                "Қарағанды, Демо көшесі 2",
-                2_000_000,
-            ),
-        )
+        for each in _SITES
     ]
-    placements = [
+
+
+def _placements(since: _Row) -> list[_Row]:
+    return [
         {
-            "placement": f"demo-{party}",
-            "party": party,
-            "site": site,
-            "contract": f"DEMO-{party.upper()}-1",
+            "placement": f"demo-{each.party}",
+            "party": each.party,
+            "site": each.site,
+            "contract": f"DEMO-{each.party.upper()}-1",
             **since,
         }
-        for party, site in _HOSTED.items()
+        for each in PARTIES
+        if each.party not in _OWNERS
     ]
-    certificate = {
-        "certificate": "DEMO-POOL-1",
-        "issued_by": "Demo authority (invented)",
-        "issued_on": "2024-01-15",
-        "status": "in_force",
-        **since,
-    }
-    server = {
+
+
+def _server(since: _Row) -> _Row:
+    return {
         "server": SERVER,
         "host": "127.0.0.1",
         "address": "127.0.0.1",
@@ -244,42 +339,36 @@ def register_tables(now: datetime, meter_ports: dict[str, int]) -> dict[str, str
         "location": "Астана, демо машинасы",
         **since,
     }
-    equipment = [
+
+
+def _equipment(since: _Row) -> list[_Row]:
+    return [
         {
-            "equipment": f"DEMO-CPU-{number}",
+            "equipment": f"DEMO-CPU-{each.number}",
             "model": "demo CPU",
-            "party": party,
-            "site": site,
-            "nominal_hash_rate_hs": hash_rate,
-            "nominal_power_w": WATTS_PER_HASHRATE * hash_rate,
+            "party": each.party,
+            "site": each.site,
+            "nominal_hash_rate_hs": each.hashrate,
+            "nominal_power_w": WATTS_PER_HASHRATE * each.hashrate,
             **since,
         }
-        for number, (party, site) in enumerate(_SITE_OF.items(), 1)
-        for hash_rate in [next(miner.hashrate for miner in MINERS if miner.login.startswith(party + "."))]
+        for each in PARTIES
     ]
-    meters = [
+
+
+def _meters(since: _Row, ports: dict[str, int]) -> list[_Row]:
+    return [
         {
-            "meter": meter.meter,
-            "site": meter.site,
+            "meter": each.meter,
+            "site": each.site,
             "host": "127.0.0.1",
-            "port": meter_ports[meter.meter],
+            "port": ports[each.meter],
             "unit": 1,
             "profile": "tarazy-demo",
-            "source": source,
-            "price_tiyn_per_kwh": price,
+            "source": each.source,
+            "price_tiyn_per_kwh": each.price_tiyn_per_kwh,
             "status": "ok",
             **since,
         }
-        for meter, source, price in zip(METERS, ("grid", "own_renewable"), (1800, 1500), strict=True)
+        for each in METERS
     ]
-    return {
-        "party.csv": _table(parties),
-        "wallet.csv": _table(wallets),
-        "licence.csv": _table([*licences, expiring_licence(now)]),
-        "site.csv": _table(sites),
-        "placement.csv": _table(placements),
-        "certificate.csv": _table([certificate]),
-        "server.csv": _table([server]),
-        "equipment.csv": _table(equipment),
-        "meter.csv": _table(meters),
-    }
