@@ -63,8 +63,10 @@ def test_accepted_shares_reach_the_page_and_the_metrics(house: House) -> None:
 
     wait_until(shown)
     assert f'tarazy_shares_total{{result="accepted"}} {accepted}.0' in house.metrics()
-    status = house.command("status")
-    assert (status.exit_code, "meters not working" in status.stderr) == (1, True)  # this house has none
+    for form in ((), ("--json",)):
+        status = house.command("status", *form)
+        assert (status.exit_code, "meters not working" in status.stderr) == (1, True)  # this house has none
+    assert {"part": "meters", "ok": False} in json.loads(status.stdout)["health"]
     client.close()
     assert house.stop() == 0
 

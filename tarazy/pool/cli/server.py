@@ -84,21 +84,27 @@ def check(settings: Settings, as_json: bool) -> None:
 @settings_option
 @json_option
 def status(settings: Settings, as_json: bool) -> None:
-    """Ask a running server how it is."""
+    """Ask a running server how it is; exit code 1 while a part of it does not work."""
     from tarazy.pool.watched import SilentError, overview_of
+    from tarazy.reports.language import text
 
     try:
         overview = overview_of(settings)
     except SilentError as error:
         raise Wanting(str(error)) from None
     reports, faults = _due(settings)
+    ill = [text("en", f"portal.health.{part['part']}") for part in overview["health"] if not part["ok"]]
     if as_json:
         print_json({**overview, "reports": reports, "reports_not_planned": faults})
-        return
-    from tarazy.pool.terminal import hashrate
-    from tarazy.reports.language import text
+    else:
+        _tell(overview, ill, reports, faults)
+    if ill:
+        raise Wanting(f"{', '.join(ill)} not working; `tarazy check` says more, and the server's log")
 
-    ill = [text("en", f"portal.health.{part['part']}") for part in overview["health"] if not part["ok"]]
+
+def _tell(overview: dict[str, Any], ill: list[str], reports: list[dict[str, Any]], faults: list[str]) -> None:
+    from tarazy.pool.terminal import hashrate
+
     click.echo(f"pool        {overview['pool']['name']}")
     click.echo(f"health      {'ill: ' + ', '.join(ill) if ill else 'all parts work'}")
     click.echo(f"hash rate   {hashrate(overview['hashrate'])}")
@@ -113,8 +119,6 @@ def status(settings: Settings, as_json: bool) -> None:
         click.echo(f"report      {each['kind']} {each['period']}: {when}, {each['state']}")
     for fault in faults:
         click.echo(f"report      {fault}")
-    if ill:
-        raise Wanting(f"{', '.join(ill)} not working; `tarazy check` says more, and the server's log")
 
 
 def _due(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
