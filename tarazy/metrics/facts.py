@@ -125,7 +125,7 @@ class EnergyFacts:
     readings: Mapping[str, int] = field(default_factory=dict)
     """Readings that came in since the start, by what became of them."""
     reading_age_seconds: Mapping[str, float] = field(default_factory=dict)
-    """How long ago the meter that has been silent longest gave a good reading, by site."""
+    """How long ago the meter that gave a good reading longest ago did, by site; who never gave one is in none."""
     missing_intervals: Mapping[str, int] = field(default_factory=dict)
     """Intervals of the last hour with something missing, all meters together, by site."""
     waiting: Mapping[str, int] = field(default_factory=dict)

@@ -113,7 +113,7 @@ def energy(facts: EnergyFacts) -> Iterator[Metric]:
     yield _counters("energy_joules", "Energy metered, by site.", "site", facts.joules)
     yield _gauges("site_power_watts", "Mean power over the last reading, by site.", "site", facts.power_watts)
     yield _counters("meter_readings", "Readings of meters that came in, by result.", "result", facts.readings)
-    text = "Time since the last good reading of the meter that has been silent longest, by site."
+    text = "Time since the last good reading of the meter that gave one longest ago, by site."
     yield _gauges("site_reading_age_seconds", text, "site", facts.reading_age_seconds)
     text = "Intervals of the last hour with something missing, by site."
     yield _gauges("site_missing_intervals", text, "site", facts.missing_intervals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -12,7 +13,8 @@ from sqlalchemy import Connection
 from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import missing_intervals
-from tarazy.accounting.energy.newest import last_registers, registers_wh
+from tarazy.accounting.energy.meter import Meter
+from tarazy.accounting.energy.newest import last_registers, last_seen, registers_wh
 from tarazy.accounting.energy.steps import site_power_w
 from tarazy.accounting.ledger import balances
 from tarazy.accounting.payouts.batches import under_way
@@ -197,7 +199,8 @@ class OfficeTelemetry:
         self._payouts = await self._database.read(_read_payouts, datetime.now(UTC))
 
     async def _read_meters(self) -> None:
-        self._energy = await self._database.read(self._read_energy, datetime.now(UTC))
+        meters, seconds = self._office.meters, self._settings.energy.interval_seconds
+        self._energy = await self._database.read(read_energy, meters, seconds, datetime.now(UTC))
 
     def _read_figures(self, connection: Connection) -> AccountingFacts:
         now = datetime.now(UTC)
@@ -214,29 +217,27 @@ class OfficeTelemetry:
             awaited_gateways=self._office.awaited_gateways,
         )
 
-    def _read_energy(self, connection: Connection, now: datetime) -> EnergyFacts:
-        every = self._office.meters
-        last = last_registers(connection, [meter.meter for meter in every])
-        meters = [meter for meter in every if meter.party is None]
-        shown = registers_wh(connection, meters, last)
-        joules: Counter[str] = Counter()
-        for meter in meters:
-            joules[meter.site] += shown[meter.meter] * _JOULES_PER_WH
-        ages: dict[str, float] = {}
-        for meter in every:
-            if meter.meter in last:
-                age = (now - last[meter.meter][0]).total_seconds()
-                ages[meter.site] = max(age, ages.get(meter.site, 0.0))
-        seconds = self._settings.energy.interval_seconds
-        power = site_power_w(connection, meters, now, 2 * seconds)
-        watts = {site: float(value) for site, value in power.items() if value is not None}
-        missing = missing_intervals(connection, now - _MISSING_IN, now)
-        return EnergyFacts(
-            joules=joules,
-            power_watts=watts,
-            reading_age_seconds=ages,
-            missing_intervals={**dict.fromkeys((meter.site for meter in every), 0), **missing},
-        )
+
+def read_energy(connection: Connection, meters: Sequence[Meter], interval_seconds: int, now: datetime) -> EnergyFacts:
+    """What the ledger tells of some meters; power is that of the last two intervals."""
+    main = [meter for meter in meters if meter.party is None]
+    shown = registers_wh(connection, main, last_registers(connection, [meter.meter for meter in main]))
+    joules: Counter[str] = Counter()
+    for meter in main:
+        joules[meter.site] += shown[meter.meter] * _JOULES_PER_WH
+    ages: dict[str, float] = {}
+    seen = last_seen(connection, [meter.meter for meter in meters])
+    for meter in meters:
+        if at := seen[meter.meter]:
+            ages[meter.site] = max((now - at).total_seconds(), ages.get(meter.site, 0.0))
+    power = site_power_w(connection, main, now, 2 * interval_seconds)
+    missing = missing_intervals(connection, now - _MISSING_IN, now)
+    return EnergyFacts(
+        joules=joules,
+        power_watts={site: float(watts) for site, watts in power.items() if watts is not None},
+        reading_age_seconds=ages,
+        missing_intervals={**dict.fromkeys((meter.site for meter in meters), 0), **missing},
+    )
 
 
 def _read_payouts(connection: Connection, now: datetime) -> PayoutFacts:

@@ -8,6 +8,8 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,13 +88,17 @@ class Miners:
 
 
 class Watched:
-    """A server on a node, with a TLS port whose certificate ends soon, an agent's meter, and energy within a quota."""
+    """A server on a node, with a TLS port whose certificate ends soon, meters, one of them an agent's, and a quota.
+
+    Its intervals last a minute, so that an agent's reading is good for two.
+    """
 
     def __init__(self, house: House, directory: Path) -> None:
         self.house = house
         self._directory = directory
         (self._port,) = free_ports(1)
         self._node = ExitStack()
+        self._meters: list[subprocess.Popen[str]] = []
         self.authority = Authority(directory)
         certificate, key = self.authority.issue("server", "pool", days=5)
         raw = yaml.safe_load(house.prepared.path.read_text())
@@ -102,6 +108,7 @@ class Watched:
         raw["stratum"]["listeners"].append(tls)
         raw["stratum"]["job_refresh_seconds"] = 1
         raw["accreditation"]["findings"] = {"patience_seconds": 2}
+        raw["energy"]["interval_seconds"] = 60
         house.prepared.path.write_text(yaml.safe_dump(raw))
         house.prepared = replace(house.prepared, settings=load_settings(house.prepared.path))
         now = datetime.now(UTC)
@@ -130,6 +137,21 @@ class Watched:
         """End it."""
         self._node.close()
 
+    def start_meter(self, name: str) -> None:
+        """A meter process of the demo's registers, which draws next to nothing."""
+        port, state = self.house.prepared.meter_ports[name], self._directory / f"{name}.json"
+        command = [sys.executable, "-m", "tarazy.pool.demo.meter", "--watts", "1", "--port", str(port)]
+        process = subprocess.Popen([*command, "--state", str(state)], stdout=subprocess.PIPE, text=True)
+        self._meters.append(process)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"port": port}
+
+    def stop_meters(self) -> None:
+        """End those that were started."""
+        for process in self._meters:
+            process.terminate()
+            process.communicate()
+
     def push(self, *readings: tuple[str, datetime, int], waiting: int = 0) -> None:
         """Readings of an agent: meter, instant and count; and what it has still to push."""
         rows = [{"meter": meter, "at": at.isoformat(), "count": count} for meter, at, count in readings]
@@ -146,9 +168,11 @@ def watched(build_house: Callable[..., House], tmp_path: Path) -> Iterator[Watch
     """Running."""
     made = Watched(build_house(), tmp_path)
     made.start_node()
+    made.start_meter("demo-meter-1")
     made.house.start()
     yield made
     made.stop_node()
+    made.stop_meters()
 
 
 def expressions() -> list[tuple[str, str]]:
@@ -172,6 +196,7 @@ def test_dashboards_and_alerts_on_a_server_at_work(watched: Watched, tmp_path: P
         prometheus.scrapes()
         assert prometheus.rules() == len(rules())
 
+        prometheus.fires("TarazyMeterSilent")  # demo-meter-2 never answered
         watched.push(("a-1", now - timedelta(minutes=40), 1000), ("a-9", now, 1), waiting=6000)
         watched.does("payout", "stop", "--why", "test")
         watched.does("register", "set", "quota", "q", "energy_kwh=100")
@@ -194,6 +219,7 @@ def test_dashboards_and_alerts_on_a_server_at_work(watched: Watched, tmp_path: P
         assert missing == []
 
         watched.push(("a-1", datetime.now(UTC), 1001))
+        watched.start_meter("demo-meter-2")
         watched.does("payout", "resume", "--why", "test")
         watched.does("register", "set", "quota", "q", "energy_kwh=50")
         (entry,) = json.loads(watched.does("register", "history", "equipment", serial, "--json"))
