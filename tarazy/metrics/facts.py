@@ -118,10 +118,8 @@ class PayoutFacts:
 class EnergyFacts:
     """Metered energy as last read by the office."""
 
-    joules: Mapping[str, int] = field(default_factory=dict)
-    """Energy metered so far, by site."""
     power_watts: Mapping[str, float] = field(default_factory=dict)
-    """Mean power over the last reading, by site."""
+    """Mean power of the last two intervals, by site; of those whose main meters all tell it."""
     readings: Mapping[str, int] = field(default_factory=dict)
     """Readings that came in since the start, by what became of them."""
     reading_age_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -110,8 +110,8 @@ def payouts(facts: PayoutFacts) -> Iterator[Metric]:
 
 def energy(facts: EnergyFacts) -> Iterator[Metric]:
     """Series of the meters."""
-    yield _counters("energy_joules", "Energy metered, by site.", "site", facts.joules)
-    yield _gauges("site_power_watts", "Mean power over the last reading, by site.", "site", facts.power_watts)
+    text = "Mean power of the last two intervals, by site; none while one of its meters is silent."
+    yield _gauges("site_power_watts", text, "site", facts.power_watts)
     yield _counters("meter_readings", "Readings of meters that came in, by result.", "result", facts.readings)
     text = "Time since the last good reading of the meter that gave one longest ago, by site."
     yield _gauges("site_reading_age_seconds", text, "site", facts.reading_age_seconds)

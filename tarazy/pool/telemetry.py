@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from tarazy.accounting.blocks import BlockState
 from tarazy.accounting.distribution import DistributionState
 from tarazy.accounting.energy.figures import missing_intervals
 from tarazy.accounting.energy.meter import Meter
-from tarazy.accounting.energy.newest import last_registers, last_seen, registers_wh
+from tarazy.accounting.energy.newest import last_seen
 from tarazy.accounting.energy.steps import site_power_w
 from tarazy.accounting.ledger import balances
 from tarazy.accounting.payouts.batches import under_way
@@ -44,7 +43,6 @@ _READ_SECONDS = 5.0
 _LONG_READ_REST = 20.0
 """With a country's meters and parties reading them takes seconds; then it comes less often."""
 _MISSING_IN = timedelta(hours=1)
-_JOULES_PER_WH = 3600
 _WEIGHT_OF_ONE = weight_of(0)
 VERSION = version("tarazy")
 
@@ -220,20 +218,15 @@ class OfficeTelemetry:
 
 def read_energy(connection: Connection, meters: Sequence[Meter], interval_seconds: int, now: datetime) -> EnergyFacts:
     """What the ledger tells of some meters; power is that of the last two intervals."""
-    main = [meter for meter in meters if meter.party is None]
-    shown = registers_wh(connection, main, last_registers(connection, [meter.meter for meter in main]))
-    joules: Counter[str] = Counter()
-    for meter in main:
-        joules[meter.site] += shown[meter.meter] * _JOULES_PER_WH
     ages: dict[str, float] = {}
     seen = last_seen(connection, [meter.meter for meter in meters])
     for meter in meters:
         if at := seen[meter.meter]:
             ages[meter.site] = max((now - at).total_seconds(), ages.get(meter.site, 0.0))
+    main = [meter for meter in meters if meter.party is None]
     power = site_power_w(connection, main, now, 2 * interval_seconds)
     missing = missing_intervals(connection, now - _MISSING_IN, now)
     return EnergyFacts(
-        joules=joules,
         power_watts={site: float(watts) for site, watts in power.items() if watts is not None},
         reading_age_seconds=ages,
         missing_intervals={**dict.fromkeys((meter.site for meter in meters), 0), **missing},

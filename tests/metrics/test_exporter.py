@@ -65,7 +65,6 @@ def full_sources() -> Sources:
             batch_age_seconds={"proposed": 60.0},
         ),
         energy=lambda: EnergyFacts(
-            joules={"ekibastuz": 3_600_000},
             power_watts={"ekibastuz": 1500.0},
             readings={"recorded": 9, "refused": 1},
             reading_age_seconds={"ekibastuz": 61.5},
@@ -113,7 +112,6 @@ def test_values_arrive_under_their_names() -> None:
     assert seen[("tarazy_shares_total", ("stale",))] == 0
     assert seen[("tarazy_share_difficulty_total", ("accepted",))] == 0.5
     assert seen[("tarazy_refusals_total", ("licence_expired",))] == 4
-    assert seen[("tarazy_energy_joules_total", ("ekibastuz",))] == 3_600_000
     assert seen[("tarazy_site_power_watts", ("ekibastuz",))] == 1500
     assert seen[("tarazy_meter_readings_total", ("refused",))] == 1
     assert seen[("tarazy_site_reading_age_seconds", ("ekibastuz",))] == 61.5

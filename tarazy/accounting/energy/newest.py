@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from fractions import Fraction
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, CTE, ColumnElement, Connection, String, and_, cast, func, select, true
+from sqlalchemy import ARRAY, CTE, ColumnElement, Connection, String, cast, func, select, true
 
-from tarazy.accounting.energy.devices import devices_from, fittings
-from tarazy.accounting.energy.good import in_force
-from tarazy.accounting.energy.meter import Meter, Reading, Status
-from tarazy.accounting.energy.tables import reading, settled
+from tarazy.accounting.energy.meter import Reading, Status
+from tarazy.accounting.energy.tables import reading
 
 _KEYS_AT_ONCE, _NEWEST_AT_ONCE = 200, 5_000
 
@@ -100,36 +97,3 @@ def last_reading(
     if row is None:
         return None
     return Reading(row.meter, row.at, row.register_count, row.status, row.quantity, row.source, row.seconds)
-
-
-def last_registers(connection: Connection, meters: Sequence[str]) -> dict[str, tuple[datetime, int]]:
-    """Meter → when its import register was read last, and its count; of those that have been settled."""
-    good = and_(reading.c.quantity == "import", reading.c.seconds.is_(None), reading.c.meter == settled.c.meter)
-    newest = select(reading.c.reading).where(good, in_force(None)).order_by(reading.c.at.desc()).limit(1)
-    found: dict[str, tuple[datetime, int]] = {}
-    for first in range(0, len(meters), _KEYS_AT_ONCE):
-        here = settled.c.meter.in_(meters[first : first + _KEYS_AT_ONCE])
-        query = (
-            select(reading.c.meter, reading.c.at, reading.c.register_count)
-            .select_from(settled)
-            .join(reading, reading.c.reading == newest.correlate(settled).scalar_subquery())
-            .where(here)
-        )
-        found |= {meter: (at, count) for meter, at, count in connection.execute(query)}
-    return found
-
-
-def registers_wh(
-    connection: Connection, meters: Sequence[Meter], last: dict[str, tuple[datetime, int]]
-) -> dict[str, int]:
-    """Meter → what its import register showed last, in whole watt-hours; 0 when it never did."""
-    found: dict[str, int] = {}
-    for first in range(0, len(meters), _KEYS_AT_ONCE):
-        some = meters[first : first + _KEYS_AT_ONCE]
-        fitted = fittings(connection, [meter.meter for meter in some])
-        for meter in some:
-            at, count = last.get(meter.meter, (None, 0))
-            devices = devices_from(fitted[meter.meter], meter.profile) if at else []
-            scale = [device.wh_per_count for device in devices if at and device.since <= at][-1:] or [Fraction(0)]
-            found[meter.meter] = count * scale[0].numerator // scale[0].denominator
-    return found
