@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection
 
 from tarazy.accreditation.geo_update import adopt_shipped
-from tarazy.config.law import load_law
+from tarazy.config.law import LawBook, load_law
 from tarazy.config.settings import BitcoindChainSettings, Settings
 from tarazy.database.engine import Database, open_engine
 from tarazy.database.schema import require_schema
@@ -144,67 +144,21 @@ class Server:
 
     async def keep(self) -> None:
         """Keep the books and show them; serve the metrics."""
-        settings, reactor, gateway = self.settings, self._reactor, self._gateway
         sources = Sources(admission=self._admissions.facts, work=self._working)
         self._works += [self._admissions.follow, self._admissions.keep]
-        if gateway:
-            counted = GatewayTelemetry(gateway)
-            sources = replace(sources, gateway=counted.gateway, journal=counted.journal, chain=counted.chain)
-            self._works.append(gateway.certificates.watch)
-            rejections = RejectionKeeper(
-                reactor,
-                self._database,
-                settings.gateway,
-                settings.energy.interval_seconds,
-                gateway.server.board.rejections.take,
-            )
-            self._begin(rejections.keep, rejections.stop)
+        if self._gateway:
+            sources = self._watch_gateway(self._gateway, sources)
         portal_port = None
         if self._keeps:
-            self._office.start()
-            self._works += self._office.works
             pushed = Pushed()
-            told = OfficeTelemetry(
-                reactor, settings, self._office, self._admissions, self._database, self._chain, gateway, pushed
-            )
-            told.start()
-            self._works += told.works
-            self._keeping.append(told.stop)
-            archives = Archives(reactor, settings, self._database)
-            self._begin(archives.repeat, archives.stop)
-            days = EnergyDays(
-                reactor,
-                self._database,
-                lambda: self._admissions.registers,
-                lambda: self._law,
-                settings.energy.keep_detail_days,
-            )
-            self._begin(days.repeat, days.stop)
-            proof = DailyProof(reactor, self._database, settings)
-            self._begin(proof.repeat, proof.repeat.stop)
-            inspection = Inspection(reactor, settings, self._database, self._admissions, lambda: self._law)
-            self._begin(inspection.repeat, inspection.repeat.stop)
-            paying = None
-            if settings.payouts is not None:
-                paying = PayoutDesk(reactor, settings, settings.payouts, self._database.engine, self._admissions)
-                self._begin(paying.repeat, paying.repeat.stop)
-            courier = Courier(reactor, self._database, self._profiles)
-            self._begin(courier.repeat, courier.stop)
-            planner = Planner(reactor, lambda: self.settings, self._database, self._profiles, lambda: self._law)
-            self._begin(planner.repeat, planner.stop)
-            sources = replace(
-                sources,
-                accounting=told.accounting,
-                payouts=told.payouts,
-                energy=told.energy,
-                attention=inspection.facts,
-                reports=planner.facts,
-            )
-            portal = self._make_portal(told, paying, pushed)
-            self._keeping.append(portal.stop)
-            await portal.warm()
-            portal_port = portal.start()
-        exporter = Exporter(reactor, sources, VERSION, settings.metrics.host, settings.metrics.port)
+            told = self._keep_books(pushed)
+            sources = replace(sources, accounting=told.accounting, payouts=told.payouts, energy=told.energy)
+            sources = self._inspect(sources)
+            paying = self._pay()
+            sources = self._report(sources)
+            portal_port = await self._show(told, paying, pushed)
+        settings = self.settings.metrics
+        exporter = Exporter(self._reactor, sources, VERSION, settings.host, settings.port)
         metrics_port = exporter.start()
         self._keeping.append(exporter.stop)
         _log.info("server_started", portal_port=portal_port, metrics_port=metrics_port)
@@ -227,7 +181,7 @@ class Server:
         if self._keeps:
             if list(law) != list(self._law):
                 _log.info("law_changed", rules=len(list(law)))
-            self._law = self._subject.law = self._rules.law = law
+            self._law = law
         _log.info("settings_reloaded", changed=len(reload.changed), need_restart=len(reload.waiting))
 
     async def release(self, drain_seconds: float) -> None:
@@ -240,6 +194,73 @@ class Server:
         await self.release(drain_seconds)
         await _unwind(self._keeping)
         _log.info("server_stopped", at=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def _watch_gateway(self, gateway: Gateway, sources: Sources) -> Sources:
+        """Follow its certificates and keep what it rejects; `sources` with what it tells."""
+        self._works.append(gateway.certificates.watch)
+        rejections = RejectionKeeper(
+            self._reactor,
+            self._database,
+            self.settings.gateway,
+            self.settings.energy.interval_seconds,
+            gateway.server.board.rejections.take,
+        )
+        self._begin(rejections.keep, rejections.stop)
+        counted = GatewayTelemetry(gateway)
+        return replace(sources, gateway=counted.gateway, journal=counted.journal, chain=counted.chain)
+
+    def _keep_books(self, pushed: Pushed) -> OfficeTelemetry:
+        """Start the office and what the ledger needs; what it tells."""
+        reactor, settings, database = self._reactor, self.settings, self._database
+        self._office.start()
+        self._works += self._office.works
+        told = OfficeTelemetry(
+            reactor, settings, self._office, self._admissions, database, self._chain, self._gateway, pushed
+        )
+        told.start()
+        self._works += told.works
+        self._keeping.append(told.stop)
+        archives = Archives(reactor, settings, database)
+        self._begin(archives.repeat, archives.stop)
+        days = EnergyDays(
+            reactor, database, lambda: self._admissions.registers, self._book, settings.energy.keep_detail_days
+        )
+        self._begin(days.repeat, days.stop)
+        proof = DailyProof(reactor, database, settings)
+        self._begin(proof.repeat, proof.repeat.stop)
+        return told
+
+    def _inspect(self, sources: Sources) -> Sources:
+        inspection = Inspection(self._reactor, self.settings, self._database, self._admissions, self._book)
+        self._begin(inspection.repeat, inspection.repeat.stop)
+        return replace(sources, attention=inspection.facts)
+
+    def _pay(self) -> PayoutDesk | None:
+        if self.settings.payouts is None:
+            return None
+        engine = self._database.engine
+        paying = PayoutDesk(self._reactor, self.settings, self.settings.payouts, engine, self._admissions)
+        self._begin(paying.repeat, paying.repeat.stop)
+        return paying
+
+    def _report(self, sources: Sources) -> Sources:
+        """Build and deliver what is due."""
+        courier = Courier(self._reactor, self._database, self._profiles)
+        self._begin(courier.repeat, courier.stop)
+        planner = Planner(self._reactor, lambda: self.settings, self._database, self._profiles, self._book)
+        self._begin(planner.repeat, planner.stop)
+        return replace(sources, reports=planner.facts)
+
+    async def _show(self, told: OfficeTelemetry, paying: PayoutDesk | None, pushed: Pushed) -> int:
+        """Start the portal; its port."""
+        portal = self._make_portal(told, paying, pushed)
+        self._keeping.append(portal.stop)
+        await portal.warm()
+        return portal.start()
+
+    def _book(self) -> LawBook:
+        """By the settings as they were read last."""
+        return self._law
 
     def _begin(self, work: Repeat, end: Callable[[], Awaitable[object]]) -> None:
         work.start()
@@ -274,10 +295,10 @@ class Server:
 
     def _make_portal(self, told: OfficeTelemetry, paying: PayoutDesk | None, pushed: Pushed) -> Portal:
         settings, findings = self.settings, self.settings.accreditation.findings
-        self._subject = Subject(
+        subject = Subject(
             live=told.live,
             seat=Seat(settings.accreditation.server, settings.accreditation.country),
-            law=self._law,
+            law=self._book,
             reports=settings.data / "reports",
             interval_seconds=settings.energy.interval_seconds,
             journals=settings.journal_path.parent,
@@ -288,12 +309,12 @@ class Server:
             payments=paying,
         )
         usable = partial(require_usable, chain=settings.chain.address_chain)
-        self._rules = Rules(self._law, settings.accreditation.wallet_cooling, usable)
+        rules = Rules(self._book, settings.accreditation.wallet_cooling, usable)
         return Portal(
             self._reactor,
-            self._subject,
+            subject,
             self._database,
-            self._rules,
+            rules,
             settings=settings.portal,
             seal=open_seal(settings.portal_key_path),
             language=settings.language,

@@ -222,7 +222,7 @@ class OwnPages:
         period = _period(name, as_of)
 
         async def make() -> tuple[str, bytes]:
-            law, pool = self._subject.law, _pool(self._subject)
+            law, pool = self._subject.law(), _pool(self._subject)
             report = await self._gate.read(accounts.statement, party, period, as_of, pool, law)
             made: tuple[str, bytes] = await deferToThread(
                 render if form == "json" else _render_apart, report, form, lang
@@ -408,7 +408,7 @@ class AccountingPages:
         if not period.is_year:
             raise Fault(400, "bad_parameter", "year is a calendar year, such as 2026")
         known_at = None if past is None else max(as_of, min(past.known_at, settled))
-        read = accounts.sales, period, as_of, _pool(self._subject), self._subject.law, known_at
+        read = accounts.sales, period, as_of, _pool(self._subject), self._subject.law(), known_at
         told = await self._making.run(lambda: self._gate.read(*read))
         return json_answer(request, told)
 

@@ -66,7 +66,7 @@ class DeliveryPages:
         now, subject = datetime.now(UTC), self._subject
         past = past_of(parameters(request, MOMENT), now)
         now = now if past is None else past.until
-        read = progress, subject.schedule, subject.law, now
+        read = progress, subject.schedule, subject.law(), now
         rows, faults = await self._gate.read(*read, past=past is not None)
         rows = [row for row in rows if not row.is_done]
         return json_answer(request, {"items": [row.plain(now) for row in rows], "faults": faults})

@@ -47,11 +47,12 @@ MAXIMUM_ENTRIES = 10_000
 """Entries in one JSON body; a spreadsheet may hold more."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """What recording goes by beside the registers themselves. The law follows the settings."""
+    """What recording goes by beside the registers themselves."""
 
-    law: LawBook
+    law: Callable[[], LawBook]
+    """By the settings as they were read last."""
     cooling: timedelta
     """Waiting time of another payout address."""
     require_usable: Callable[[Sequence[Line]], None]
@@ -118,7 +119,7 @@ def record(
     """Record lines, all or none, or only say what that would change. Raises `RegisterImportError`."""
     rules.require_usable(lines)
     act = plan_import if dry else import_registers
-    plan = act(connection, lines, now, by, rules.law, why=why, cooling=rules.cooling)
+    plan = act(connection, lines, now, by, rules.law(), why=why, cooling=rules.cooling)
     return {"recorded": not dry, **_told(plan)}
 
 
@@ -194,7 +195,7 @@ def attach(
         "size": len(content),
     }
     line = Line("document", None, "document", {**cells, **facts})
-    plan = import_registers(connection, [line], now, by, rules.law)
+    plan = import_registers(connection, [line], now, by, rules.law())
     return {"recorded": True, "document": name, "digest": digest, **_told(plan)}
 
 

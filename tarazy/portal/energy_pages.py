@@ -143,7 +143,7 @@ class EnergyPages:
             raise Fault(400, "bad_parameter", "party names whose fee it is, such as ?party=acme")
         if own not in (None, party):
             raise nothing(f"there is no party {party} among yours")
-        quarter, law = begun(Quarter.parse, name, datetime.now(UTC)), self._subject.law
+        quarter, law = begun(Quarter.parse, name, datetime.now(UTC)), self._subject.law()
         return await self._told(
             request,
             asked,

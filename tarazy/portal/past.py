@@ -61,7 +61,7 @@ class PastSnapshots:
             interval_seconds=seconds,
             present=queries.present(connection, registers, subject.seat, seconds, now, past),
             day=queries.day_of_work(connection, now, past),
-            quarter=queries.quarter_so_far(connection, registers, subject.law, now, told.known_at),
+            quarter=queries.quarter_so_far(connection, registers, subject.law(), now, told.known_at),
             attention=notices(registers, expiries(registers, ()), ()),
             past=True,
         )

@@ -74,13 +74,14 @@ class Snapshot:
         return event("overview", self.overview(), self.version())
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """What the portal shows, besides the database. The law may be replaced while it does."""
+    """What the portal shows, besides the database."""
 
     live: Callable[[], Live]
     seat: Seat
-    law: LawBook
+    law: Callable[[], LawBook]
+    """By the settings as they were read last."""
     reports: Path
     interval_seconds: int
     journals: Path
@@ -161,11 +162,11 @@ class Reader:
         return queries.present(connection, registers, subject.seat, subject.interval_seconds, now, None)
 
     def _read_quarter(self, connection: Connection, now: datetime) -> QuarterSoFar:
-        return queries.quarter_so_far(connection, self.shelf.present(now), self._subject.law, now)
+        return queries.quarter_so_far(connection, self.shelf.present(now), self._subject.law(), now)
 
     def _read_attention(self, connection: Connection, now: datetime) -> list[Notice]:
         subject, registers = self._subject, self.shelf.present(now)
-        return present_notices(connection, registers, subject.law, endings(connection), subject.schedule)
+        return present_notices(connection, registers, subject.law(), endings(connection), subject.schedule)
 
 
 def make_snapshot(facts: Facts, live: Live, health: dict[str, bool], reports: dict[str, Any]) -> Snapshot:

@@ -178,13 +178,14 @@ def test_sighup_takes_over_a_good_file(house: House) -> None:
     old = Client(house.stratum_port)
     old.login("altyn.rig")
     stratum = {"start_difficulty": 2.0**-30, "maximum_difficulty": 2.0**-30, "version_mask": "00002000"}
-    change(house, stratum=stratum, log={"level": "debug"}, portal={"port": 1})
+    change(house, stratum=stratum, log={"level": "debug"}, portal={"port": 1}, law={"assumptions": []})
     os.kill(house.pid, signal.SIGHUP)
     wait_until(lambda: "settings_reloaded" in house.logged())
     log = house.logged()
     assert re.search(r"setting_changed +setting=stratum.start_difficulty value=9.3\S+e-10", log)
     assert re.search(r"setting_needs_restart +setting=portal.port", log)
-    assert len(re.findall("setting_changed", log)) == 4
+    assert "law_changed" in log
+    assert len(re.findall("setting_changed", log)) == 5
     new = Client(house.stratum_port)
     answer = new.call("mining.configure", ["version-rolling"], {"version-rolling.mask": "1fffe000"})
     assert answer["result"]["version-rolling.mask"] == "00002000"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sqlalchemy import Engine
-from tarazy.accounting.energy.readings import append_readings
 
 from tarazy.accounting.energy.meter import Reading
+from tarazy.accounting.energy.recording import append_readings
 from tarazy.pool.telemetry import read_energy
 from tests.accounting.energy.support import T0, meter
 

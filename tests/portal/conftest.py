@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,8 @@ def run_portal(directory: Path) -> Iterator[Running]:
 
     pool = Pool(directory)
     database = Database(pool.engine, reactor)
-    subject = make_subject(directory, datetime.now(UTC))
     made = Deferred.fromCoroutine(make_payments(pool.engine, database, directory))
-    subject.payments = pytest_twisted.blockon(made)
+    subject = replace(make_subject(directory, datetime.now(UTC)), payments=pytest_twisted.blockon(made))
     portal = make_portal(reactor, subject, database, 0)
     port = portal.start()
     now = datetime.now(UTC)

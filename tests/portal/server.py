@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from tarazy.portal.users import invite  # noqa: E402
 from tests.portal.metered import metered  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402
 from tests.portal.sent import SCHEDULE, sent  # noqa: E402
-from tests.portal.subject import make_payments, make_portal, make_subject  # noqa: E402
+from tests.portal.subject import change, make_payments, make_portal, make_subject  # noqa: E402
 
 
 class Orders(LineReceiver):
@@ -78,15 +79,14 @@ if __name__ == "__main__":
     where = Path(sys.argv[1])
     pool = Pool(where)
     metered(pool)
-    subject = make_subject(where, datetime.now(UTC) - timedelta(hours=23))
-    subject.schedule = SCHEDULE
+    subject = replace(make_subject(where, datetime.now(UTC) - timedelta(hours=23)), schedule=SCHEDULE)
     with pool.engine.begin() as connection:
         sent(connection, subject.reports, datetime.now(UTC))
     database = Database(pool.engine, reactor)
     portal = make_portal(reactor, subject, database, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
 
     async def begin() -> None:
-        subject.payments = await make_payments(pool.engine, database, where)
+        change(subject, payments=await make_payments(pool.engine, database, where))
         await portal.warm()
         port = portal.start()
         print(port, flush=True)  # noqa: T201 - the test reads it

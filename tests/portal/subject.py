@@ -42,7 +42,7 @@ SEAL = Seal(Fernet.generate_key(), Path("portal.key"))
 
 def rules() -> Rules:
     """What recording goes by; every address and meter profile is usable here."""
-    return Rules(LAW, timedelta(days=3), lambda lines: None)
+    return Rules(lambda: LAW, timedelta(days=3), lambda lines: None)
 
 
 def make_portal(reactor: Any, subject: Subject, database: Database, port: int = 0) -> Portal:
@@ -82,4 +82,12 @@ def make_subject(directory: Path, started: datetime) -> Subject:
             health={"journal": True, "chain": True, "meters": True},
         )
 
-    return Subject(live, Seat("astana-1", "KZ"), LAW, reports, INTERVAL, directory, TERMS, FLOOR, lambda: DEPTHS)
+    return Subject(
+        live, Seat("astana-1", "KZ"), lambda: LAW, reports, INTERVAL, directory, TERMS, FLOOR, lambda: DEPTHS
+    )
+
+
+def change(subject: Subject, **values: object) -> None:
+    """Let a running portal have other values from now on, which a running server's has from its start."""
+    for name, value in values.items():
+        object.__setattr__(subject, name, value)

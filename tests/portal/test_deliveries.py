@@ -12,6 +12,7 @@ from tarazy.portal.access import Role, create_token
 from tests.portal.conftest import Running
 from tests.portal.sent import SCHEDULE, sent
 from tests.portal.shapes import faults
+from tests.portal.subject import change
 from tests.portal.test_registers import ask
 from tests.portal.test_users import Browser
 
@@ -25,7 +26,7 @@ async def test_a_second_person_approves(own: Running) -> None:
     What waits for a person, and each period that is not done, is told with its last day.
     """
     now = datetime.now(UTC)
-    own.portal.snapshots.reader._subject.schedule = SCHEDULE
+    change(own.subject, schedule=SCHEDULE)
     with own.pool.engine.begin() as connection:
         free, by_operator, refused, received = sent(connection, own.directory / "reports", now)
         until = now + timedelta(days=1)

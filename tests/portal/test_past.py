@@ -36,6 +36,7 @@ from tests.portal.conftest import Running
 from tests.portal.pool import ADDRESS, EKIBASTUZ, INTERVAL, SINCE, TXIDS, block_hash
 from tests.portal.sent import SCHEDULE, sent
 from tests.portal.shapes import faults
+from tests.portal.subject import change
 
 LAST = Quarter.of(Quarter.of(datetime.now(UTC)).start - timedelta(days=1))
 BOOKS = ["accounting/payouts", "accounting/payouts/3", "accounting/rounds", "accounting/distributed"]
@@ -115,7 +116,7 @@ def _everything_happens(own: Running, delivery: int, reports: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_every_page_tells_a_past_moment_as_it_was_told_then(own: Running, inspector: str) -> None:
     """Whatever is booked, decided, sent, submitted, corrected or registered later."""
-    own.portal.snapshots.reader._subject.schedule = SCHEDULE
+    change(own.subject, schedule=SCHEDULE)
     with own.pool.engine.begin() as connection:
         delivery, *_ = sent(connection, own.directory / "reports", datetime.now(UTC))
     present = {path: await told(own, path, inspector) for path in BOOKS}

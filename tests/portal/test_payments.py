@@ -12,6 +12,7 @@ from tarazy.accounting.payouts.tables import batch
 from tarazy.accreditation.audit import events_of
 from tests.portal.conftest import Running
 from tests.portal.shapes import faults
+from tests.portal.subject import change
 from tests.portal.test_registers import ask
 from tests.portal.test_users import Browser
 
@@ -64,6 +65,6 @@ async def test_a_proposal_keeps_the_rules_of_the_command(own: Running) -> None:
         stop(connection, "the wallet is short", own.pool.now, "aida")
     assert await operator.ask(f"{PAYOUTS}/propose", {}) == 422
     assert "the wallet is short" in operator.told["error"]["text"]
-    own.subject.payments = None
+    change(own.subject, payments=None)
     assert await operator.ask(f"{PAYOUTS}/propose", {}) == 422
     assert operator.told["error"]["code"] == "no_payouts"

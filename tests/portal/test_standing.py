@@ -23,7 +23,7 @@ FAULTY_FROM = datetime(2026, 11, 10, 3, tzinfo=UTC)
 
 def _both(engine: Engine, directory: Path, law: LawBook) -> tuple[QuarterSoFar, AccreditationReport]:
     """What the page shows at `world.MOMENT`, and the report of that moment."""
-    subject = replace(make_subject(directory, world.BEGIN), law=law)
+    subject = replace(make_subject(directory, world.BEGIN), law=lambda: law)
     page = Reader(engine, subject).facts(world.MOMENT).quarter
     with engine.begin() as connection:
         return page, gather(connection, world.MOMENT, world.POOL, law)

@@ -240,8 +240,7 @@ async def test_a_demo_lets_people_in_and_nothing_else_does(own: Running) -> None
         (replace(subject.live(), demo_sign_in=False), (), "127.0.0.1"),
         (subject.live(), (ip_network("127.0.0.1/32"),), "2.72.0.9"),
     ):
-        subject.live = partial(replace, live)
-        own.portal._people._subject = subject
+        own.portal._people._subject = replace(subject, live=partial(replace, live))
         own.portal._gate.door = Door(None, proxies)
         browser = Browser(own, forwarded=address)
         assert await browser.ask("/api/v1/users/demo", {"role": "operator"}) == 404
