@@ -19,6 +19,7 @@ from tarazy.accreditation.documents import MAXIMUM_BYTES, DocumentError, store
 from tarazy.accreditation.fields import Cell, Count, Day, Field, PartyKey, read_text, read_valid_from
 from tarazy.accreditation.registers import versions_of
 from tarazy.accreditation.sheets import RegisterImportError, TableFault, read_content, read_sheet, sheet_rows
+from tarazy.pool import moments
 
 _MAXIMUM_NAME = 64
 
@@ -111,7 +112,7 @@ def sale_of(connection: Connection, values: Mapping[str, Any], folder: Path, at:
     if not versions_of(connection, "party", values["party"]):
         raise ValueError(f"no party {values['party']} is registered; see `tarazy register show party`")
     if values["sold_at"] > at:
-        raise ValueError(f"sold_at: {values['sold_at'].isoformat()} lies in the future")
+        raise ValueError(f"sold_at: {moments.told(values['sold_at'])} lies in the future")
     document = values["document"]
     return Sale(**{**values, "document": document and _kept(connection, folder / document, at)})
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from tarazy.config.settings import (
 )
 from tarazy.database.engine import open_engine, reader
 from tarazy.database.schema import SchemaError, require_schema
+from tarazy.pool import moments
 from tarazy.pool.certificates import CertificateError, make_context, read_certificate
 from tarazy.pool.chain.bitcoind.credentials import credentials_of
 from tarazy.pool.chain.bitcoind.faults import CURES, NodeError
@@ -381,7 +382,7 @@ def _registers(connection: Connection, settings: Settings, now: datetime) -> Ite
     if newest is not None and newest > now + timedelta(minutes=1):
         yield Finding("clock", False, "it is behind the newest entry of the registers", "set the machine's clock (NTP)")
     else:
-        yield Finding("clock", True, f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, not behind the registers")
+        yield Finding("clock", True, f"{moments.told(now)}, not behind the registers")
 
 
 def _evidence(registers: Registers, settings: Settings, now: datetime) -> Iterator[Finding]:

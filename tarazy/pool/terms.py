@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tarazy.accounting.schemes import PPM, Schedule, Scheme, Terms
 from tarazy.config.settings import PoolSettings
+from tarazy.pool import moments
 
 
 def schedule_of(pool: PoolSettings) -> Schedule:
@@ -26,7 +27,7 @@ def advised_blocks(fee_ppm: int) -> int:
 def terms_text(pool: PoolSettings, now: datetime) -> str:
     """One line: what is in force, and what is announced."""
     schedule = schedule_of(pool)
-    announced = (f"; from {since.isoformat()} {_text(terms)}" for since, terms in schedule.later if since > now)
+    announced = (f"; from {moments.told(since)} {_text(terms)}" for since, terms in schedule.later if since > now)
     return _text(schedule.at(now)) + "".join(announced)
 
 

@@ -91,7 +91,7 @@ def test_check_tells_the_terms(house: House, tmp_path: Path) -> None:
         (
             {},
             True,
-            "PROP, fee 10000 ppm; from 2199-01-01T00:00:00+05:00 PPLNS over 2 network difficulties, fee 5000 ppm",
+            "PROP, fee 10000 ppm; from 2199-01-01 00:00:00+05:00 PPLNS over 2 network difficulties, fee 5000 ppm",
         ),
         ({"nobody": 0}, False, "pool.terms has a fee for nobody"),
     ):

@@ -21,6 +21,7 @@ from tarazy.accounting.energy.modbus import ModbusMeter
 from tarazy.accounting.energy.mqtt import MqttListener
 from tarazy.accounting.energy.profiles import load_modbus_profile
 from tarazy.config.settings import AgentSettings, MqttSettings
+from tarazy.pool import moments
 
 _LONGEST_ANSWER = 1 << 16
 _PATIENCE_SECONDS = 10.0
@@ -111,7 +112,7 @@ async def _heard(settings: MqttSettings, clock: Callable[[], datetime], seconds:
             status = told.status if told else "unheard"
             found.append(Checked(key, False, status, _CURES[status]))
         else:
-            found.append(Checked(key, True, f"{told.register_count} counts at {told.at.isoformat()}"))
+            found.append(Checked(key, True, f"{told.register_count} counts at {moments.told(told.at)}"))
     return found
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import (
     InstantParam,
     Misuse,
@@ -189,10 +190,10 @@ def log(
 def _tell_summaries(rows: Iterable[DecisionSummary]) -> None:
     from rich.console import Console
 
-    table = folding_table("last (UTC)", "account", "party", "from", "count", "outcome")
+    table = folding_table(moments.heading("last"), "account", "party", "from", "count", "outcome")
     for row in rows:
         table.add_row(
-            f"{row.last.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            moments.cell(row.last),
             row.account,
             row.party,
             " ".join([*sorted(row.sites), *sorted(row.peers)]),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import (
     NUMBER,
     InstantParam,
@@ -222,8 +223,7 @@ def show(
         print_json([{"sequence": row.sequence, "at": row.at, "kind": row.kind, "party": row.party,
                      "account": row.account, "body": body} for row, body in said])  # fmt: skip
         return
-    table = folding_table("row", "at (UTC)", "kind", "party", "what")
+    table = folding_table("row", moments.heading("at"), "kind", "party", "what")
     for row in rows:
-        instant = f"{row.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(row.sequence), instant, row.kind, row.party or "", row.body)
+        table.add_row(str(row.sequence), moments.cell(row.at), row.kind, row.party or "", row.body)
     Console().print(table)

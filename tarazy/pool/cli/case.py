@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tarazy.accreditation.procedure.events import CONTENTS, Kind, content_of
-from tarazy.config.law.calendar import ALMATY, legal_day
+from tarazy.config.law.calendar import legal_day
 from tarazy.config.law.services import SERVICES, FormKind, Service
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import (
     InstantParam,
     MomentParam,
@@ -225,8 +226,7 @@ def show(key: str, settings: Settings, as_of: datetime, as_json: bool) -> None:
     click.echo(f"case {shown.key}: {shown.service}, {shown.party or 'the pool itself'}; {_stands(shown)}")
     for item in shown.record:
         corrects = f", corrects {item.corrects}: {item.why}" if item.corrects else ""
-        at = item.at.astimezone(ALMATY).isoformat(timespec="minutes")
-        click.echo(f"  {item.number}. {at} {item.side}: {item.kind}{corrects}")
+        click.echo(f"  {item.number}. {moments.told(item.at)} {item.side}: {item.kind}{corrects}")
         for name, value in item.plain["content"].items():
             click.echo(f"       {name}: {value}")
         for attached in item.attachments:

@@ -9,6 +9,7 @@ import click
 
 from tarazy.config.law.calendar import Period, Quarter, legal_day
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import (
     FOUND_WANTING,
     Wanting,
@@ -173,9 +174,7 @@ def _print_reconciled(told: dict[str, Any]) -> None:
         click.echo(f"best machine: {best['mj_per_th'] / 1000:g} J/TH as tuned ({source}{unconfirmed})")
     claim = told["machines"]
     if claim is not None:
-        click.echo(
-            f"machines claim {claim['power_w']:,} W at {claim['at']:%Y-%m-%d %H:%M} UTC: a hint of their firmware"
-        )
+        click.echo(f"machines claim {claim['power_w']:,} W at {moments.told(claim['at'])}: a hint of their firmware")
         click.echo(f"  {claim['asked']:,} addresses asked, {claim['answered']:,} answered, {claim['telling']:,} told")
         metered = claim["metered_w"]
         click.echo("  the meters' interval: " + ("none yet" if metered is None else f"{metered:,} W"))
@@ -222,7 +221,7 @@ def _print(told: dict[str, Any]) -> None:
     if peak is None:
         click.echo("no power was measured")
         return
-    click.echo(f"highest power {peak['taken']:,} W at {peak['at'].isoformat()}")
+    click.echo(f"highest power {peak['taken']:,} W at {moments.told(peak['at'])}")
     click.echo(f"permitted {peak['permitted']:,} W: {_percent(peak)} %")
 
 

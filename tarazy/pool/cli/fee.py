@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tarazy.config.law.calendar import ALMATY, Quarter
+from tarazy.config.law.calendar import Quarter
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, folding_table, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import KNOWN_AT, law_of
 
@@ -53,7 +54,7 @@ def explain(party: str, quarter: Quarter, settings: Settings, known_at: datetime
     law = law_of(settings)
     known_at = known_at or datetime.now(UTC)
     if known_at <= quarter.start:
-        raise Wanting(f"{quarter} has not begun: it begins at {_local(quarter.start)}")
+        raise Wanting(f"{quarter} has not begun: it begins at {moments.told(quarter.start)}")
     with ledger(settings) as engine, reader(engine).begin() as connection:
         told = _explained(connection, law, party, quarter, known_at)
     if as_json:
@@ -89,7 +90,7 @@ def _print(told: dict[str, Any]) -> None:
     from rich.console import Console
 
     console, rule, price = Console(), told["rule"], told["average_price_kzt_per_kwh"]
-    click.echo(f"{told['party']}, {told['quarter']}: {_local(told['start'])} – {_local(told['end'])}")
+    click.echo(f"{told['party']}, {told['quarter']}: {moments.told(told['start'])} – {moments.told(told['end'])}")
     if told["partial"]:
         click.echo("the quarter has not ended: this is what has passed of it")
     click.echo(f"rule {rule['id']}: {rule['act']}, article {rule['article'] or 'unknown'}; {_mark(rule)}")
@@ -144,7 +145,3 @@ def _last(day: dict[str, Any], shift: str | None) -> str:
 
 def _mark(rule: dict[str, Any]) -> str:
     return "ASSUMED" if rule["assumed"] else "confirmed" if rule["confirmed"] else "unconfirmed"
-
-
-def _local(instant: datetime) -> str:
-    return instant.astimezone(ALMATY).isoformat(" ", "seconds")

@@ -10,6 +10,7 @@ import click
 
 from tarazy.accreditation.entries import FindingKind
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, folding_table, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import WHY, recorder
 
@@ -40,11 +41,11 @@ def list_findings(settings: Settings, everything: bool, kind: str | None, as_jso
     if as_json:
         print_json([{**plain(row), "text": finding_text("en", row)} for row in found])
         return
-    table = folding_table("finding", "severity", "state", "since (UTC)", "owner", "what")
+    table = folding_table("finding", "severity", "state", moments.heading("since"), "owner", "what")
     for row in found:
         severity = f"{row.severity}, stops mining" if row.blocks and row.is_open else str(row.severity)
-        since = f"{row.valid_from:%Y-%m-%d %H:%M}"
-        table.add_row(row.finding, severity, row.state, since, row.owner or "", finding_text("en", row))
+        since, owner = moments.cell(row.valid_from), row.owner or ""
+        table.add_row(row.finding, severity, row.state, since, owner, finding_text("en", row))
     if found:
         Console().print(table)
     else:
@@ -76,9 +77,10 @@ def show(key: str, settings: Settings, as_json: bool) -> None:
     for name, value in newest["evidence"].items():
         click.echo(f"  {name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
     click.echo("history:")
-    for row in rows:
+    for row, version in zip(rows, versions, strict=True):
         why = f": {row['why']}" if row["why"] else ""
-        click.echo(f"  {row['recorded_at']}  {row['state']}, {row['severity']}, by {row['recorded_by']}{why}")
+        recorded = moments.plain(version.recorded_at)
+        click.echo(f"  {recorded}  {row['state']}, {row['severity']}, by {row['recorded_by']}{why}")
 
 
 @finding.command("take")

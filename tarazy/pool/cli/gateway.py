@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, folding_table, json_option, ledger, print_json, settings_option
 
 
@@ -32,9 +33,9 @@ def list_gateways(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json([{"gateway": row.gateway, "folded": row.sequence, "lost_at": row.lost_at} for row in rows])
         return
-    shown = folding_table("gateway", "last share folded", "lost since (UTC)")
+    shown = folding_table("gateway", "last share folded", moments.heading("lost since"))
     for row in rows:
-        shown.add_row(str(row.gateway), f"{row.sequence:,}", f"{row.lost_at:%Y-%m-%d %H:%M}" if row.lost_at else "")
+        shown.add_row(str(row.gateway), f"{row.sequence:,}", moments.cell(row.lost_at))
     Console().print(shown)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import (
     FOUND_WANTING,
     InstantParam,
@@ -221,13 +222,13 @@ def show_meter(
         return
     if folded is not None:
         click.echo(
-            f"up to {folded.isoformat()} its energy is folded into days: the intervals before are gone, and the export"
-            " register is known only by the readings that are left",
+            f"up to {moments.told(folded)} its energy is folded into days: the intervals before are gone, and the"
+            " export register is known only by the readings that are left",
             err=True,
         )
     for each in fitted:
         ratios = f"CT {each.ct_ratio}, VT {each.vt_ratio}"
-        click.echo(f"since {each.since.isoformat()}: {each.profile}, {ratios}, serial {each.serial or 'unknown'}")
+        click.echo(f"since {moments.told(each.since)}: {each.profile}, {ratios}, serial {each.serial or 'unknown'}")
     if exported is not None:
         click.echo(f"export register: {exported} Wh in that time; consumption is not lowered by it")
     _print(rows, ("start", "energy_wh", "quality", "version"), False)
@@ -285,5 +286,5 @@ def _print(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) 
 
     table = folding_table(*columns)
     for row in rows:
-        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
+        table.add_row(*(moments.plain(row[name]) for name in columns))
     Console().print(table)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import (
     NUMBER,
     Misuse,
@@ -106,16 +107,16 @@ def list_batches(settings: Settings, everything: bool, as_json: bool) -> None:
             }
         )
         return
-    table = folding_table("batch", "state", "since (UTC)", "parties", "satoshi", "trouble")
+    table = folding_table("batch", "state", moments.heading("since"), "parties", "satoshi", "trouble")
     for each in found:
-        moved = f"{each.state_at:%Y-%m-%d %H:%M}"
+        moved = moments.cell(each.state_at)
         table.add_row(str(each.number), each.state, moved, str(len(each.payouts)), str(each.amount), each.trouble or "")
     if found:
         Console().print(table)
     else:
         click.echo("no batch is under way", err=True)
     for kept in held:
-        click.echo(f"held since {kept.since:%Y-%m-%d}: {kept.party}, {kept.why}")
+        click.echo(f"held since {moments.told(kept.since)}: {kept.party}, {kept.why}")
     if standing.stopped_why:
         click.echo(f"payouts are stopped: {standing.stopped_why}")
 
@@ -141,11 +142,11 @@ def show(number: int, settings: Settings, as_json: bool) -> None:
         return
     for name, value in plain.items():
         if name not in ("payments", "transactions"):
-            click.echo(f"{name}: {'' if value is None else value}")
+            click.echo(f"{name}: {moments.plain(value)}")
     for paid in plain["payments"]:
         click.echo(f"  {paid['party']}: {paid['amount']} satoshi to {paid['address']}")
     for sent in plain["transactions"]:
-        confirmed = f", confirmed {sent['confirmed_at']}" if sent["confirmed_at"] else ""
+        confirmed = f", confirmed {moments.told(sent['confirmed_at'])}" if sent["confirmed_at"] else ""
         click.echo(f"  transaction {sent['txid']}, fee {sent['fee']}{confirmed}")
 
 

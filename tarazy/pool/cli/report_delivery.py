@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import (
     NUMBER,
     Misuse,
@@ -163,11 +164,11 @@ def deliveries(settings: Settings, everything: bool, as_json: bool) -> None:
     if not found:
         click.echo("no delivery is under way", err=True)
         return
-    table = folding_table("no.", "report", "to", "state", "since (UTC)", "tries", "receipt or trouble")
+    table = folding_table("no.", "report", "to", "state", moments.heading("since"), "tries", "receipt or trouble")
     for each in found:
-        since, told = f"{each.state_at:%Y-%m-%d %H:%M}", each.trouble or each.receipt or ""
+        since, trouble = moments.cell(each.state_at), each.trouble or each.receipt or ""
         of = f"{each.kind} {each.period}"
-        table.add_row(str(each.number), of, each.profile, each.state, since, str(each.attempts), told)
+        table.add_row(str(each.number), of, each.profile, each.state, since, str(each.attempts), trouble)
     Console().print(table)
 
 
@@ -211,10 +212,10 @@ def delivery(number: int, settings: Settings, body: Path | None, receipt: Path |
         print_json({**plain, "tried": attempts})
         return
     for name, value in plain.items():
-        click.echo(f"{name}: {'' if value is None else value}")
+        click.echo(f"{name}: {moments.plain(value)}")
     for each in tried:
         outcome = f"{each.outcome}: {each.words}" if each.outcome else "under way"
-        click.echo(f"  attempt {each.attempt} ({each.way}) {each.begun_at:%Y-%m-%d %H:%M:%S} UTC: {outcome}")
+        click.echo(f"  attempt {each.attempt} ({each.way}) {moments.told(each.begun_at)}: {outcome}")
 
 
 @click.command("due")

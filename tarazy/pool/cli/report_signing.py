@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Misuse, Wanting, folding_table, json_option, ledger, print_json, settings_option
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def standing_text(found: Signature) -> str:
     """What was found of a signature, and what that is worth."""
     from tarazy.reports.signing.cms import Standing
 
-    at = f", signed at {found.signed_at:%Y-%m-%d %H:%M:%S} UTC by the signer's clock" if found.signed_at else ""
+    at = f", signed at {moments.told(found.signed_at)} by the signer's clock" if found.signed_at else ""
     match found.standing:
         case Standing.UNREAD:
             return (

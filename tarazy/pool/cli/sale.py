@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Misuse, Wanting, folding_table, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import KNOWN_AT, recorder
 from tarazy.pool.cli.value import tell_counts
@@ -130,13 +131,15 @@ def list_sales(
     if not found:
         click.echo("no sale is recorded", err=True)
         return
-    table = folding_table("entry", "party", "exchange, AIFC licence, deal", "sold (UTC)", "satoshi", "document")
+    table = folding_table(
+        "entry", "party", "exchange, AIFC licence, deal", moments.heading("sold"), "satoshi", "document"
+    )
     for column in table.columns[-3:]:
         column.no_wrap = True
     for each in found:
         told = each.sale
         where = f"{told.exchange}, {told.exchange_licence or 'no licence'}, {told.deal}"
         quantity = f"{told.quantity}" if told.asset == BITCOIN else f"{told.quantity} {told.asset}"
-        moment, document = f"{told.sold_at:%Y-%m-%d %H:%M}", (told.document or "missing")[:12]
+        moment, document = moments.cell(told.sold_at), (told.document or "missing")[:12]
         table.add_row(str(each.entry), told.party, where, moment, quantity, document)
     Console().print(table)

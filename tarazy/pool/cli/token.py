@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, folding_table, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import recorder
 from tarazy.portal.access import Role
@@ -63,10 +64,9 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
         names = ("name", "role", "party", "site", "scope", "expires_at")
         print_json([{name: getattr(row, name) for name in names} for row in found])
         return
-    table = folding_table("name", "role", "party or site", "narrowed to", "expires (UTC)")
+    table = folding_table("name", "role", "party or site", "narrowed to", moments.heading("expires"))
     for row in found:
-        ends = f"{row.expires_at:%Y-%m-%d %H:%M}"
-        table.add_row(row.name, row.role, row.party or row.site or "", row.scope or "", ends)
+        table.add_row(row.name, row.role, row.party or row.site or "", row.scope or "", moments.cell(row.expires_at))
     Console().print(table)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, json_option, print_json, settings_option
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _head(seen: dict[str, Any]) -> RenderableType:
         ),
         ("chain", f"height {chain['tip_height']}" + ("" if age is None else f", work {age:.0f} s old")),
     )
-    text = Text.assemble((f"{seen['pool']['name']}", "bold"), f"  {seen['at'].astimezone():%H:%M:%S}\n")
+    text = Text.assemble((f"{seen['pool']['name']}", "bold"), f"  {moments.told(seen['at'])}\n")
     for name, told in lines:
         text.append(f"{name:<11}", "dim").append(f"{told}\n")
     text.append(f"{'nodes':<11}", "dim").append("" if chain["nodes"] else "embedded chain")
@@ -224,10 +225,10 @@ def _blocks(seen: dict[str, Any], rows: int) -> Table:
     from tarazy.pool.terminal import BLOCK_COLOURS, coins, titled
 
     table = titled("Last blocks")
-    for column in ("height", "state", "reward BTC", "found by", "found at"):
+    for column in ("height", "state", "reward BTC", "found by", moments.heading("found")):
         table.add_column(column, justify="right" if column in ("height", "reward BTC") else "left", overflow="fold")
     for block in seen["blocks"][:rows]:
         state = Text(block["state"], BLOCK_COLOURS.get(block["state"], ""))
-        found = f"{block['found_at'].astimezone():%Y-%m-%d %H:%M:%S}"
+        found = moments.cell(block["found_at"])
         table.add_row(str(block["height"]), state, coins(block["reward"]), block["party"], found)
     return table

@@ -10,6 +10,7 @@ import click
 from sqlalchemy import Connection
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, folding_table, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import recorder
 from tarazy.portal.access import Role
@@ -65,10 +66,11 @@ def list_users(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json([{name: getattr(row, name) for name in row.__slots__} for row in found])
         return
-    table = folding_table("name", "role", "party", "joined (UTC)", "invitation until (UTC)")
+    table = folding_table("name", "role", "party", moments.heading("joined"), moments.heading("invitation until"))
     for row in found:
-        moments = (f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (row.joined_at, row.invitation_ends_at))
-        table.add_row(row.name, row.role, row.party or "", *moments)
+        table.add_row(
+            row.name, row.role, row.party or "", moments.cell(row.joined_at), moments.cell(row.invitation_ends_at)
+        )
     Console().print(table)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import FOUND_WANTING, Wanting, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import KNOWN_AT, law_of, recorder
 
@@ -112,7 +113,7 @@ def show(day: datetime, settings: Settings, asset: str, known_at: datetime | Non
     else:
         for key, each in told.items():
             if each not in (None, []):
-                click.echo(f"{key}: {', '.join(each) if isinstance(each, list) else each}")
+                click.echo(f"{key}: {', '.join(each) if isinstance(each, list) else moments.plain(each)}")
     if valued.absent:
         click.echo(_REASONS[valued.absent].format(asset=name, day=valued.value_day), err=True)
         raise SystemExit(FOUND_WANTING)

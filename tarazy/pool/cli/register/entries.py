@@ -9,6 +9,7 @@ import click
 
 from tarazy.accreditation.entries import Entry, fields_of
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Misuse, Wanting, folding_table, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import KINDS, WHY, record, recorder, tell
 
@@ -139,13 +140,13 @@ def history(kind: str, key: str, settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = folding_table("entry", "recorded (Almaty)", "by", "valid", "what", "why", "stands")
+    table = folding_table("entry", moments.heading("recorded"), "by", "valid", "what", "why", "stands")
     for row, version in zip(rows, versions, strict=True):
         by = row["corrected_by"]
         columns = shown(version)
         table.add_row(
             str(version.entry),
-            str(row["recorded_at"])[:19].replace("T", " "),
+            moments.cell(version.recorded_at),
             version.recorded_by,
             f"{columns['valid_from']} – {columns['valid_to']}",
             "\n".join(

@@ -9,6 +9,7 @@ import click
 
 from tarazy.config.settings import Settings
 from tarazy.database.engine import reader
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, json_option, ledger, print_json, settings_option
 
 
@@ -58,7 +59,9 @@ def _tell(digest: str, content: dict[str, Any], as_json: bool) -> None:
         told = [{"code": one.code, "fine": one.fine, "text": one.text, "cure": one.cure} for one in found]
         print_json({"digest": digest, **content, "findings": told})
         return
-    click.echo(f"server {content['server']}, {content['taken_at']}, digest {digest}")
+    click.echo(
+        f"server {content['server']}, {moments.told(datetime.fromisoformat(content['taken_at']))}, digest {digest}"
+    )
     entry = content["entry"]
     if entry:
         attested = f", attested by {entry['attested_by']} on {entry['attested_on']}" if entry["attested_by"] else ""

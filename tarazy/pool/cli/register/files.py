@@ -10,6 +10,7 @@ import click
 
 from tarazy.accreditation.entries import BY_HAND, Entry
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import (
     Misuse,
     Wanting,
@@ -166,7 +167,7 @@ def show(
         return
     if not rows:
         which = kind if key is None else f"{kind} {key}"
-        click.echo(f"no {which} is in force at {as_of.isoformat(timespec='seconds')}")
+        click.echo(f"no {which} is in force at {moments.told(as_of)}")
         return
     filled = [column for column in rows[0] if any(row[column] for row in rows)]
     if key is not None:

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import click
 
-from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import InstantParam, Wanting, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import law_of, recorder
 
@@ -58,7 +58,7 @@ def suspend(number: str, settings: Settings, since: datetime, until: datetime, r
     if as_json:
         print_json({"licence": number, "status": "suspended", "from": since, "until": until, "reason": reason})
     else:
-        click.echo(f"licence {number} is suspended until {until.astimezone(LEGAL_ZONE).isoformat(timespec='seconds')}")
+        click.echo(f"licence {number} is suspended until {moments.told(until)}")
 
 
 @click.command("reissue")

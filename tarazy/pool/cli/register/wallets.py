@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import click
 
 from tarazy.accreditation.entries import Wallet, WalletStatus
-from tarazy.accreditation.fields import LEGAL_ZONE
 from tarazy.config.settings import Settings
+from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, ledger, settings_option
 from tarazy.pool.cli.register.shared import record, recorder
 
@@ -51,8 +51,7 @@ def propose(party: str, key: str, address: str, settings: Settings) -> None:
 def approve(key: str, settings: Settings, why: str | None) -> None:
     """Approve wallet KEY; it counts when its waiting time is over."""
     entry = _decide(settings, key, WalletStatus.APPROVED, why)
-    begins = entry.valid_from.astimezone(LEGAL_ZONE).isoformat(timespec="seconds")
-    click.echo(f"wallet {key} is approved and counts from {begins}")
+    click.echo(f"wallet {key} is approved and counts from {moments.told(entry.valid_from)}")
 
 
 @wallet.command("reject")
