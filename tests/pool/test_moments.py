@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tarazy.accounting.energy.meter import Reading
-from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.recording import append_readings
 from tarazy.database.engine import open_engine
 from tarazy.pool import moments
 from tests.pool.house import House
