@@ -27,6 +27,7 @@ from tarazy.accounting.energy.tables import reading
 from tarazy.accreditation.registers import append_all
 from tarazy.config.settings import SettingsError, load_agent_settings
 from tarazy.database.engine import Database
+from tarazy.pool import moments
 from tarazy.pool.agent.spool import Spool, SpoolError
 from tarazy.portal.access import Role, create_token
 from tests.accounting.energy.broker import publish, running_broker
@@ -190,7 +191,7 @@ async def test_meters_are_heard_and_exports_pushed_and_the_check_says_what_is_wa
     assert (wanting[0], fine[0]) == (1, 0)
     texts = {each["subject"]: each["text"] for each in fine[1]}
     assert texts["b-1"] == "4000 counts, 40.000 kWh; export 70"
-    assert texts["b-2"] == f"77 counts at {at}"
+    assert texts["b-2"] == f"77 counts at {moments.told(datetime.fromisoformat(at))}"
     assert texts["pool"] == f"takes readings of site {EKIBASTUZ}"
 
 
