@@ -82,7 +82,17 @@ def read_file(path: Path, points: Mapping[str, str]) -> ReadingFile:
 def meters_of(registers: Registers, *read_by: ReadBy) -> list[Meter]:
     """The meters of the register, or those that one of `read_by` reads."""
     return [
-        Meter(row.meter, row.site, row.host, row.port, row.unit, row.profile, row.party, row.read_by is not ReadBy.POOL)
+        Meter(
+            row.meter,
+            row.site,
+            row.host,
+            row.port,
+            row.unit,
+            row.profile,
+            row.party,
+            row.read_by is not ReadBy.POOL,
+            row.recorded_at,
+        )
         for row in registers.meters.values()
         if row.read_by in (read_by or ReadBy)
     ]

@@ -179,29 +179,32 @@ async def test_quota_meters_and_findings(weeks: Running, tokens: dict[str, str])
     [
         ({"read_by": ReadBy.AGENT}, 9, True),
         ({"read_by": ReadBy.AGENT}, 0, False),
-        ({"read_by": ReadBy.AGENT}, None, False),
+        ({"read_by": ReadBy.AGENT}, None, True),
         ({}, 9, False),
         ({"profile": "abb-b23"}, 9, True),
-        ({"profile": "abb-b23"}, None, False),
+        ({"profile": "abb-b23"}, None, True),
     ],
-    ids=["agent", "agent at work", "agent not begun", "files", "pool", "pool not begun"],
+    ids=["agent", "agent at work", "agent never heard", "files", "pool", "pool never heard"],
 )
 def test_the_page_and_the_finding_tell_the_same_meters_as_silent(
     own: Running, changes: dict[str, Any], quiet: int | None, silent: bool
 ) -> None:
-    """One whose agent, or that itself, gave no good reading for two intervals, if it gave any; none by files."""
+    """One whose agent, or that itself, gave no good reading for two intervals; none by files, and none just entered."""
     now = own.pool.now
     entry = replace(behind_agent("b-1", EKIBASTUZ, ReadBy.POOL), **{"profile": "register-kwh", **changes})
     with own.pool.engine.begin() as connection:
+        new = replace(entry, meter="b-2")
         append_all(connection, [entry], SINCE, "test")
+        append_all(connection, [new], now - timedelta(minutes=20), "test")
         if quiet is not None:
             append_readings(connection, [Reading("b-1", now - timedelta(hours=quiet), 10, "ok")], now)
         registers = as_of(connection, datetime.now(UTC))
         page = meters(connection, registers, Reader(None), EKIBASTUZ, Told(now, datetime.now(UTC)), 900)["items"]
-        points = [point for point in meters_of(registers) if point.meter == "b-1"]
+        points = [point for point in meters_of(registers) if point.meter in ("b-1", "b-2")]
         told = FaultWatch().look(connection, points, now - timedelta(days=1), now, 900, ())
-    assert {row["meter"]: row["silent"] for row in page}["b-1"] is silent
-    assert [fault.kind for fault in told] == (["silent"] if silent else [])
+    found = {row["meter"]: row["silent"] for row in page}
+    assert (found["b-1"], found["b-2"]) == (silent, False)
+    assert [(fault.kind, fault.meter.meter) for fault in told] == ([("silent", "b-1")] if silent else [])
 
 
 @pytest_twisted.ensureDeferred

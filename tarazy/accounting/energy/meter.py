@@ -34,6 +34,8 @@ class Meter:
     """Whose machines alone it measures, below the site's main meters; None: it is one of those."""
     pushed: bool = False
     """Whether its readings are to come in by themselves, over MQTT or from an agent."""
+    since: datetime | None = None
+    """When it was entered so in the register."""
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,9 @@ def _iso(minutes: int) -> str:
         ([(5, None, "refused")], True, "silent", {"status": "refused", "since": "-"}),
         ([*MOVES[:9], (42, 3, "ok"), *MOVES[9:]], True, "register", {"what": "backwards", "after": _iso(42)}),
         ([*MOVES[:9], (42, 10**12, "ok"), *MOVES[9:]], True, "register", {"what": "too_fast", "count": 1}),
-        ([], True, None, {}),
+        ([], True, "silent", {"status": "silent", "since": "-"}),
     ],
-    ids=["moves", "rests", "no answer", "stuck", "exception", "refused", "backwards", "wrong scale", "never asked"],
+    ids=["moves", "rests", "no answer", "stuck", "exception", "refused", "backwards", "wrong scale", "never heard"],
 )
 def test_each_fault_has_its_name(
     sqlite_engine: Engine,
@@ -47,8 +47,8 @@ def test_each_fault_has_its_name(
     kind: str | None,
     evidence: dict[str, int | str],
 ) -> None:
-    """A day without load is none; a register that stands while the machines work is one."""
-    where = meter()
+    """A day without load is none; a register that stands while the machines work is one, and one never heard of."""
+    where = replace(meter(), since=T0)
     with sqlite_engine.begin() as connection:
         rows = [Reading("m1", T0 + timedelta(minutes=minutes), *answer) for minutes, *answer in readings]  # type: ignore[arg-type]
         append_readings(connection, rows, NOW)
