@@ -1,11 +1,11 @@
-"""The page's skeleton, its texts and its files: rendered from the package, nothing from elsewhere."""
+"""The pages, their texts and their files: rendered from the package, nothing from elsewhere."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -79,184 +79,6 @@ def page_texts(lang: str) -> bytes:
     return orjson.dumps(found)
 
 
-HELD: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[str, bool], ...], bool], ...]]] = {
-    "me": (
-        ("immature", "payable", "held", "in_flight", "paid"),
-        (
-            ("terms", (("since", False), ("scheme", False), ("fee", True), ("state", False)), True),
-            (
-                "credits",
-                (
-                    ("block", True),
-                    ("rounds", False),
-                    ("scheme", False),
-                    ("reward", True),
-                    ("fee", True),
-                    ("amount", True),
-                    ("state", False),
-                    ("receipt", False),
-                ),
-                True,
-            ),
-            (
-                "payouts",
-                (
-                    ("batch", True),
-                    ("amount", True),
-                    ("state", False),
-                    ("txid", False),
-                    ("address", False),
-                    ("at", False),
-                ),
-                False,
-            ),
-            ("statements", (("period", False), ("state", False), ("files", False)), True),
-            (
-                "tokens",
-                (("name", False), ("scope", False), ("made", False), ("ends", False), ("act", False)),
-                True,
-            ),
-        ),
-    ),
-    "accounting": (
-        ("waiting", "in_flight", "payable", "immature", "wallet"),
-        (
-            ("warnings", (("severity", False), ("text", False), ("at", False)), False),
-            (
-                "batches",
-                (
-                    ("batch", True),
-                    ("state", False),
-                    ("amount", True),
-                    ("proposed", False),
-                    ("approved", False),
-                    ("txid", False),
-                ),
-                True,
-            ),
-            ("holds", (("party", False), ("why", False), ("since", False), ("payable", True)), False),
-            (
-                "rounds",
-                (
-                    ("round", True),
-                    ("closed", False),
-                    ("block", False),
-                    ("reward", True),
-                    ("fee", True),
-                    ("credited", True),
-                    ("state", False),
-                    ("verify", False),
-                ),
-                True,
-            ),
-            (
-                "sales",
-                (
-                    ("party", False),
-                    ("base", False),
-                    ("amount", True),
-                    ("through", True),
-                    ("missing", True),
-                    ("documents", False),
-                ),
-                True,
-            ),
-            (
-                "distributed",
-                (("period", False), ("version", True), ("as_of", False), ("issued", False), ("digest", False)),
-                True,
-            ),
-        ),
-    ),
-    "signing": (
-        ("documents", "signed", "unsigned", "waiting", "late"),
-        (
-            (
-                "schedule",
-                (("report", False), ("due", False), ("standing", False), ("state", False), ("trouble", False)),
-                True,
-            ),
-            (
-                "deliveries",
-                (
-                    ("number", True),
-                    ("report", False),
-                    ("to", False),
-                    ("state", False),
-                    ("proposed", False),
-                    ("approved", False),
-                    ("attempts", True),
-                    ("receipt", False),
-                    ("act", False),
-                ),
-                True,
-            ),
-            (
-                "signatures",
-                (("report", False), ("digest", False), ("state", False), ("holder", False), ("act", False)),
-                True,
-            ),
-        ),
-    ),
-}
-"""The pages of who is signed in: their tiles, and their lists with columns, which of them hold numbers, and hints."""
-
-
-HOME: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]] = {
-    "blocks": ((("height", True), ("state", False), ("found", False), ("reward", True), ("hash", False)), False),
-}
-"""The lists that everybody sees: their columns, which of them hold numbers, and whether there is a hint."""
-
-POOL: Mapping[str, tuple[tuple[tuple[str, bool], ...], bool]] = {
-    "attention": ((("severity", False), ("text", False), ("at", False), ("owner", False)), True),
-    "miners": (
-        (
-            ("party", False),
-            ("admission", False),
-            ("site", False),
-            ("hashrate", True),
-            ("shares", True),
-            ("earned", True),
-            ("energy", True),
-            ("fee", True),
-        ),
-        True,
-    ),
-    "refusals": ((("account", False), ("reason", False), ("count", True), ("last", False)), True),
-    "blocks": (
-        (("height", True), ("state", False), ("found", False), ("finder", False), ("reward", True), ("hash", False)),
-        False,
-    ),
-    "distributions": (
-        (
-            ("block", True),
-            ("rounds", False),
-            ("state", False),
-            ("reward", True),
-            ("fee", True),
-            ("credited", True),
-            ("remainder", True),
-            ("credits", False),
-        ),
-        True,
-    ),
-    "energy": (
-        (
-            ("site", False),
-            ("status", False),
-            ("power", True),
-            ("metered", True),
-            ("estimate", True),
-            ("unallocated", True),
-            ("meters", False),
-        ),
-        True,
-    ),
-    "reports": ((("name", False), ("size", True), ("made", False)), False),
-}
-"""The lists of the whole pool, as `HOME`."""
-
-
 _READERS = "operator inspector"
 PLACES: Mapping[str, str] = {
     "pool": _READERS,
@@ -283,88 +105,42 @@ def _template(name: str) -> Any:
 
 
 def page(lang: str, live: Live, name: str) -> bytes:
-    """The live page in `lang`: `home` for everybody, `pool` for who may read all. Figures come to it by the API."""
-    lists = POOL if name == "pool" else HOME
-    values = {"stratum_url": live.stratum_url, "lists": lists}
-    scripts = ("tables.js", "charts.js", "sign.js", "dialogs.js", "moment.js", "page.js")
-    return _framed("page.html", lang, live, name, scripts, **values)
+    """A page in `lang`: one of `PLACES`, `home` for everybody, or `join`, where an invitation is taken up.
 
-
-def held_page(lang: str, live: Live, name: str) -> bytes:
-    """A page of `HELD` in `lang`. It lets people sign in; figures come to them by the API."""
-    tiles, lists = HELD[name]
-    own = {"me": ("charts.js", "paged.js", "mine.js"), "accounting": ("paying.js",)}.get(name, ())
-    values = {"tiles": tiles, "lists": lists, "stratum_url": live.stratum_url}
-    return _framed(
-        "held.html", lang, live, name, ("tables.js", "sign.js", "dialogs.js", "moment.js", *own, "held.js"), **values
-    )
-
-
-def energy_page(lang: str, live: Live) -> bytes:
-    """The page on energy in `lang`, as those of `HELD`."""
-    scripts = ("tables.js", "charts.js", "sign.js", "moment.js", "energy.js", "held.js")
-    return _framed("energy.html", lang, live, "energy", scripts)
-
-
-WORK = ("registers", "admissions", "findings", "users")
-"""The pages whose lists the server searches, sorts and pages, each with a template and a script of its own."""
-
-
-def work_page(lang: str, live: Live, name: str, server: str) -> bytes:
-    """A page of `WORK` in `lang`; figures come to it by the API. `server`: this one's key in its register."""
-    scripts = ("tables.js", "sign.js", "dialogs.js", "paged.js", "moment.js", "work.js", f"{name}.js")
-    values = {"stratum_url": live.stratum_url, "registers": list(BY_HAND), "server": server}
-    return _framed(f"{name}.html", lang, live, name, scripts, **values)
-
-
-def quarterly_page(lang: str, live: Live) -> bytes:
-    """The page on quarterly information in `lang`, as those of `HELD`."""
-    scripts = ("tables.js", "sign.js", "moment.js", "quarterly.js", "held.js")
-    return _framed("quarterly.html", lang, live, "quarterly", scripts)
-
-
-def join_page(lang: str, live: Live) -> bytes:
-    """Where an invitation is taken up, in `lang`."""
-    return _framed("join.html", lang, live, "join", ("sign.js", "join.js"))
-
-
-def _framed(template: str, lang: str, live: Live, name: str, scripts: tuple[str, ...], **values: Any) -> bytes:
-    """The page `name` in the frame of all, with scripts that take their texts from `page_texts`."""
-    html: str = _template(template).render(
-        lang=lang,
-        t=_said(lang),
-        word=lambda kind, code: text(lang, f"words.{kind}.{code}"),
-        asset=assets().__getitem__,
-        version=hashlib.sha256(page_texts(lang)).hexdigest()[:12],
-        pool=live.pool_name,
-        test_chain=live.test_chain,
-        demo=live.demo,
-        demo_sign_in=live.demo_sign_in,
-        name=name,
-        places=PLACES,
-        scripts=("format.js", "theme.js", *scripts),
-        **values,
-    )
-    return html.encode()
+    Figures come to it by the API, texts of its scripts from `page_texts`.
+    """
+    values = {
+        "name": name,
+        "version": hashlib.sha256(page_texts(lang)).hexdigest()[:12],
+        "places": PLACES,
+        "registers": tuple(BY_HAND),
+        "stratum_url": live.stratum_url,
+        "test_chain": live.test_chain,
+        "demo": live.demo,
+        "demo_sign_in": live.demo_sign_in,
+    }
+    return _rendered(f"{name}.html", lang, live.pool_name, "" if name == "home" else f"{name}/", **values)
 
 
 def refusals_page(lang: str, pool: str, reason: Reason | None = None) -> bytes:
     """What refusals mean and what to do next, in `lang`: of one `reason`, or of all."""
-    html: str = _template("refusals.html").render(
+    reasons = list(Reason) if reason is None else [reason]
+    return _rendered("refusals.html", lang, pool, f"refusals/{reason or ''}", reasons=reasons)
+
+
+def _rendered(template: str, lang: str, pool: str, address: str, **values: Any) -> bytes:
+    """A page of the pool so called; in every language it is at `address`."""
+    html: str = _template(template).render(
         lang=lang,
-        t=_said(lang),
-        word=lambda code: text(lang, f"words.reason.{code}"),
+        languages={other: text(other, "portal.own_name") for other in LANGUAGES},
+        t=lambda key, **told: text(lang, f"portal.{key}", **told),
+        word=lambda kind, code: text(lang, f"words.{kind}.{code}"),
         asset=assets().__getitem__,
         pool=pool,
-        reasons=[reason] if reason else list(Reason),
-        chosen=reason or "",
+        address=address,
+        **values,
     )
     return html.encode()
-
-
-def _said(lang: str) -> Callable[..., str]:
-    """The portal's messages in `lang` by key."""
-    return lambda key, **values: text(lang, f"portal.{key}", **values)
 
 
 def preferred_language(header: str, fallback: str) -> str:

@@ -29,18 +29,12 @@ from tarazy.portal.gate import Gate, answer_faults, paging, parameters
 from tarazy.portal.guard import Fault, header
 from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.pages import (
-    HELD,
-    WORK,
+    PLACES,
     assets,
-    energy_page,
-    held_page,
-    join_page,
     page,
     page_texts,
     preferred_language,
-    quarterly_page,
     refusals_page,
-    work_page,
 )
 from tarazy.portal.past import PastSnapshots
 from tarazy.portal.quarterly_pages import QuarterlyPages
@@ -154,44 +148,10 @@ class Pages:
         return _moved(request, f"/{lang}/")
 
     @app.route(f"/<{_LANG}:lang>/")
-    def show(self, request: Any, lang: str) -> bytes:
-        """What everybody may see."""
-        return _answer(request, page(lang, self._subject.live(), "home"), "text/html; charset=utf-8", "no-cache")
-
-    @app.route(f"/<{_LANG}:lang>/pool/")
-    def show_pool(self, request: Any, lang: str) -> bytes:
-        """Everything of the pool, for operators and inspectors."""
-        return _answer(request, page(lang, self._subject.live(), "pool"), "text/html; charset=utf-8", "no-cache")
-
-    @app.route(f"/<{_LANG}:lang>/<any({','.join(HELD)}):name>/")
-    def show_held(self, request: Any, lang: str, name: str) -> bytes:
-        """A page of who is signed in."""
-        body = held_page(lang, self._subject.live(), name)
-        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
-
-    @app.route(f"/<{_LANG}:lang>/<any({','.join(WORK)}):name>/")
-    def show_work(self, request: Any, lang: str, name: str) -> bytes:
-        """A page at which operators work."""
-        body = work_page(lang, self._subject.live(), name, self._subject.seat.server)
-        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
-
-    @app.route(f"/<{_LANG}:lang>/join/")
-    def show_joining(self, request: Any, lang: str) -> bytes:
-        """Where an invitation is taken up."""
-        body = join_page(lang, self._subject.live())
-        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
-
-    @app.route(f"/<{_LANG}:lang>/energy/")
-    def show_energy(self, request: Any, lang: str) -> bytes:
-        """The page on energy, of who is signed in."""
-        body = energy_page(lang, self._subject.live())
-        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
-
-    @app.route(f"/<{_LANG}:lang>/quarterly/")
-    def show_quarterly(self, request: Any, lang: str) -> bytes:
-        """The page on quarterly information, of who is signed in."""
-        body = quarterly_page(lang, self._subject.live())
-        return _answer(request, body, "text/html; charset=utf-8", "no-cache")
+    @app.route(f"/<{_LANG}:lang>/<any({','.join(PLACES)},join):name>/")
+    def show(self, request: Any, lang: str, name: str = "home") -> bytes:
+        """A page: what everybody may see, or one for who is signed in or invited."""
+        return _answer(request, page(lang, self._subject.live(), name), "text/html; charset=utf-8", "no-cache")
 
     @app.route(f"/<{_LANG}:lang>/texts.json")
     def texts(self, request: Any, lang: str) -> bytes:

@@ -12,7 +12,7 @@ from importlib.resources import files
 import pytest
 
 from tarazy.accreditation.admission import Reason
-from tarazy.portal.pages import HELD, page_texts
+from tarazy.portal.pages import page_texts
 from tarazy.portal.views import CHART_POINTS, chart_starts, hashrate, iso
 from tarazy.reports.language import LANGUAGES, has, messages, text
 
@@ -37,24 +37,6 @@ def test_charts_show_ended_intervals_only() -> None:
     assert starts[-1] == datetime(2026, 11, 22, 9, 45, tzinfo=UTC)
     assert len(chart_starts(NOW, 900, [NOW - timedelta(days=9)])) == CHART_POINTS
     assert chart_starts(NOW, 900, []) == []
-
-
-def test_every_word_of_the_page_is_in_the_catalogue() -> None:
-    """Each key that the page or its scripts name exists, in the three languages, and each language has the same."""
-    room = files("tarazy.portal")
-    used: set[str] = set()
-    for name in ("format.js", "tables.js", "charts.js", "page.js", "mine.js", "held.js"):
-        source = (room / "static" / name).read_text(encoding="utf-8")
-        used |= set(re.findall(r"\bt\(\"([a-z_.0-9]+)\"", source))
-    for name in ("page.html", "mine.html", "held.html"):
-        source = (room / "templates" / name).read_text(encoding="utf-8")
-        used |= set(re.findall(r"\bt\([\"']([a-z_.]+)[\"'][,)]", source))
-    for name, (tiles, lists) in HELD.items():
-        used |= {f"held.{name}", *(f"{name}.{tile}" for tile in tiles)}
-        for kind, columns, hint in lists:
-            used |= {f"{kind}.{word}" for word in ("title", "empty", *(["hint"] if hint else []), *dict(columns))}
-    assert len(used) > 140
-    assert [key for key in sorted(used) if not has(f"portal.{key}")] == []
 
 
 def test_every_reason_has_words() -> None:

@@ -287,12 +287,12 @@ function faultList(faults) {
 async function showSteps() {
   if (!writes()) return;
   const countOf = async (name) => (await (await ask(`registers/${name}?limit=1`)).json()).total;
-  const [{admitted}, wallets] = await Promise.all([(await ask("admissions/at?limit=1")).json(), countOf("wallet")]);
+  const [{admitted, server}, wallets] = await Promise.all([(await ask("admissions/at?limit=1")).json(), countOf("wallet")]);
   box("steps").hidden = admitted > 0 && wallets > 0;
   if (box("steps").hidden) return;
   const counts = await Promise.all(STEPS.map(countOf));
   const lines = STEPS.map((name, at) => element("li", {}, stepMark(name, counts[at]), " ",
-    act(t(`steps.${name}`, {server: box("steps").dataset.server}), () => {
+    act(t(`steps.${name}`, {server}), () => {
       box("kind").value = name;
       list.sort = null;
       list.again();

@@ -1,0 +1,32 @@
+"""What the pages are made of: their words."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tarazy.portal.pages import PLACES, assets, page, page_texts, refusals_page
+from tarazy.reports.language import LANGUAGES
+from tests.portal.subject import make_subject
+
+NAMES = ("home", "join", *PLACES)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_page_has_its_words_in_each_language(tmp_path: Path, lang: str) -> None:
+    """A page that named a text which the catalogue does not have could not be made."""
+    live = make_subject(tmp_path, datetime.now(UTC)).live()
+    for html in (*(page(lang, live, name) for name in NAMES), refusals_page(lang, live.pool_name)):
+        assert f'<html lang="{lang}"'.encode() in html
+
+
+def test_every_word_of_a_script_is_in_the_catalogue() -> None:
+    """Each key that a script names is among the texts that it is given, which are there in every language."""
+    own = [asset.body.decode() for name, asset in assets().items() if name.endswith(".js") and "/" not in name]
+    used = {key for source in own for key in re.findall(r"\bt\(\"([a-z_.0-9]+)\"", source)}
+    assert len(used) > 140
+    assert used - orjson.loads(page_texts("en")).keys() == set()
