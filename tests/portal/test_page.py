@@ -359,6 +359,9 @@ def test_energy_is_shown_to_each_in_its_language(
     for section in SECTIONS:
         assert page.locator(f"#{section} tbody tr").count() > 0, section
     assert page.locator("#balance tbody tr").count() == (0 if role == "miner" else 10 if width > 560 else 4)
+    if role != "miner":
+        day = re.compile(r"^\d{4}-\d\d-\d\d$")
+        expect(page.locator("#balance tbody time").first).to_have_attribute("datetime", day)
     assert ("Dala" in page.inner_text("main") or "Дала" in page.inner_text("main")) is (role != "miner")
     page.locator("[data-span=month]").press("Enter")
     expect(page.locator("[data-span=month]")).to_have_attribute("aria-pressed", "true")

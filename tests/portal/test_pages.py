@@ -1,4 +1,4 @@
-"""What the pages are made of: their words."""
+"""What the pages are made of: their words and their scripts."""
 
 from __future__ import annotations
 
@@ -30,3 +30,23 @@ def test_every_word_of_a_script_is_in_the_catalogue() -> None:
     used = {key for source in own for key in re.findall(r"\bt\(\"([a-z_.0-9]+)\"", source)}
     assert len(used) > 140
     assert used - orjson.loads(page_texts("en")).keys() == set()
+
+
+_GLOBAL = re.compile(r"^(?:(?:async )?function|class|const|let) (?:(\w+)|\[([^\]]+)\]|\{([^}]+)\})", re.MULTILINE)
+
+
+def globals_of(script: str) -> list[str]:
+    """What a script of the pages defines for the others that are loaded beside it."""
+    source = assets()[script].body.decode()
+    return [name for found in _GLOBAL.findall(source) for name in re.findall(r"\w+", "".join(found))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_scripts_of_a_page_define_the_same(tmp_path: Path, name: str) -> None:
+    """The one that is loaded last would silently take the other's place."""
+    html = page("en", make_subject(tmp_path, datetime.now(UTC)).live(), name).decode()
+    scripts = [each for each in re.findall(r'<script defer src="/static/\w+/([^"]+)"', html) if "/" not in each]
+    assert len(scripts) > 3
+    defined = [each for script in scripts for each in globals_of(script)]
+    assert len(defined) > 20
+    assert {each for each in defined if defined.count(each) > 1} == set()

@@ -58,12 +58,6 @@ function options_(id, rows, value) {
   select.value = value;
 }
 
-/* A legal day is a date, not a moment: it is the same wherever the reader is. */
-function legalDay(text) {
-  const date = new Date(`${text}T12:00:00Z`);
-  return element("time", {datetime: text}, fullDay.format(date));
-}
-
 function wattHours(wh) {
   return wh === null ? "–" : [energy(wh), small(`${number(wh)}${NARROW}${t("unit.wh")}`)];
 }

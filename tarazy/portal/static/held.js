@@ -137,10 +137,6 @@ function verification(row) {
   return [badge("good", t("rounds.recorded")), element("span", {class: "detail"}, element("code", {}, `tarazy round export ${row.round}`))];
 }
 
-function legalDay(day) {
-  return fullDay.format(new Date(`${day}T12:00:00+05:00`));
-}
-
 function dueSource(row) {
   const doubt = row.doubts.length ? ` · ${t("schedule.uncertain")}` : "";
   if (row.rule === null) return t("schedule.by_settings") + doubt;

@@ -24,6 +24,11 @@ function when(instant) {
   return element("time", {datetime: instant, title: instant}, moment(instant));
 }
 
+/* A legal day is a date, not a moment: it is the same wherever the reader is. */
+function legalDay(text) {
+  return element("time", {datetime: text}, fullDay.format(new Date(`${text}T12:00:00Z`)));
+}
+
 /* The word that pages and reports have for a code; the code itself where there is none. */
 function word(kind, code) {
   return has(`words.${kind}.${code}`) ? t(`words.${kind}.${code}`) : code;
