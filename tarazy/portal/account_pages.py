@@ -103,9 +103,10 @@ class OwnPages:
         """Of receipts and statements: each costs what its round or period costs."""
 
     async def me(self, request: Any) -> bytes:
-        """Whose token it is; for a miner, its own entries and admissions."""
+        """Whose token it is and what it may; for a miner, its own entries and admissions."""
         holder = await self._gate.admit(request, None)
         told: dict[str, Any] = {"name": holder.name, "role": holder.role, "expires_at": holder.expires_at}
+        told["rights"] = [right for right in Right if holder.may(right)]
         if holder.site is not None:
             told["site"] = holder.site
         if holder.scope is not None:

@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import BY_HAND
+from tarazy.portal.access import Right
 from tarazy.portal.facts import Live
 from tarazy.reports.language import LANGUAGES, messages, text
 
@@ -79,20 +80,19 @@ def page_texts(lang: str) -> bytes:
     return orjson.dumps(found)
 
 
-_READERS = "operator inspector"
-PLACES: Mapping[str, str] = {
-    "pool": _READERS,
-    "registers": _READERS,
-    "admissions": _READERS,
-    "findings": _READERS,
-    "energy": f"{_READERS} miner",
-    "accounting": _READERS,
-    "signing": _READERS,
-    "users": "operator",
-    "me": "miner",
-    "quarterly": f"{_READERS} miner",
+PLACES: Mapping[str, tuple[Right, ...]] = {
+    "pool": (Right.READ,),
+    "registers": (Right.READ,),
+    "admissions": (Right.READ,),
+    "findings": (Right.READ,),
+    "energy": (Right.ENERGY,),
+    "accounting": (Right.READ,),
+    "signing": (Right.READ,),
+    "users": (Right.USERS,),
+    "me": (Right.OWN,),
+    "quarterly": (Right.READ, Right.TELL),
 }
-"""The pages of who is signed in, as they stand beside each other, and the roles that they are for."""
+"""The pages of who is signed in, as they stand beside each other, and the rights of which one is enough for them."""
 
 
 @cache

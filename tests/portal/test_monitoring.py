@@ -298,7 +298,8 @@ async def test_a_miner_makes_uses_and_revokes_a_token(own: Running) -> None:
     for path, code in expected.items():
         assert (await ask(own, "GET", f"/api/v1/{path}", text))[0] == code, path
     _, told = await ask(own, "GET", "/api/v1/me", text)
-    assert told.keys() == {"name", "role", "expires_at", "scope"}
+    assert told.keys() == {"name", "role", "expires_at", "rights", "scope"}
+    assert told["rights"] == ["work"]
     for wrong_order in ("sort=site", "order=up"):
         assert (await ask(own, "GET", f"/api/v1/me/workers?{wrong_order}", text))[0] == 400
     for wrong in ({"days": 0}, {"days": 366}, {"scope": "all"}, {"name": "a b"}, {"more": 1}):

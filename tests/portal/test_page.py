@@ -235,6 +235,7 @@ def test_an_operator_approves_a_delivery(server: Server, browser: Browser) -> No
         page.goto(f"{server.url}/en/signing/")
         expect(page.locator("#deliveries tbody tr")).to_have_count(4)
         expect(page.locator("#deliveries button")).to_have_count(buttons)
+        assert (page.locator("#signatures input").count() > 0) is (role == "operator")
     asked: list[str] = []
 
     def think_better(dialog: Dialog) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tarazy.portal.access import Right
 from tarazy.portal.pages import PLACES, assets, page, page_texts, refusals_page
 from tarazy.reports.language import LANGUAGES
 from tests.portal.subject import make_subject
@@ -24,12 +25,26 @@ def test_every_page_has_its_words_in_each_language(tmp_path: Path, lang: str) ->
         assert f'<html lang="{lang}"'.encode() in html
 
 
+def scripts() -> dict[str, str]:
+    """The pages' own scripts by name."""
+    return {name: asset.body.decode() for name, asset in assets().items() if name.endswith(".js") and "/" not in name}
+
+
 def test_every_word_of_a_script_is_in_the_catalogue() -> None:
     """Each key that a script names is among the texts that it is given, which are there in every language."""
-    own = [asset.body.decode() for name, asset in assets().items() if name.endswith(".js") and "/" not in name]
-    used = {key for source in own for key in re.findall(r"\bt\(\"([a-z_.0-9]+)\"", source)}
+    used = {key for source in scripts().values() for key in re.findall(r"\bt\(\"([a-z_.0-9]+)\"", source)}
     assert len(used) > 140
     assert used - orjson.loads(page_texts("en")).keys() == set()
+
+
+def test_pages_name_rights(tmp_path: Path) -> None:
+    """What a page is for and what it lets do goes by the rights that the API tells, each by its name."""
+    live = make_subject(tmp_path, datetime.now(UTC)).live()
+    named = set(re.findall(r"\bmay\(\"(\w+)\"\)", "".join(scripts().values())))
+    for name in PLACES:
+        for several in re.findall(r'data-rights="([^"]+)"', page("en", live, name).decode()):
+            named.update(several.split())
+    assert {Right.READ, Right.WRITE, Right.PAY, Right.SEND, Right.TELL} <= named <= set(Right)
 
 
 _GLOBAL = re.compile(r"^(?:(?:async )?function|class|const|let) (?:(\w+)|\[([^\]]+)\]|\{([^}]+)\})", re.MULTILINE)
@@ -37,16 +52,15 @@ _GLOBAL = re.compile(r"^(?:(?:async )?function|class|const|let) (?:(\w+)|\[([^\]
 
 def globals_of(script: str) -> list[str]:
     """What a script of the pages defines for the others that are loaded beside it."""
-    source = assets()[script].body.decode()
-    return [name for found in _GLOBAL.findall(source) for name in re.findall(r"\w+", "".join(found))]
+    return [name for found in _GLOBAL.findall(scripts()[script]) for name in re.findall(r"\w+", "".join(found))]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_two_scripts_of_a_page_define_the_same(tmp_path: Path, name: str) -> None:
     """The one that is loaded last would silently take the other's place."""
     html = page("en", make_subject(tmp_path, datetime.now(UTC)).live(), name).decode()
-    scripts = [each for each in re.findall(r'<script defer src="/static/\w+/([^"]+)"', html) if "/" not in each]
-    assert len(scripts) > 3
-    defined = [each for script in scripts for each in globals_of(script)]
+    loaded = [each for each in re.findall(r'<script defer src="/static/\w+/([^"]+)"', html) if each in scripts()]
+    assert len(loaded) > 3
+    defined = [each for script in loaded for each in globals_of(script)]
     assert len(defined) > 20
     assert {each for each in defined if defined.count(each) > 1} == set()

@@ -337,6 +337,7 @@ async def test_a_miner_sees_its_own_and_nothing_else(own: Running, tokens: dict[
     """Its party, licences, sites, machines and admissions; no other party is named anywhere in the answer."""
     code, told = await ask(own, "GET", "/api/v1/me", tokens["miner"])
     assert (code, told["party"]["party"], told["role"]) == (200, "altyn", "miner")
+    assert told["rights"] == ["own", "work", "energy", "tell"]
     assert {row["party"] for name in ("licences", "sites", "equipments") for row in told[name]} == {"altyn"}
     document = await own.json("/api/v1/openapi.json")
     assert faults(told, {"$ref": "#/components/schemas/Me"}, document) == []

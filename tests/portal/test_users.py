@@ -114,6 +114,7 @@ async def test_somebody_joins_signs_out_and_in(own: Running) -> None:
     assert await browser.ask("/api/v1/users/join", told) == 200
     assert await browser.ask("/api/v1/me") == 200
     assert (browser.told["name"], browser.told["party"]["party"]) == ("aigul", "altyn")
+    assert browser.told["rights"] == ["own", "work", "tokens", "energy", "tell"], "more than a program"
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in browser.flags.split(";")}
     assert await browser.ask("/api/v1/users/join", told) == 422, "an invitation counts once"
     left = browser.cookie

@@ -284,7 +284,7 @@ function fillParties(answers) {
 }
 
 PAGES.energy = {
-  async load(holder, answers) {
+  async load(answers) {
     const mine = ++turn;
     answers.sites = await askThen("energy/sites");
     box("moments").hidden = answers.sites.party !== null;

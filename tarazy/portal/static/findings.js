@@ -15,13 +15,13 @@ const list = new Paged("findings", {
   searched: () => box("search").value.trim() !== "",
   heads: () => [
     ...HEADS.map(([name, sorts]) => ({name: COLUMNS[name] ?? name, label: t(`findings.${name}`), sorts})),
-    ...(writes() ? [{name: "", label: t("paged.act"), sorts: false}] : []),
+    ...(may("write") ? [{name: "", label: t("paged.act"), sorts: false}] : []),
   ],
   cells: (row) => [
     [badge(SEVERITY_KINDS[row.severity] ?? "none", word("severity", row.severity)), row.blocks ? small(t("findings.blocks")) : null],
     [row.text[lang], row.why ? small(row.why) : null],
     badge(STATE_KINDS[row.state], word("finding_state", row.state)), when(row.valid_from), row.owner ?? "–",
-    ...(writes() ? [["open", "acknowledged"].includes(row.state) ? act(t("registers.open"), () => openMove(row), {"aria-label": `${t("registers.open")}: ${row.text[lang]}`}) : "–"] : []),
+    ...(may("write") ? [["open", "acknowledged"].includes(row.state) ? act(t("registers.open"), () => openMove(row), {"aria-label": `${t("registers.open")}: ${row.text[lang]}`}) : "–"] : []),
   ],
 });
 

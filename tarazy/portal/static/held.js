@@ -7,7 +7,6 @@ const BATCH_KINDS = {confirmed: "good", abandoned: "bad"};
 const DELIVERY_KINDS = {received: "good", refused: "bad", abandoned: "none"};
 const STANDING_KINDS = {open: "none", near: "wait", overdue: "bad"};
 const answers = {};
-let holder = null;
 
 /* A signature that was made elsewhere goes to the server, which looks whether it is of this report. */
 function attach(row) {
@@ -37,7 +36,7 @@ function signatureState(row) {
 
 /* Whoever proposed it, or may not write, is told so by the server. */
 function approval(row) {
-  if (row.state !== "proposed" || holder.role !== "operator" || inPast()) return "–";
+  if (row.state !== "proposed" || !may("send") || inPast()) return "–";
   if (row.proposed_by === holder.name) return small(t("deliveries.another"));
   const button = element("button", {type: "button", "aria-label": t("deliveries.approve_one", {number: row.delivery})}, t("deliveries.approve"));
   button.addEventListener("click", async () => {
@@ -160,7 +159,7 @@ Object.assign(LISTS, {
       shortHash(row.digest), signatureState(row),
       row.signature?.holder ? [row.signature.holder, small(row.signature.issuer),
         row.signature.signed_at === null ? null : small(dated(row.signature.signed_at))] : "–",
-      row.signature === null && !inPast() ? attach(row) : "–",
+      row.signature === null && may("write") && !inPast() ? attach(row) : "–",
     ],
   },
   schedule: {
@@ -378,7 +377,7 @@ Object.assign(PAGES, {
       told.rejected = {items: rejectedItems(told.work)};
       told.declined = {items: holder.admissions.filter((row) => row.decision === "refused")};
     },
-    shown: (told) => showMine(holder, told.work),
+    shown: (told) => showMine(told.work),
     repaint: () => redrawCharts(),
   },
   accounting: {
@@ -411,9 +410,8 @@ async function load() {
   const mine = ++loads;
   box("problem").hidden = true;
   try {
-    holder = await (await ask("me")).json();
-    greet(holder);
-    if (page.load) await page.load(holder, answers);
+    await greet();
+    if (page.load) await page.load(answers);
     else {
       await Promise.all(Object.keys(page.sources).map(async (name) => {
         const path = pathOf(name);

@@ -94,7 +94,7 @@ function showLicence(licences) {
   else tile("licence", badge("good", row.licence), `${t("miners.until", {date: fullDay.format(new Date(end(row) - 1))})}. ${t("mine.left", {count: Math.floor((end(row) - Date.now()) / 86400000)})}`);
 }
 
-function showMine(holder, work) {
+function showMine(work) {
   const {shares} = work;
   const rejected = Object.values(work.rejected).reduce((sum, count) => sum + count, 0);
   tile("hashrate", rateOrNone(work.hashrate), t("mine.rates", {hour: rateOrNone(work.hashrate1hr), day: rateOrNone(work.hashrate1d)}));

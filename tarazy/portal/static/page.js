@@ -190,7 +190,7 @@ async function start() {
 /* The pool's page is for operators and inspectors; others are told so before anything is asked for. */
 async function enter() {
   try {
-    greet(await (await ask("me")).json());
+    await greet();
     standing(true);
     await follow();
   } catch (error) {

@@ -4,7 +4,7 @@
 
 const SIGNABLE = new Set(["approved", "prepared"]);
 const SENT = new Set(["signed", "broadcast"]);
-const decides = () => holder.role === "operator" && answers.standing.signing !== null && !inPast();
+const decides = () => may("pay") && answers.standing.signing !== null && !inPast();
 
 function said(text) {
   box("paid").textContent = text;

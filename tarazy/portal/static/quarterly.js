@@ -76,13 +76,13 @@ PAGES.quarterly = {
     box("quarter").replaceChildren();
     load();
   }),
-  async load(holder, answers) {
+  async load(answers) {
     const select = box("quarter");
     if (!select.options.length) {
       select.replaceChildren(...pastQuarters().map((name) => element("option", {value: name}, name)));
       select.selectedIndex = 1;
     }
-    const miner = holder.role === "miner";
+    const miner = may("tell");
     box("tell").hidden = box("for-miner").hidden = !miner;
     box("for-readers").hidden = box("moments").hidden = miner;
     const asked = `quarterly/${miner ? "own" : "standing"}?quarter=${select.value}`;

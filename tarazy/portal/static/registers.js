@@ -107,7 +107,7 @@ async function openPast(register, key) {
     return;
   }
   openDialog("past", t("past.title", {name: key}));
-  const mayWrite = writes() && register !== "geo";
+  const mayWrite = may("write") && register !== "geo";
   const rows = [...versions].reverse().map((row) => [
     number(row.entry), [row.recorded_by, small(exact(row.recorded_at))], validity(row),
     [differences(register, row.changes), row.why ? small(`${t("columns.why")}: ${row.why}`) : null],
@@ -285,7 +285,7 @@ function faultList(faults) {
 
 /* What must be there before anybody is admitted and paid; shown as long as nobody can be. */
 async function showSteps() {
-  if (!writes()) return;
+  if (!may("write")) return;
   const countOf = async (name) => (await (await ask(`registers/${name}?limit=1`)).json()).total;
   const [{admitted, server}, wallets] = await Promise.all([(await ask("admissions/at?limit=1")).json(), countOf("wallet")]);
   box("steps").hidden = admitted > 0 && wallets > 0;
@@ -330,5 +330,5 @@ work(() => {
 });
 
 function showWriting() {
-  box("add").hidden = !writes() || kind() === "document" || kind() === "geo";
+  box("add").hidden = !may("write") || kind() === "document" || kind() === "geo";
 }

@@ -59,15 +59,17 @@ function standing(inside) {
   for (const part of document.querySelectorAll("#shown, #refresh, #forget, #pause, #stream")) part.hidden = !inside;
 }
 
-/* Who it is, and the pages that are for such a one. Refuses whom this page is not for. */
-function greet(holder) {
+/* Who is signed in, as the server tells. */
+let holder = null;
+
+const may = (right) => holder.rights.includes(right);
+
+/* Learns who it is, and shows the pages and buttons that are for such a one. Refuses whom this page is not for. */
+async function greet() {
+  holder = await (await ask("me")).json();
   box("holder").textContent = holder.name;
-  let welcome = true;
-  for (const link of document.querySelectorAll("[data-roles]")) {
-    link.hidden = !link.dataset.roles.split(" ").includes(holder.role);
-    if (link.hidden && link.hasAttribute("aria-current")) welcome = false;
-  }
-  if (!welcome) throw new Refused(403, "", "");
+  for (const part of document.querySelectorAll("[data-rights]")) part.hidden = !part.dataset.rights.split(" ").some(may);
+  if (document.querySelector(".places [aria-current]").hidden) throw new Refused(403, "", "");
 }
 
 /* Whoever is not signed in, or not for this page, is told so. */

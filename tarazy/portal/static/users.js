@@ -10,7 +10,7 @@ const list = new Paged("users", {
   ],
   cells: (row) => [
     element("strong", {}, row.name), t(`users.roles.${row.role}`), row.party ?? "–", userState(row),
-    row.name === who.name ? "–" : element("span", {class: "files"},
+    row.name === holder.name ? "–" : element("span", {class: "files"},
       act(t("users.again"), () => confirm(t("users.again_sure", {name: row.name})) && invited("users/invite-again", {name: row.name})),
       act(t("users.remove"), async () => {
         if (confirm(t("users.remove_sure", {name: row.name}))) await done(() => tell("users/remove", {name: row.name}));

@@ -2,10 +2,6 @@
 
 /* What the pages share whose lists the server searches, sorts and pages, and on which things are done. */
 
-let who = null;
-
-const writes = () => who.role === "operator";
-
 /* Typing is followed by one question, not by one for each letter. */
 function onTyping(input, act) {
   let waiting;
@@ -37,9 +33,7 @@ async function work(prepare, load) {
   const enter = async () => {
     box("problem").hidden = true;
     try {
-      who = await (await ask("me")).json();
-      greet(who);
-      for (const part of document.querySelectorAll("[data-writes]")) part.hidden = !writes();
+      await greet();
       await load();
       standing(true);
     } catch (error) {
