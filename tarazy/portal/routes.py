@@ -167,8 +167,8 @@ class Pages:
         return _answer(request, asset.body, asset.content_type, "public, max-age=31536000, immutable")
 
     @app.route("/api/v1/", branch=True)
-    def held(self, request: Any) -> Any:
-        """What takes a token and has no address of its own below."""
+    def registers(self, request: Any) -> Any:
+        """The registers, and what else has no address of its own below."""
         return self._registers
 
     @app.route("/api/v1/me")

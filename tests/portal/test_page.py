@@ -141,7 +141,7 @@ def test_pages_of_the_signed_in_fit_and_show_nothing_to_others(
         tops = page.evaluate("[...document.querySelectorAll('.tile')].map(e => e.offsetTop)")
         assert sorted(tops.count(top) for top in set(tops)) == sorted(rows * groups), "tiles stand in even rows"
     text = page.inner_text("body")
-    assert not [key for key in ("undefined", "NaN", "null", "{", "portal.", "held.") if key in text]
+    assert not [key for key in ("undefined", "NaN", "null", "{", "portal.", "signed_in.") if key in text]
     page.locator("#forget").click()
     expect(page.locator("#shown")).to_be_hidden()
     assert page.evaluate("sessionStorage.length") == 0

@@ -76,14 +76,14 @@ async function greet() {
 function turnAway(error) {
   if (!(error instanceof Refused)) complain(t("load_failed"));
   else if (error.status === 401) {
-    if (!box("shown").hidden) complain(t("held.ended"));
+    if (!box("shown").hidden) complain(t("signed_in.ended"));
     standing(false);
     box("name").focus();
   } else if (error.status === 403) {
-    complain(t("held.other"));
+    complain(t("signed_in.other"));
     box("ask").hidden = true;
     box("forget").hidden = false;
-  } else complain(error.status === 429 ? t("held.wait") : fault(error));
+  } else complain(error.status === 429 ? t("signed_in.wait") : fault(error));
 }
 
 /* The form and the way out; `enter` is called when somebody is in. */

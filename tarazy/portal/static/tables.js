@@ -146,7 +146,7 @@ const LISTS = {
   },
 };
 
-/* What the pages that take a token show, by name. */
+/* What the pages of who is signed in show, by name. */
 const PAGES = {};
 
 const SHORT_LIST = window.matchMedia("(max-width: 560px)").matches ? 4 : 10;

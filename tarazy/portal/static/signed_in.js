@@ -74,7 +74,7 @@ function download(path, label) {
       element("a", {href: url, download: name}).click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);
     } catch (error) {
-      complain(t("held.failed", {why: error.message}));
+      complain(t("signed_in.failed", {why: error.message}));
     } finally {
       button.disabled = false;
     }
