@@ -26,29 +26,16 @@ const admissible = new Paged("admissible", {
 });
 
 let seen = null;
-let source = null;
-
-function streamState(state) {
-  box("stream").dataset.state = state;
-  box("stream").textContent = t(`stream.${state}`);
-}
 
 /* The stream tells that something was decided or entered; a past moment stays as it is. */
-function listen() {
-  source?.close();
-  source = new EventSource(`${API}events`);
-  source.addEventListener("open", () => streamState("live"));
-  source.addEventListener("overview", (event) => {
+function follow() {
+  listen(({versions}) => {
     const before = seen;
-    seen = JSON.parse(event.data).versions.admissions;
+    seen = versions.admissions;
     if (before === null || before === seen || momentParts().as_of) return;
     decisions.load();
     admissible.load();
-  });
-  source.addEventListener("error", () => {
-    streamState("lost");
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
-  });
+  }, follow);
 }
 
 work(() => {
@@ -60,5 +47,5 @@ work(() => {
   box("outcome").addEventListener("change", () => decisions.again());
 }, async () => {
   await Promise.all([decisions.load(), admissible.load()]);
-  if (source === null) listen();
+  if (source === null) follow();
 });

@@ -26,11 +26,11 @@ function trouble(dialog, text) {
   line.textContent = text ?? "";
 }
 
-function table(heads, rows) {
-  const head = element("tr", {role: "row"}, ...heads.map((text) => element("th", {scope: "col", role: "columnheader"}, text)));
-  const body = rows.map((cells) => element("tr", {role: "row"}, ...cells.map((cell, at) =>
-    element("td", {role: "cell", "data-label": heads[at]}, ...[cell].flat().filter((part) => part !== null)))));
-  return element("table", {class: "listing", role: "table"}, element("thead", {role: "rowgroup"}, head), element("tbody", {role: "rowgroup"}, ...body));
+function table(labels, rows) {
+  const heads = labels.map((label) => tableHead(label));
+  return element("table", {class: "listing", role: "table"},
+    element("thead", {role: "rowgroup"}, element("tr", {role: "row"}, ...heads)),
+    element("tbody", {role: "rowgroup"}, ...rows.map((cells) => tableRow(heads, cells))));
 }
 
 function copyButtons() {

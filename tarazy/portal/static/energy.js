@@ -3,17 +3,11 @@
 /* Energy of one site over a day, a week or a month, and the fee of a quarter. What is chosen stands in the address. */
 
 const SPANS = ["day", "week", "month"];
-const QUARTERS = 8;
 const LEVEL_KINDS = {80: "wait", 95: "bad", 100: "bad"};
 const chosen = Object.fromEntries(new URLSearchParams(location.search));
 
 /* Who chooses again while answers are on their way gets those of the last choice alone. */
 let turn = 0;
-
-/* The legal day of the moment that is shown. */
-function today() {
-  return dayNumber.format(new Date(shownInstant()));
-}
 
 const askThen = async (path) => (await ask(momentPath(path))).json();
 
@@ -22,7 +16,7 @@ function chooseMoment() {
   Object.assign(chosen, momentParts());
   box("quarter").replaceChildren();
   delete chosen.quarter;
-  chooseAnd("day", today());
+  chooseAnd("day", shownDay());
 }
 
 function choose(name, value) {
@@ -44,12 +38,6 @@ function shifted(day, span, steps) {
     date.setUTCMonth(date.getUTCMonth() + steps);
   } else date.setUTCDate(date.getUTCDate() + steps * (span === "week" ? 7 : 1));
   return date.toISOString().slice(0, 10);
-}
-
-function quarters() {
-  const [year, month] = today().split("-").map(Number);
-  const newest = year * 4 + Math.floor((month - 1) / 3);
-  return Array.from({length: QUARTERS}, (_, back) => `${Math.floor((newest - back) / 4)}-Q${((newest - back) % 4) + 1}`);
 }
 
 function options_(id, rows, value) {
@@ -235,7 +223,7 @@ const NO_CURVE = {interval_seconds: 900, start: "2000-01-01T00:00:00Z", power_w:
 async function loadSite(answers, newest) {
   const site = `energy/sites/${encodeURIComponent(chosen.site)}`;
   const span = `?span=${chosen.span}&day=${chosen.day}`;
-  const month = chosen.day.slice(0, 7) > today().slice(0, 7) ? today().slice(0, 7) : chosen.day.slice(0, 7);
+  const month = chosen.day.slice(0, 7) > shownDay().slice(0, 7) ? shownDay().slice(0, 7) : chosen.day.slice(0, 7);
   const paths = {load: `load${span}`, allocation: `allocation${span}`, supplies: `supplies?month=${month}`, reconciliation: "reconciliation", meterlist: "meters", sitefindings: "findings"};
   const told = {};
   await Promise.all(Object.entries(paths).map(async ([name, path]) => {
@@ -267,7 +255,7 @@ async function loadSite(answers, newest) {
 function fillChoices(sites) {
   if (!sites.items.some((row) => row.site === chosen.site)) choose("site", sites.items[0].site);
   if (!SPANS.includes(chosen.span)) choose("span", "day");
-  if (!/^\d{4}-\d\d-\d\d$/.test(chosen.day ?? "")) choose("day", today());
+  if (!/^\d{4}-\d\d-\d\d$/.test(chosen.day ?? "")) choose("day", shownDay());
   options_("site", sites.items.map((row) => [row.site, `${row.name}, ${row.region}`]), chosen.site);
   box("day").value = chosen.day;
   for (const button of document.querySelectorAll("[data-span]")) button.setAttribute("aria-pressed", String(button.dataset.span === chosen.span));

@@ -23,10 +23,8 @@ const NAMED = 100;
 const seen = {};
 const secondsSince = (instant) => (shownInstant() - Date.parse(instant)) / 1000;
 const loading = new Set();
-let paused = false;
 let newest = null;
 let shown = null;
-let source = null;
 
 function tile(name, figure, ...details) {
   const [main, ...rest] = box(`tile-${name}`).querySelectorAll("p");
@@ -91,41 +89,17 @@ async function show(view) {
   await Promise.all(stale.filter((name) => name !== "miners").map((name) => load(name, view.versions[name])));
 }
 
-function streamState(state) {
-  box("stream").dataset.state = state;
-  box("stream").textContent = t(`stream.${state}`);
-}
-
-function listen() {
-  source = new EventSource(API + "events");
-  source.addEventListener("open", () => streamState(paused ? "paused" : "live"));
-  source.addEventListener("overview", (event) => {
-    newest = JSON.parse(event.data);
-    if (!paused) show(newest);
-  });
-  source.addEventListener("error", () => {
-    streamState("lost");
-    if (source.readyState !== EventSource.CLOSED) return;
-    setTimeout(follow, 10000);
-    if (!paused) poll();
-  });
-}
-
-/* Where no stream is to be had, figures come all the same. */
-async function poll() {
-  try {
-    await show(await (await ask("overview")).json());
-  } catch (error) {
-    turnAway(error);
-  }
-}
-
 /* The present as it changes, or once what was: nothing of that changes. */
 async function follow() {
   source?.close();
   const past = whole && inPast();
   if (whole) for (const id of ["pause", "stream"]) box(id).hidden = past;
-  if (!past) return listen();
+  if (!past) {
+    return listen((view) => {
+      newest = view;
+      if (!paused) show(view);
+    }, follow);
+  }
   try {
     await show(await (await ask(momentPath("overview"))).json());
   } catch (error) {
@@ -181,7 +155,7 @@ async function start() {
   watchSizes();
   tick();
   setInterval(tick, 1000);
-  if (!whole) return listen();
+  if (!whole) return follow();
   watchPast();
   waitForSomebody(enter);
   await enter();

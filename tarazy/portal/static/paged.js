@@ -39,13 +39,7 @@ class Paged {
     if (this.spec.heads) this.showHeads(table.tHead.rows[0]);
     table.classList.toggle("sorts", table.tHead.querySelector(".sort") !== null);
     const heads = [...table.tHead.rows[0].cells];
-    table.tBodies[0].replaceChildren(...answer.items.map((item) => {
-      const cells = this.spec.cells(item).map((cell, at) => {
-        const parts = [cell].flat().filter((part) => part !== null && part !== undefined && part !== "");
-        return element("td", {role: "cell", "data-label": heads[at].textContent, class: heads[at].className || undefined}, ...parts);
-      });
-      return element("tr", {role: "row"}, ...cells);
-    }));
+    table.tBodies[0].replaceChildren(...answer.items.map((item) => tableRow(heads, this.spec.cells(item))));
     const {length} = answer.items;
     table.hidden = length === 0;
     const nothing = box(`${this.name}-empty`);
@@ -61,13 +55,8 @@ class Paged {
 
   showHeads(row) {
     row.replaceChildren(...this.spec.heads().map(({name, label, sorts, numeric, falls}) => {
-      const head = element("th", {scope: "col", role: "columnheader", class: numeric ? "number" : undefined});
-      if (!sorts) {
-        head.append(label);
-        return head;
-      }
+      if (!sorts) return tableHead(label, numeric);
       const mine = this.sort === name;
-      if (mine) head.setAttribute("aria-sort", this.descending ? "descending" : "ascending");
       const button = element("button", {type: "button", class: "sort"}, label);
       button.addEventListener("click", async () => {
         this.descending = mine ? !this.descending : Boolean(falls);
@@ -75,7 +64,8 @@ class Paged {
         await this.again();
         [...row.cells].find((cell) => cell.hasAttribute("aria-sort"))?.firstElementChild.focus();
       });
-      head.append(button);
+      const head = tableHead(button, numeric);
+      if (mine) head.setAttribute("aria-sort", this.descending ? "descending" : "ascending");
       return head;
     }));
   }

@@ -131,7 +131,7 @@ function actsOf(row) {
     found.push(row.proposed_by === holder.name ? t("paying.own") : doing("approve", () => tell(`${path}approve`, {})));
   }
   if (answers.standing.signing === "offline" && (SIGNABLE.has(row.state) || SENT.has(row.state))) {
-    found.push(doing("export", async () => keep(`batch-${row.batch}.psbt`, (await tell(`${path}export`, {})).psbt)));
+    found.push(doing("export", async () => save(new Blob([(await tell(`${path}export`, {})).psbt, "\n"]), `batch-${row.batch}.psbt`)));
     found.push(deciding("import", ["file"], async ({file}) => {
       const {txid} = await tell(`${path}import`, {psbt: (await file.text()).trim()});
       return t("paying.import_done", {...values, txid});
@@ -149,12 +149,6 @@ function actsOf(row) {
   found.push(deciding("abandon", ["why"], async (told) =>
     t((await tell(`${path}abandon`, told)).abandoned ? "paying.abandon_done" : "paying.abandon_asked", values)));
   return found;
-}
-
-function keep(name, text) {
-  const url = URL.createObjectURL(new Blob([`${text}\n`]));
-  element("a", {href: url, download: name}).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
 function watchPaying() {

@@ -2,15 +2,8 @@
 
 /* Quarterly information: a miner enters, keeps and submits it; who reads all of it sees what is missing. */
 
-const QUARTERS_BACK = 8;
 const FIGURES = {energy: ["energy_wh", 1000], investment: ["investment_kzt", 1], jobs: ["jobs", 1], machines: ["machines", 1], devicepower: ["power_w", 1000]};
 let shownQuarter = null;
-
-function pastQuarters() {
-  const [year, month] = dayNumber.format(new Date(shownInstant())).split("-").map(Number);
-  const running = year * 4 + Math.floor((month - 1) / 3);
-  return Array.from({length: QUARTERS_BACK}, (_, back) => `${Math.floor((running - back) / 4)}-Q${((running - back) % 4) + 1}`);
-}
 
 function figures(row) {
   return [energy(row.energy_wh), number(row.investment_kzt), number(row.jobs),
@@ -79,7 +72,7 @@ PAGES.quarterly = {
   async load(answers) {
     const select = box("quarter");
     if (!select.options.length) {
-      select.replaceChildren(...pastQuarters().map((name) => element("option", {value: name}, name)));
+      select.replaceChildren(...quarters().map((name) => element("option", {value: name}, name)));
       select.selectedIndex = 1;
     }
     const miner = may("tell");

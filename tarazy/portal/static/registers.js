@@ -120,7 +120,7 @@ async function openPast(register, key) {
   const acts = [];
   if (mayWrite && now && register !== "document") acts.push(act(t("past.change"), () => openEntry(register, "change", now)));
   if (mayWrite && now) acts.push(act(t("past.end"), () => openEntry(register, "end", now)));
-  if (register === "document") acts.push(act(t("past.fetch"), () => save(`documents/file?${new URLSearchParams({document: key})}`, key)));
+  if (register === "document") acts.push(act(t("past.fetch"), () => saveFrom(`documents/file?${new URLSearchParams({document: key})}`, key)));
   box("past-acts").replaceChildren(...acts);
 }
 
@@ -323,7 +323,7 @@ work(() => {
   onTyping(box("search"), () => list.again());
   box("add").addEventListener("click", () => openEntry(kind(), "add"));
   box("import").addEventListener("click", openUpload);
-  box("export").addEventListener("click", () => save(`registers/export?${new URLSearchParams(momentParts())}`, "registers.xlsx"));
+  box("export").addEventListener("click", () => saveFrom(`registers/export?${new URLSearchParams(momentParts())}`, "registers.xlsx"));
 }, async () => {
   showWriting();
   await Promise.all([list.load(), showSteps()]);

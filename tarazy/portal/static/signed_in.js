@@ -60,19 +60,13 @@ function tile(name, figure, detail) {
   line.replaceChildren(detail ?? "");
 }
 
-/* A file that may be refused comes by script and is saved from memory. */
 function download(path, label) {
   const button = element("button", {type: "button"}, label);
   button.addEventListener("click", async () => {
     button.disabled = true;
     box("problem").hidden = true;
     try {
-      const answer = await ask(path);
-      const named = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "");
-      const url = URL.createObjectURL(await answer.blob());
-      const name = named ? named[1] : `${path.replaceAll("/", "-")}.json`;
-      element("a", {href: url, download: name}).click();
-      setTimeout(() => URL.revokeObjectURL(url), 10000);
+      await saveFrom(path, `${path.replaceAll("/", "-")}.json`);
     } catch (error) {
       complain(t("signed_in.failed", {why: error.message}));
     } finally {

@@ -153,6 +153,18 @@ const SHORT_LIST = window.matchMedia("(max-width: 560px)").matches ? 4 : 10;
 const LONG_LIST = 500;
 const wholeLists = new Set();
 
+function tableHead(told, isNumber = false) {
+  return element("th", {scope: "col", role: "columnheader", class: isNumber ? "number" : undefined}, told);
+}
+
+/* A row under `heads`; each of `cells` is a text, a node or an array of them. */
+function tableRow(heads, cells, key) {
+  return element("tr", {role: "row", "data-key": key}, ...cells.map((cell, at) => {
+    const parts = [cell].flat().filter((part) => part !== "");
+    return element("td", {role: "cell", "data-label": heads[at].textContent, class: heads[at].className || undefined}, ...parts);
+  }));
+}
+
 /* Rows that did not change stay as they are, so that a selection or an open detail survives an update. */
 function fillList(name, answer) {
   const list = LISTS[name];
@@ -166,13 +178,8 @@ function fillList(name, answer) {
     const content = JSON.stringify(item) + (name === "miners" ? "" : names.size);
     const kept = old.get(list.key(item));
     if (kept && kept.content === content) return kept;
-    const row = element("tr", {role: "row", "data-key": list.key(item)});
+    const row = tableRow(heads, list.cells(item), list.key(item));
     row.content = content;
-    list.cells(item).forEach((cell, at) => {
-      const head = heads[at];
-      const parts = [cell].flat().filter((part) => part !== null && part !== undefined && part !== "");
-      row.append(element("td", {role: "cell", "data-label": head.textContent, class: head.className || undefined}, ...parts));
-    });
     const detail = kept?.querySelector("details");
     if (detail?.open) row.querySelector("details").open = true;
     return row;

@@ -11,13 +11,6 @@ function onTyping(input, act) {
   });
 }
 
-/* A file that may be refused comes by script and is saved from memory. */
-async function save(path, name) {
-  const url = URL.createObjectURL(await (await ask(path)).blob());
-  element("a", {href: url, download: name}).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
-}
-
 /* `load` shows everything anew, `prepare` is done once before. */
 async function work(prepare, load) {
   themeButton(() => {});
