@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.energy.profiles import known_profiles
 from tarazy.accreditation import audit
 from tarazy.accreditation.decisions import decisions_during
 from tarazy.accreditation.documents import load, media_type_of, store
@@ -21,12 +22,13 @@ from tarazy.accreditation.entries import (
     Equipment,
     Finding,
     Licence,
+    Meter,
     Placement,
     Site,
     Wallet,
     fields_of,
 )
-from tarazy.accreditation.exporting import differences, shown, to_csv, to_xlsx
+from tarazy.accreditation.exporting import columns_of, differences, shown, to_csv, to_xlsx
 from tarazy.accreditation.findings import dismiss, resolve, take
 from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
 from tarazy.accreditation.places import Place, places
@@ -69,6 +71,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return value.isoformat() if isinstance(value, date) else list(value) if isinstance(value, tuple) else value
+
+
+def columns(kind: str) -> list[dict[str, Any]]:
+    """The columns of a register's table and what each expects, as JSON values; profiles are the known ones."""
+    told = [asdict(column) for column in columns_of(kind)]
+    for column in told:
+        if (kind, column["name"]) == (Meter.register, "profile"):
+            column["words"] = known_profiles()
+    return told
 
 
 def history(connection: Connection, kind: str, key: str, moment: Moment) -> list[Entry]:

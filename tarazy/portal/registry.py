@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +17,6 @@ from twisted.python.failure import Failure
 from tarazy.accreditation.decisions import DECISION_KINDS
 from tarazy.accreditation.documents import DocumentError
 from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES, Entry, Finding, fields_of
-from tarazy.accreditation.exporting import columns_of
 from tarazy.accreditation.fields import read_valid_to
 from tarazy.accreditation.findings import FindingError
 from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
@@ -81,7 +79,7 @@ class RegisterPages:
         """The columns of a register and what each expects."""
         await self._gate.admit(request, Right.READ)
         parameters(request, ())
-        items = [asdict(column) for column in columns_of(kind)]
+        items = desk.columns(kind)
         return json_answer(request, {"total": len(items), "by_hand": kind in BY_HAND, "items": items})
 
     @app.route(f"/registers/<{_KINDS}:kind>/history", methods=["GET"])

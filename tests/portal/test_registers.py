@@ -13,6 +13,7 @@ import pytest_twisted
 import treq
 from twisted.internet import reactor, task
 
+from tarazy.accounting.energy.profiles import known_profiles
 from tarazy.accreditation.admission import Decision
 from tarazy.accreditation.audit import append
 from tarazy.accreditation.decisions import DecisionLog
@@ -225,6 +226,10 @@ async def test_a_register_is_searched_sorted_and_paged_by_the_server(own: Runnin
     for wrong in ("sort=price", "order=up", "open=1", f"q={'x' * 101}"):
         assert (await ask(own, "GET", f"{path}?{wrong}", operator))[0] == 400, wrong
     document = await own.json("/api/v1/openapi.json")
+    profile = next(
+        row for row in (await own.json("/api/v1/registers/meter/columns"))["items"] if row["name"] == "profile"
+    )
+    assert profile["words"] == known_profiles()
     for name, shape in (("registers/site/columns", "Columns"), ("findings?open=1&q=karaganda", "Entries")):
         code, told = await ask(own, "GET", f"/api/v1/{name}", tokens["inspector"])
         assert (code, faults(told, {"$ref": f"#/components/schemas/{shape}"}, document)) == (200, [])

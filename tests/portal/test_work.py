@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tarazy.accounting.energy.profiles import known_profiles
 from tarazy.config.law.calendar import legal_day
 from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_thread, keep_screen, needs_chromium
 
@@ -102,6 +103,31 @@ def test_an_operator_enters_changes_and_ends_an_entry(server: Server, browser: B
     page.locator("#edit .enter").click()
     expect(page.locator("#registers-empty")).to_be_visible()
     seat.keep("nothing")
+    seat.leave()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@in_browser_thread
+def test_an_operator_chooses_a_meters_profile(server: Server, browser: Browser, look: Any) -> None:
+    """Among those that are known, none of which is taken for granted; that of a meter that is there stands chosen."""
+    seat = Seat(server, browser, "operator", look)
+    page = seat.page
+    seat.go("registers/#meter", "#registers tbody tr")
+    page.locator("#add").click()
+    profile = page.locator("select#field-profile")
+    expect(profile).to_have_value("")
+    assert profile.locator("option").all_inner_texts() == ["–", *known_profiles()]
+    fill(page, meter="m-9", site="ekibastuz", host="10.0.0.9", port="502", unit="1", price_tiyn_per_kwh="2500")
+    page.locator("#edit .check").click()
+    expect(page.locator("#edit .plan li")).to_have_count(1)
+    profile.select_option("abb-b23")
+    page.locator("#edit .check").click()
+    expect(page.locator("#edit .plan ins", has_text="abb-b23")).to_be_visible()
+    seat.keep("meter")
+    page.locator("#edit .shut").click()
+    page.locator("#registers tbody tr", has_text="tarazy-demo").first.locator("button").click()
+    page.locator("#past-acts button").first.click()
+    expect(profile).to_have_value("tarazy-demo")
     seat.leave()
 
 

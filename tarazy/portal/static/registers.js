@@ -131,9 +131,11 @@ function field(register, column, value) {
   const words = WORDS[`${register}.${name}`] ?? WORDS[name];
   let input;
   if (column.words.length) {
-    input = element("select", {id, name}, ...(column.required ? [] : [element("option", {value: ""}, "–")]),
+    /* Of codes the first is the usual one; none of names is. */
+    const usual = column.required && words ? column.words[0] : "";
+    input = element("select", {id, name}, ...(usual ? [] : [element("option", {value: ""}, "–")]),
       ...column.words.map((code) => element("option", {value: code}, words ? word(words, code) : code)));
-    input.value = value ?? (column.required ? column.words[0] : "");
+    input.value = value ?? usual;
   } else {
     const type = name.startsWith("valid_") ? "datetime-local" : name.endsWith("_on") ? "date" : name === "month" ? "month" : "text";
     const shown = value === null || value === undefined ? "" : Array.isArray(value) ? value.join(" ") : type === "datetime-local" ? local(value) : String(value);
