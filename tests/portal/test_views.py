@@ -50,7 +50,9 @@ def test_page_has_the_words_of_the_reports() -> None:
     texts = json.loads(page_texts("kk"))
     assert texts["words.reason.site-unknown"] == text("kk", "words.reason.site-unknown")
     static = files("tarazy.portal") / "static"
-    source = "".join((static / name).read_text(encoding="utf-8") for name in ("tables.js", "signed_in.js"))
+    source = "".join(
+        (static / name).read_text(encoding="utf-8") for name in ("tables.js", "signed_in.js", "signing.js")
+    )
     kinds = set(re.findall(r"\bword\(\"([a-z_]+)\"", source))
     assert kinds == {
         "reason",

@@ -32,17 +32,3 @@ function table(labels, rows) {
     element("thead", {role: "rowgroup"}, element("tr", {role: "row"}, ...heads)),
     element("tbody", {role: "rowgroup"}, ...rows.map((cells) => tableRow(heads, cells))));
 }
-
-function copyButtons() {
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", async () => {
-      const source = box(button.dataset.copy);
-      try {
-        await navigator.clipboard.writeText(source.textContent);
-        button.textContent = t("acting.copied");
-      } catch (error) {
-        getSelection().selectAllChildren(source);
-      }
-    });
-  }
-}

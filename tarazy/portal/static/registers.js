@@ -313,6 +313,7 @@ function stepMark(name, count) {
 work(() => {
   const begun = location.hash.slice(1);
   if (begun in SHOWN) box("kind").value = begun;
+  copyButtons();
   watchMoment(() => list.again());
   box("kind").addEventListener("change", () => {
     list.sort = null;

@@ -25,19 +25,6 @@ async function tell(path, told) {
   return (await ask(path, {method: "POST", headers: {"content-type": "application/json"}, body: JSON.stringify(told)})).json();
 }
 
-/* A file that may be refused comes by script; it is saved under the name that the server gives it, or else `name`. */
-async function saveFrom(path, name) {
-  const answer = await ask(path);
-  const given = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "");
-  save(await answer.blob(), given ? given[1] : name);
-}
-
-function save(blob, name) {
-  const url = URL.createObjectURL(blob);
-  element("a", {href: url, download: name}).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
-}
-
 function complain(text) {
   box("problem").textContent = text;
   box("problem").hidden = false;

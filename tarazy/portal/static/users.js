@@ -45,6 +45,7 @@ async function invited(path, asked) {
 }
 
 work(() => {
+  copyButtons();
   const form = box("new");
   const ofMiner = () => {
     box("of-party").disabled = box("role").value !== "miner";

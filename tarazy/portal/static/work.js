@@ -21,7 +21,6 @@ async function work(prepare, load) {
     return;
   }
   watchDialogs();
-  copyButtons();
   prepare();
   const enter = async () => {
     box("problem").hidden = true;
