@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, and_, func, or_, select
 from tarazy.accreditation import documents
 from tarazy.accreditation.entries import Document, Entry, Geo, Party, Source, Wallet, WalletStatus, fields_of
 from tarazy.accreditation.geo import Ranges
+from tarazy.accreditation.payout_addresses import parties_with_address
 from tarazy.accreditation.problems import Problem, problem_of
 from tarazy.accreditation.tables import REGISTERS, document_content, party
 
@@ -124,8 +125,8 @@ class _Recorded:
                     version = _Version(number, valid_from, corrects, recorded_at, recorded_by, told)
                     self._versions.setdefault((register, key), []).append(version)
         owners = {entry.party for entry in entries if isinstance(entry, Wallet)}
-        self.parties_with_wallet = _recorded(connection, REGISTERS[Wallet.register].c.party, owners)
-        """Of the parties whose wallets are in the batch, those that have any on record."""
+        self.with_address = parties_with_address(connection, owners)
+        """Of the parties whose wallets are in the batch, those that have an address already."""
 
     def of(self, entry: Entry) -> list[_Version]:
         """Versions of the entry's key, the earliest recorded first."""
@@ -180,7 +181,7 @@ def _correction_faults(versions: _Recorded, entries: Sequence[Entry]) -> Iterabl
 def _wallet_faults(versions: _Recorded, entries: Sequence[Entry], recording: Recording) -> Iterable[EntryFault]:
     """A party's first address counts at once; every other needs a proposal, a second person and some time."""
     wallets = [(index, entry) for index, entry in enumerate(entries) if isinstance(entry, Wallet)]
-    taken = {entry.party for _, entry in wallets if not versions.of(entry)} & versions.parties_with_wallet
+    taken = set(versions.with_address)
     for index, entry in wallets:
         known = versions.of(entry)
         if any(version.wallet and version.wallet[:2] != (entry.party, entry.address) for version in known):
@@ -188,7 +189,7 @@ def _wallet_faults(versions: _Recorded, entries: Sequence[Entry], recording: Rec
             continue
         if entry.status is not WalletStatus.APPROVED:
             continue
-        if not known and entry.party not in taken:
+        if entry.party not in taken:
             taken.add(entry.party)
             continue
         corrected = {version.corrects for version in known}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from tarazy.accreditation.entries import (
 from tarazy.accreditation.exporting import OF_THE_CORRECTION, shown
 from tarazy.accreditation.fields import Field
 from tarazy.accreditation.licence_terms import term_warnings, with_term
+from tarazy.accreditation.payout_addresses import parties_with_address
 from tarazy.accreditation.problems import Problem, problem_of
 from tarazy.accreditation.registers import append_all, as_of
 from tarazy.accreditation.sheets import Line, RegisterImportError, TableFault, Unreadable
@@ -82,8 +83,8 @@ def plan_import(
 
     A line that says word for word what a version already says is left out, so a file may be imported again.
     One that says something else from the same instant on corrects that version, for the reason it gives or `why`.
-    An empty valid_from means `recorded_at`, for a payout address that is approved the end of its waiting time; an
-    empty valid_to of a licence the end that the law gives it.
+    An empty valid_from means `recorded_at`, for a payout address that is approved and not its party's first the end of
+    its waiting time; an empty valid_to of a licence the end that the law gives it.
     Raises `RegisterImportError` with every fault found.
     """
     faults: list[TableFault] = []
@@ -94,7 +95,9 @@ def plan_import(
         if entry is not None:
             good.append((line, entry))
     registers = as_of(connection, recorded_at)
-    good = [(line, _begun(registers, line, entry, recorded_at, cooling)) for line, entry in good]
+    owners = {entry.party for _, entry in good if isinstance(entry, Wallet)}
+    with_address = parties_with_address(connection, owners)
+    good = [(line, _begun(registers, with_address, line, entry, recorded_at, cooling)) for line, entry in good]
     told = [(line, entry) for line, entry in good if not _is_recorded(registers, line, entry, recorded_at)]
     new = [_change(registers, line, entry, why) for line, entry in told]
     named = [(line.kind, str(line.cells.get(line.kind))) for line in lines]
@@ -157,9 +160,21 @@ def _empty(field: Field) -> Problem:
     return Problem("empty", example=field.example)
 
 
-def _begun(registers: Registers, line: Line, entry: Entry, recorded_at: datetime, cooling: timedelta) -> Entry:
-    """A proposed payout address that is approved without a day counts from the end of its waiting time."""
+def _begun(
+    registers: Registers,
+    with_address: Collection[str],
+    line: Line,
+    entry: Entry,
+    recorded_at: datetime,
+    cooling: timedelta,
+) -> Entry:
+    """A proposed payout address that is approved without a day counts from the end of its waiting time.
+
+    That of a party that is not among those `with_address` has nothing to wait for.
+    """
     if not isinstance(entry, Wallet) or entry.status is not WalletStatus.APPROVED or line.cells.get("valid_from"):
+        return entry
+    if entry.party not in with_address:
         return entry
     versions = standing(registers.versions_of(entry.register, entry.key))
     if any(isinstance(row, Wallet) and row.status is WalletStatus.APPROVED for row in versions):

@@ -172,6 +172,19 @@ def test_an_empty_valid_from_means_now_and_repeats_safely(tmp_path: Path, engine
         assert as_of(connection, NOW).parties["acme"].valid_from == NOW
 
 
+def test_a_partys_first_address_counts_at_once_though_it_was_proposed(tmp_path: Path, engine: Engine) -> None:
+    """There is none that it would replace: the one who proposed it may approve it, and it does not wait."""
+    head, address = "wallet,party,address,status\n", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+    load(engine, write(tmp_path, "party.csv", PARTY))
+    for status in ("proposed", "approved"):
+        lines = list(read_table(write(tmp_path, "wallet.csv", f"{head}acme-1,acme,{address},{status}\n")))
+        at = NOW if status == "proposed" else NOW + timedelta(hours=1)
+        with engine.begin() as connection:
+            import_registers(connection, lines, at, "operator", LAW)
+    with engine.connect() as connection:
+        assert as_of(connection, at).wallet_by_party["acme"].wallet == "acme-1"
+
+
 def test_an_address_approved_without_a_day_counts_when_its_waiting_time_is_over(tmp_path: Path, engine: Engine) -> None:
     """From then on and not before; a party's first one, which nobody has to propose, at once."""
     head, address = "wallet,party,address,status,valid_from\n", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"

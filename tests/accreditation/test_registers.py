@@ -25,6 +25,7 @@ from tarazy.accreditation.entries import (
     WalletStatus,
     content_of,
 )
+from tarazy.accreditation.payout_addresses import parties_with_address
 from tarazy.accreditation.registers import (
     append,
     append_all,
@@ -205,6 +206,24 @@ def test_another_payout_address_needs_time_and_a_second_person(engine: Engine) -
         sooner = replace(second(valid_from=NOW + DAY), corrects=3, why="sooner")
         with pytest.raises(RegisterError, match="when the waiting time ends"):
             append(connection, sooner, NOW + DAY, "second")
+
+
+def test_an_address_that_never_counted_is_no_earlier_one(engine: Engine) -> None:
+    """A proposal, or what was taken back before it began, leaves the next address the first; what counted does not."""
+    approved = partial(wallet, "guest-1", WalletStatus.APPROVED)
+    with engine.begin() as connection:
+        fill(connection)
+        append(connection, wallet("guest-1", WalletStatus.PROPOSED), NOW, BY)
+        append(connection, approved(valid_from=NOW + 2 * DAY), NOW, BY)
+        with pytest.raises(RegisterError, match="is proposed before it is approved"):
+            append(connection, wallet("guest-2", WalletStatus.APPROVED), NOW, BY)
+        withdraw(connection, "wallet", "guest-1", 2, why="too late", recorded_at=NOW + DAY, recorded_by=BY)
+        append(connection, approved(valid_from=NOW + DAY), NOW + DAY, BY)
+        assert paid_to(connection, NOW + DAY) == "guest-1"
+        withdraw(connection, "wallet", "guest-1", 4, why="gone", recorded_at=NOW + 2 * DAY, recorded_by=BY)
+        assert parties_with_address(connection, ["guest"]) == {"guest"}
+        with pytest.raises(RegisterError, match="is proposed before it is approved"):
+            append(connection, wallet("guest-2", WalletStatus.APPROVED, valid_from=NOW + 2 * DAY), NOW + 2 * DAY, BY)
 
 
 def test_two_addresses_at_once_are_not_both_the_first(engine: Engine) -> None:

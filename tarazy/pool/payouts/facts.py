@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from tarazy.accounting.payouts.machine import Destination, LeftOut, PayoutError
-from tarazy.accreditation.entries import DocumentStatus, Licence, Wallet, WalletStatus
-from tarazy.accreditation.snapshot import Registers, standing
+from tarazy.accreditation.entries import DocumentStatus, Licence
+from tarazy.accreditation.payout_addresses import coming_by_party
+from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import ALMATY
 from tarazy.pool.templates import TemplateError, address_script
 
@@ -20,24 +19,14 @@ def require_party(registers: Registers, party: str) -> None:
 def destinations(registers: Registers, chain: str) -> dict[str, Destination | LeftOut]:
     """Party → its payout address in force, or why that cannot be paid to on `chain`, or from when on there is one."""
     found: dict[str, Destination | LeftOut] = {
-        party: LeftOut("address-later", instant=begins.astimezone(ALMATY).isoformat(timespec="seconds"))
-        for party, begins in _later(registers).items()
+        party: LeftOut("address-later", instant=wallet.valid_from.astimezone(ALMATY).isoformat(timespec="seconds"))
+        for party, wallet in coming_by_party(registers).items()
     }
     for party, wallet in registers.wallet_by_party.items():
         try:
             found[party] = Destination(wallet.address, address_script(wallet.address, chain))
         except TemplateError as error:
             found[party] = LeftOut("unpayable", why=str(error))
-    return found
-
-
-def _later(registers: Registers) -> dict[str, datetime]:
-    """Party → when the first of its approved addresses that do not count yet begins to."""
-    found: dict[str, datetime] = {}
-    for versions in registers.histories(Wallet.register).values():
-        row = next(iter(standing(versions)), None)
-        if isinstance(row, Wallet) and row.status is WalletStatus.APPROVED and row.valid_from > registers.valid_at:
-            found[row.party] = min(row.valid_from, found.get(row.party, row.valid_from))
     return found
 
 

@@ -26,12 +26,11 @@ def wallet() -> None:
 @settings_option
 def propose(party: str, key: str, address: str, settings: Settings) -> None:
     """Propose ADDRESS for PARTY, as wallet KEY. The first address of a party counts at once."""
-    from tarazy.accreditation.registers import all_versions
+    from tarazy.accreditation.payout_addresses import parties_with_address
     from tarazy.accreditation.sheets import Line
 
     with ledger(settings) as engine, engine.begin() as connection:
-        known = all_versions(connection, Wallet.register).values()
-    is_first = not any(isinstance(row, Wallet) and row.party == party for versions in known for row in versions)
+        is_first = not parties_with_address(connection, [party])
     status = WalletStatus.APPROVED if is_first else WalletStatus.PROPOSED
     cells = {"wallet": key, "party": party, "address": address, "status": status.value}
     record(settings, [Line(f"wallet {key}", None, "wallet", dict(cells))])
@@ -49,7 +48,7 @@ def propose(party: str, key: str, address: str, settings: Settings) -> None:
 @settings_option
 @click.option("--why", help="Kept with the entry.")
 def approve(key: str, settings: Settings, why: str | None) -> None:
-    """Approve wallet KEY; it counts when its waiting time is over."""
+    """Approve wallet KEY; it counts when its waiting time is over, a party's first at once."""
     entry = _decide(settings, key, WalletStatus.APPROVED, why)
     click.echo(f"wallet {key} is approved and counts from {moments.told(entry.valid_from)}")
 
@@ -65,6 +64,7 @@ def reject(key: str, settings: Settings, why: str) -> None:
 
 
 def _decide(settings: Settings, key: str, status: WalletStatus, why: str | None) -> Wallet:
+    from tarazy.accreditation.payout_addresses import parties_with_address
     from tarazy.accreditation.registers import append, versions_of
 
     now, cooling = datetime.now(UTC), settings.accreditation.wallet_cooling
@@ -77,7 +77,8 @@ def _decide(settings: Settings, key: str, status: WalletStatus, why: str | None)
                 if newest.status is status:
                     raise LookupError(f"wallet {key} is {status} already")
                 begins = now
-                if status is WalletStatus.APPROVED and newest.recorded_at is not None:
+                is_first = not parties_with_address(connection, [newest.party])
+                if status is WalletStatus.APPROVED and not is_first and newest.recorded_at is not None:
                     begins = max(now, newest.recorded_at + cooling)
                 entry = replace(newest, status=status, valid_from=begins, valid_to=None, corrects=None, why=why)
                 append(connection, entry, now, recorder(), cooling)
