@@ -32,6 +32,7 @@ from tarazy.accounting.schemes import Schedule
 from tarazy.accreditation.audit import size_of
 from tarazy.accreditation.audit_proof import NotProvenError, prove_row
 from tarazy.accreditation.entries import Wallet
+from tarazy.accreditation.payout_addresses import coming_by_party
 from tarazy.accreditation.registers import as_of
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
@@ -233,11 +234,12 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
 
 
 def _unaddressed(connection: Connection, found: Mapping[str, int], at: datetime | None) -> list[dict[str, Any]]:
-    """Parties that are owed something and have no approved payout address in force, and what they are owed."""
+    """Parties that are owed something and have no approved payout address in force, and from when on they will."""
     registers = as_of(connection, at or datetime.now(UTC), at, (Wallet.register,))
     owed = {account.removeprefix(PAYABLE): sum_ for account, sum_ in found.items() if account.startswith(PAYABLE)}
+    coming = coming_by_party(registers)
     return [
-        {"party": party, "payable": sum_}
+        {"party": party, "payable": sum_, "begins": coming[party].valid_from if party in coming else None}
         for party, sum_ in sorted(owed.items())
         if sum_ and party not in registers.wallet_by_party
     ]

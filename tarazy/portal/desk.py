@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -31,6 +31,7 @@ from tarazy.accreditation.entries import (
 from tarazy.accreditation.exporting import columns_of, differences, shown, to_csv, to_xlsx
 from tarazy.accreditation.findings import dismiss, resolve, take
 from tarazy.accreditation.importing import ImportPlan, import_registers, plan_import
+from tarazy.accreditation.payout_addresses import approved_later, coming_by_party, parties_with_address
 from tarazy.accreditation.places import Place, places
 from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.registers import all_versions
@@ -250,6 +251,28 @@ def admissible(shelf: Shelf, moment: Moment, seat: Seat) -> list[Place]:
     return places(shelf.registers(moment), seat.server, seat.country)
 
 
+def tell_approved(wallets: Iterable[dict[str, Any]], registers: Registers) -> None:
+    """Add to payout addresses in force from when on each is approved, where that lies ahead."""
+    begins = {row.wallet: row.valid_from for row in approved_later(registers)}
+    for each in wallets:
+        each["approved_from"] = begins.get(each["wallet"])
+
+
+def payout_addresses(
+    connection: Connection, shelf: Shelf, party: str | None, rules: Rules, now: datetime
+) -> dict[str, Any]:
+    """How many parties are paid to an address, from when on the next is, and whether an address would be the first."""
+    registers = shelf.registers(Moment(now, None))
+    asked = registers.parties if party is None else (party,)
+    coming = coming_by_party(registers)
+    return {
+        "counting": sum(each in registers.wallet_by_party for each in asked),
+        "begins": min((coming[each].valid_from for each in asked if each in coming), default=None),
+        "first": not parties_with_address(connection, asked),
+        "waiting_hours": int(rules.cooling / timedelta(hours=1)),
+    }
+
+
 def own(connection: Connection, shelf: Shelf, party: str, now: datetime) -> dict[str, Any]:
     """What a miner may see of the registers: its own party, and what stands in its name."""
     registers = shelf.registers(Moment(now, None))
@@ -258,6 +281,7 @@ def own(connection: Connection, shelf: Shelf, party: str, now: datetime) -> dict
     return {
         "party": plain(known) if known else None,
         **{f"{kind.register}s": _of_party(registers, kind, party) for kind in kinds},
+        "coming_wallet": plain(coming) if (coming := coming_by_party(registers).get(party)) else None,
         "admissions": _admissions(connection, party),
     }
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from tarazy.accreditation.decisions import DECISION_KINDS
 from tarazy.accreditation.documents import DocumentError
-from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES, Entry, Finding, fields_of
+from tarazy.accreditation.entries import BY_HAND, ENTRY_TYPES, Entry, Finding, Wallet, fields_of
 from tarazy.accreditation.fields import read_valid_to
 from tarazy.accreditation.findings import FindingError
 from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
@@ -70,9 +70,19 @@ class RegisterPages:
         def look() -> dict[str, Any]:
             entries = self._shelf.find(kind, moment, search)
             items = [tell(entry) for entry in entries[offset : offset + limit]]
+            if kind == Wallet.register:
+                desk.tell_approved(items, self._shelf.registers(moment))
             return {**moments, "total": len(entries), "items": items}
 
         return json_answer(request, await self._gate.look(look))
+
+    @app.route("/registers/wallet/addresses", methods=["GET"])
+    async def payout_addresses(self, request: Any) -> bytes:
+        """Whether a party, or anybody at all, is paid to an address, and whether another one would be the first."""
+        await self._gate.admit(request, Right.READ)
+        party = parameters(request, ("party",)).get("party")
+        now = datetime.now(UTC)
+        return json_answer(request, await self._gate.read(desk.payout_addresses, self._shelf, party, self._rules, now))
 
     @app.route(f"/registers/<{_KINDS}:kind>/columns", methods=["GET"])
     async def columns(self, request: Any, kind: str) -> bytes:

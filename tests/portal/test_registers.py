@@ -30,7 +30,7 @@ from tarazy.portal.access import (
 )
 from tarazy.portal.guard import MAXIMUM_BODY
 from tests.portal.conftest import Running
-from tests.portal.pool import EKIBASTUZ
+from tests.portal.pool import ADDRESS, EKIBASTUZ
 from tests.portal.shapes import faults
 from tests.portal.test_app import raw
 
@@ -118,6 +118,7 @@ ADDRESSES = [
     ("GET", "/api/v1/registers/party", Right.READ),
     ("GET", "/api/v1/registers/licence/history?key=L-1", Right.READ),
     ("GET", "/api/v1/registers/licence/columns", Right.READ),
+    ("GET", "/api/v1/registers/wallet/addresses", Right.READ),
     ("POST", "/api/v1/registers/licence/close?key=L-1&why=x", Right.WRITE),
     ("GET", "/api/v1/findings", Right.READ),
     ("GET", "/api/v1/registers/export", Right.READ),
@@ -497,3 +498,39 @@ def test_tokens_that_are_not_made(own: Running) -> None:
                 create_token(connection, "two", role, None, now, later, "test", site)
         with pytest.raises(TokenError, match="no token two"):
             revoke_token(connection, "two", now, "test")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_first_payout_address_counts_at_once_and_another_is_told_before(
+    own: Running, tokens: dict[str, str]
+) -> None:
+    """Whose next address is its first, how many are paid to one, and from when on an approved one counts."""
+
+    async def stands(party: str = "") -> Any:
+        path = "/api/v1/registers/wallet/addresses" + (f"?party={party}" if party else "")
+        status, told = await ask(own, "GET", path, tokens["inspector"])
+        document = await own.json("/api/v1/openapi.json")
+        schema = document["components"]["schemas"]["PayoutAddresses"]
+        assert (status, faults(told, schema, document)) == (200, [])
+        return told
+
+    async def enter(party: str, status: str, begins: str | None) -> None:
+        entry = {"wallet": party, "party": party, "address": ADDRESS, "status": status, "valid_from": begins}
+        path = "/api/v1/registers/wallet"
+        code, answer = await ask(own, "POST", path, tokens["operator"], json={"entries": [entry]})
+        assert code == 200, answer
+
+    assert await stands("altyn") == {"counting": 0, "begins": None, "first": True, "waiting_hours": 72}
+    await enter("altyn", "proposed", None)
+    assert (await stands())["counting"] == 0
+    later = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    await enter("altyn", "approved", later)
+    await enter("samal", "approved", later)
+    told = await stands("altyn")
+    assert (told["counting"], told["begins"], told["first"]) == (0, later, False)
+    _, wallets = await ask(own, "GET", "/api/v1/registers/wallet", tokens["operator"])
+    assert [(row["status"], row["approved_from"]) for row in wallets["items"]] == [("proposed", later)], "not begun"
+    _, miner = await ask(own, "GET", "/api/v1/me", tokens["miner"])
+    assert (miner["coming_wallet"]["address"], miner["coming_wallet"]["valid_from"]) == (ADDRESS, later)
+    _, payouts = await ask(own, "GET", "/api/v1/accounting/payouts", tokens["operator"])
+    assert {row["party"]: row["begins"] for row in payouts["unaddressed"]}["samal"] == later

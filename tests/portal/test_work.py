@@ -272,3 +272,22 @@ def test_a_refusal_shows_by_itself(server: Server, browser: Browser) -> None:
     server.refuse("after-the-cut")
     expect(page.locator("#decisions tbody tr").first).to_contain_text("after-the-cut", timeout=15_000)
     seat.leave()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@in_browser_thread
+def test_a_first_payout_address_is_entered_as_approved(server: Server, browser: Browser, look: Any) -> None:
+    """The form says so beside the status, and what happens to another one; the list for an empty pool waits for one."""
+    seat = Seat(server, browser, "operator", look)
+    page = seat.page
+    seat.go("registers/#wallet", "#steps")
+    page.locator("#add").click()
+    expect(page.locator("#field-status")).to_have_value("proposed")
+    fill(page, party="samal")
+    expect(page.locator("#field-status")).to_have_value("approved")
+    expect(page.locator("#address-note")).not_to_be_empty()
+    expect_to_fit(page)
+    seat.leave()
+    seat = Seat(server, browser, "miner", look)
+    seat.go("me/", "#no-address")
+    seat.leave()

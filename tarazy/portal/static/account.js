@@ -73,11 +73,16 @@ Object.assign(LISTS, {
   },
 });
 
+/* Whether what is due can be paid to anybody. */
+function payingTo({wallets, coming_wallet: coming}) {
+  if (wallets.some((row) => row.status === "approved")) return t("me.unpaid");
+  return coming ? badge("wait", t("me.address_from", {at: exact(coming.valid_from)})) : badge("bad", t("me.no_address"));
+}
+
 function showAccount(answer) {
   const {balance, holds} = answer;
   tile("immature", bitcoin(balance.immature), t("me.lost"));
-  const approved = holder.wallets.filter((row) => row.status === "approved");
-  tile("payable", bitcoin(balance.payable), approved.length ? t("me.unpaid") : badge("bad", t("me.no_address")));
+  tile("payable", bitcoin(balance.payable), payingTo(holder));
   const why = element("span", {}, ...holds.flatMap((hold, at) => [at ? "; " : "", reason(hold)]));
   tile("held", bitcoin(balance.held), holds.length ? why : t("me.not_held"));
   tile("in_flight", bitcoin(balance.in_flight));

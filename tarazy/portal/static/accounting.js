@@ -77,7 +77,11 @@ function warningsOf(standing, record) {
   if (standing.stopped) warn("serious", "stopped", standing.stopped, standing.stopped.at);
   if (standing.difference < 0) warn("serious", "short", {amount: bitcoin(-standing.difference)}, standing.checked_at);
   for (const row of standing.batches) if (row.trouble) warn("serious", "trouble", {batch: row.batch, why: row.trouble}, row.state_at);
-  for (const row of standing.unaddressed) warn("warning", "unaddressed", {party: row.party, amount: bitcoin(row.payable)});
+  for (const row of standing.unaddressed) {
+    const told = {party: row.party, amount: bitcoin(row.payable)};
+    if (row.begins === null) warn("warning", "unaddressed", told);
+    else warn("info", "addressed_later", {...told, at: exact(row.begins)});
+  }
   if (standing.unrecorded) warn("warning", "unrecorded", {count: standing.unrecorded});
   if (record.unrecorded.distributions) warn("warning", "unissued", {count: record.unrecorded.distributions}, record.unrecorded.since);
   return found;

@@ -94,8 +94,19 @@ function showLicence(licences) {
   else tile("licence", badge("good", row.licence), `${t("miners.until", {date: fullDay.format(new Date(end(row) - 1))})}. ${t("mine.left", {count: Math.floor((end(row) - Date.now()) / 86400000)})}`);
 }
 
+/* Of the approved addresses the one that began last is paid to. */
+function showAddresses({wallets, coming_wallet: coming}) {
+  const paid = wallets.filter((row) => row.status === "approved").sort((a, b) => Date.parse(b.valid_from) - Date.parse(a.valid_from))[0];
+  const lines = [[t("mine.paid_to"), paid], [t("mine.paid_later"), coming]].filter(([, row]) => row)
+    .map(([name, row]) => element("div", {}, element("dt", {}, name),
+      element("dd", {}, element("code", {}, row.address), small(t("registers.since", {from: exact(row.valid_from)})))));
+  box("addresses").replaceChildren(...lines);
+  box("no-address").hidden = lines.length > 0;
+}
+
 function showMine(work) {
   const {shares} = work;
+  showAddresses(holder);
   const rejected = Object.values(work.rejected).reduce((sum, count) => sum + count, 0);
   tile("hashrate", rateOrNone(work.hashrate), t("mine.rates", {hour: rateOrNone(work.hashrate1hr), day: rateOrNone(work.hashrate1d)}));
   tile("workers", number(work.workers), work.lastshare === null ? t("mine.no_share") : element("span", {}, `${t("mine.last")} `, unixTime(work.lastshare)));

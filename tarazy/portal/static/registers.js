@@ -71,7 +71,8 @@ const list = new Paged("registers", {
     {name: "", label: t("paged.act"), sorts: false},
   ],
   cells: (entry) => [
-    ...SHOWN[kind()].map((name) => told(kind(), name, entry[name])),
+    ...SHOWN[kind()].map((name) => [told(kind(), name, entry[name]),
+      name === "status" && entry.approved_from ? small(t("registers.approved_from", {at: exact(entry.approved_from)})) : null]),
     element("time", {datetime: entry.valid_from, title: entry.valid_from}, validity(entry)),
     act(t("registers.open"), () => openPast(kind(), entry[kind()]), {"aria-label": `${t("registers.open")}: ${entry[kind()]}`}),
   ],
@@ -145,7 +146,7 @@ function field(register, column, value) {
     input.came = {shown: input.value, value};
   }
   if (column.required) input.setAttribute("aria-required", "true");
-  const hints = {valid_from: t("form.from_now"), valid_to: t("form.open_end")};
+  const hints = {valid_from: t(register === "wallet" ? "form.from_now_wallet" : "form.from_now"), valid_to: t("form.open_end")};
   const hint = hints[name] ?? (input.type === "text" && column.example !== FREE ? t("form.example", {text: column.example}) : "");
   const made = element("label", {for: id}, element("span", {}, label(name), column.required ? " *" : ""), input, hint ? small(hint) : null);
   if (column.reference) made.append(known(column.reference, input, `known-${name}`));
@@ -165,6 +166,26 @@ function known(register, input, id) {
   return offered;
 }
 
+/* A party's first payout address is entered as approved; any other is proposed by one and approved by another. */
+function watchAddress(form, way) {
+  const {party, status} = form.elements;
+  const note = element("span", {class: "detail", id: "address-note"});
+  status.after(note);
+  let asked = null;
+  const tellStatus = async () => {
+    const of = party.value.trim();
+    if (of === asked) return;
+    asked = of;
+    const found = of ? await (await ask(`registers/wallet/addresses?${new URLSearchParams({party: of})}`)).json() : null;
+    if (of !== asked) return;
+    note.textContent = found === null ? "" : t(found.first ? "form.first_address" : "form.another_address", {count: found.waiting_hours});
+    if (found !== null && way === "add") status.value = found.first ? "approved" : "proposed";
+  };
+  onTyping(party, tellStatus);
+  party.addEventListener("change", tellStatus);
+  tellStatus();
+}
+
 async function openEntry(register, way, entry = null) {
   const columns = await columnsOf(register);
   const shown = columns.filter((column) => !RECORD.includes(column.name));
@@ -181,6 +202,7 @@ async function openEntry(register, way, entry = null) {
       return made;
     }), reason);
   }
+  if (register === "wallet" && way !== "end") watchAddress(form, way);
   const name = entry?.[register];
   openDialog("edit", t(`form.${way}`, {name, register: word("register", register), count: entry?.entry}));
   planned("edit", (dry) => {
@@ -288,12 +310,14 @@ function faultList(faults) {
 /* What must be there before anybody is admitted and paid; shown as long as nobody can be. */
 async function showSteps() {
   if (!may("write")) return;
-  const countOf = async (name) => (await (await ask(`registers/${name}?limit=1`)).json()).total;
-  const [{admitted, server}, wallets] = await Promise.all([(await ask("admissions/at?limit=1")).json(), countOf("wallet")]);
-  box("steps").hidden = admitted > 0 && wallets > 0;
+  const answerOf = async (path) => (await ask(path)).json();
+  const [{admitted, server}, addresses] = await Promise.all(["admissions/at?limit=1", "registers/wallet/addresses"].map(answerOf));
+  box("steps").hidden = admitted > 0 && addresses.counting > 0;
   if (box("steps").hidden) return;
-  const counts = await Promise.all(STEPS.map(countOf));
+  const counts = await Promise.all(STEPS.map(async (name) =>
+    (name === "wallet" ? addresses.counting : (await answerOf(`registers/${name}?limit=1`)).total)));
   const lines = STEPS.map((name, at) => element("li", {}, stepMark(name, counts[at]), " ",
+    name === "wallet" && !addresses.counting && addresses.begins ? small(t("steps.counts_from", {at: exact(addresses.begins)})) : null,
     act(t(`steps.${name}`, {server}), () => {
       box("kind").value = name;
       list.sort = null;
