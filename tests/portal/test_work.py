@@ -242,9 +242,10 @@ def test_an_inspector_looks_at_a_past_moment(server: Server, browser: Browser, l
 @pytest.mark.parametrize("look", LOOKS)
 @in_browser_thread
 def test_a_miners_pages(server: Server, browser: Browser, look: Any) -> None:
-    """Its account and energy; a page of operators tells it that it is not for it."""
+    """From the pool's page on to its account, and energy; a page of operators tells it that it is not for it."""
     seat = Seat(server, browser, "miner", look)
-    seat.go("me/", "#credits tbody tr")
+    seat.go("pool/", "#credits tbody tr")
+    assert seat.page.url == f"{server.url}/{seat.lang}/me/"
     seat.keep("account")
     seat.go(f"energy/?day={legal_day(datetime.now(UTC) - timedelta(days=1))}", "#allocation tbody tr")
     seat.keep("energy")

@@ -161,13 +161,14 @@ async function start() {
   await enter();
 }
 
-/* The pool's page is for operators and inspectors; others are told so before anything is asked for. */
+/* The pool's page is for operators and inspectors: a miner, who signs in here from the home page too, goes on to its account. */
 async function enter() {
   try {
     await greet();
     standing(true);
     await follow();
   } catch (error) {
+    if (error.status === 403 && may("own")) return location.replace(`/${lang}/me/`);
     turnAway(error);
   }
 }
