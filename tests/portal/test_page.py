@@ -332,6 +332,24 @@ def test_a_past_moment_goes_along_from_page_to_page(
     page.context.close()
 
 
+@pytest.mark.parametrize(("name", "filled"), [("pool", "#miners"), ("energy", "#allocation")])
+@in_browser_thread
+def test_nothing_is_shown_of_a_moment_in_the_future(server: Server, browser: Browser, name: str, filled: str) -> None:
+    """Figures of now do not stand below another moment; they are back with a moment that was."""
+    page = browser.new_page()
+    enter(page, server.url, "inspector")
+    page.goto(f"{server.url}/en/{name}/")
+    shown = page.locator(f"{filled} tbody tr").first
+    expect(shown).to_be_visible()
+    page.locator("#as_of").fill("2199-01-01T12:00:00")
+    expect(page.locator("#problem")).to_contain_text("lies in the future")
+    expect(shown).to_be_hidden()
+    expect(page.locator("#shown-moment")).to_be_hidden()
+    page.locator("#now").click()
+    expect(shown).to_be_visible()
+    page.context.close()
+
+
 @pytest.mark.parametrize(
     ("role", "lang", "scheme", "width", "word"),
     [

@@ -45,6 +45,7 @@ function shownInstant() {
 }
 
 function showMoment() {
+  box("shown").classList.remove("untold");
   const told = momentParts();
   const said = [told.as_of ? t("moment.past", {at: exact(told.as_of)}) : t("moment.present")];
   if (told.known_at) said.push(t("moment.known", {at: exact(told.known_at)}));

@@ -83,7 +83,10 @@ function turnAway(error) {
     complain(t("signed_in.other"));
     box("ask").hidden = true;
     box("forget").hidden = false;
-  } else complain(error.status === 429 ? t("signed_in.wait") : fault(error));
+  } else {
+    box("shown").classList.toggle("untold", error.code === "no_such_moment");
+    complain(error.status === 429 ? t("signed_in.wait") : fault(error));
+  }
 }
 
 /* The form and the way out; `enter` is called when somebody is in. */
