@@ -72,7 +72,9 @@ class EnergyPages:
         return await self._told(
             request,
             asked,
-            lambda connection, registers, told: energy.load(connection, registers, reader, site, period, told, seconds),
+            lambda connection, registers, told: energy.load(
+                connection, registers, reader, site, period, told.ended(seconds), seconds
+            ),
         )
 
     @app.route("/sites/<site>/allocation", methods=["GET"])
@@ -83,7 +85,9 @@ class EnergyPages:
         return await self._told(
             request,
             asked,
-            lambda connection, registers, told: energy.allocation(connection, registers, reader, site, period, told),
+            lambda connection, registers, told: energy.allocation(
+                connection, registers, reader, site, period, told.ended(self._subject.interval_seconds)
+            ),
         )
 
     @app.route("/sites/<site>/supplies", methods=["GET"])
@@ -96,7 +100,9 @@ class EnergyPages:
         return await self._told(
             request,
             asked,
-            lambda connection, registers, told: energy.supplies(connection, registers, reader, site, month, told),
+            lambda connection, registers, told: energy.supplies(
+                connection, registers, reader, site, month, told.ended(self._subject.interval_seconds)
+            ),
         )
 
     @app.route("/sites/<site>/reconciliation", methods=["GET"])
@@ -147,7 +153,9 @@ class EnergyPages:
         return await self._told(
             request,
             asked,
-            lambda connection, registers, told: energy.fee(connection, registers, law, party, quarter, told),
+            lambda connection, registers, told: energy.fee(
+                connection, registers, law, party, quarter, told.ended(self._subject.interval_seconds)
+            ),
         )
 
     answer_faults(app)

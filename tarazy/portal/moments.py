@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
+from tarazy.accounting.energy.intervals import floor_to
 from tarazy.config.law.calendar import Period, Quarter, day_start
 from tarazy.portal.guard import Fault
 
@@ -29,6 +30,10 @@ class Told:
     def until(self) -> datetime:
         """Up to when the books tell: what is booked is known from then on."""
         return min(self.valid_at, self.known_at)
+
+    def ended(self, seconds: int) -> Told:
+        """The same up to the end of the last interval that had ended: of the running one nothing is told."""
+        return replace(self, valid_at=floor_to(self.valid_at, seconds))
 
 
 def told_of(asked: Mapping[str, str], now: datetime) -> Told:

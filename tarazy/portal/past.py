@@ -53,15 +53,16 @@ class PastSnapshots:
         return await self._reading.run(get)
 
     def _read(self, connection: Connection, moment: Moment, told: Told) -> Snapshot:
-        subject, now = self._subject, told.valid_at
+        subject, until = self._subject, told.until
         registers, seconds = self._shelf.registers(moment), subject.interval_seconds
-        past = queries.Past(told, floor_to(told.until, seconds))
+        past = queries.Past(told, floor_to(until, seconds))
+        ended = told.ended(seconds).valid_at
         facts = Facts(
-            now=now,
+            now=until,
             interval_seconds=seconds,
-            present=queries.present(connection, registers, subject.seat, seconds, now, past),
-            day=queries.day_of_work(connection, now, past),
-            quarter=queries.quarter_so_far(connection, registers, subject.law(), now, told.known_at),
+            present=queries.present(connection, registers, subject.seat, seconds, until, past),
+            day=queries.day_of_work(connection, until, past),
+            quarter=queries.quarter_so_far(connection, registers, subject.law(), ended, told.known_at),
             attention=notices(registers, expiries(registers, ()), ()),
             past=True,
         )

@@ -50,10 +50,10 @@ class Past:
 def present(
     connection: Connection, registers: Registers, seat: Seat, interval_seconds: int, now: datetime, past: Past | None
 ) -> Present:
-    """What changes by the second, now or as it was."""
+    """What changes by the second, now or as it was; `now` is then up to when that is told."""
     until = None if past is None else past.told.until
     work, window = present_work(connection, now, interval_seconds, ended=past is not None)
-    found, count = distributions(connection, until or now)
+    found, count = distributions(connection, now)
     meters = {row.meter: (row.site, row.status is MeterStatus.FAULTY) for row in registers.meters.values()}
     return Present(
         registers=registers,

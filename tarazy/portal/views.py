@@ -50,7 +50,9 @@ def overview(facts: Facts, live: Live, health: Mapping[str, bool]) -> dict[str, 
         "ready_connections": live.ready_connections,
         "parties": {
             "registered": len(present.registers.parties),
-            "mining": sum(work.weight > 0 for work in present.work.values()),
+            "mining": sum(
+                work.weight > 0 for party, work in present.work.items() if party in present.registers.parties
+            ),
         },
         "shares": {
             "accepted": sum(work.shares for work in facts.day.work.values()),

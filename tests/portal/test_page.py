@@ -332,6 +332,18 @@ def test_a_past_moment_goes_along_from_page_to_page(
     page.context.close()
 
 
+@in_browser_thread
+def test_before_the_first_interval_had_ended_no_zeros_are_told(server: Server, browser: Browser) -> None:
+    """What is not known yet is said in words."""
+    page = browser.new_page()
+    enter(page, server.url, "inspector")
+    page.goto(f"{server.url}/en/pool/?as_of=2025-06-01T12:00:00%2B05:00")
+    expect(page.locator("#tile-hashrate")).to_contain_text("no interval had ended by then")
+    expect(page.locator("#tile-miners")).to_contain_text("no interval had ended by then")
+    expect(page.locator("#tile-power")).to_contain_text("no readings of the last interval")
+    page.context.close()
+
+
 @pytest.mark.parametrize(("name", "filled"), [("pool", "#miners"), ("energy", "#allocation")])
 @in_browser_thread
 def test_nothing_is_shown_of_a_moment_in_the_future(server: Server, browser: Browser, name: str, filled: str) -> None:

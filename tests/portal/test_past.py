@@ -33,7 +33,7 @@ from tarazy.portal.access import Role, create_token
 from tarazy.reports.delivery import outbox
 from tarazy.reports.tables import scheduled_report
 from tests.portal.conftest import Running
-from tests.portal.pool import ADDRESS, EKIBASTUZ, INTERVAL, SINCE, TXIDS, block_hash
+from tests.portal.pool import ADDRESS, EKIBASTUZ, INTERVAL, SINCE, SITE_OF, TXIDS, block_hash
 from tests.portal.sent import SCHEDULE, sent
 from tests.portal.shapes import faults
 from tests.portal.subject import change
@@ -194,3 +194,26 @@ async def test_a_moment_that_cannot_be_is_refused(running: Running, path: str) -
         assert (await running.get(f"/api/v1/{path}{mark}{fault}")).code == 400, fault
     answer = await running.get(f"/api/v1/{path}{mark}as_of=2026-03-03T12:00:00Z", headers={"authorization": ""})
     assert answer.code == 401
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_intervals_that_had_ended_are_told(
+    own: Running, inspector: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within an interval what was told at its beginning; as known at a moment no more than was done by then."""
+    moment = floor_to(datetime.now(UTC) - timedelta(hours=2), INTERVAL)
+    within = moment + timedelta(seconds=INTERVAL // 2)
+    for path, sums in (("load", ("energy_wh", "power_w")), ("allocation", ("divided_wh", "metered_wh", "names"))):
+        asked = f"/api/v1/energy/sites/{EKIBASTUZ}/{path}?day={legal_day(moment)}&as_of="
+        headers = {"authorization": f"Bearer {inspector}"}
+        then, later = [await own.json(asked + quote(each.isoformat()), headers=headers) for each in (moment, within)]
+        assert [later[name] for name in sums] == [then[name] for name in sums], path
+    known = await told(own, f"overview?known_at={quote(moment.isoformat())}", inspector)
+    then = await told(own, at("overview", moment), inspector)
+    for name in ("hashrate", "hashrate_window_seconds", "shares"):
+        assert known[name] == then[name], name
+    monkeypatch.setitem(SITE_OF, "nobody", EKIBASTUZ)
+    with own.pool.engine.begin() as connection:
+        own.pool.tally(connection, "nobody", moment - timedelta(seconds=INTERVAL), 10**9, 10)
+    with_nobody = await told(own, at("overview", moment + timedelta(seconds=1)), inspector)
+    assert with_nobody["parties"] == then["parties"]

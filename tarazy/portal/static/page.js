@@ -33,14 +33,16 @@ function tile(name, figure, ...details) {
 }
 
 function showOverview(view) {
-  tile("hashrate", rate(view.hashrate), t("overview.window", {span: span(view.hashrate_window_seconds)}), t("overview.shares", {count: view.shares.accepted}));
+  const told = view.hashrate_window_seconds > 0 || !inPast();
+  if (told) tile("hashrate", rate(view.hashrate), t("overview.window", {span: span(view.hashrate_window_seconds)}), t("overview.shares", {count: view.shares.accepted}));
+  else tile("hashrate", "–", t("overview.none_ended"));
   const height = view.chain.template_height;
-  tile("miners", view.ready_connections === null ? "–" : number(view.ready_connections), t("overview.parties", {mining: view.parties.mining, count: view.parties.registered}), height === null ? "" : t("overview.template", {height}));
+  tile("miners", view.ready_connections === null ? "–" : number(view.ready_connections), told ? t("overview.parties", {mining: view.parties.mining, count: view.parties.registered}) : t("overview.none_ended"), height === null ? "" : t("overview.template", {height}));
   const block = view.last_block;
   const round = view.round ? t("overview.round", {number: view.round.number, age: span(secondsSince(view.round.opened_at))}) : "";
   if (block) tile("last_block", number(block.height), element("span", {}, t("unit.ago", {span: span(secondsSince(block.found_at))}), " · ", blockWords(block)), round);
   else tile("last_block", t("overview.no_block"), t("overview.no_block_hint"), round);
-  if (view.power_watts === null) tile("power", "–", t("overview.no_power"));
+  if (view.power_watts === null) tile("power", "–", t(inPast() ? "overview.no_power_then" : "overview.no_power"));
   else tile("power", power(view.power_watts), t("overview.metered"));
   if (inPast()) return tile("health", badge("none", t("overview.unkept")));
   const bad = view.health.filter((part) => !part.ok);
