@@ -171,7 +171,8 @@ def _without_wallet(registers: Registers, work: Work) -> Iterator[Condition]:
         done[row.party] += row.hashes
     for party in sorted(done):
         if done[party] and party not in registers.wallet_by_party:
-            evidence: dict[str, Any] = {"hash_rate_hs": int(done[party] / (work.until - work.since).total_seconds())}
+            seconds = (work.until - work.since).total_seconds()
+            evidence: dict[str, Any] = {"hash_rate_hs": int(done[party] / seconds), "hours": round(seconds / 3600) or 1}
             yield Condition(FindingKind.NO_WALLET, Severity.WARNING, "party", party, party, evidence=evidence)
 
 

@@ -84,6 +84,7 @@ def finding_text(lang: str, finding: Finding) -> str:
     """What was found, with its figures, and what to do."""
     values = {name: _shown(lang, name, value) for name, value in finding.evidence.items()}
     of = {"key": finding.of_key, "party": finding.party or "", "site": finding.site or ""}
+    of["over"] = text(lang, "attention.over", hours=values["hours"]) if "hours" in values else ""
     told = text(lang, f"attention.finding.{finding.kind}", **{**values, **of})
     return f"{told}: {text(lang, f'attention.cure.{finding.kind}')}"
 

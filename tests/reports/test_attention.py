@@ -68,8 +68,10 @@ def test_rates_are_told_in_their_unit(rate: int, told: str) -> None:
     """TH/s for a rack, H/s for a test."""
     held = registers(world())
     about = ("party", "guest", "guest")
-    condition = Condition(FindingKind.NO_WALLET, Severity.WARNING, *about, evidence={"hash_rate_hs": rate})
-    assert told in opened(held, [condition])[2]
+    condition = Condition(FindingKind.NO_WALLET, Severity.WARNING, *about, evidence={"hash_rate_hs": rate, "hours": 24})
+    english = opened(held, [condition])[2]
+    assert told in english
+    assert "(mean of 24 h)" in english, "the pages tell rates of other spans"
 
 
 def test_instants_and_states_of_meters_are_told_in_the_readers_words() -> None:
