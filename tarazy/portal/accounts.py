@@ -32,7 +32,6 @@ from tarazy.accounting.schemes import Schedule
 from tarazy.accreditation.audit import size_of
 from tarazy.accreditation.audit_proof import NotProvenError, prove_row
 from tarazy.accreditation.entries import Wallet
-from tarazy.accreditation.payout_addresses import coming_by_party
 from tarazy.accreditation.registers import as_of
 from tarazy.config.law import LawBook
 from tarazy.config.law.calendar import Period, legal_day
@@ -42,6 +41,7 @@ from tarazy.portal.views import block_told
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.sale import gather_sales
 from tarazy.reports.gather.statement import gather_statement
+from tarazy.reports.unaddressed import unaddressed
 
 RECEIPT_SHARES = 1_000_000
 """Shares of a round, up to which its receipts are made while somebody waits."""
@@ -213,6 +213,7 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
     states = UNSIGNED | OUTBOX
     under_way = payouts.batches(connection, states) if at is None else past.batches_at(connection, states, at)
     found = balances(connection) if at is None else balances_at(connection, at)
+    wallets = as_of(connection, at or datetime.now(UTC), at, (Wallet.register,))
     held = [{**each._asdict(), "payable": found.get(payable(each.party), 0)} for each in holds(connection, at)]
     return {
         "sums": sums_by_kind(found),
@@ -228,21 +229,9 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
         "difference": going.difference,
         "batches": [_batch(batch, depths) for batch in reversed(under_way)],
         "held": held,
-        "unaddressed": _unaddressed(connection, found, at),
+        "unaddressed": [asdict(row) for row in unaddressed(wallets, found)],
         "unrecorded": len(unproven(connection, _then(connection, at))),
     }
-
-
-def _unaddressed(connection: Connection, found: Mapping[str, int], at: datetime | None) -> list[dict[str, Any]]:
-    """Parties that are owed something and have no approved payout address in force, and from when on they will."""
-    registers = as_of(connection, at or datetime.now(UTC), at, (Wallet.register,))
-    owed = {account.removeprefix(PAYABLE): sum_ for account, sum_ in found.items() if account.startswith(PAYABLE)}
-    coming = coming_by_party(registers)
-    return [
-        {"party": party, "payable": sum_, "begins": coming[party].valid_from if party in coming else None}
-        for party, sum_ in sorted(owed.items())
-        if sum_ and party not in registers.wallet_by_party
-    ]
 
 
 def _then(connection: Connection, at: datetime | None) -> Then | None:

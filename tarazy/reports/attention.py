@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from tarazy.accounting.ledger import balances
 from tarazy.accreditation.entries import Finding, Severity
 from tarazy.accreditation.expiry import THRESHOLDS, Ending, Expiry, expiries
 from tarazy.accreditation.procedure.store import all_cases
@@ -23,8 +24,9 @@ from tarazy.config.settings.reports import ScheduledReport
 from tarazy.reports.cases import warning_text
 from tarazy.reports.delivery import outbox
 from tarazy.reports.delivery.outbox import Delivery, DeliveryState
-from tarazy.reports.language import LANGUAGES, day, has, instant, number, text
+from tarazy.reports.language import LANGUAGES, bitcoin, day, has, instant, number, text
 from tarazy.reports.schedule import Progress, Standing, progress
+from tarazy.reports.unaddressed import Unaddressed, unaddressed
 
 _RATES = ((10**18, "EH/s"), (10**15, "PH/s"), (10**12, "TH/s"), (10**9, "GH/s"), (10**6, "MH/s"), (1, "H/s"))
 _POWER_UNIT = {"kk": "кВт", "ru": "кВт", "en": "kW"}
@@ -48,7 +50,7 @@ class Notice:
     """One thing that waits for somebody."""
 
     kind: str
-    """`finding`, `ending`, `case`, `report` or `delivery`."""
+    """`finding`, `ending`, `case`, `report`, `delivery` or `payment`."""
     key: str
     severity: Severity
     party: str | None
@@ -67,6 +69,7 @@ def notices(
     warnings: Iterable[CaseWarning],
     reports: Iterable[Progress] = (),
     deliveries: Iterable[Delivery] = (),
+    owed: Iterable[Unaddressed] = (),
 ) -> list[Notice]:
     """All of them, the most severe first, then the nearest in time. Of deliveries those that wait for a person."""
     today = legal_day(registers.valid_at)
@@ -76,6 +79,7 @@ def notices(
         *map(_of_case, warnings),
         *(notice for row in reports if (notice := _of_report(row, registers.valid_at, today))),
         *map(_of_delivery, deliveries),
+        *(_of_payment(row) for row in owed if row.begins is None),
     ]
     return sorted(found, key=lambda row: (-_ORDER.index(row.severity), row.at is None, row.at, row.kind, row.key))
 
@@ -133,7 +137,8 @@ def present_notices(
     """Those of `registers.valid_at`, with `tokens` among what ends."""
     warnings = open_warnings(all_cases(connection), law, WorkingDays(law), legal_day(registers.valid_at))
     reports, _ = progress(connection, schedule, law, registers.valid_at)
-    return notices(registers, expiries(registers, tokens), warnings, reports, outbox.waiting(connection))
+    owed = unaddressed(registers, balances(connection))
+    return notices(registers, expiries(registers, tokens), warnings, reports, outbox.waiting(connection), owed)
 
 
 def _of_finding(finding: Finding) -> Notice:
@@ -195,3 +200,12 @@ def _of_delivery(row: Delivery) -> Notice:
         facts = {"what": text(lang, f"words.report.{row.kind}"), "period": row.period, "to": row.profile}
         told[lang] = text(lang, f"attention.delivery.{why}", number=str(row.number), **facts)
     return Notice("delivery", str(row.number), severity, None, None, row.state_at, None, False, told)
+
+
+def _of_payment(row: Unaddressed) -> Notice:
+    """Somebody whom nothing can be paid to."""
+    told = {
+        lang: text(lang, "attention.unaddressed", party=row.party, amount=bitcoin(lang, row.payable))
+        for lang in LANGUAGES
+    }
+    return Notice("payment", row.party, Severity.WARNING, row.party, None, None, None, False, told)

@@ -333,6 +333,20 @@ def test_a_past_moment_goes_along_from_page_to_page(
 
 
 @in_browser_thread
+def test_a_fault_is_told_with_its_cause_and_the_page_that_cures_it(server: Server, browser: Browser) -> None:
+    """To who may read all; what is owed to nobody's address waits for somebody, as Accounting warns."""
+    page = browser.new_page()
+    enter(page, server.url, "operator")
+    page.goto(f"{server.url}/en/pool/")
+    expect(page.locator("#attention tbody")).to_contain_text("samal is owed")
+    page.evaluate("showOverview({...shown, health: [{part: 'certificate', ok: false}, {part: 'chain', ok: false}]})")
+    expect(page.locator("#tile-health")).to_contain_text("No certificate of accreditation is in force")
+    expect(page.locator("#tile-health")).to_contain_text("tarazy check")
+    expect(page.locator("#tile-health a")).to_have_attribute("href", "/en/registers/#certificate")
+    page.context.close()
+
+
+@in_browser_thread
 def test_before_the_first_interval_had_ended_no_zeros_are_told(server: Server, browser: Browser) -> None:
     """What is not known yet is said in words."""
     page = browser.new_page()

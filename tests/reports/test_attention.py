@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tarazy.accounting.ledger import payable
 from tarazy.accreditation.consistency import contradictions, disputed_networks
-from tarazy.accreditation.entries import FindingKind, FindingState, Severity
+from tarazy.accreditation.entries import FindingKind, FindingState, Severity, Wallet, WalletStatus
 from tarazy.accreditation.evidence import EvidenceRule
 from tarazy.accreditation.expiry import Ending, Expiry
 from tarazy.accreditation.findings import Condition, Patience, Watch
@@ -21,6 +22,7 @@ from tarazy.reports.attention import finding_text, notices
 from tarazy.reports.delivery.outbox import Delivery, DeliveryState
 from tarazy.reports.language import LANGUAGES
 from tarazy.reports.schedule import Progress, plan
+from tarazy.reports.unaddressed import unaddressed
 from tests.accreditation.world import NOW, certificate, machine, registers, site, world
 
 LAW = load_law(())
@@ -126,3 +128,17 @@ def test_reports_and_deliveries_that_wait_are_told_in_every_state() -> None:
     found = notices(held, [], [], [], waiting)
     assert [str(row.severity) for row in found] == ["serious", "serious", "serious", "info"]
     assert len({row.text["kk"] for row in found}) == 4
+
+
+def test_who_is_owed_and_has_no_address_waits_for_somebody() -> None:
+    """Not one that has an address, or will have one."""
+    address: dict[str, Any] = {"address": "1" * 34, "status": WalletStatus.APPROVED}
+    later = Wallet(wallet="later", party="later", valid_from=NOW + timedelta(days=1), **address)
+    held = registers([*world(), Wallet(wallet="paid", party="paid", valid_from=NOW, **address), later])
+    owed = unaddressed(
+        held, {payable(party): 150_000_000 for party in ("guest", "later", "paid")} | {payable("none"): 0}
+    )
+    assert [(row.party, row.begins) for row in owed] == [("guest", None), ("later", later.valid_from)]
+    (notice,) = notices(registers([]), [], [], owed=owed)
+    assert (notice.kind, notice.party) == ("payment", "guest")
+    assert notice.text["en"].startswith("guest is owed 1.50000000\xa0BTC and has no approved payout address")

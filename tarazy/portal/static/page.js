@@ -20,6 +20,7 @@ const LOADED = Object.keys(SHOW).filter((name) => box(name) ?? box(`${name}-char
 const SERIES = {hashrate: true, energy: true};
 const NAMED = 100;
 /* Of so many parties, the fastest, the names are known; others are told by their short names. */
+const CURES = {certificate: "registers/#certificate", meters: "energy/"};
 const seen = {};
 const secondsSince = (instant) => (shownInstant() - Date.parse(instant)) / 1000;
 const loading = new Set();
@@ -32,12 +33,18 @@ function tile(name, figure, ...details) {
   rest.forEach((line, at) => line.replaceChildren(details[at] ?? ""));
 }
 
+/* What is wrong with a part of the pool, what to do, and the page where that is done. */
+function cause(part) {
+  const told = t(`health.cause.${part}`);
+  return part in CURES ? [`${told} `, element("a", {href: `/${lang}/${CURES[part]}`}, t(`held.${CURES[part].split("/")[0]}`))] : [told];
+}
+
 function showOverview(view) {
-  const told = view.hashrate_window_seconds > 0 || !inPast();
-  if (told) tile("hashrate", rate(view.hashrate), t("overview.window", {span: span(view.hashrate_window_seconds)}), t("overview.shares", {count: view.shares.accepted}));
+  const ended = view.hashrate_window_seconds > 0 || !inPast();
+  if (ended) tile("hashrate", rate(view.hashrate), t("overview.window", {span: span(view.hashrate_window_seconds)}), t("overview.shares", {count: view.shares.accepted}));
   else tile("hashrate", "–", t("overview.none_ended"));
   const height = view.chain.template_height;
-  tile("miners", view.ready_connections === null ? "–" : number(view.ready_connections), told ? t("overview.parties", {mining: view.parties.mining, count: view.parties.registered}) : t("overview.none_ended"), height === null ? "" : t("overview.template", {height}));
+  tile("miners", view.ready_connections === null ? "–" : number(view.ready_connections), ended ? t("overview.parties", {mining: view.parties.mining, count: view.parties.registered}) : t("overview.none_ended"), height === null ? "" : t("overview.template", {height}));
   const block = view.last_block;
   const round = view.round ? t("overview.round", {number: view.round.number, age: span(secondsSince(view.round.opened_at))}) : "";
   if (block) tile("last_block", number(block.height), element("span", {}, t("unit.ago", {span: span(secondsSince(block.found_at))}), " · ", blockWords(block)), round);
@@ -46,8 +53,10 @@ function showOverview(view) {
   else tile("power", power(view.power_watts), t("overview.metered"));
   if (inPast()) return tile("health", badge("none", t("overview.unkept")));
   const bad = view.health.filter((part) => !part.ok);
-  const words = (bad.length ? bad : view.health).map((part) => t(`health.${part.part}`)).join(", ");
-  tile("health", bad.length ? badge("bad", t("overview.trouble", {count: bad.length})) : badge("good", t("overview.all_well")), words);
+  const words = (parts) => parts.map((part) => t(`health.${part.part}`)).join(", ");
+  if (!bad.length) return tile("health", badge("good", t("overview.all_well")), words(view.health));
+  const told = whole ? element("span", {}, ...bad.flatMap(({part}, at) => [at ? " " : "", ...cause(part)])) : words(bad);
+  tile("health", badge("bad", t("overview.trouble", {count: bad.length})), told);
 }
 
 function tellNews(view) {
