@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tarazy.portal.access import Right
-from tarazy.portal.gate import Gate, json_answer, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, json_answer, paging, parameters
 from tarazy.portal.guard import Fault
 from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.snapshot import Subject
@@ -30,7 +30,7 @@ class DeliveryPages:
     async def listing(self, request: Any) -> bytes:
         """The deliveries, the newest first."""
         await self._gate.admit(request, Right.READ)
-        asked = parameters(request, (*MOMENT, "limit", "offset"))
+        asked = parameters(request, (*MOMENT, *PAGED))
         limit, offset = paging(asked)
         past = past_of(asked, datetime.now(UTC))
 

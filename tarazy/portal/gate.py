@@ -28,6 +28,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 LIMIT, HIGHEST_LIMIT = 100, 1_000
+PAGED = ("limit", "offset")
+"""Parameters of what is told in pages."""
 _READERS = 2
 VIEW_SECONDS = 600.0
 MAXIMUM_VIEWS = 300

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from tarazy.accounting.energy.intervals import floor_to
 from tarazy.config.law.calendar import Period, Quarter, day_start
 from tarazy.portal.guard import Fault
+from tarazy.reports.build import SETTLED_SECONDS, ReportError, require_moment
 
 MOMENT = ("as_of", "known_at")
 """Of when something is asked for, and as it was known when: parameters that are instants."""
@@ -78,3 +79,17 @@ def begun(parse: Callable[[str], _P], text: str, now: datetime) -> _P:
     if period.start >= now:
         raise Fault(400, "bad_parameter", f"{period} has not begun then")
     return period
+
+
+def settled_now() -> datetime:
+    """The latest moment that a report may be of."""
+    return (datetime.now(UTC) - timedelta(seconds=SETTLED_SECONDS)).replace(microsecond=0)
+
+
+def report_period(name: str, as_of: datetime) -> Period:
+    """The year, quarter or month that a report is asked for; it has begun. Raises `Fault`."""
+    try:
+        require_moment(as_of, datetime.now(UTC))
+    except ReportError as error:
+        raise Fault(400, "bad_parameter", str(error)) from None
+    return begun(Period.parse, name, as_of)

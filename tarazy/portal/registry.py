@@ -23,7 +23,7 @@ from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
 from tarazy.portal import desk, readings
 from tarazy.portal.access import Holder, Right
 from tarazy.portal.desk import Rules
-from tarazy.portal.gate import Gate, answer, answer_faults, json_answer, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, answer, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.moments import MOMENT, instant_of
 from tarazy.portal.readings import Pushed
@@ -33,7 +33,6 @@ from tarazy.reports.problems import problem_texts
 
 _PERIOD = timedelta(hours=24)
 _LONGEST_PERIOD = timedelta(days=366)
-_PAGED = ("limit", "offset")
 _KINDS = f"any({','.join(ENTRY_TYPES)})"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\.(?:csv|xlsx)")
 _FORMS = {
@@ -62,7 +61,7 @@ class RegisterPages:
 
     async def _found(self, request: Any, kind: str, tell: Callable[[Entry], dict[str, Any]]) -> bytes:
         of_findings = ("open",) if kind == Finding.register else ()
-        asked = parameters(request, (*MOMENT, "key", "q", "sort", "order", *of_findings, *_PAGED))
+        asked = parameters(request, (*MOMENT, "key", "q", "sort", "order", *of_findings, *PAGED))
         moment, search, now = _moment(asked), _search(asked, kind), datetime.now(UTC)
         limit, offset = paging(asked)
         moments = {"as_of": moment.valid_at, "known_at": moment.known_at or now}
@@ -153,7 +152,7 @@ class RegisterPages:
     async def admissions(self, request: Any) -> bytes:
         """Who was let in and who turned away, by the audit log."""
         await self._gate.admit(request, Right.READ)
-        asked = parameters(request, ("from", "to", "party", "kind", "order", *_PAGED))
+        asked = parameters(request, ("from", "to", "party", "kind", "order", *PAGED))
         until = instant_of(asked, "to") or datetime.now(UTC)
         since = instant_of(asked, "from") or until - _PERIOD
         if until - since > _LONGEST_PERIOD:
@@ -172,7 +171,7 @@ class RegisterPages:
     async def admissible(self, request: Any) -> bytes:
         """Who might mine, where and on which machines, by the registers."""
         await self._gate.admit(request, Right.READ)
-        asked = parameters(request, (*MOMENT, *_PAGED))
+        asked = parameters(request, (*MOMENT, *PAGED))
         moment = _moment(asked)
         now = datetime.now(UTC)
         limit, offset = paging(asked)

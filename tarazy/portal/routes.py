@@ -19,15 +19,16 @@ from twisted.web.static import File
 from tarazy.accreditation.admission import Reason
 from tarazy.config.yaml_file import SafeLoader
 from tarazy.portal.access import Right
-from tarazy.portal.account_pages import AccountingPages, OwnPages
+from tarazy.portal.accounting_pages import AccountingPages
 from tarazy.portal.delivery_pages import DeliveryPages
 from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
-from tarazy.portal.gate import Gate, answer_faults, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, answer_faults, paging, parameters
 from tarazy.portal.guard import Fault, header
 from tarazy.portal.moments import MOMENT, past_of
+from tarazy.portal.own_pages import OwnPages
 from tarazy.portal.pages import (
     PLACES,
     assets,
@@ -255,7 +256,7 @@ class Pages:
     @app.route(f"/api/v1/<any({','.join(LISTS)}):name>")
     async def listing(self, request: Any, name: str) -> bytes:
         """A page of a list."""
-        asked = parameters(request, (*MOMENT, "limit", "offset"))
+        asked = parameters(request, (*MOMENT, *PAGED))
         limit, offset = paging(asked)
         told = await self._section(request, name)
         snapshot = await self._snapshot(asked, request)

@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThread
 
 from tarazy.accreditation import audit
 from tarazy.portal.access import Right
-from tarazy.portal.gate import Gate, json_answer, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, json_answer, paging, parameters
 from tarazy.portal.guard import Fault
 from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.signatures import attach, signatures
@@ -31,7 +31,7 @@ class SignaturePages:
     async def listing(self, request: Any) -> bytes:
         """The reports that may be signed, the newest first, and who signed them."""
         await self._gate.admit(request, Right.READ)
-        asked = parameters(request, (*MOMENT, "limit", "offset"))
+        asked = parameters(request, (*MOMENT, *PAGED))
         past = past_of(asked, datetime.now(UTC))
         limit, offset = paging(asked)
         until = None if past is None else past.until

@@ -32,6 +32,7 @@ from tarazy.portal.payments import Payments
 from tarazy.portal.shelf import Shelf
 from tarazy.portal.standing import Seat
 from tarazy.reports.attention import Notice, present_notices
+from tarazy.reports.content import Pool
 from tarazy.reports.reconciled import FloorRule
 
 log = structlog.get_logger()
@@ -95,6 +96,10 @@ class Subject:
     """The reports that the office builds by itself."""
     payments: Payments | None = None
     """Who pays; None where the settings have no payouts."""
+
+    def pool(self) -> Pool:
+        """The pool as reports name it."""
+        return Pool(self.live().pool_name, self.seat.country, self.seat.server)
 
 
 class _Rested(Generic[T]):

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from tarazy.portal import users
 from tarazy.portal.access import Failures, Right, Role
 from tarazy.portal.bodies import Asked, body
-from tarazy.portal.gate import Gate, answer_faults, json_answer, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.second_factor import Seal, SealError, accepted_step, enrolment
 from tarazy.portal.snapshot import Subject
@@ -157,7 +157,7 @@ class UserPages:
     async def listing(self, request: Any) -> bytes:
         """Who may sign in."""
         await self._gate.admit(request, Right.USERS)
-        limit, offset = paging(parameters(request, ("limit", "offset")))
+        limit, offset = paging(parameters(request, PAGED))
         found = await self._gate.read(users.users)
         return json_answer(request, {"total": len(found), "items": found[offset : offset + limit]})
 
