@@ -37,8 +37,8 @@ from tarazy.pool.admissions import Admissions
 from tarazy.pool.clock import Clock
 from tarazy.pool.metered import meters_of
 from tarazy.pool.repeat import Repeat
-from tarazy.portal.access import endings
 from tarazy.portal.standing import Seat, admissions
+from tarazy.portal.tokens import endings
 from tarazy.reports.energy_use import month_use
 from tarazy.reports.reconciled import below_floor, drifts, of_meter, site_days, site_work
 

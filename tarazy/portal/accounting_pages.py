@@ -13,13 +13,13 @@ from twisted.python.failure import Failure
 
 from tarazy.config.law.calendar import legal_day
 from tarazy.portal import accounts
-from tarazy.portal.access import Holder, Right
 from tarazy.portal.accounts import Depths
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.gate import PAGED, Gate, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.moments import MOMENT, past_of, report_period, settled_now
 from tarazy.portal.payments import Payments, PayoutRefused
+from tarazy.portal.rights import Holder, Right
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.turns import Turns
 

@@ -14,15 +14,17 @@ from twisted.python.failure import Failure
 
 from tarazy.config.settings import PortalSettings
 from tarazy.database.engine import Database
-from tarazy.portal.access import Access, Holder, Right, holders
+from tarazy.portal.access import Access
 from tarazy.portal.desk import Rules
 from tarazy.portal.door import Door
 from tarazy.portal.events import BEAT_SECONDS, Hub
 from tarazy.portal.guard import MAXIMUM_BODY, MAXIMUM_PUSH, MAXIMUM_SIGN_IN, BoundedSite, Fault
 from tarazy.portal.pages import page
 from tarazy.portal.readings import Pushed
+from tarazy.portal.rights import Holder, Right
 from tarazy.portal.second_factor import Seal
 from tarazy.portal.snapshot import FRESH_SECONDS, Snapshot, Snapshots, Subject
+from tarazy.portal.tokens import holders
 from tarazy.portal.users import sessions
 from tarazy.portal.worker_lists import READY_SECONDS, WorkerLists
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tarazy.portal.access import Right
 from tarazy.portal.gate import PAGED, Gate, json_answer, paging, parameters
 from tarazy.portal.guard import Fault
 from tarazy.portal.moments import MOMENT, past_of
+from tarazy.portal.rights import Right
 from tarazy.portal.snapshot import Subject
 from tarazy.reports.delivery import outbox
 from tarazy.reports.delivery.outbox import DeliveryError, DeliveryState

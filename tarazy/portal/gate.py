@@ -18,9 +18,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from tarazy.accreditation.audit import AuditEvent, append
 from tarazy.database.engine import Database, reader
-from tarazy.portal.access import RIGHTS_OF_PEOPLE, Access, Failures, Holder, Right, Role
+from tarazy.portal.access import Access
 from tarazy.portal.door import Door
 from tarazy.portal.guard import Fault, header, refuse
+from tarazy.portal.patience import Patience
+from tarazy.portal.rights import RIGHTS_OF_PEOPLE, Holder, Right, Role
 from tarazy.portal.turns import Turns
 
 log = structlog.get_logger()
@@ -44,8 +46,8 @@ class Gate:
         self._access = access
         self.door = door
         self._reader = reader(database.engine)
-        self._failures = Failures()
-        self._views = Failures(limit=MAXIMUM_VIEWS)
+        self._failures = Patience()
+        self._views = Patience(limit=MAXIMUM_VIEWS)
         self._viewed: dict[tuple[str, bytes], float] = {}
         self._reading = Turns(_READERS)
 
@@ -99,9 +101,9 @@ class Gate:
             raise Fault(403, "not_allowed", f"the role {holder.role} may not do that; see /api/v1/me for what it may")
         return holder
 
-    def require_patience(self, request: Any, failures: Failures, key: str, text: str) -> None:
+    def require_patience(self, request: Any, patience: Patience, key: str, text: str) -> None:
         """Raises `Fault` while whoever `key` names has to wait."""
-        wait = failures.wait(key, time.monotonic())
+        wait = patience.wait(key, time.monotonic())
         if wait:
             request.setHeader(b"retry-after", b"%d" % (wait + 1))
             raise Fault(429, "too_many_failures", f"{text}; try again in {int(wait) + 1} s")

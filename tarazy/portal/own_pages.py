@@ -15,15 +15,16 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from tarazy.portal import accounts, desk, monitoring, views
-from tarazy.portal.access import Right, Scope, TokenError, create_own_token, own_tokens, revoke_own_token
 from tarazy.portal.accounts import Depths
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.documents import TYPES
 from tarazy.portal.gate import PAGED, Gate, answer, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.moments import instant_of, report_period, settled_now
+from tarazy.portal.rights import Right, Scope
 from tarazy.portal.shelf import Shelf
 from tarazy.portal.snapshot import Subject
+from tarazy.portal.tokens import TokenError, create_own_token, own_tokens, revoke_own_token
 from tarazy.portal.turns import Turns
 from tarazy.portal.worker_lists import WorkerLists
 from tarazy.reports.build import RENDERINGS, render

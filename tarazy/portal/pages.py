@@ -17,8 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tarazy.accreditation.admission import Reason
 from tarazy.accreditation.entries import BY_HAND
-from tarazy.portal.access import Right
 from tarazy.portal.facts import Live
+from tarazy.portal.rights import Right
 from tarazy.reports.language import LANGUAGES, messages, text
 
 _TYPES = {

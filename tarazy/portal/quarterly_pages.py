@@ -15,11 +15,11 @@ from tarazy.accreditation import quarterly
 from tarazy.accreditation.quarterly import HIGHEST, LONGEST_WHY, QuarterlyError, Submitted, Told
 from tarazy.accreditation.registers import as_of as registers_as_of
 from tarazy.config.law.calendar import Quarter
-from tarazy.portal.access import Right
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.gate import Gate, answer_faults, json_answer, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.moments import MOMENT, begun, instant_of, told_of
+from tarazy.portal.rights import Right
 from tarazy.reports.gather.coins import PEOPLE, name_of, people
 from tarazy.reports.gather.quarterly import NOTHING_KNOWN, known_of
 

@@ -21,12 +21,12 @@ from tarazy.accreditation.fields import read_valid_to
 from tarazy.accreditation.findings import FindingError
 from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
 from tarazy.portal import desk, readings
-from tarazy.portal.access import Holder, Right
 from tarazy.portal.desk import Rules
 from tarazy.portal.gate import PAGED, Gate, answer, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.moments import MOMENT, instant_of
 from tarazy.portal.readings import Pushed
+from tarazy.portal.rights import Holder, Right
 from tarazy.portal.shelf import LONGEST_SEARCH, Moment, Search, Shelf
 from tarazy.portal.standing import Seat
 from tarazy.reports.problems import problem_texts

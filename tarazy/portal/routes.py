@@ -18,7 +18,6 @@ from twisted.web.static import File
 
 from tarazy.accreditation.admission import Reason
 from tarazy.config.yaml_file import SafeLoader
-from tarazy.portal.access import Right
 from tarazy.portal.accounting_pages import AccountingPages
 from tarazy.portal.delivery_pages import DeliveryPages
 from tarazy.portal.desk import Rules
@@ -41,6 +40,7 @@ from tarazy.portal.past import PastSnapshots
 from tarazy.portal.quarterly_pages import QuarterlyPages
 from tarazy.portal.readings import Pushed
 from tarazy.portal.registry import RegisterPages
+from tarazy.portal.rights import Right
 from tarazy.portal.signature_pages import SignaturePages
 from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshot, Snapshots, Subject
 from tarazy.portal.user_pages import UserPages

@@ -9,10 +9,10 @@ from typing import Any
 from twisted.internet.threads import deferToThread
 
 from tarazy.accreditation import audit
-from tarazy.portal.access import Right
 from tarazy.portal.gate import PAGED, Gate, json_answer, paging, parameters
 from tarazy.portal.guard import Fault
 from tarazy.portal.moments import MOMENT, past_of
+from tarazy.portal.rights import Right
 from tarazy.portal.signatures import attach, signatures
 from tarazy.portal.turns import Turns
 from tarazy.reports.kept import KeptFault

@@ -23,7 +23,6 @@ from tarazy.config.law import LawBook
 from tarazy.config.settings import ScheduledReport
 from tarazy.database.engine import reader
 from tarazy.portal import queries, views
-from tarazy.portal.access import endings
 from tarazy.portal.documents import documents
 from tarazy.portal.events import event
 from tarazy.portal.facts import Facts, Live, Present, QuarterSoFar
@@ -31,6 +30,7 @@ from tarazy.portal.guard import Fault
 from tarazy.portal.payments import Payments
 from tarazy.portal.shelf import Shelf
 from tarazy.portal.standing import Seat
+from tarazy.portal.tokens import endings
 from tarazy.reports.attention import Notice, present_notices
 from tarazy.reports.content import Pool
 from tarazy.reports.reconciled import FloorRule

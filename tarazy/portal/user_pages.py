@@ -16,10 +16,11 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from tarazy.portal import users
-from tarazy.portal.access import Failures, Right, Role
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.gate import PAGED, Gate, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.patience import Patience
+from tarazy.portal.rights import Right, Role
 from tarazy.portal.second_factor import Seal, SealError, accepted_step, enrolment
 from tarazy.portal.snapshot import Subject
 from tarazy.portal.turns import Turns
@@ -76,8 +77,8 @@ class UserPages:
         self._subject = subject
         self._seal = seal
         self._refresh = refresh
-        self._addresses = Failures(limit=20)
-        self._names = Failures(limit=30, window=900.0)
+        self._addresses = Patience(limit=20)
+        self._names = Patience(limit=30, window=900.0)
         self._hashing = Turns(_HASHING, _LONGEST_QUEUE)
 
     @app.route("/sign-in", methods=["POST"])

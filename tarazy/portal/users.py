@@ -13,9 +13,10 @@ from argon2.exceptions import VerificationError
 from sqlalchemy import Connection, delete, insert, select, update
 
 from tarazy.accreditation import audit
-from tarazy.portal.access import Holder, Role, TokenError, digest_of, require_free_name, require_party
+from tarazy.portal.rights import Holder, Role
 from tarazy.portal.second_factor import Seal, accepted_step, new_secret
 from tarazy.portal.tables import portal_session, portal_user
+from tarazy.portal.tokens import TokenError, digest_of, require_free_name, require_party
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 200
 """Characters; NIST SP 800-63B asks for eight beside a second factor and for no rules of composition."""

@@ -29,7 +29,8 @@ from tarazy.config.settings import SettingsError, load_agent_settings
 from tarazy.database.engine import Database
 from tarazy.pool import moments
 from tarazy.pool.agent.spool import Spool, SpoolError
-from tarazy.portal.access import Role, create_token
+from tarazy.portal.rights import Role
+from tarazy.portal.tokens import create_token
 from tests.accounting.energy.broker import publish, running_broker
 from tests.accounting.energy.support import T0, on_asyncio, scripted_meter
 from tests.accounting.energy.test_asic import WHATSMINER, machine

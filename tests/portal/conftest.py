@@ -14,9 +14,10 @@ import treq
 from twisted.internet.defer import Deferred
 
 from tarazy.database.engine import Database
-from tarazy.portal.access import Role, create_token
 from tarazy.portal.app import Portal
+from tarazy.portal.rights import Role
 from tarazy.portal.snapshot import Subject
+from tarazy.portal.tokens import create_token
 from tests.portal.browsing import browser, server
 from tests.portal.pool import Pool
 from tests.portal.subject import make_payments, make_portal, make_subject

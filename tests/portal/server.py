@@ -26,8 +26,8 @@ from tarazy.accreditation.admission import Decision, Reason  # noqa: E402
 from tarazy.accreditation.audit import append  # noqa: E402
 from tarazy.accreditation.decisions import DecisionLog  # noqa: E402
 from tarazy.database.engine import Database  # noqa: E402
-from tarazy.portal.access import Role  # noqa: E402
 from tarazy.portal.app import Portal  # noqa: E402
+from tarazy.portal.rights import Role  # noqa: E402
 from tarazy.portal.users import invite  # noqa: E402
 from tests.portal.metered import metered  # noqa: E402
 from tests.portal.pool import Pool  # noqa: E402

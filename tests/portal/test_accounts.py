@@ -14,8 +14,9 @@ from sqlalchemy import event
 
 from tarazy.accounting.schemes import Schedule, Scheme, Terms
 from tarazy.portal import accounts
-from tarazy.portal.access import Role, create_token
 from tarazy.portal.accounts import Depths, payments, terms_by_date
+from tarazy.portal.rights import Role
+from tarazy.portal.tokens import create_token
 from tarazy.reports.language import LANGUAGES
 from tests.portal.conftest import Running
 from tests.portal.pool import ADDRESS, NAMES, TXIDS

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest_twisted
 
 from tarazy.accreditation.audit import events_of
-from tarazy.portal.access import Role, create_token
+from tarazy.portal.rights import Role
+from tarazy.portal.tokens import create_token
 from tests.portal.conftest import Running
 from tests.portal.sent import SCHEDULE, sent
 from tests.portal.shapes import faults

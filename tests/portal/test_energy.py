@@ -22,9 +22,10 @@ from tarazy.accreditation.entries import FindingState, ReadBy, Site
 from tarazy.accreditation.registers import append_all, as_of, restate
 from tarazy.config.law.calendar import Quarter, day_start, legal_day
 from tarazy.pool.metered import meters_of
-from tarazy.portal.access import Role, create_token
 from tarazy.portal.energy import Reader, fee, meters, span_of
 from tarazy.portal.moments import Told
+from tarazy.portal.rights import Role
+from tarazy.portal.tokens import create_token
 from tarazy.reports.explained import explain_fee
 from tests.portal.conftest import Running, run_portal
 from tests.portal.metered import SUBMETER, metered

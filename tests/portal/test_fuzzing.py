@@ -15,7 +15,7 @@ from schemathesis import checks
 from schemathesis.generation import GenerationMode
 from twisted.internet.threads import deferToThread
 
-from tarazy.portal.access import RIGHTS, Right, Role
+from tarazy.portal.rights import RIGHTS, Right, Role
 from tests.portal.conftest import Running
 from tests.portal.pool import EKIBASTUZ
 from tests.portal.test_registers import tokens  # noqa: F401 - a fixture

@@ -20,11 +20,12 @@ from tarazy.accounting.energy.intervals import floor_to
 from tarazy.accounting.rejections import keep
 from tarazy.accounting.tallies import Done, add
 from tarazy.accounting.worth import Worth
-from tarazy.portal import access, monitoring, worker_lists
-from tarazy.portal.access import Right, Role, Scope, create_token
+from tarazy.portal import monitoring, tokens, worker_lists
 from tarazy.portal.monitoring import SPANS, Asked, chosen, largest_parties, own_hashrate, own_workers
 from tarazy.portal.pages import page_texts
+from tarazy.portal.rights import Holder, Right, Role, Scope
 from tarazy.portal.tables import access_token
+from tarazy.portal.tokens import create_token
 from tarazy.portal.views import hashrate
 from tarazy.portal.worker_lists import KEPT_PARTIES, READY_SECONDS, STALE_SECONDS, WorkerLists
 from tarazy.reports.language import LANGUAGES
@@ -312,13 +313,13 @@ async def test_a_miner_makes_uses_and_revokes_a_token(own: Running) -> None:
 
 def test_a_party_has_so_many_tokens_at_most(running: Running, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then one must be revoked first. One is there already."""
-    monkeypatch.setattr(access, "MOST_OWN_TOKENS", 2)
+    monkeypatch.setattr(tokens, "MOST_OWN_TOKENS", 2)
     now = datetime.now(UTC)
-    maker = access.Holder("dana", Role.MINER, "altyn", now, signed_in=True)
+    maker = Holder("dana", Role.MINER, "altyn", now, signed_in=True)
     assert maker.may(Right.TOKENS)
     with running.pool.engine.connect() as connection:
-        access.create_own_token(connection, maker, "one", Scope.WORK, 1, now)
-        with pytest.raises(access.TokenError, match="revoke one"):
-            access.create_own_token(connection, maker, "two", Scope.WORK, 1, now)
-        access.revoke_own_token(connection, maker, "dana.one", now)
-        access.create_own_token(connection, maker, "two", Scope.WORK, 1, now)
+        tokens.create_own_token(connection, maker, "one", Scope.WORK, 1, now)
+        with pytest.raises(tokens.TokenError, match="revoke one"):
+            tokens.create_own_token(connection, maker, "two", Scope.WORK, 1, now)
+        tokens.revoke_own_token(connection, maker, "dana.one", now)
+        tokens.create_own_token(connection, maker, "two", Scope.WORK, 1, now)

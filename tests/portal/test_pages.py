@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tarazy.portal.access import Right
 from tarazy.portal.pages import PLACES, assets, page, page_texts, refusals_page
+from tarazy.portal.rights import Right
 from tarazy.reports.language import LANGUAGES
 from tests.portal.subject import make_subject
 

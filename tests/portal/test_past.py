@@ -29,7 +29,8 @@ from tarazy.accreditation.quarterly import Told
 from tarazy.accreditation.registers import append as register
 from tarazy.accreditation.registers import restate
 from tarazy.config.law.calendar import Period, Quarter, day_start, legal_day
-from tarazy.portal.access import Role, create_token
+from tarazy.portal.rights import Role
+from tarazy.portal.tokens import create_token
 from tarazy.reports.delivery import outbox
 from tarazy.reports.tables import scheduled_report
 from tests.portal.conftest import Running

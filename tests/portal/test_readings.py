@@ -15,9 +15,10 @@ from tarazy.accounting.energy.tables import due, reading
 from tarazy.accreditation.entries import EnergySource, Meter, MeterStatus, ReadBy
 from tarazy.accreditation.registers import append_all, as_of
 from tarazy.pool.metered import meters_of
-from tarazy.portal.access import Role, create_token
 from tarazy.portal.guard import MAXIMUM_PUSH
 from tarazy.portal.readings import MAXIMUM_ROWS
+from tarazy.portal.rights import Role
+from tarazy.portal.tokens import create_token
 from tests.portal.conftest import Running
 from tests.portal.pool import EKIBASTUZ, KARAGANDA, SINCE
 from tests.portal.shapes import faults

@@ -17,18 +17,11 @@ from tarazy.accounting.energy.profiles import known_profiles
 from tarazy.accreditation.admission import Decision
 from tarazy.accreditation.audit import append
 from tarazy.accreditation.decisions import DecisionLog
-from tarazy.portal.access import (
-    RIGHTS,
-    Access,
-    Failures,
-    Holder,
-    Right,
-    Role,
-    TokenError,
-    create_token,
-    revoke_token,
-)
+from tarazy.portal.access import Access
 from tarazy.portal.guard import MAXIMUM_BODY
+from tarazy.portal.patience import Patience
+from tarazy.portal.rights import RIGHTS, Holder, Right, Role
+from tarazy.portal.tokens import TokenError, create_token, revoke_token
 from tests.portal.conftest import Running
 from tests.portal.pool import ADDRESS, EKIBASTUZ
 from tests.portal.shapes import faults
@@ -152,7 +145,7 @@ async def test_every_address_asks_for_its_right(
     own: Running, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each role on each described address: 401 without a token, 403 without the right, else neither."""
-    monkeypatch.setattr(Failures, "wait", lambda *_: 0.0)
+    monkeypatch.setattr(Patience, "wait", lambda *_: 0.0)
     document = await own.json("/api/v1/openapi.json")
     described = {
         (name.upper(), path)
@@ -459,7 +452,7 @@ async def test_reasons_and_searches_may_be_as_long_in_cyrillic_as_they_may_be(
 
 def test_failures_are_forgotten_and_bounded() -> None:
     """After the window an address is free again; only so many are remembered."""
-    failures = Failures(limit=2, window=10, remembered=3)
+    failures = Patience(limit=2, window=10, remembered=3)
     failures.add("a", 0.0)
     assert failures.wait("a", 1.0) == 0
     failures.add("a", 1.0)

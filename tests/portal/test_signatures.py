@@ -11,7 +11,8 @@ import pytest_twisted
 
 from tarazy.accreditation import audit
 from tarazy.accreditation.audit import events_of
-from tarazy.portal.access import Role, create_token
+from tarazy.portal.rights import Role
+from tarazy.portal.tokens import create_token
 from tarazy.reports.signing.key import load_key
 from tests.portal.conftest import Running
 from tests.portal.shapes import faults

@@ -19,11 +19,14 @@ from sqlalchemy import select
 
 from tarazy.accreditation.tables import audit
 from tarazy.portal import gate, users
-from tarazy.portal.access import IDLE, Access, Failures, Holder, Role, TokenError, create_token, digest_of
+from tarazy.portal.access import IDLE, Access
 from tarazy.portal.door import Door
 from tarazy.portal.pages import page as page_of
+from tarazy.portal.patience import Patience
+from tarazy.portal.rights import Holder, Role
 from tarazy.portal.second_factor import STEP_SECONDS, SealError, accepted_step, new_secret, open_seal
 from tarazy.portal.tables import portal_session, portal_user
+from tarazy.portal.tokens import TokenError, create_token, digest_of
 from tests.portal.conftest import Running
 from tests.portal.shapes import faults
 from tests.portal.subject import SEAL, make_subject
@@ -205,7 +208,7 @@ async def test_what_an_inspector_sees_is_kept_first(own: Running, monkeypatch: p
     assert await inspector.ask("/api/v1/users/all") == 403
     assert await inspector.ask("/api/v1/registers/party", {"entries": []}) == 403
     assert len(events(own, "viewed")) == len(asked), "what was refused was not seen"
-    monkeypatch.setattr(Failures, "wait", lambda self, key, now: 7.0 if key == "saule" else 0.0)
+    monkeypatch.setattr(Patience, "wait", lambda self, key, now: 7.0 if key == "saule" else 0.0)
     for _ in range(2):
         assert await inspector.ask("/api/v1/registers/site") == 429, "what was refused was not seen"
 
@@ -265,7 +268,7 @@ async def test_guessing_waits_by_address(own: Running) -> None:
 async def test_nobody_learns_which_names_there_are(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """After thirty failures a name waits, whether it is one or not, and no answer waits for what is kept of it."""
     await joined(own, "aigul", Role.MINER, "altyn")
-    monkeypatch.setattr(own.portal._people, "_addresses", Failures(limit=1_000))
+    monkeypatch.setattr(own.portal._people, "_addresses", Patience(limit=1_000))
     answers = {}
     for name in ("aigul", "nobody"):
         wrong = {"name": name, "password": "w" * 20, "code": "123456"}

@@ -27,7 +27,8 @@ from tarazy.database.schema import upgrade
 from tarazy.pool.bench.measured import HOST, BenchError, Measured, measured
 from tarazy.pool.bench.quarter import measure_country, measure_quarter
 from tarazy.pool.demo.prepare import free_ports
-from tarazy.portal.access import Role, create_token
+from tarazy.portal.rights import Role
+from tarazy.portal.tokens import create_token
 
 _SECONDS = 900
 _STEP = timedelta(seconds=_SECONDS)

@@ -10,7 +10,7 @@ from tarazy.config.settings import Settings
 from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, folding_table, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import recorder
-from tarazy.portal.access import Role
+from tarazy.portal.rights import Role
 
 
 @click.group()
@@ -30,7 +30,7 @@ def create(
     name: str, settings: Settings, role: Role, party: str | None, site: str | None, days: int, as_json: bool
 ) -> None:
     """Make a token called NAME and print it, this once. Entries made with it are recorded under its name."""
-    from tarazy.portal.access import TokenError, create_token
+    from tarazy.portal.tokens import TokenError, create_token
 
     now = datetime.now(UTC)
     expires_at = now + timedelta(days=days)
@@ -56,7 +56,7 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
     from rich.console import Console
 
     from tarazy.database.engine import reader
-    from tarazy.portal.access import holders
+    from tarazy.portal.tokens import holders
 
     with ledger(settings) as engine, reader(engine).begin() as connection:
         found = sorted(holders(connection).values(), key=lambda holder: holder.name)
@@ -75,7 +75,7 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
 @settings_option
 def revoke(name: str, settings: Settings) -> None:
     """End token NAME; a running server follows within a second."""
-    from tarazy.portal.access import TokenError, revoke_token
+    from tarazy.portal.tokens import TokenError, revoke_token
 
     with ledger(settings) as engine:
         try:

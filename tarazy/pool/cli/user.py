@@ -13,7 +13,7 @@ from tarazy.config.settings import Settings
 from tarazy.pool import moments
 from tarazy.pool.cli.common import Wanting, folding_table, json_option, ledger, print_json, settings_option
 from tarazy.pool.cli.register.shared import recorder
-from tarazy.portal.access import Role
+from tarazy.portal.rights import Role
 
 _T = TypeVar("_T")
 _ROLES = (Role.OPERATOR, Role.INSPECTOR, Role.MINER)

@@ -20,7 +20,7 @@ def expiring(settings: Settings, as_json: bool) -> None:
     from tarazy.accreditation.expiry import expiries
     from tarazy.accreditation.registers import as_of
     from tarazy.database.engine import reader
-    from tarazy.portal.access import endings
+    from tarazy.portal.tokens import endings
 
     with ledger(settings) as engine, reader(engine).begin() as connection:
         found = expiries(as_of(connection, datetime.now(UTC)), endings(connection))
