@@ -231,7 +231,7 @@ async def test_security_headers_and_integrity(running: Running) -> None:
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", page)
     assert not re.search(r'(src|href)="(https?:)?//', page)
     loaded = re.findall(r'(?:src|href)="(/static/[^"]+)" integrity="sha384-([^"]+)"', page)
-    assert len(loaded) == 11
+    assert len(loaded) == 12
     for url, digest in loaded:
         file = await running.get(url)
         assert base64.b64encode(hashlib.sha384(await file.content()).digest()).decode() == digest
