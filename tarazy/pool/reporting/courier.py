@@ -72,7 +72,7 @@ class Courier:
                 raise ProfileError(f"{made.profile} sends to another host now; abandon this and propose it anew")
             post = Post(self._reactor, profile)
         except ProfileError as error:
-            await self._database.run(outbox.stall, made.number, str(error), self._clock())
+            await self._database.run(outbox.stall, made.number, profile, str(error), self._clock())
             return
         begun = await self._database.run(outbox.begin, made, profile, self._clock())
         if begun is None:

@@ -281,7 +281,7 @@ def approve(connection: Connection, number: int, at: datetime, by: str) -> None:
 
 def send_again(connection: Connection, number: int, at: datetime, by: str, why: str) -> None:
     """Let a refused document, or one whose receipt is missing, be sent again: the same bytes under the same key."""
-    made = _resting(connection, number)
+    made = _resting(connection, number, at)
     if made.state not in (DeliveryState.REFUSED, DeliveryState.SENT):
         raise DeliveryError(f"delivery {number} is {made.state}; only refused ones and those without a receipt wait")
     _become(connection, made, DeliveryState.APPROVED, at, next_at=at, trouble=None)
@@ -290,20 +290,19 @@ def send_again(connection: Connection, number: int, at: datetime, by: str, why: 
 
 def abandon(connection: Connection, number: int, at: datetime, by: str, why: str) -> None:
     """Give a delivery up; its document may be proposed anew."""
-    made = _resting(connection, number)
+    made = _resting(connection, number, at)
     if made.state not in _GIVEN_UP_FROM:
         raise DeliveryError(f"delivery {number} is {made.state}; it cannot be given up")
     _become(connection, made, DeliveryState.ABANDONED, at, next_at=None)
     _note(connection, made, at, "abandoned", by=by, why=why)
 
 
-def _resting(connection: Connection, number: int) -> Delivery:
+def _resting(connection: Connection, number: int, at: datetime) -> Delivery:
     """A delivery of which no attempt goes on. Raises `DeliveryError`."""
     lock_writers(connection)
-    made = read(connection, number)
-    if _going_on(connection, number) is not None:
+    if _goes_on(connection, number, None, at):
         raise DeliveryError(f"an attempt of delivery {number} is under way; wait for its end")
-    return made
+    return read(connection, number)
 
 
 def due(connection: Connection, now: datetime) -> list[Delivery]:
@@ -314,20 +313,12 @@ def due(connection: Connection, now: datetime) -> list[Delivery]:
 
 
 def begin(connection: Connection, made: Delivery, profile: Profile, now: datetime) -> tuple[int, str] | None:
-    """Write down that an attempt begins: its number and way, `send` or `ask`. None where there is nothing to do now.
-
-    An attempt that another process left open ends here, once its time has run out: whether it arrived, nobody knows.
-    """
+    """Write down that an attempt begins: its number and way, `send` or `ask`. None where there is nothing to do now."""
     lock_writers(connection)
-    made = read(connection, made.number)
-    if made.state not in OUTBOX or made.next_at is None or made.next_at > now:
+    if _goes_on(connection, made.number, profile, now):
         return None
-    open_now = _going_on(connection, made.number)
-    if open_now is not None:
-        if open_now.until > now:
-            return None
-        lost = Judged(Outcome.UNSURE, "the process ended before the answer came")
-        end(connection, made.number, open_now.attempt, profile, lost, None, b"", now)
+    made = read(connection, made.number)
+    if not _is_due(made, now):
         return None
     way = "ask" if made.state is DeliveryState.SENT and profile.when_unsure == "ask" else "send"
     number = made.attempts + 1
@@ -344,13 +335,16 @@ def end(
     connection: Connection,
     number: int,
     attempt: int,
-    profile: Profile,
+    profile: Profile | None,
     judged: Judged,
     status: int | None,
     body: bytes,
     now: datetime,
 ) -> None:
-    """Write down what came of an attempt. A receipt counts whenever it comes, and once."""
+    """Write down what came of an attempt. A receipt counts whenever it comes, and once.
+
+    Without a profile nothing says what to do when it may have arrived: a person finds out.
+    """
     lock_writers(connection)
     made, table = read(connection, number), delivery_attempt
     this = (table.c.delivery == number, table.c.attempt == attempt)
@@ -372,7 +366,7 @@ def end(
         wait = max(judged.wait_seconds, _wait(made.attempts))
         again: datetime | None = now + timedelta(seconds=wait)
         state = _after(made, way, judged.outcome)
-        if state is DeliveryState.SENT and profile.when_unsure == "stop":
+        if state is DeliveryState.SENT and (profile is None or profile.when_unsure == "stop"):
             again = None
         _become(connection, made, state, now, next_at=again, trouble=judged.words)
 
@@ -384,10 +378,10 @@ def _after(made: Delivery, way: str, outcome: Outcome) -> DeliveryState:
     return DeliveryState.APPROVED if way == "ask" else made.state
 
 
-def stall(connection: Connection, number: int, why: str, now: datetime) -> None:
+def stall(connection: Connection, number: int, profile: Profile | None, why: str, now: datetime) -> None:
     """Note that a delivery cannot be tried, and let it rest before it is looked at again."""
-    made = read(connection, number)
-    if made.state in OUTBOX and _going_on(connection, number) is None:
+    lock_writers(connection)
+    if not _goes_on(connection, number, profile, now) and _is_due(read(connection, number), now):
         _set(connection, number, trouble=why, next_at=now + timedelta(seconds=FIRST_WAIT_SECONDS))
 
 
@@ -409,8 +403,18 @@ def _wait(tried: int) -> int:
     return int(min(FIRST_WAIT_SECONDS * 2 ** min(tried - 1, 20), LONGEST_WAIT_SECONDS))
 
 
-def _going_on(connection: Connection, number: int) -> Attempt | None:
-    return next((each for each in attempts(connection, number) if each.ended_at is None), None)
+def _goes_on(connection: Connection, number: int, profile: Profile | None, now: datetime) -> bool:
+    """Whether an attempt is under way. A lost one, whose time has run out, ends: whether it arrived, nobody knows."""
+    begun = next((each for each in attempts(connection, number) if each.ended_at is None), None)
+    if begun is None or begun.until > now:
+        return begun is not None
+    lost = Judged(Outcome.UNSURE, "the process ended before the answer came")
+    end(connection, number, begun.attempt, profile, lost, None, b"", now)
+    return False
+
+
+def _is_due(made: Delivery, now: datetime) -> bool:
+    return made.state in OUTBOX and made.next_at is not None and made.next_at <= now
 
 
 def _become(connection: Connection, made: Delivery, state: DeliveryState, at: datetime, **values: object) -> None:

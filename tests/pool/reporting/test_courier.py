@@ -251,6 +251,7 @@ async def test_a_form_of_parts_arrives_to_the_byte(tmp_path: Path, engine: Engin
         ("document", f"{STEM}.json", json_type, office.kept.content),
         ("signature", f"{STEM}.p7s", signature_type, office.kept.beside(".p7s").read_bytes()),
     ]
+    office.database.close()
 
 
 GARBAGE = b"\x16\x03\x01\x00\xff not http at all \r\n\r\n"
@@ -410,6 +411,82 @@ async def test_killed_after_sending_it_is_not_lost_and_not_doubled(
     assert (made.state, made.receipt) == (DeliveryState.RECEIVED, "KGD-1")
     assert office.attempts()[0] == ("send", "unsure")
     assert stand_in.taken == {made.key: "KGD-1"}
+
+
+def _gone(office: Office) -> Courier:
+    return Courier(reactor, office.database, {}, lambda: office.now)
+
+
+def _moved(office: Office) -> Courier:
+    office.profile = office.profile.model_copy(update={"url": "https://new.example.invalid/v1"})
+    return office.another()
+
+
+def _unreadable(office: Office) -> Courier:
+    (office.kept.path.parent / "tax-authority.token").unlink()
+    return office.another()
+
+
+@pytest.mark.parametrize(
+    ("change", "again", "told"),
+    [
+        pytest.param(_gone, False, "the process ended before the answer came", id="gone"),
+        pytest.param(_moved, True, "tax-authority sends to another host now", id="moved"),
+        pytest.param(_unreadable, True, "tax-authority.token: cannot be read", id="unreadable"),
+    ],
+)
+@in_reactor
+async def test_a_lost_attempt_ends_whatever_became_of_its_profile(
+    build: Callable[..., Office], stand_in: StandIn, change: Callable[[Office], Courier], again: bool, told: str
+) -> None:
+    """It may have arrived; the trouble is told, and a person may give it up. Without a profile it waits for one."""
+    office = build()
+    number = office.approved()
+    stand_in.script = [_dying(office)]
+    with pytest.raises(AttributeError):
+        await office.courier.turn()
+    office.courier = change(office)
+    await office.turn()
+    assert office.attempts() == [("send", None)], "another process may still be at it"
+    made = await office.turn(1)
+    assert (made.state, made.trouble) == (DeliveryState.SENT, "the process ended before the answer came")
+    made = await office.turn(1)
+    assert made.trouble is not None
+    assert told in made.trouble
+    assert (made.next_at is not None) is again
+    with office.engine.begin() as connection:
+        outbox.abandon(connection, number, office.now, "marat", "moved")
+    assert office.read().state is DeliveryState.ABANDONED
+
+
+def _dying(office: Office) -> Behaviour:
+    """The process dies when the document is there."""
+
+    def act(line: Any, asked: Any) -> None:
+        office.courier._database = None  # type: ignore[assignment]
+        line.hang_up()
+
+    return act
+
+
+@in_reactor
+async def test_a_lost_attempt_can_be_given_up_with_the_server_down(
+    build: Callable[..., Office], stand_in: StandIn
+) -> None:
+    """Once its time has run out, with no courier there to say so."""
+    office = build()
+    number = office.approved()
+    stand_in.script = [_dying(office)]
+    with pytest.raises(AttributeError):
+        await office.courier.turn()
+    for act in (outbox.abandon, outbox.send_again):
+        with office.engine.begin() as connection, pytest.raises(outbox.DeliveryError, match="under way"):
+            act(connection, number, office.now, "marat", "why")
+    later = office.now + timedelta(hours=1)
+    with office.engine.begin() as connection:
+        outbox.send_again(connection, number, later, "marat", "the authority has nothing")
+    assert (office.read().state, office.attempts()) == (DeliveryState.APPROVED, [("send", "unsure")])
+    assert office.read().next_at == later
 
 
 @in_reactor
