@@ -120,17 +120,23 @@ def _line(path: Path) -> str:
 
 
 class _Limited(ProtocolWrapper):
-    """A connection that is cut when more comes than the largest answer has, heads and all."""
+    """A connection that is cut when more comes than the largest answer has, heads and all, or none is wanted any more.
+
+    TLS would wait for ever for the other side's goodbye.
+    """
 
     _received = 0
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - twisted's name
         self._received += len(data)
         if self._received > 2 * LARGEST_ANSWER:
-            transport: Any = self.transport
-            transport.abortConnection()
+            self.loseConnection()
         else:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def loseConnection(self) -> None:  # noqa: N802 - twisted's name
+        transport: Any = self.transport
+        transport.abortConnection()
 
 
 class _Way:

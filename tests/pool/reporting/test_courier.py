@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from socket import create_server, socket
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
+from threading import Event, Thread
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
@@ -21,6 +24,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import deferLater
+from twisted.internet.tcp import Connection
 
 from tarazy.accreditation.audit import events_of
 from tarazy.database.engine import Database
@@ -547,6 +551,36 @@ async def test_a_certificate_that_does_not_hold_gets_nothing(
     office.profile = office.profile.model_copy(update={"authorities": right.file})
     office.courier = office.another()
     assert (await office.turn(1)).state is DeliveryState.RECEIVED
+
+
+@in_reactor
+async def test_a_peer_that_never_says_goodbye_keeps_no_connection(build: Callable[..., Office], tmp_path: Path) -> None:
+    """By TLS, in the midst of an answer, silent for ever: after the attempt its connection is gone."""
+    right = Authority(tmp_path, "right")
+    certificate, key = right.issue("server", "authority")
+    context = SSLContext(PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    over = Event()
+
+    def serve(listener: socket) -> None:
+        with context.wrap_socket(listener.accept()[0], server_side=True) as line:
+            line.recv(65_536)
+            line.sendall(b"HTTP/1.1 201 X\r\nContent-Length: 1000\r\n\r\n")
+            over.wait(30)
+
+    with create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = Thread(target=serve, args=(listener,))
+        thread.start()
+        office = build(url=f"https://127.0.0.1:{port}/v1/x", authorities=str(right.file), timeout_seconds=3)
+        office.approved()
+        made = await office.turn()
+        await deferLater(reactor, 0.1, lambda: None)
+        readers = cast(Any, reactor).getReaders()
+        left = [each for each in readers if isinstance(each, Connection) and each.getPeer().port == port]  # type: ignore[no-untyped-call]
+        over.set()
+        thread.join()
+    assert (made.trouble, left) == ("no whole answer within 3 s", [])
 
 
 @in_reactor
