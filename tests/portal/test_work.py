@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tarazy.accounting.energy.profiles import known_profiles
 from tarazy.config.law.calendar import legal_day
@@ -291,4 +291,67 @@ def test_a_first_payout_address_is_entered_as_approved(server: Server, browser: 
     seat.leave()
     seat = Seat(server, browser, "miner", look)
     seat.go("me/", "#no-address")
+    seat.leave()
+
+
+@in_browser_thread
+def test_what_is_refused_is_told_at_its_form_and_what_was_typed_stays(server: Server, browser: Browser) -> None:
+    """A name that is taken, of a user and of a token."""
+    seat = Seat(server, browser, "operator", LOOKS[2])
+    seat.go("users/", "#users tbody tr")
+    form = seat.page.locator("#new")
+    form.locator("[name=name]").fill("demo-operator")
+    form.locator("#role").select_option("inspector")
+    form.locator("button").click()
+    expect(seat.page.locator("#new + .trouble")).to_contain_text("demo-operator")
+    expect(form.locator("[name=name]")).to_have_value("demo-operator")
+    expect(form.locator("#role")).to_have_value("inspector")
+    expect(seat.page.locator("#problem")).to_be_hidden()
+    seat.leave()
+    seat = Seat(server, browser, "miner", LOOKS[2])
+    seat.go("me/", "#new-token")
+    form = seat.page.locator("#new-token")
+    for told in ("#token-told", "#new-token + .trouble"):
+        form.locator("[name=name]").fill("twice")
+        form.locator("button").click()
+        expect(seat.page.locator(told)).to_be_visible()
+    expect(seat.page.locator("#new-token + .trouble")).to_contain_text("twice")
+    expect(form.locator("[name=name]")).to_have_value("twice")
+    seat.leave()
+
+
+@in_browser_thread
+def test_a_miner_is_asked_before_it_submits_a_quarter(server: Server, browser: Browser) -> None:
+    """A draft that was kept is confirmed; what cannot be changed is asked about first."""
+    page = browser.new_page()
+    enter(page, server.url, "miner")
+    page.goto(f"{server.url}/en/quarterly/")
+    for name in ("energy", "investment", "jobs", "machines", "devicepower"):
+        page.locator(f"#{name}").fill("1")
+    page.locator("#keep").click()
+    expect(page.locator("#done")).to_contain_text("The draft is kept")
+    asked: list[str] = []
+
+    def decline(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", decline)
+    page.locator("#send").click()
+    assert "is not changed" in asked[0]
+    expect(page.locator("#quarterlyversions tbody tr")).to_have_count(0)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#send").click()
+    expect(page.locator("#done")).to_contain_text("is submitted")
+    expect(page.locator("#quarterlyversions tbody tr")).to_have_count(1)
+    page.context.close()
+
+
+@pytest.mark.parametrize(("role", "count"), [("inspector", 0), ("operator", 1)])
+@in_browser_thread
+def test_signatures_are_entered_by_operators_alone(server: Server, browser: Browser, role: str, count: int) -> None:
+    """Who may not write sees no field that would refuse."""
+    seat = Seat(server, browser, role, LOOKS[2])
+    seat.go("signing/", "#signatures tbody tr")
+    assert (seat.page.locator("#signatures input[type=file]").count() > 0) == bool(count)
     seat.leave()

@@ -67,7 +67,7 @@ Object.assign(LISTS, {
     cells: (row) => [
       element("strong", {}, row.name), t(`tokens.scopes.${row.scope}`), by(row.created_by, row.created_at), dated(row.expires_at),
       act(t("tokens.revoke"), async () => {
-        if (confirm(t("tokens.revoke_sure", {name: row.name}))) await changeTokens(() => tell("me/tokens/revoke", {name: row.name}));
+        if (confirm(t("tokens.revoke_sure", {name: row.name}))) await changeTokens(() => tell("me/tokens/revoke", {name: row.name}), complain);
       }),
     ],
   },
@@ -89,8 +89,8 @@ function showAccount(answer) {
   tile("paid", bitcoin(balance.paid), t("me.earned", {amount: bitcoin(balance.earned)}));
 }
 
-/* Tokens of one's own programs; the text of a new one is shown this once. */
-async function changeTokens(change) {
+/* Tokens of one's own programs; the text of a new one is shown this once. `refuse` tells why it is not done. */
+async function changeTokens(change, refuse) {
   box("problem").hidden = true;
   box("token-told").hidden = true;
   try {
@@ -98,18 +98,19 @@ async function changeTokens(change) {
     await load();
     return made;
   } catch (error) {
-    complain(t("acting.failed", {why: error.message}));
+    refuse(t("acting.failed", {why: error.message}));
     return null;
   }
 }
 
 function watchTokens() {
   copyButtons();
-  const form = box("new-token");
+  const form = box("new-token"), section = form.closest("section");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const {name, scope, days} = Object.fromEntries(new FormData(form));
-    const made = await changeTokens(() => tell("me/tokens", {name, scope, days: Number(days)}));
+    trouble(section, null);
+    const made = await changeTokens(() => tell("me/tokens", {name, scope, days: Number(days)}), (why) => trouble(section, why));
     if (!made) return;
     box("token-of").textContent = t("tokens.told", {name: made.name});
     box("token").textContent = made.token;

@@ -52,13 +52,16 @@ function entered() {
   return told;
 }
 
-async function telling(path, told) {
+/* `done`: what is said when it is there. */
+async function telling(path, told, done) {
   box("problem").hidden = true;
+  box("done").textContent = "";
   try {
     await tell(path, told);
     shownQuarter = null;
     box("reason").value = "";
     await load();
+    box("done").textContent = done;
   } catch (error) {
     complain(fault(error));
   }
@@ -93,12 +96,15 @@ PAGES.quarterly = {
 
 box("quarter").addEventListener("change", () => {
   shownQuarter = null;
+  box("done").textContent = "";
   load();
 });
 box("keep").addEventListener("click", () => {
-  if (box("tell").reportValidity()) telling("quarterly/draft", entered());
+  if (box("tell").reportValidity()) telling("quarterly/draft", entered(), t("quarterlypage.kept"));
 });
 box("tell").addEventListener("submit", (event) => {
   event.preventDefault();
-  telling("quarterly/submit", {...entered(), why: box("because").hidden ? null : box("reason").value});
+  const quarter = box("quarter").value;
+  if (!confirm(t("quarterlypage.sure", {quarter}))) return;
+  telling("quarterly/submit", {...entered(), why: box("because").hidden ? null : box("reason").value}, t("quarterlypage.submitted", {quarter}));
 });

@@ -11,9 +11,9 @@ const list = new Paged("users", {
   cells: (row) => [
     element("strong", {}, row.name), t(`users.roles.${row.role}`), row.party ?? "–", userState(row),
     row.name === holder.name ? "–" : element("span", {class: "files"},
-      act(t("users.again"), () => confirm(t("users.again_sure", {name: row.name})) && invited("users/invite-again", {name: row.name})),
+      act(t("users.again"), () => confirm(t("users.again_sure", {name: row.name})) && invited("users/invite-again", {name: row.name}, complain)),
       act(t("users.remove"), async () => {
-        if (confirm(t("users.remove_sure", {name: row.name}))) await done(() => tell("users/remove", {name: row.name}));
+        if (confirm(t("users.remove_sure", {name: row.name}))) await done(() => tell("users/remove", {name: row.name}), complain);
       })),
   ],
 });
@@ -24,29 +24,31 @@ function userState(row) {
   return open ? badge("wait", t("users.invited", {at: fullDay.format(new Date(row.invitation_ends_at))})) : badge("none", t("users.lapsed"));
 }
 
-async function done(doing) {
+/* `refuse` tells why it is not done. */
+async function done(doing, refuse) {
   box("problem").hidden = true;
   try {
     const answer = await doing();
     await list.load();
     return answer;
   } catch (error) {
-    complain(t("acting.failed", {why: error.message}));
+    refuse(t("acting.failed", {why: error.message}));
     return null;
   }
 }
 
-async function invited(path, asked) {
-  const answer = await done(() => tell(path, asked));
-  if (!answer) return;
+async function invited(path, asked, refuse) {
+  const answer = await done(() => tell(path, asked), refuse);
+  box("told").hidden = answer === null;
+  if (answer === null) return false;
   box("told-of").textContent = t("users.link", {name: answer.name, at: exact(answer.ends_at)});
   box("link").textContent = `${location.origin}/${lang}/join/#${answer.invitation}`;
-  box("told").hidden = false;
+  return true;
 }
 
 work(() => {
   copyButtons();
-  const form = box("new");
+  const form = box("new"), section = form.closest("section");
   const ofMiner = () => {
     box("of-party").disabled = box("role").value !== "miner";
     box("of-party").required = !box("of-party").disabled;
@@ -60,7 +62,9 @@ work(() => {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const {name, role, party} = Object.fromEntries(new FormData(form));
-    await invited("users/invite", {name, role, ...(role === "miner" ? {party} : {})});
+    trouble(section, null);
+    const asked = {name, role, ...(role === "miner" ? {party} : {})};
+    if (!await invited("users/invite", asked, (why) => trouble(section, why))) return;
     form.reset();
     ofMiner();
   });
