@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from tarazy.accounting.assets.issued import Issued, IssuedError, issue
+from tarazy.accounting.assets.issued import Issued, IssuedError, issue, versions
 from tarazy.accounting.durable import sync_directory
 from tarazy.accreditation.audit import AuditEvent, instant_text
 from tarazy.config.law import LawBook
@@ -180,14 +180,22 @@ def require_moment(as_of: datetime, now: datetime) -> None:
         )
 
 
-def issue_version(connection: Connection, report: Report, issued_at: datetime, issued_by: str) -> None:
+def issue_version(
+    connection: Connection, report: Report, issued_at: datetime, issued_by: str, early: str | None = None
+) -> None:
     """Keep that a version of the record of distributed assets exists, before its files do; other reports have none.
 
-    Raises `ReportError` where the same version was issued with other content: it must not be edited.
+    `early`: why one is issued before its period is over. Raises `ReportError` where nothing says so, and where the same
+    version was issued with other content: it must not be edited.
     """
     if isinstance(report, DistributedRecord):
         period = Period(report.days.first_day, report.days.last_day)
         why = report.corrects.why if report.corrects else None
+        if not (report.days.complete or early or versions(connection, period.start, period.end)):
+            raise ReportError(
+                f"{period} is not over, and a version that is issued stays: build it after {period.last_day}, name "
+                "days that are over with --from and --to, or say with --why why it is issued before"
+            )
         version = Issued(report.version, report.as_of, digest_of(canonical_parts(report)), why)
         try:
             issue(connection, period.start, period.end, version, issued_at, issued_by)

@@ -243,14 +243,17 @@ def test_days_of_distribution_are_legal_days(connection: Connection) -> None:
 
 
 def _issue(connection: Connection, told: DistributedRecord) -> None:
-    issue_version(connection, told, world.LATER, "operator")
+    issue_version(connection, told, world.LATER, "operator", "the month is running in this world")
 
 
 @ON_BOTH
 def test_a_correction_is_another_version(connection: Connection) -> None:
     """It names the one before and why; each is built again as it was, and none is issued with other content."""
     first = coins.record(connection)
+    with pytest.raises(ReportError, match="is not over, and a version that is issued stays"):
+        issue_version(connection, first, world.LATER, "operator")
     _issue(connection, first)
+    issue_version(connection, first, world.LATER, "operator")
     assert coins.record(connection) == first
     as_of = world.MOMENT + timedelta(hours=2)
     with pytest.raises(ReportError, match="say with --why"):

@@ -65,7 +65,9 @@ _KINDS = ("accreditation", "statement", "sale", "distributed", "quarterly", "rew
     "--known-at", type=InstantParam(), help="Take records into account up to this moment; --as-of when absent."
 )
 @click.option("--days", "ahead_days", type=int, help="How many days ahead expiring looks; 90 when absent.")
-@click.option("--why", help="What another version of the record of distributed assets corrects.")
+@click.option(
+    "--why", help="What another version of the record of distributed assets corrects, or why one is issued early."
+)
 @click.option(
     "-o",
     "--output",

@@ -52,7 +52,7 @@ def make_report(
     with reader(engine).begin() as connection:
         built = gather_report(connection, kind, as_of, settings, law, datetime.now(UTC), asked)
     with engine.begin() as connection:
-        issue_version(connection, built, datetime.now(UTC), by)
+        issue_version(connection, built, datetime.now(UTC), by, asked.why)
     paths = write_report(built, directory, tell)
     proof = directory / f"{stem_of(built)}.audit"
     _enter(settings, engine, built_event(kind, as_of, paths), proof)
