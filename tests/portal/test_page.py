@@ -12,7 +12,7 @@ from typing import Any
 import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 from tarazy.config.law.calendar import ALMATY, legal_day
 from tests.portal.browsing import Server, enter, expect_to_fit, in_browser_thread, keep_screen, needs_chromium
@@ -343,6 +343,31 @@ def test_a_fault_is_told_with_its_cause_and_the_page_that_cures_it(server: Serve
     expect(page.locator("#tile-health")).to_contain_text("No certificate of accreditation is in force")
     expect(page.locator("#tile-health")).to_contain_text("tarazy check")
     expect(page.locator("#tile-health a")).to_have_attribute("href", "/en/registers/#certificate")
+    page.context.close()
+
+
+def answer_otherwise(page: Page, path: str, **changed: Any) -> None:
+    """Let a GET of the API answer with other values."""
+
+    def answer(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), **changed})
+
+    page.route(f"**/api/v1/{path}", answer)
+
+
+@in_browser_thread
+def test_what_is_not_set_up_is_told_with_what_to_do(server: Server, browser: Browser) -> None:
+    """Payouts without settings, and a fee without a rule: to whom it may enter one, and to a miner whom to ask."""
+    page = browser.new_page()
+    answer_otherwise(page, "accounting/payouts", signing=None)
+    answer_otherwise(page, "energy/fees/*", fee=None, problem="no_rule", why="x", texts=None)
+    enter(page, server.url, "operator")
+    page.goto(f"{server.url}/en/accounting/")
+    expect(page.locator("#unset")).to_contain_text("Payouts are not set up")
+    for role, words in (("operator", "law.directory"), ("miner", "ask there")):
+        enter(page, server.url, role)
+        page.goto(f"{server.url}/en/energy/")
+        expect(page.locator("#derivation")).to_contain_text(words)
     page.context.close()
 
 

@@ -82,6 +82,13 @@ def test_languages_are_written_in_their_own_letters(lang: str) -> None:
     assert len(page_texts(lang)) > 5000
 
 
+def test_no_page_sends_its_reader_to_the_registers_commands() -> None:
+    """Miners have none, and operators have a page."""
+    for lang in LANGUAGES:
+        told = {key: form for key, message in messages().items() for form in message[lang].values()}
+        assert [key for key, form in told.items() if key.startswith("portal.") and "tarazy register" in form] == []
+
+
 def test_importing_the_portal_installs_no_reactor() -> None:
     """The server chooses its reactor after its imports; klein, which would choose for it, is imported late."""
     code = "import tarazy.portal.app, tarazy.metrics.exporter, sys; print('twisted.internet.reactor' in sys.modules)"

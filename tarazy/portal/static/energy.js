@@ -197,6 +197,7 @@ function showFee(answer) {
   if (fee === null) {
     tile("fee", badge("bad", t("feelines.not_computed")), t(`feelines.${answer.problem}`));
     lines.push([t(`feelines.${answer.problem}`)], [answer.texts === null ? element("code", {}, answer.why) : answer.texts[lang]]);
+    if (answer.problem === "no_rule") lines.push([t(may("write") ? "feelines.enter_rule" : "feelines.ask_rule")]);
   } else {
     tile("fee", tenge(String(fee.total_kzt)), fee.rule.assumed ? t("feelines.assumed") : fee.rule.confirmed ? "" : t("feelines.unconfirmed"));
     lines.push([t(fee.partial ? "feelines.partial" : "feelines.whole", {exact: `${number(Number(fee.exact_kzt), 3)}${NARROW}₸`, total: tenge(String(fee.total_kzt))})]);

@@ -161,5 +161,6 @@ function watchPaying() {
 
 function showPaying(standing) {
   box("paying").hidden = !decides();
+  box("unset").hidden = standing.signing !== null || inPast();
   box("switch").textContent = t(standing.stopped === null ? "paying.stop" : "paying.resume");
 }
