@@ -32,6 +32,7 @@ from tarazy.database.schema import upgrade
 from tarazy.pool.demo.scenario import demo_settings
 from tarazy.pool.proving import Proving, put_on_record
 from tarazy.portal.accounts import receipt_of
+from tarazy.portal.guard import Fault
 from tests.pool.house import run_command
 from tests.pool.rounds import FEE_PPM, KEY, TEMPLATE, Pool, bury
 from tests.pool.test_round_proofs import run_verifier
@@ -331,6 +332,6 @@ def test_a_receipt_is_not_made_of_lost_shares(books: Books, tmp_path: Path) -> N
         assert asked.exit_code == 1
         assert "no longer all there; bring a copy of the journal back" in asked.stderr
     assert not (tmp_path / "made").exists()
-    with books.engine.begin() as connection, pytest.raises(LookupError, match="cannot be read now") as told:
+    with books.engine.begin() as connection, pytest.raises(Fault, match="cannot be read now") as told:
         receipt_of(connection, "alpha", 2, books.journals)
     assert str(books.journals) not in str(told.value), "over the API nobody hears of the server's files"
