@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tarazy.accreditation.problems import Problem
-from tarazy.reports.language import LANGUAGES, instant, text
+from tarazy.reports.language import LANGUAGES, has, instant, text
 
 
 def problem_texts(problem: str) -> dict[str, str]:
@@ -16,8 +16,13 @@ def problem_texts(problem: str) -> dict[str, str]:
 
 
 def _told(lang: str, problem: Problem) -> dict[str, str | int]:
-    """The values of a problem, instants in Almaty's time."""
-    return {
-        name: instant(lang, datetime.fromisoformat(str(value))) if name == "instant" else value
-        for name, value in problem.values.items()
-    }
+    """The values of a problem, instants in Almaty's time; registers by their headings, but in what programs read."""
+    return {name: _value(lang, name, value) for name, value in problem.values.items()}
+
+
+def _value(lang: str, name: str, value: str | int) -> str | int:
+    if name == "instant":
+        return instant(lang, datetime.fromisoformat(str(value)))
+    if name == "register" and lang != "en" and has(f"words.register.{value}"):
+        return text(lang, f"words.register.{value}")
+    return value

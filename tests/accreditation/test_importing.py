@@ -241,7 +241,7 @@ def test_references_are_checked_against_file_and_register(tmp_path: Path, engine
     """A party that is nowhere is a fault; one whose own row is faulty is not blamed twice."""
     licence = write(tmp_path, "licence.csv", LICENCE)
     assert faults(engine, licence) == [
-        "licence.csv, row 2, column party: there is no party acme; import it first or correct the key"
+        "licence.csv, row 2, column party: there is no party acme; enter it first, or correct the key"
     ]
     party = write(tmp_path, "party.csv", PARTY.replace("240140000001", "1"))
     assert [line.split(": ")[0] for line in faults(engine, party, licence)] == ["party.csv, row 2, column bin"]

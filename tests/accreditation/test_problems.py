@@ -84,10 +84,11 @@ def test_nothing_is_wrong_in_english_alone() -> None:
 def test_a_problem_is_told_with_its_values() -> None:
     """In each language, the text that programs read being the English one; an unknown code is an error at once."""
     problem = Problem("reference", register="party", key="acme")
-    assert problem == "there is no party acme; import it first or correct the key"
+    assert problem == "there is no party acme; enter it first, or correct the key"
     texts = problem_texts(problem)
     assert texts["en"] == problem
     assert len(set(texts.values())) == len(LANGUAGES)
     assert all("acme" in each for each in texts.values())
+    assert texts["ru"] == "в реестре «Организации» нет acme; сначала внесите запись или исправьте ключ"
     with pytest.raises(KeyError):
         Problem("no-such-code")

@@ -6,15 +6,19 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from tarazy.accreditation.admission import Reason
+from tarazy.portal.pages import page as page_of
 from tarazy.portal.pages import page_texts
 from tarazy.portal.views import CHART_POINTS, chart_starts, hashrate, iso
 from tarazy.reports.language import LANGUAGES, has, messages, text
+from tests.portal.subject import make_subject
 
 NOW = datetime(2026, 11, 22, 10, 7, 30, tzinfo=UTC)
 
@@ -80,6 +84,21 @@ def test_languages_are_written_in_their_own_letters(lang: str) -> None:
                 latin = bool(re.search("[a-z]{3}", bare, re.IGNORECASE))
                 assert cyrillic or not latin if lang != "en" else not cyrillic, key
     assert len(page_texts(lang)) > 5000
+
+
+def test_one_thing_has_one_name() -> None:
+    """A party and approving, whatever page or paper tells of them."""
+    others = re.compile(r"\b(сторон[аые]?|одобр\w*|тарап\w*|мақұлда\w*)\b", re.IGNORECASE)
+    forms = [(key, form) for key, message in messages().items() for told in message.values() for form in told.values()]
+    assert [key for key, form in forms if others.search(form) and key != "cases.side.both"] == []
+
+
+def test_a_pool_on_this_machine_is_not_called_a_demo(tmp_path: Path) -> None:
+    """What is made up is said where it is; else what counts as inside the country."""
+    live = make_subject(tmp_path, NOW).live()
+    told = {way: page_of("en", replace(live, demo=True, demo_sign_in=way), "pool") for way in (True, False)}
+    assert [b"are invented" in page for page in told.values()] == [True, False]
+    assert b"accreditation.demo_addresses" in told[False]
 
 
 def test_no_page_sends_its_reader_to_the_registers_commands() -> None:

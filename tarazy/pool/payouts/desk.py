@@ -25,7 +25,7 @@ from tarazy.pool.payouts.payer import Payer
 from tarazy.pool.payouts.wallet import NodeWallet, wallet_of
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.payments import PayoutRefused, Proposal, WalletCheck
-from tarazy.reports.language import LANGUAGES, number, text
+from tarazy.reports.language import LANGUAGES, instant, number, text
 
 TURN_SECONDS = 10.0
 
@@ -172,4 +172,10 @@ def _texts(why: LeftOut) -> dict[str, str]:
 
 
 def _figures(lang: str, why: LeftOut) -> dict[str, str]:
-    return {name: number(lang, value) if isinstance(value, int) else value for name, value in why.values.items()}
+    return {name: _figure(lang, name, value) for name, value in why.values.items()}
+
+
+def _figure(lang: str, name: str, value: str | int) -> str:
+    if isinstance(value, int):
+        return number(lang, value)
+    return instant(lang, datetime.fromisoformat(value)) if name == "instant" else value

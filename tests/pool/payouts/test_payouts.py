@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tarazy.accounting.ledger import check
 from tarazy.accounting.payouts import batches, fence, tables, unbooked
-from tarazy.accounting.payouts.machine import BatchState, Destination, Limits, PayoutError
+from tarazy.accounting.payouts.machine import BatchState, Destination, LeftOut, Limits, PayoutError
 from tarazy.accounting.tables import round_proof
 from tarazy.accreditation.audit import rows_of
 from tarazy.accreditation.entries import Wallet, WalletStatus
@@ -29,6 +29,7 @@ from tarazy.database.types import metadata
 from tarazy.pool.chain.bitcoind import probe
 from tarazy.pool.chain.bitcoind.faults import NodeError
 from tarazy.pool.chain.wallet import ADDRESS
+from tarazy.pool.payouts import desk
 from tarazy.pool.payouts import payer as payer_module
 from tarazy.pool.payouts import wallet as wallet_module
 from tarazy.pool.payouts.facts import destinations as destinations_of
@@ -425,6 +426,12 @@ def test_the_first_payment_to_an_address_is_small(pool: Pool, node: Node) -> Non
         "dala": ((2,), CREDITS["dala"]),
         "samal": ((2, 3), None),
     }
+
+
+def test_an_address_that_counts_later_is_told_in_the_readers_words() -> None:
+    """With the instant as the pages write it."""
+    texts = desk._texts(LeftOut("address-later", instant="2026-11-30T12:00:00+05:00"))
+    assert texts["ru"] == "адрес выплат действует с 30.11.2026 12:00:00 (UTC+05:00)"
 
 
 def test_who_is_left_out(pool: Pool) -> None:
