@@ -15,8 +15,8 @@ from tarazy.config.law.calendar import legal_day
 from tarazy.portal import accounts
 from tarazy.portal.accounts import Depths
 from tarazy.portal.bodies import Asked, body
-from tarazy.portal.gate import PAGED, Gate, answer_faults, json_answer, paging, parameters
-from tarazy.portal.guard import Fault, refuse
+from tarazy.portal.gate import PAGED, Gate, answer_faults, json_answer, paging, parameters, refuse_in_words
+from tarazy.portal.guard import Fault
 from tarazy.portal.moments import MOMENT, past_of, report_period, settled_now
 from tarazy.portal.payments import Payments, PayoutRefused
 from tarazy.portal.rights import Holder, Right
@@ -179,7 +179,7 @@ class AccountingPages:
     @app.handle_errors(PayoutRefused)
     def not_paid(self, request: Any, failure: Failure) -> bytes:
         """What was asked is against the rules of payouts, or the node did not answer."""
-        return refuse(request, Fault(422, "not_paid", str(failure.value)))
+        return refuse_in_words(request, "not_paid", failure)
 
     @app.route("/rounds", methods=["GET"])
     async def rounds(self, request: Any) -> bytes:

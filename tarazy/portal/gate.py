@@ -24,6 +24,7 @@ from tarazy.portal.guard import Fault, header, refuse
 from tarazy.portal.patience import Patience
 from tarazy.portal.rights import RIGHTS_OF_PEOPLE, Holder, Right, Role
 from tarazy.portal.turns import Turns
+from tarazy.reports.problems import problem_texts
 
 log = structlog.get_logger()
 
@@ -171,6 +172,12 @@ def _broken(pages: Any, request: Any, failure: Failure) -> bytes:
     """Ours to mend: the log has the cause, the reader a plain word."""
     log.error("portal_request_failed", path=request.path.decode("ascii", "replace"), error=repr(failure.value))
     return refuse(request, Fault(500, "internal", "the server failed to answer; its log says why"))
+
+
+def refuse_in_words(request: Any, code: str, failure: Failure) -> bytes:
+    """Say what is wrong, in each language if the failure's error holds a `Problem`."""
+    error = cast(Exception, failure.value)
+    return refuse(request, Fault(422, code, str(error)), texts=problem_texts(error.args[0]))
 
 
 def parameters(request: Any, allowed: tuple[str, ...]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from tarazy.portal import accounts, desk, monitoring, views
 from tarazy.portal.accounts import Depths
 from tarazy.portal.bodies import Asked, body
 from tarazy.portal.documents import TYPES
-from tarazy.portal.gate import PAGED, Gate, answer, answer_faults, json_answer, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, answer, answer_faults, json_answer, paging, parameters, refuse_in_words
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.moments import instant_of, report_period, settled_now
 from tarazy.portal.rights import Right, Scope
@@ -220,7 +220,7 @@ class OwnPages:
     @app.handle_errors(TokenError)
     def unmade(self, request: Any, failure: Failure) -> bytes:
         """There cannot be such a token, or there is none."""
-        return refuse(request, Fault(422, "unfit", str(failure.value)))
+        return refuse_in_words(request, "unfit", failure)
 
     @app.handle_errors(StatementError)
     def unstated(self, request: Any, failure: Failure) -> bytes:

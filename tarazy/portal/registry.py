@@ -22,14 +22,13 @@ from tarazy.accreditation.findings import FindingError
 from tarazy.accreditation.sheets import Line, RegisterImportError, read_table
 from tarazy.portal import desk, readings
 from tarazy.portal.desk import Rules
-from tarazy.portal.gate import PAGED, Gate, answer, answer_faults, json_answer, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, answer, answer_faults, json_answer, paging, parameters, refuse_in_words
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.moments import MOMENT, instant_of
 from tarazy.portal.readings import Pushed
 from tarazy.portal.rights import Holder, Right
 from tarazy.portal.shelf import LONGEST_SEARCH, Moment, Search, Shelf
 from tarazy.portal.standing import Seat
-from tarazy.reports.problems import problem_texts
 
 _PERIOD = timedelta(hours=24)
 _LONGEST_PERIOD = timedelta(days=366)
@@ -251,19 +250,14 @@ class RegisterPages:
     @app.handle_errors(FindingError)
     def not_moved(self, request: Any, failure: Failure) -> bytes:
         """A finding that is not there or does not allow what is asked."""
-        return _refuse(request, "not_moved", cast(FindingError, failure.value))
+        return refuse_in_words(request, "not_moved", failure)
 
     @app.handle_errors(DocumentError)
     def no_document(self, request: Any, failure: Failure) -> bytes:
         """A file that is not kept."""
-        return _refuse(request, "not_kept", cast(DocumentError, failure.value))
+        return refuse_in_words(request, "not_kept", failure)
 
     answer_faults(app)
-
-
-def _refuse(request: Any, code: str, error: ValueError) -> bytes:
-    """Say what is wrong, in each language."""
-    return refuse(request, Fault(422, code, str(error)), texts=problem_texts(error.args[0]))
 
 
 def _search(asked: Mapping[str, str], kind: str) -> Search:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from tarazy.accreditation import audit
 from tarazy.accreditation.expiry import Ending
+from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.tables import REGISTERS
 from tarazy.portal.rights import Holder, Role, Scope
 from tarazy.portal.tables import access_token, portal_user
@@ -63,18 +64,18 @@ def create_token(
 def require_free_name(connection: Connection, name: str) -> None:
     """A name tells for ever who did something. Raises `TokenError` when it belongs or belonged to somebody."""
     if not _NAME.fullmatch(name):
-        raise TokenError("a name is 1 to 64 letters, digits, dots, hyphens or underscores, such as aigul.s")
+        raise TokenError(Problem("name-form"))
     if connection.execute(select(access_token.c.token).where(access_token.c.name == name)).first():
-        raise TokenError(f"there was a token {name} before; choose another name, which entries are recorded under")
+        raise TokenError(Problem("token-before", name=name))
     if connection.execute(select(portal_user.c.user).where(portal_user.c.name == name)).first():
-        raise TokenError(f"there was a user {name} before; choose another name, which entries are recorded under")
+        raise TokenError(Problem("user-before", name=name))
 
 
 def require_party(connection: Connection, party: str) -> None:
     """Raises `TokenError` unless the registers know the party."""
     parties = REGISTERS["party"]
     if not connection.execute(select(parties.c.entry).where(parties.c.party == party).limit(1)).first():
-        raise TokenError(f"there is no party {party}; see `tarazy register show party`")
+        raise TokenError(Problem("party-none", party=party))
 
 
 def revoke_token(connection: Connection, name: str, now: datetime, by: str) -> None:
@@ -110,7 +111,7 @@ def create_own_token(connection: Connection, maker: Holder, name: str, scope: Sc
     """Make a token of a miner's own, called after who makes it and `name`. Raises `TokenError`."""
     assert maker.party is not None, "a miner is of a party"
     if len(own_tokens(connection, maker.party, now)) >= MOST_OWN_TOKENS:
-        raise TokenError(f"there are {MOST_OWN_TOKENS} tokens already; revoke one that is not used")
+        raise TokenError(Problem("tokens-many", limit=MOST_OWN_TOKENS))
     whole, ends = f"{maker.name}.{name}", now + timedelta(days=days)
     return create_token(connection, whole, maker.role, maker.party, now, ends, maker.name, scope=scope)
 
@@ -119,7 +120,7 @@ def revoke_own_token(connection: Connection, maker: Holder, name: str, now: date
     """End a token that a miner of the same party made. Raises `TokenError`."""
     assert maker.party is not None, "a miner is of a party"
     if name not in {row["name"] for row in own_tokens(connection, maker.party, now)}:
-        raise TokenError(f"there is no token {name} of yours in force")
+        raise TokenError(Problem("token-none", name=name))
     revoke_token(connection, name, now, maker.name)
 
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from tarazy.portal import users
 from tarazy.portal.bodies import Asked, body
-from tarazy.portal.gate import PAGED, Gate, answer_faults, json_answer, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, answer_faults, json_answer, paging, parameters, refuse_in_words
 from tarazy.portal.guard import Fault, refuse
 from tarazy.portal.patience import Patience
 from tarazy.portal.rights import Right, Role
@@ -225,7 +225,7 @@ class UserPages:
     @app.handle_errors(UserError)
     def unfit(self, request: Any, failure: Failure) -> bytes:
         """The invitation or the user is not what it must be."""
-        return refuse(request, Fault(422, "no_such_user", str(failure.value)))
+        return refuse_in_words(request, "no_such_user", failure)
 
     @app.handle_errors(SealError)
     def sealed(self, request: Any, failure: Failure) -> bytes:

@@ -13,6 +13,7 @@ from argon2.exceptions import VerificationError
 from sqlalchemy import Connection, delete, insert, select, update
 
 from tarazy.accreditation import audit
+from tarazy.accreditation.problems import Problem
 from tarazy.portal.rights import Holder, Role
 from tarazy.portal.second_factor import Seal, accepted_step, new_secret
 from tarazy.portal.tables import portal_session, portal_user
@@ -79,7 +80,7 @@ def invite(connection: Connection, name: str, role: Role, party: str | None, now
         if party is not None:
             require_party(connection, party)
     except TokenError as error:
-        raise UserError(str(error)) from None
+        raise UserError(error.args[0]) from None
     text = secrets.token_urlsafe(_RANDOM_BYTES)
     row = {"name": name, "role": role, "party": party, "invited_at": now, "invited_by": by}
     ends_at = now + INVITATION
@@ -111,7 +112,7 @@ def remove(connection: Connection, name: str, now: datetime, by: str) -> None:
 def _change(connection: Connection, name: str, values: Mapping[str, object]) -> None:
     present = (portal_user.c.name == name, portal_user.c.removed_at.is_(None))
     if connection.execute(update(portal_user).where(*present).values(**values)).rowcount != 1:
-        raise UserError(f"there is no user {name}; see `tarazy user list`")
+        raise UserError(Problem("user-none", name=name))
     connection.execute(delete(portal_session).where(portal_session.c.name == name))
 
 

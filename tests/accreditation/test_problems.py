@@ -20,8 +20,9 @@ SPEAKING = [
         for name in ("bin", "checking", "documents", "fields", "findings", "importing", "sheets")
     ),
     ROOT / "accreditation" / "licence_terms.py",
-    ROOT / "portal" / "desk.py",
+    *(ROOT / "portal" / f"{name}.py" for name in ("desk", "tokens", "users")),
     ROOT / "pool" / "usable.py",
+    *(ROOT / "pool" / "payouts" / f"{name}.py" for name in ("desk", "facts")),
 ]
 """Whatever judges what a form or a spreadsheet brings to the portal."""
 OWN_CODES = {"_matching": 1, "Problem": 0}

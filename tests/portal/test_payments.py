@@ -61,6 +61,11 @@ async def test_a_proposal_keeps_the_rules_of_the_command(own: Running) -> None:
     assert operator.told["left_out"]["samal"]["ru"] == "удержано: the address is disputed"
     document = await own.json("/api/v1/openapi.json")
     assert faults(operator.told, {"$ref": "#/components/schemas/Proposed"}, document) == []
+    hold = {"party": "nobody", "why": "x", "language": "en"}
+    assert await operator.ask("/api/v1/accounting/payouts/hold", hold) == 422
+    assert operator.told["error"]["texts"]["ru"].startswith("организации nobody нет;")
+    assert await operator.ask("/api/v1/users/invite", {"name": "x", "role": "miner", "party": "nobody"}) == 422
+    assert operator.told["error"]["texts"]["kk"].startswith("nobody ұйымы жоқ;")
     with own.pool.engine.begin() as connection:
         stop(connection, "the wallet is short", own.pool.now, "aida")
     assert await operator.ask(f"{PAYOUTS}/propose", {}) == 422

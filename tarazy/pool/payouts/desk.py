@@ -16,6 +16,7 @@ from tarazy.accounting.payouts import batches, fence
 from tarazy.accounting.payouts.fence import FencedError
 from tarazy.accounting.payouts.machine import LeftOut, PayoutError
 from tarazy.accreditation.fields import LEGAL_ZONE
+from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.settings import PayoutSettings, Settings
 from tarazy.pool.admissions import Admissions
@@ -158,8 +159,10 @@ class PayoutDesk:
 def _refusing() -> Iterator[None]:
     try:
         yield
-    except (PayoutError, LedgerError, NodeError) as error:
-        raise PayoutRefused(str(error)) from None
+    except NodeError as error:
+        raise PayoutRefused(Problem("node", why=str(error))) from None
+    except (PayoutError, LedgerError) as error:
+        raise PayoutRefused(error.args[0]) from None
 
 
 def _day(instant: datetime) -> object:

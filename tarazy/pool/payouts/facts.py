@@ -5,6 +5,7 @@ from __future__ import annotations
 from tarazy.accounting.payouts.machine import Destination, LeftOut, PayoutError
 from tarazy.accreditation.entries import DocumentStatus, Licence
 from tarazy.accreditation.payout_addresses import coming_by_party
+from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import ALMATY
 from tarazy.pool.templates import TemplateError, address_script
@@ -13,7 +14,7 @@ from tarazy.pool.templates import TemplateError, address_script
 def require_party(registers: Registers, party: str) -> None:
     """Raise `PayoutError` unless the party is in force."""
     if party not in registers.parties:
-        raise PayoutError(f"{party} is in no register of parties; give the key of one that is")
+        raise PayoutError(Problem("party-none", party=party))
 
 
 def destinations(registers: Registers, chain: str) -> dict[str, Destination | LeftOut]:

@@ -77,7 +77,7 @@ def test_a_batch_by_command(house: House, tmp_path: Path) -> None:
     held = "hold", "altyn", "--why", "address in dispute"
     say(house, "anna", *held)
     assert "held for that already" in say(house, "anna", *held, code=1)
-    assert "no register of parties" in say(house, "anna", "hold", "nobody", "--why", "x", code=1)
+    assert "there is no party nobody" in say(house, "anna", "hold", "nobody", "--why", "x", code=1)
     made = told(house, "propose")
     assert made["left_out"]["altyn"] == "held: address in dispute"
     assert made["first_payments"] == {"dala": CREDITS["dala"], "samal": CREDITS["samal"]}
@@ -259,7 +259,7 @@ def test_a_batch_on_the_portal(house: House) -> None:
     reason = {"party": "altyn", "why": "мекенжай даулы", "language": "kk"}
     desk.pay("hold", **reason)
     assert "held for that already" in desk.refused("hold", **reason)
-    assert "no register of parties" in desk.refused("hold", **{**reason, "party": "nobody"})
+    assert "there is no party nobody" in desk.refused("hold", **{**reason, "party": "nobody"})
     assert [(each["why"], each["language"]) for each in told(house, "list")["holds"]] == [("мекенжай даулы", "kk")]
     assert desk.pay("propose")["left_out"]["altyn"]["kk"] == "ұсталып тұр: мекенжай даулы"
     first = max(each["batch"] for each in told(house, "list")["batches"])
