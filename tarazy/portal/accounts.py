@@ -41,6 +41,7 @@ from tarazy.portal.views import block_told
 from tarazy.reports.content import Pool
 from tarazy.reports.gather.sale import gather_sales
 from tarazy.reports.gather.statement import gather_statement
+from tarazy.reports.licence_holds import hold_texts
 from tarazy.reports.unaddressed import unaddressed
 
 RECEIPT_SHARES = 1_000_000
@@ -75,7 +76,7 @@ class Depths:
 def account(connection: Connection, party: str, schedule: Schedule, now: datetime) -> dict[str, Any]:
     """A party's terms by date, what it has with the pool, and why its payments are held."""
     held = [
-        {"since": each.since, "why": each.why, "language": each.language}
+        {"since": each.since, "why": each.why, "language": each.language, "texts": hold_texts(each.why)}
         for each in holds(connection)
         if each.party == party
     ]
@@ -214,7 +215,10 @@ def standing_of_payouts(connection: Connection, depths: Depths, at: datetime | N
     under_way = payouts.batches(connection, states) if at is None else past.batches_at(connection, states, at)
     found = balances(connection) if at is None else balances_at(connection, at)
     wallets = as_of(connection, at or datetime.now(UTC), at, (Wallet.register,))
-    held = [{**each._asdict(), "payable": found.get(payable(each.party), 0)} for each in holds(connection, at)]
+    held = [
+        {**each._asdict(), "texts": hold_texts(each.why), "payable": found.get(payable(each.party), 0)}
+        for each in holds(connection, at)
+    ]
     return {
         "sums": sums_by_kind(found),
         "stopped": {

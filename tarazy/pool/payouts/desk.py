@@ -27,6 +27,7 @@ from tarazy.pool.payouts.wallet import NodeWallet, wallet_of
 from tarazy.pool.repeat import Repeat
 from tarazy.portal.payments import PayoutRefused, Proposal, WalletCheck
 from tarazy.reports.language import LANGUAGES, instant, number, text
+from tarazy.reports.licence_holds import hold_texts
 
 TURN_SECONDS = 10.0
 
@@ -171,7 +172,11 @@ def _day(instant: datetime) -> object:
 
 def _texts(why: LeftOut) -> dict[str, str]:
     """Language → why a party is not paid."""
-    return {lang: text(lang, f"portal.leftout.{why.code}", **_figures(lang, why)) for lang in LANGUAGES}
+    held = hold_texts(str(why.values["why"])) if why.code == "held" else None
+    return {
+        lang: text(lang, f"portal.leftout.{why.code}", **_figures(lang, why) | ({"why": held[lang]} if held else {}))
+        for lang in LANGUAGES
+    }
 
 
 def _figures(lang: str, why: LeftOut) -> dict[str, str]:

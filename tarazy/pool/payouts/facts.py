@@ -9,6 +9,7 @@ from tarazy.accreditation.problems import Problem
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import ALMATY
 from tarazy.pool.templates import TemplateError, address_script
+from tarazy.reports.licence_holds import hold_reason
 
 
 def require_party(registers: Registers, party: str) -> None:
@@ -39,6 +40,5 @@ def licence_holds(registers: Registers) -> dict[str, str]:
         if licence.status is DocumentStatus.IN_FORCE:
             licensed.add(licence.party)
         else:
-            day = f"{licence.valid_from:%Y-%m-%d}"
-            found[licence.party] = f"licence {licence.licence} is {licence.status} since {day}"
+            found[licence.party] = hold_reason(licence)
     return {party: why for party, why in found.items() if party not in licensed}

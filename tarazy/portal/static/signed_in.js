@@ -12,8 +12,9 @@ function tile(name, figure, detail) {
   line.replaceChildren(detail ?? "");
 }
 
-/* A reason is written in one language: who reads another is told which. */
+/* The program's own reasons are told in each language; one that somebody wrote in its own: who reads another is told which. */
 function reason(row) {
+  if (row.texts !== null) return element("span", {}, row.texts[lang]);
   if (row.language === null || row.language === lang) return element("span", {lang: row.language ?? ""}, row.why);
   return element("span", {}, element("span", {lang: row.language}, row.why), " ", small(t(`paying.written_${row.language}`)));
 }

@@ -7,7 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tarazy.accounting.payouts import batches, fence, tables, unbooked
 from tarazy.accounting.payouts.machine import BatchState, Destination, LeftOut, Limits, PayoutError
 from tarazy.accounting.tables import round_proof
 from tarazy.accreditation.audit import rows_of
-from tarazy.accreditation.entries import Wallet, WalletStatus
+from tarazy.accreditation.entries import DocumentStatus, Licence, LicenceKind, Wallet, WalletStatus
 from tarazy.accreditation.snapshot import Registers
 from tarazy.config.law.calendar import ALMATY
 from tarazy.database.engine import open_engine
@@ -34,6 +35,7 @@ from tarazy.pool.payouts import payer as payer_module
 from tarazy.pool.payouts import wallet as wallet_module
 from tarazy.pool.payouts.facts import destinations as destinations_of
 from tarazy.pool.templates import address_script
+from tarazy.reports.licence_holds import hold_reason, hold_texts
 from tests.pool.payouts.world import (
     ANNA,
     BOLAT,
@@ -426,6 +428,20 @@ def test_the_first_payment_to_an_address_is_small(pool: Pool, node: Node) -> Non
         "dala": ((2,), CREDITS["dala"]),
         "samal": ((2, 3), None),
     }
+
+
+def test_the_programs_own_reason_of_a_hold_is_told_in_each_language() -> None:
+    """As it is kept, it is English; what somebody wrote stays as it is."""
+    licence = replace(_licence(), status=DocumentStatus.SUSPENDED)
+    texts = desk._texts(LeftOut("held", why=hold_reason(licence)))
+    assert texts["ru"] == "удержано: лицензия L-7 с 01.11.2026: приостановлена"
+    assert "тоқтатыла тұрған" in texts["kk"]
+    assert hold_texts("the address is disputed") is None
+
+
+def _licence() -> Licence:
+    told: dict[str, Any] = {"party": "altyn", "kind": LicenceKind.OWN_DATA_CENTRE, "issued_on": date(2026, 1, 1)}
+    return Licence(licence="L-7", status=DocumentStatus.IN_FORCE, valid_from=datetime(2026, 11, 1, tzinfo=UTC), **told)
 
 
 def test_an_address_that_counts_later_is_told_in_the_readers_words() -> None:
