@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
 
 from tarazy.accounting.blocks import BlockStateError, open_blocks, set_block_state
 from tarazy.accounting.cursors import FoldError
@@ -50,6 +51,8 @@ _PATIENCE_SECONDS = 30.0
 """How long a found block waits for another gateway's journal before the log says so."""
 _LATE = timedelta(seconds=2)
 """How long readings and work may take to reach the ledger before their interval is settled."""
+_BETWEEN_PARTS_SECONDS = 0.15
+"""Pause after a part of a long settlement: those who wait to write to SQLite look ten times a second."""
 _HEAD_SECONDS = 60.0
 _PROOF_SECONDS = 2.0
 _PROOF_REST = 5.0
@@ -93,6 +96,7 @@ class Office:
         self.meters_answer = True
         """Whether every meter has a known profile, and those that the pool asks gave a good reading last."""
         self._answers: dict[str, str] = {}
+        self._stopped = False
         self._poller = MeterPoller(self._take_reading, lambda: datetime.now(UTC), settings.energy.poll_seconds)
         mqtt = settings.energy.mqtt
         self._listener = MqttListener(mqtt, self._take_reading, lambda: datetime.now(UTC)) if mqtt else None
@@ -121,7 +125,11 @@ class Office:
             work.start()
 
     async def stop(self) -> None:
-        """Fold everything that is in the journals, store what was read, and end."""
+        """Fold everything that is in the journals, store what was read, and end.
+
+        What is left of a long settlement of energy is for the next start.
+        """
+        self._stopped = True
         self._proving.stop()
         self._pricing.stop()
         await self.proofs.stop()
@@ -233,8 +241,12 @@ class Office:
             self._readings = [*readings, *self._readings][-_READINGS_HELD:]
             raise
         rest: Sequence[Meter] = self.meters
-        while rest:
-            rest = await self._database.run(self._settle, rest, self._admissions.registers)
+        while rest := rest and await self._database.run(self._settle, rest, self._admissions.registers):
+            if self._stopped:
+                return
+            pause: Deferred[None] = Deferred()
+            self._clock.callLater(_BETWEEN_PARTS_SECONDS, pause.callback, None)
+            await pause
 
     def _take_reading(self, reading: Reading) -> None:
         self._readings.append(reading)

@@ -69,7 +69,7 @@ def _mine(settings: Settings) -> tuple[int, int]:
     return sum(each.sequence for each in gateways), rewards
 
 
-class _AtOnce:
+class AtOnce:
     """The database as the office uses it, without the reactor's threads."""
 
     def __init__(self, engine: Engine) -> None:
@@ -99,7 +99,7 @@ def _keep_books(settings: Settings, kill_at: int) -> None:
         settings.blocks_path.parent,
         lambda path, hear: BlockStore(path, direct, cast(Clock, clock), POOL_SCRIPT, hear),
     )
-    database = cast(Database, _AtOnce(engine))
+    database = cast(Database, AtOnce(engine))
     office = Office(cast(Clock, clock), settings, database, cast(Admissions, None), blocks, direct)
     table = tables.distribution
     final = select(func.count()).select_from(table).where(table.c.state == "final")

@@ -33,8 +33,8 @@ Rule = Callable[[str, datetime], Sharing]
 """(site, instant) → the rule by which the site's energy is shared."""
 
 _RECHECKED_INTERVALS = 4
-MOST_INTERVALS = 2_000
-"""Intervals that one settlement derives, give or take those of a site with many meters: about a second of work."""
+MOST_INTERVALS = 1_000
+"""Intervals that one settlement derives, give or take those of a site with many meters: about half a second of work."""
 _LEAST_INTERVALS = 96
 _METERS_AT_ONCE = 200
 _BACKLOG_AT_ONCE = 20_000
