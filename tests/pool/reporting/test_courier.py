@@ -28,6 +28,7 @@ from twisted.internet.tcp import Connection
 
 from tarazy.accreditation.audit import events_of
 from tarazy.database.engine import Database
+from tarazy.pool.reporting import courier as courier_module
 from tarazy.pool.reporting.courier import Courier
 from tarazy.reports.delivery import outbox
 from tarazy.reports.delivery.answer import Judged, Outcome
@@ -526,6 +527,30 @@ async def test_the_end_of_the_server_breaks_an_attempt_off(build: Callable[..., 
         await deferLater(reactor, 0.01, lambda: None)
     await office.courier.stop()
     made = office.read()
+    assert (made.state, made.trouble) == (DeliveryState.SENT, "the server was stopped before the answer came")
+
+
+@in_reactor
+async def test_a_silent_authority_holds_up_no_other(
+    build: Callable[..., Office], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the turn that waits for it, nor in those that follow; at the server's end its attempt is written down."""
+    monkeypatch.setattr(courier_module, "TURN_SECONDS", 0.05)
+    office = build(timeout_seconds=300)
+    silent = office.approved()
+    stand_in.script = [standin.never]
+    await office.turn()
+    other = office.profile.model_copy(update={"name": "ministry"})
+    with office.engine.begin() as connection:
+        letter = compose(office.kept, other)
+        number = outbox.propose(connection, office.kept, letter, other, office.now, "tarazy")
+        outbox.approve(connection, number, office.now, "aigul")
+    office.courier._profiles = {office.profile.name: office.profile, other.name: other}
+    while office.read(number).state is not DeliveryState.RECEIVED:
+        await office.turn()
+    assert office.attempts() == [("send", None)], "begun once"
+    await office.courier.stop()
+    made = office.read(silent)
     assert (made.state, made.trouble) == (DeliveryState.SENT, "the server was stopped before the answer came")
 
 
