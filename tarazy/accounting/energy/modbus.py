@@ -14,6 +14,9 @@ from tarazy.accounting.energy.profiles import ModbusProfile
 for _name in ("pymodbus", "pymodbus.logging"):  # their lines carry addresses and raw frames (invariant 12)
     logging.getLogger(_name).setLevel(logging.CRITICAL)
     logging.getLogger(_name).propagate = False
+logging.getLogger("asyncio").addFilter(  # an answer that cannot be decoded is raised in the loop, and told as silence
+    lambda line: not (line.exc_info and isinstance(line.exc_info[1], ModbusException))
+)
 
 
 class ModbusMeter:

@@ -129,3 +129,23 @@ async def test_a_silent_connection_is_not_used_again() -> None:
     assert connections == 2
     server.close()
     await server.wait_closed()
+
+
+@on_asyncio
+async def test_an_answer_that_cannot_be_decoded_is_silence_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A function that nobody knows: pymodbus raises in the event loop, whose own lines carry addresses."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readexactly(12)
+        writer.write(asked[:4] + b"\0\x03" + asked[6:7] + b"\x63\0")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    device = ModbusMeter(replace(meter(), port=server.sockets[0].getsockname()[1]), MEASURED, timeout_seconds=0.2)
+    assert await device.read() == (None, "silent")
+    device.close()
+    server.close()
+    assert [line.name for line in caplog.records] == []
