@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import structlog
 from aiomqtt import Client, Message, MqttError, ProtocolVersion
@@ -109,19 +110,26 @@ class MqttListener:
             await asyncio.sleep(pause_seconds(self._shortest_pause, failures))
 
     async def _listen(self) -> None:
-        async with self._client() as client:
-            topics = sorted(self._meters)
-            options = SubscribeOptions(qos=1)
-            for first in range(0, len(topics), _TOPICS_AT_ONCE):
-                part = topics[first : first + _TOPICS_AT_ONCE]
-                answers = await client.subscribe([(topic, options) for topic in part])
-                for topic, answer in zip(part, answers, strict=False):
-                    if isinstance(answer, ReasonCode) and answer.is_failure:
-                        log.error("mqtt_topic_refused", meter=self._meters[topic])
-            self.connected = True
-            log.info("mqtt_connected", broker=self._settings.url, meters=len(topics))
-            async for message in client.messages:
-                self._take(message)
+        client = self._client()
+        try:
+            async with client:
+                await self._hear(client)
+        finally:
+            _let_go(client)
+
+    async def _hear(self, client: Client) -> None:
+        topics = sorted(self._meters)
+        options = SubscribeOptions(qos=1)
+        for first in range(0, len(topics), _TOPICS_AT_ONCE):
+            part = topics[first : first + _TOPICS_AT_ONCE]
+            answers = await client.subscribe([(topic, options) for topic in part])
+            for topic, answer in zip(part, answers, strict=False):
+                if isinstance(answer, ReasonCode) and answer.is_failure:
+                    log.error("mqtt_topic_refused", meter=self._meters[topic])
+        self.connected = True
+        log.info("mqtt_connected", broker=self._settings.url, meters=len(topics))
+        async for message in client.messages:
+            self._take(message)
 
     def _client(self) -> Client:
         """A new connection."""
@@ -173,3 +181,13 @@ class MqttListener:
         if self._taken[meter] == _READINGS_AN_HOUR + 1:
             log.error("mqtt_flood", meter=meter, an_hour=_READINGS_AN_HOUR)
         return self._taken[meter] <= _READINGS_AN_HOUR
+
+
+def _let_go(client: Client) -> None:
+    """Close the connection that aiomqtt leaves open and reading after a packet that cannot be read."""
+    line: Any = client._client.socket()
+    if line is not None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(line)
+        loop.remove_writer(line)
+        line.close()

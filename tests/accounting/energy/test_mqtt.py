@@ -136,3 +136,33 @@ def test_settings_that_are_refused(change: dict[str, Any], says: str) -> None:
     MqttSettings.model_validate(whole)
     with pytest.raises(ValueError, match=says):
         MqttSettings.model_validate({**whole, **change})
+
+
+@pytest.mark.parametrize("topic", [b"\xff", b"+"])
+@on_asyncio
+async def test_a_connection_with_a_topic_that_cannot_be_is_closed(topic: bytes) -> None:
+    """The listener comes back on another connection and keeps none of those before."""
+    ended: list[int] = []
+    twice = asyncio.Event()
+
+    async def packet(reader: asyncio.StreamReader) -> bytes:
+        (_, size) = await reader.readexactly(2)
+        return await reader.readexactly(size)
+
+    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await packet(reader)
+        writer.write(b"\x20\x03\0\0\0")
+        number = (await packet(reader))[:2]
+        writer.write(b"\x90\x05" + number + b"\0\1\1" + b"\x30\4\0\1" + topic + b"\0")
+        await reader.read()
+        ended.append(1)
+        if len(ended) == 2:
+            twice.set()
+        writer.close()
+
+    server = await asyncio.start_server(broken, "127.0.0.1", 0)
+    heard = Heard(told(server.sockets[0].getsockname()[1]))
+    heard.listener.follow(("m1", "m2"))
+    await asyncio.wait_for(twice.wait(), 5)
+    await heard.listener.stop().asFuture(asyncio.get_running_loop())
+    server.close()
