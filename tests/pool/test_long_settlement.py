@@ -16,7 +16,7 @@ from twisted.internet.defer import ensureDeferred
 
 from tarazy.accounting.energy.balance import settle
 from tarazy.accounting.energy.meter import Reading
-from tarazy.accounting.energy.readings import append_readings
+from tarazy.accounting.energy.recording import append_readings
 from tarazy.accounting.energy.tables import interval
 from tarazy.accreditation.entries import Meter, ReadBy
 from tarazy.accreditation.registers import append_all, as_of
