@@ -320,6 +320,9 @@ def begin(connection: Connection, made: Delivery, profile: Profile, now: datetim
     made = read(connection, made.number)
     if not _is_due(made, now):
         return None
+    if made.state is DeliveryState.SENT and profile.when_unsure == "stop":
+        _set(connection, made.number, next_at=None)
+        return None
     way = "ask" if made.state is DeliveryState.SENT and profile.when_unsure == "ask" else "send"
     number = made.attempts + 1
     until = now + timedelta(seconds=profile.timeout_seconds + MARGIN_SECONDS)

@@ -375,6 +375,23 @@ async def test_stop_asks_a_person_when_it_may_have_arrived(build: Callable[..., 
 
 
 @in_reactor
+async def test_a_profile_that_stops_from_now_on_sends_nothing_again(
+    build: Callable[..., Office], stand_in: StandIn
+) -> None:
+    """Also what may have arrived by the profile of before waits for a person."""
+    before = build()
+    before.approved()
+    stand_in.script = [standin.never]
+    made = await before.turn()
+    assert made.state is DeliveryState.SENT
+    assert made.next_at is not None
+    with before.engine.begin() as connection:
+        stops = before.profile.model_copy(update={"when_unsure": "stop"})
+        assert outbox.begin(connection, made, stops, made.next_at) is None
+        assert outbox.read(connection, made.number).next_at is None
+
+
+@in_reactor
 async def test_ask_looks_before_it_sends_again(build: Callable[..., Office], stand_in: StandIn) -> None:
     """The inquiry finds nothing, so it is sent; then it is asked until the receipt is there."""
     inquiry = {"url": f"http://127.0.0.1:{stand_in.port}/v1/status/{{key}}"}
