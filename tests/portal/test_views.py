@@ -86,6 +86,13 @@ def test_languages_are_written_in_their_own_letters(lang: str) -> None:
     assert len(page_texts(lang)) > 5000
 
 
+@pytest.mark.parametrize("name", ["nothing", "proposed", "first", "left_out"])
+def test_what_a_proposal_answers_are_sentences(name: str) -> None:
+    """They stand one after the other."""
+    told = messages()[f"portal.paying.{name}"]
+    assert all(form.endswith(".") for lang in LANGUAGES for form in told[lang].values())
+
+
 def test_one_thing_has_one_name() -> None:
     """A party and approving, whatever page or paper tells of them."""
     others = re.compile(r"\b(сторон[аые]?|одобр\w*|тарап\w*|мақұлда\w*)\b", re.IGNORECASE)
