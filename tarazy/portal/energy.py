@@ -26,7 +26,7 @@ from tarazy.accounting.energy.figures import (
     site_intervals,
 )
 from tarazy.accounting.energy.intervals import floor_to
-from tarazy.accounting.energy.newest import last_reading, last_seen
+from tarazy.accounting.energy.newest import last_answers, last_reading, last_seen
 from tarazy.accounting.fee.consumption import FeeError
 from tarazy.accreditation.entries import Finding, FindingKind, Meter, ReadBy, Severity, Site, Supply
 from tarazy.accreditation.quotas import Held, held_power, held_quotas
@@ -327,10 +327,12 @@ def meters(
     keys = [row.meter for row in shown]
     seen = last_seen(connection, keys, now, moment.known_at)
     fitted = fittings(connection, keys, moment.known_at)
+    answered = last_answers(connection, keys, now, moment.known_at).keys()
     items = []
     for row in shown:
         good = seen[row.meter]
         pushed = row.read_by is not ReadBy.POOL
+        since = good if row.meter in answered else row.recorded_at
         last = last_reading(connection, row.meter, now, moment.known_at)
         items.append(
             {
@@ -343,7 +345,7 @@ def meters(
                 "registered": row.status,
                 "last": last and {"at": last.at, "status": last.status, "count": last.register_count},
                 "good_at": good,
-                "silent": is_silent(row.profile, pushed, good or row.recorded_at, now, interval_seconds),
+                "silent": is_silent(row.profile, pushed, since, now, interval_seconds),
                 "devices": [
                     {
                         "since": each.since,

@@ -65,7 +65,8 @@ class Office:
         sites = [row for row in entries if isinstance(row, Site) and row.site == SITE]
         owners = [row for row in entries if getattr(row, "party", None) == sites[0].party and row.register == "party"]
         with engine.begin() as connection:
-            append_all(connection, [*owners, *sites, meter], SINCE, "test")
+            append_all(connection, [*owners, *sites], SINCE, "test")
+            append_all(connection, [meter], T0, "test")
 
     def look(self, readings: Iterable[Reading], minute: float) -> None:
         """Take readings, settle what has ended, and record what is found."""

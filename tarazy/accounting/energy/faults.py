@@ -117,7 +117,7 @@ class Watched:
     def faults(self, meter: Meter, since: datetime, now: datetime, seconds: int, works: bool) -> Iterator[Fault]:
         """Its faults from `since` on; `seconds`: of an interval, `works`: whether shares came from its site."""
         self.forget(since)
-        if is_silent(meter.profile, meter.pushed, self.seen or meter.since, now, seconds):
+        if is_silent(meter.profile, meter.pushed, self.seen if self.status else meter.since, now, seconds):
             status = self.status if self.status and self.status != "ok" else "silent"
             yield Fault("silent", meter, {"status": status, "since": self.seen.isoformat() if self.seen else "-"})
         if self._breaks:
@@ -134,11 +134,12 @@ class Watched:
 
 
 def is_silent(profile: str, pushed: bool, since: datetime | None, now: datetime, interval_seconds: int) -> bool:
-    """Whether a meter that is to give readings gave no good one for two intervals `since` the last, or its entry.
+    """Whether a meter that is to give readings gave no good one for two intervals.
 
-    It is to give some when they come by themselves (`pushed`) or the pool reads it, by its profile.
+    It is to give some when they come by themselves (`pushed`) or the pool reads it, by its profile. `since`: the last
+    good one, None where all were bad; of one that nothing was ever heard of, when it was entered.
     """
-    if since is None or since >= now - timedelta(seconds=_SILENT_INTERVALS * interval_seconds):
+    if since is not None and since >= now - timedelta(seconds=_SILENT_INTERVALS * interval_seconds):
         return False
     return is_usable(profile) and (pushed or isinstance(load_profile(profile), ModbusProfile))
 
