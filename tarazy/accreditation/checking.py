@@ -182,9 +182,11 @@ def _wallet_faults(versions: _Recorded, entries: Sequence[Entry], recording: Rec
     """A party's first address counts at once; every other needs a proposal, a second person and some time."""
     wallets = [(index, entry) for index, entry in enumerate(entries) if isinstance(entry, Wallet)]
     taken = set(versions.with_address)
+    named: dict[str, tuple[str, str]] = {}
     for index, entry in wallets:
-        known = versions.of(entry)
-        if any(version.wallet and version.wallet[:2] != (entry.party, entry.address) for version in known):
+        known, whose = versions.of(entry), (entry.party, entry.address)
+        others = [version.wallet[:2] for version in known if version.wallet] + [named.setdefault(entry.key, whose)]
+        if any(other != whose for other in others):
             yield EntryFault(index, "address", Problem("wallet-other", key=entry.key))
             continue
         if entry.status is not WalletStatus.APPROVED:

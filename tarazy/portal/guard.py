@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
 import orjson
@@ -172,8 +173,8 @@ class BoundedChannel(HTTPChannel):
     """
 
     site: BoundedSite
-    host = ""
-    """The address that it comes from."""
+    share = ""
+    """Whose connections it counts among."""
 
     _buffer: bytes
     _dataBuffer: list[bytes]  # noqa: N815 - Twisted's name
@@ -187,7 +188,7 @@ class BoundedChannel(HTTPChannel):
 
         RFC 9112, 9.3.2: a client that sends requests without waiting asks those again that were not answered.
         """
-        if self._buffer or self._dataBuffer:
+        if self._buffer or any(self._dataBuffer):
             self.persistent = 0
         super().requestDone(request)  # type: ignore[no-untyped-call]
 
@@ -201,8 +202,14 @@ class BoundedChannel(HTTPChannel):
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # noqa: N802 - Twisted's name
         """Make room for another."""
-        self.site.lost(self.host)
+        self.site.lost(self.share)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+
+def _share(address: str) -> str:
+    """Whose connections are counted together: an IPv4 address, or the network of an IPv6 one that a household has."""
+    found = ip_address(address)
+    return address if isinstance(found, IPv4Address) else str(ip_network((found, 64), strict=False))
 
 
 class BoundedSite(Site):
@@ -228,19 +235,20 @@ class BoundedSite(Site):
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 - Twisted's name
         """A channel for a new connection, or none when there are too many."""
-        too_many = self._open[addr.host] >= MAXIMUM_OF_ONE and not self._is_proxy(addr.host)
+        share = _share(addr.host)
+        too_many = self._open[share] >= MAXIMUM_OF_ONE and not self._is_proxy(addr.host)
         if too_many or self.connections >= MAXIMUM_CONNECTIONS:
             return None
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
-        channel.host = addr.host
-        self._open[addr.host] += 1
+        channel.share = share
+        self._open[share] += 1
         return channel
 
-    def lost(self, host: str) -> None:
-        """A connection from `host` has ended."""
-        self._open[host] -= 1
-        if not self._open[host]:
-            del self._open[host]
+    def lost(self, share: str) -> None:
+        """A connection has ended that counted for `share`."""
+        self._open[share] -= 1
+        if not self._open[share]:
+            del self._open[share]
 
     def log(self, request: Any) -> None:
         """Nothing: an access log would hold addresses (invariant 12)."""

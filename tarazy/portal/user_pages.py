@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import structlog
 from klein import Klein
@@ -28,9 +28,8 @@ from tarazy.portal.users import UserError
 
 log = structlog.get_logger()
 
-_T = TypeVar("_T")
-_HASHING, _LONGEST_QUEUE = 1, 30
-"""Passwords hashed at a time, each of which takes 64 MiB, and people who may wait for it."""
+_HASHING, _LONGEST_QUEUE, _LONGEST_OF_ONE = 1, 30, 8
+"""Passwords hashed at a time, each of which takes 64 MiB, and people who may wait for it, in all and of one address."""
 _Name = Annotated[str, Field(min_length=1, max_length=64)]
 _Secret = Annotated[str, Field(min_length=1, max_length=users.LONGEST_PASSWORD)]
 _Code = Annotated[str, Field(min_length=1, max_length=12)]
@@ -79,7 +78,7 @@ class UserPages:
         self._refresh = refresh
         self._addresses = Patience(limit=20)
         self._names = Patience(limit=30, window=900.0)
-        self._hashing = Turns(_HASHING, _LONGEST_QUEUE)
+        self._hashing = Turns(_HASHING, _LONGEST_QUEUE, _LONGEST_OF_ONE)
 
     @app.route("/sign-in", methods=["POST"])
     async def sign_in(self, request: Any) -> bytes:
@@ -89,14 +88,9 @@ class UserPages:
         self._require_patience(request)
         self._gate.require_patience(request, self._names, asked.name, "too many failures for this name")
         found = await self._gate.read(users.known, asked.name)
-        now = datetime.now(UTC)
-        code = asked.code.replace(" ", "")
-        step = await self._hash(lambda: users.signed_step(found, asked.password, code, self._seal, now))
+        now, address = datetime.now(UTC), self._gate.door.address(request)
+        step = await self._hashing.run(lambda: self._checked(asked, found, address, now), address)
         if step is None:
-            self._failed(request)
-            self._names.add(asked.name, time.monotonic())
-            if found is not None:
-                self._note_failure(asked.name)
             raise Fault(401, "not_signed_in", "name, password or code is wrong, or the code was used already")
         return await self._begun(
             request, asked.name, await self._gate.write(users.begin_session, asked.name, step, now)
@@ -146,11 +140,12 @@ class UserPages:
         now = datetime.now(UTC)
         step = accepted_step(found.secret, asked.code.replace(" ", ""), now, 0)
         if step is None:
-            self._failed(request)
+            self._failed(self._gate.door.address(request))
             raise Fault(
                 422, "bad_code", "the code is not of this moment; look at the app again, and at the phone's clock"
             )
-        password = await self._hash(lambda: users.hash_password(asked.password))
+        address = self._gate.door.address(request)
+        password = await self._hashing.run(lambda: deferToThread(users.hash_password, asked.password), address)
         name, session = await self._gate.write(users.join, asked.invitation, password, step, now)
         return await self._begun(request, name, session)
 
@@ -191,12 +186,23 @@ class UserPages:
         await self._refresh()
         return json_answer(request, {"name": asked.name})
 
+    async def _checked(self, asked: _SignIn, found: users.Known | None, address: str, now: datetime) -> int | None:
+        """The step of a code that is right. What is wrong counts, also when whoever asked has hung up meanwhile."""
+        code = asked.code.replace(" ", "")
+        step = await deferToThread(users.signed_step, found, asked.password, code, self._seal, now)
+        if step is None:
+            self._failed(address)
+            self._names.add(asked.name, time.monotonic())
+            if found is not None:
+                self._note_failure(asked.name)
+        return step
+
     async def _invited(self, request: Any, invitation: str) -> users.Invited:
         self._require_patience(request)
         try:
             return await self._gate.write(users.open_invitation, invitation, self._seal, datetime.now(UTC))
         except UserError:
-            self._failed(request)
+            self._failed(self._gate.door.address(request))
             raise
 
     async def _begun(self, request: Any, name: str, session: str) -> bytes:
@@ -211,16 +217,13 @@ class UserPages:
         address = self._gate.door.address(request)
         self._gate.require_patience(request, self._addresses, address, "too many failures from this address")
 
-    def _failed(self, request: Any) -> None:
-        self._addresses.add(self._gate.door.address(request), time.monotonic())
+    def _failed(self, address: str) -> None:
+        self._addresses.add(address, time.monotonic())
 
     def _note_failure(self, name: str) -> None:
         """Nobody waits for it: how long the answer takes must not tell whether there is such a name."""
         noted = Deferred.fromCoroutine(self._gate.write(users.note_failure, name, datetime.now(UTC)))
         noted.addErrback(lambda failure: log.error("sign_in_failure_not_kept", error=repr(failure.value)))
-
-    async def _hash(self, work: Callable[[], _T]) -> _T:
-        return await self._hashing.run(lambda: deferToThread(work))
 
     @app.handle_errors(UserError)
     def unfit(self, request: Any, failure: Failure) -> bytes:

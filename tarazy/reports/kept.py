@@ -102,7 +102,11 @@ def keep_signature(kept: Kept, given: bytes, authorities: Sequence[x509.Certific
             file.flush()
             os.fsync(file.fileno())
         target.hardlink_to(temporary)
-        sync_directory(target.parent)
+        try:
+            sync_directory(target.parent)
+        except OSError:
+            target.unlink()
+            raise
     except FileExistsError:
         raise KeptFault(
             f"{target.name} is there already; a report is signed once: move it away to sign again"

@@ -208,22 +208,44 @@ def test_another_payout_address_needs_time_and_a_second_person(engine: Engine) -
             append(connection, sooner, NOW + DAY, "second")
 
 
-def test_an_address_that_never_counted_is_no_earlier_one(engine: Engine) -> None:
-    """A proposal, or what was taken back before it began, leaves the next address the first; what counted does not."""
-    approved = partial(wallet, "guest-1", WalletStatus.APPROVED)
+def test_what_was_only_proposed_is_no_earlier_address(engine: Engine) -> None:
+    """It leaves the next address the first; what was approved once does not, whatever became of it."""
+    first, second = (partial(wallet, name, WalletStatus.APPROVED) for name in ("guest-1", "guest-2"))
     with engine.begin() as connection:
         fill(connection)
         append(connection, wallet("guest-1", WalletStatus.PROPOSED), NOW, BY)
-        append(connection, approved(valid_from=NOW + 2 * DAY), NOW, BY)
-        with pytest.raises(RegisterError, match="is proposed before it is approved"):
-            append(connection, wallet("guest-2", WalletStatus.APPROVED), NOW, BY)
+        assert parties_with_address(connection, ["guest"]) == set()
+        append(connection, first(valid_from=NOW + 2 * DAY), NOW, BY)
         withdraw(connection, "wallet", "guest-1", 2, why="too late", recorded_at=NOW + DAY, recorded_by=BY)
-        append(connection, approved(valid_from=NOW + DAY), NOW + DAY, BY)
-        assert paid_to(connection, NOW + DAY) == "guest-1"
-        withdraw(connection, "wallet", "guest-1", 4, why="gone", recorded_at=NOW + 2 * DAY, recorded_by=BY)
         assert parties_with_address(connection, ["guest"]) == {"guest"}
         with pytest.raises(RegisterError, match="is proposed before it is approved"):
-            append(connection, wallet("guest-2", WalletStatus.APPROVED, valid_from=NOW + 2 * DAY), NOW + 2 * DAY, BY)
+            append(connection, second(valid_from=NOW + DAY), NOW + DAY, BY)
+
+
+@pytest.mark.parametrize("how", ["it passes", "withdrawn before", "withdrawn after"])
+def test_a_rejection_that_passed_makes_no_second_first_address(engine: Engine, how: str) -> None:
+    """The address that the guest is paid to for weeks is its first, whatever once covered its beginning."""
+    hour, later = timedelta(hours=1), NOW + 40 * DAY
+    rejected = wallet("guest-1", WalletStatus.REJECTED, valid_from=NOW + hour)
+    with engine.begin() as connection:
+        fill(connection)
+        append(connection, wallet("guest-1", WalletStatus.APPROVED, valid_from=NOW + 2 * hour), NOW, BY)
+        append(connection, replace(rejected, valid_to=NOW + 3 * hour if how == "it passes" else None), NOW, BY)
+        if how != "it passes":
+            at = NOW + (hour if how == "withdrawn before" else DAY)
+            withdraw(connection, "wallet", "guest-1", 2, why="by mistake", recorded_at=at, recorded_by=BY)
+        assert paid_to(connection, later) == "guest-1"
+        with pytest.raises(RegisterError, match="is proposed before it is approved"):
+            append(connection, wallet("guest-2", WalletStatus.APPROVED, OTHER, valid_from=later), later, BY)
+
+
+def test_a_batch_gives_no_key_to_two_parties(engine: Engine) -> None:
+    """Whose address it is would depend on which is looked at first."""
+    of_host = replace(wallet("shared", WalletStatus.REJECTED), party="host")
+    with engine.begin() as connection:
+        fill(connection)
+        with pytest.raises(RegisterError, match="another party or address"):
+            append_all(connection, [of_host, wallet("shared", WalletStatus.APPROVED, valid_from=NOW + DAY)], NOW, BY)
 
 
 def test_two_addresses_at_once_are_not_both_the_first(engine: Engine) -> None:

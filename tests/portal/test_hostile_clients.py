@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor, threads
 from twisted.internet.defer import Deferred
 
 from tarazy.portal import events, guard
+from tarazy.portal.past import PastSnapshots
 from tests.portal.conftest import Running
 from tests.portal.test_app import raw
 
@@ -116,3 +122,86 @@ async def test_a_long_body_may_take_its_time(own: Running, monkeypatch: pytest.M
     answer = await Deferred.fromFuture(asyncio.ensure_future(asyncio.get_event_loop().sock_recv(line, 4096)))
     line.close()
     assert answer.startswith(b"HTTP/1.1 4"), "it was read whole, and is refused for what it says"
+
+
+HANGS_UP = """
+import socket, struct, sys, time
+port, bursts, of_one, pause = (float(each) for each in sys.argv[1:])
+body = b'{"name":"nobody","password":"x","code":"1"}'
+head = b"POST /api/v1/users/sign-in HTTP/1.1\\r\\nHost: x\\r\\nOrigin: http://x\\r\\n"
+for _ in range(int(bursts)):
+    lines = []
+    for _ in range(int(of_one)):
+        line = socket.create_connection(("127.0.0.1", int(port)))
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        lines.append(line)
+    for line in lines:
+        line.sendall(head + b"Content-Length: %d\\r\\n\\r\\n" % len(body) + body)
+    time.sleep(pause)
+    for line in lines:
+        line.close()
+"""
+
+
+@pytest.mark.parametrize(("bursts", "of_one", "pause"), [(4, 195, 0.0), (100, 8, 0.05)], ids=["many", "often"])
+@pytest_twisted.ensureDeferred
+async def test_who_hangs_up_keeps_nobody_from_anything(own: Running, bursts: int, of_one: int, pause: float) -> None:
+    """Hundreds of sign-ins of one address, each hung up on: at another people sign in, and the portal reads on."""
+
+    def elsewhere(number: int) -> int:
+        line = http.client.HTTPConnection("127.0.0.1", own.port, timeout=30, source_address=("127.0.0.9", 0))
+        told = {"name": f"anna-{number}", "password": "x" * 20, "code": "123456"}
+        line.request("POST", "/api/v1/users/sign-in", json.dumps(told), {"origin": own.url})
+        code = line.getresponse().status
+        line.close()
+        return code
+
+    told = [sys.executable, "-c", HANGS_UP, *map(str, (own.port, bursts, of_one, pause))]
+    attack = threads.deferToThread(subprocess.run, told, check=True)
+    codes = [await threads.deferToThread(elsewhere, number) for number in range(8)]
+    await attack
+    assert set(codes) == {401}
+    answer = await Deferred.fromCoroutine(own.get("/api/v1/registers/party")).addTimeout(10, reactor)
+    assert answer.code == 200
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_who_ask_for_one_moment_are_answered(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody hangs up, nobody is hostile: all open a moment of a pool that takes a while to read."""
+    read = PastSnapshots._read
+
+    def slow(*args: Any) -> Any:
+        time.sleep(1)
+        return read(*args)
+
+    monkeypatch.setattr(PastSnapshots, "_read", slow)
+    path = "/api/v1/overview?as_of=" + time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 7200))
+    asked = [Deferred.fromCoroutine(own.get(path)).addTimeout(60, reactor) for _ in range(190)]
+    assert [(await each).code for each in asked] == [200] * 190
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_connection_outlives_what_was_posted(running: Running, chunked: bool) -> None:
+    """A client that reads each answer before it posts again keeps its connection, as the answer says nothing else."""
+
+    def post() -> list[int]:
+        line = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+        told = []
+        for _ in range(3):
+            body = iter([b"{", b"}"]) if chunked else b"{}"
+            line.request("POST", "/api/v1/users/sign-in", body, encode_chunked=chunked)
+            line.auto_open = 0
+            answer = line.getresponse()
+            answer.read()
+            assert answer.getheader("connection") != "close"
+            told.append(answer.status)
+        return told
+
+    assert await threads.deferToThread(post) == [403] * 3
+
+
+def test_a_household_of_ipv6_is_one() -> None:
+    """It has more addresses than anybody can count."""
+    assert guard._share("2001:db8:1:2::7") == guard._share("2001:db8:1:2:ffff::1") != guard._share("2001:db8:1:3::7")
+    assert guard._share("192.0.2.1") != guard._share("192.0.2.2")

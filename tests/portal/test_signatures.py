@@ -13,6 +13,7 @@ from tarazy.accreditation import audit
 from tarazy.accreditation.audit import events_of
 from tarazy.portal.rights import Role
 from tarazy.portal.tokens import create_token
+from tarazy.reports import kept
 from tarazy.reports.signing.key import load_key
 from tests.portal.conftest import Running
 from tests.portal.shapes import faults
@@ -73,7 +74,7 @@ async def test_a_signature_is_uploaded_once_and_told(own: Running, tmp_path: Pat
 async def test_no_signature_stays_without_its_row_in_the_audit_log(
     own: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the log cannot be written, the signature is taken back and may be brought again."""
+    """When the log or the directory cannot be written, the signature is taken back and may be brought again."""
     token = _token(own, Role.OPERATOR)
     await own.portal.read_holders()
     report = own.directory / "reports" / NAME
@@ -83,10 +84,11 @@ async def test_no_signature_stays_without_its_row_in_the_audit_log(
     def away(*_: object) -> None:
         raise OSError("the disk is full")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(audit, "append", away)
-        assert (await ask(own, "POST", f"{PATH}?name={NAME}", token, data=signature))[0] == 500
-    assert list(report.parent.glob("*.p7s")) == []
+    for place, name, code in ((audit, "append", 500), (kept, "sync_directory", 409)):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, away)
+            assert (await ask(own, "POST", f"{PATH}?name={NAME}", token, data=signature))[0] == code
+        assert list(report.parent.glob("*.p7s")) == []
     assert (await ask(own, "POST", f"{PATH}?name={NAME}", token, data=signature))[0] == 200
 
 

@@ -81,3 +81,38 @@ async def test_a_work_that_fails_after_its_asker_left_hurts_nobody() -> None:
     works.begun["gone"].errback(ValueError("nobody is there"))
     works.begun["stays"].callback("told")
     assert await stays == "told"
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_that_left_end_no_turns() -> None:
+    """Hundreds wait and leave, and make room in the queue; the one behind them has its turn."""
+    works = Works(Turns(1, longest_queue=500))
+    first = works.ask("first")
+    for _ in range(3):
+        gone = [works.ask(f"gone {number}") for number in range(400)]
+        for each in gone:
+            each.cancel()
+            with pytest.raises(CancelledError):
+                await each
+    last = works.ask("last")
+    works.begun["first"].callback("")
+    assert await first == ""
+    works.begun["last"].callback("told")
+    assert await last == "told"
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_that_are_answered_at_once_end_no_turns() -> None:
+    """Hundreds wait for what is told at once by then; each is told, and so is who comes afterwards."""
+    turns = Turns(1)
+    works = Works(turns)
+    first = works.ask("first")
+
+    async def quick() -> int:
+        return 1
+
+    rest = [Deferred.fromCoroutine(turns.run(quick)) for _ in range(900)]
+    works.begun["first"].callback("")
+    assert await first == ""
+    assert [await each for each in rest] == [1] * 900
+    assert await turns.run(quick) == 1
