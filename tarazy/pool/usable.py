@@ -31,7 +31,9 @@ def _faults(lines: Iterable[Line], chain: str) -> Iterator[TableFault]:
             problem = Problem("address-chain" if elsewhere else "address", **told)
             yield TableFault(line.source, problem, line.row, "address")
         if line.kind == "meter" and (profile := line.cells.get("profile")) not in known_profiles():
-            problem = Problem("profile", profile=str(profile)[:60], known=", ".join(known_profiles()))
+            known = ", ".join(known_profiles())
+            named = Problem("profile", profile=str(profile)[:60], known=known)
+            problem = named if profile else Problem("empty-one-of", words=known)
             yield TableFault(line.source, problem, line.row, "profile")
 
 

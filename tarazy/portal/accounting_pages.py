@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from klein import Klein
@@ -195,7 +195,7 @@ class AccountingPages:
         asked, settled = parameters(request, (*MOMENT, "year")), settled_now()
         past = past_of(asked, datetime.now(UTC))
         as_of = settled if past is None else min(past.until, settled)
-        period = report_period(asked.get("year", f"{legal_day(as_of):%Y}"), as_of)
+        period = report_period(asked.get("year", f"{legal_day(as_of - timedelta(microseconds=1)):%Y}"), as_of)
         if not period.is_year:
             raise Fault(400, "bad_parameter", "year is a calendar year, such as 2026")
         known_at = None if past is None else max(as_of, min(past.known_at, settled))

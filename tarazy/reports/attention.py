@@ -113,7 +113,7 @@ def _shown(lang: str, name: str, value: Any) -> str:
     if name == "status" and has(f"words.meter_status.{value}"):
         return text(lang, f"words.meter_status.{value}")
     if name in _INSTANTS and isinstance(value, str):
-        return _when(lang, value)
+        return text(lang, "portal.meterlist.never") if value == "-" else _when(lang, value)
     return number(lang, value) if isinstance(value, int) else str(value)
 
 

@@ -383,7 +383,10 @@ def test_before_the_first_interval_had_ended_no_zeros_are_told(server: Server, b
     page.context.close()
 
 
-@pytest.mark.parametrize(("name", "filled"), [("pool", "#miners"), ("energy", "#allocation")])
+@pytest.mark.parametrize(
+    ("name", "filled"),
+    [("pool", "#miners"), ("energy", "#allocation"), ("accounting", "#rounds"), ("signing", "#schedule")],
+)
 @in_browser_thread
 def test_nothing_is_shown_of_a_moment_in_the_future(server: Server, browser: Browser, name: str, filled: str) -> None:
     """Figures of now do not stand below another moment; they are back with a moment that was."""
@@ -396,6 +399,9 @@ def test_nothing_is_shown_of_a_moment_in_the_future(server: Server, browser: Bro
     expect(page.locator("#problem")).to_contain_text("lies in the future")
     expect(shown).to_be_hidden()
     expect(page.locator("#shown-moment")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#problem")).to_contain_text("lies in the future")
+    expect(shown).to_be_hidden()
     page.locator("#now").click()
     expect(shown).to_be_visible()
     page.context.close()

@@ -155,6 +155,13 @@ async def test_a_moment_in_a_day_of_which_the_sum_is_kept_has_no_energy_but_all_
     assert (await told(own, at("blocks", noon), own.operator))["total"] == 0
 
 
+@pytest_twisted.ensureDeferred
+async def test_at_the_first_instant_of_a_year_the_one_before_is_told(running: Running) -> None:
+    """Nothing of the new one has been."""
+    told = await running.json(f"/api/v1/{at(SALES, datetime(2025, 12, 31, 19, tzinfo=UTC))}")
+    assert told["year"] == "2025"
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest_twisted.ensureDeferred
 async def test_before_the_pool_there_was_nothing(running: Running, path: str) -> None:

@@ -84,7 +84,11 @@ def test_instants_and_states_of_meters_are_told_in_the_readers_words() -> None:
     _, russian, english = opened(held, [condition])
     assert "не даёт показаний (не отвечает); последнее: 27.11.2026 23:14:28 (UTC+05:00): проверьте" in russian
     assert "gives no reading (silent); the last one: 27 Nov 2026 23:14:28 (UTC+05:00): check" in english
-    for since, said in (("2026-11-02", "2 Nov 2026"), ("-", "-"), ("2026-11-27T18:14:28", "2026-11-27T18:14:28")):
+    for since, said in (
+        ("2026-11-02", "2 Nov 2026"),
+        ("-", "none yet"),
+        ("2026-11-27T18:14:28", "2026-11-27T18:14:28"),
+    ):
         (told,) = opened(held, [replace(condition, evidence={**evidence, "since": since})])[2:]
         assert f"the last one: {said}: check" in told
 

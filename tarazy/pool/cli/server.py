@@ -99,7 +99,9 @@ def status(settings: Settings, as_json: bool) -> None:
     else:
         _tell(overview, ill, reports, faults)
     if ill:
-        raise Wanting(f"{', '.join(ill)} not working; `tarazy check` says more, and the server's log")
+        raise Wanting(
+            f"{', '.join(ill)} not working; `tarazy check` and `tarazy finding list` say more, and the server's log"
+        )
 
 
 def _tell(overview: dict[str, Any], ill: list[str], reports: list[dict[str, Any]], faults: list[str]) -> None:

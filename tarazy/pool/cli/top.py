@@ -173,7 +173,8 @@ def _troubles(seen: dict[str, Any]) -> Iterator[str]:
     if seen["chain"]["template_refused"]:
         yield "the node would refuse the blocks being mined"
     for part in seen["ill"]:
-        yield f"{text('en', f'portal.health.{part}')} does not work; `tarazy check` says more, and the server's log"
+        cure = "`tarazy check` and `tarazy finding list` say more, and the server's log"
+        yield f"{text('en', f'portal.health.{part}')} does not work; {cure}"
     for name in seen["failing"]:
         yield f"{name} fails again and again, see the server's log"
     for port in seen["silent_metrics_ports"]:

@@ -110,7 +110,7 @@ Object.assign(LISTS, {
       [element("strong", {}, row.meter), small(row.party ? t("meterlist.sub", {party: partyName(row.party)}) : t("meterlist.main"))],
       [row.profile, small(word("energy_source", row.source)), row.price_tiyn_per_kwh === null ? null : small(tiyn(row.price_tiyn_per_kwh))],
       row.silent ? badge("bad", t("meterlist.silent")) : row.registered === "ok" ? badge(row.last === null ? "wait" : "good", word("meter_status", row.last ? row.last.status : "none")) : badge("bad", word("meter_status", row.registered)),
-      row.last === null ? t("meterlist.never") : [when(row.last.at), row.last.count === null ? null : small(t("meterlist.count", {count: row.last.count}))],
+      row.last === null ? t("meterlist.never") : row.last.count === null && row.good_at === null ? [t("meterlist.never"), small(t("meterlist.tried", {at: moment(row.last.at)}))] : [when(row.last.at), row.last.count === null ? null : small(t("meterlist.count", {count: row.last.count}))],
       row.devices.length ? row.devices.map((device) => element("span", {class: "detail"}, dated(device.since), ` ${device.serial ?? ""} `,
         t("meterlist.ratios", {ct: device.ct_ratio, vt: device.vt_ratio}), device.why ? `: ${device.why}` : "")) : "–",
     ],
@@ -275,8 +275,8 @@ function fillParties(answers) {
 PAGES.energy = {
   async load(answers) {
     const mine = ++turn;
+    box("moments").hidden = !may("read");
     answers.sites = await askThen("energy/sites");
-    box("moments").hidden = answers.sites.party !== null;
     const any = answers.sites.items.length > 0;
     box("nothing").hidden = any;
     box("everything").hidden = !any;

@@ -32,9 +32,10 @@ function openMove(row) {
   box("move-text").textContent = row.text[lang];
   box("moving").reset();
   const move = (way) => async (button) => {
-    trouble(dialog, null);
-    button.disabled = true;
     const why = box("move-why").value.trim();
+    trouble(dialog, why || way === "take" ? null : t("findings.say_why"));
+    if (!why && way !== "take") return;
+    button.disabled = true;
     try {
       await ask(`findings/${way}?${new URLSearchParams({finding: row.finding, ...(why ? {why} : {})})}`, {method: "POST"});
       dialog.close();

@@ -36,7 +36,7 @@ function tile(name, figure, ...details) {
 /* What is wrong with a part of the pool, what to do, and the page where that is done. */
 function cause(part) {
   const told = t(`health.cause.${part}`);
-  return part in CURES ? [`${told} `, element("a", {href: `/${lang}/${CURES[part]}`}, t(`held.${CURES[part].split("/")[0]}`))] : [told];
+  return part in CURES ? [`${told} `, element("a", {href: `/${lang}/${CURES[part]}`}, t(`signed_in.${CURES[part].split("/")[0]}`))] : [told];
 }
 
 function showOverview(view) {

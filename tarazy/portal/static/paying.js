@@ -162,5 +162,6 @@ function watchPaying() {
 function showPaying(standing) {
   box("paying").hidden = !decides();
   box("unset").hidden = standing.signing !== null || inPast();
+  box("propose").disabled = standing.stopped !== null;
   box("switch").textContent = t(standing.stopped === null ? "paying.stop" : "paying.resume");
 }

@@ -307,12 +307,14 @@ function faultList(faults) {
   }));
 }
 
-/* What must be there before anybody is admitted and paid; shown as long as nobody can be. */
+/* What must be there before anybody is admitted and paid, and the machines' address; shown until they are at work. */
 async function showSteps() {
   if (!may("write")) return;
   const answerOf = async (path) => (await ask(path)).json();
-  const [{admitted, server}, addresses] = await Promise.all(["admissions/at?limit=1", "registers/wallet/addresses"].map(answerOf));
-  box("steps").hidden = admitted > 0 && addresses.counting > 0;
+  const asked = ["admissions/at?limit=1", "registers/wallet/addresses", "overview"];
+  const [{admitted, server}, addresses, pool] = await Promise.all(asked.map(answerOf));
+  const worked = pool.shares.accepted > 0 || pool.last_block !== null;
+  box("steps").hidden = worked && admitted > 0 && addresses.counting > 0;
   if (box("steps").hidden) return;
   const counts = await Promise.all(STEPS.map(async (name) =>
     (name === "wallet" ? addresses.counting : (await answerOf(`registers/${name}?limit=1`)).total)));

@@ -84,7 +84,9 @@ function turnAway(error) {
     box("ask").hidden = true;
     box("forget").hidden = false;
   } else {
-    box("shown").classList.toggle("untold", error.code === "no_such_moment");
+    const untold = error.code === "no_such_moment";
+    box("shown").classList.toggle("untold", untold);
+    if (untold) standing(true);
     complain(error.status === 429 ? t("signed_in.wait") : fault(error));
   }
 }

@@ -17,7 +17,7 @@ const MARKS = {good: "✓", wait: "…", bad: "✕", none: "–"};
 
 /* A state is told by a mark and a word; the colour only helps. */
 function badge(kind, told) {
-  return element("span", {class: `badge ${kind}`}, element("span", {"aria-hidden": "true"}, MARKS[kind]), " ", told);
+  return element("span", {class: `badge ${kind}`}, element("span", {"aria-hidden": "true"}, MARKS[kind]), "\u00a0", told);
 }
 
 function when(instant) {
