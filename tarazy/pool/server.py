@@ -48,6 +48,7 @@ from tarazy.pool.telemetry import VERSION, GatewayTelemetry, OfficeTelemetry
 from tarazy.pool.templates import address_script
 from tarazy.pool.terms import schedule_of
 from tarazy.pool.usable import require_usable
+from tarazy.pool.watched import machinery
 from tarazy.portal.app import Portal
 from tarazy.portal.desk import Rules
 from tarazy.portal.readings import Pushed
@@ -307,6 +308,7 @@ class Server:
             depths=lambda: paying.depths if paying else {},
             schedule=settings.reports.schedule,
             payments=paying,
+            machinery=partial(machinery, settings),
         )
         usable = partial(require_usable, chain=settings.chain.address_chain)
         rules = Rules(self._book, settings.accreditation.wallet_cooling, usable)

@@ -68,21 +68,59 @@ class Counted:
 
 def count(settings: Settings) -> Counted:
     """Ask every process; one that does not answer is in `silent`."""
-    from prometheus_client.parser import text_string_to_metric_families
-
     seen: dict[str, dict[str, list[float]]] = {}
     silent: list[int] = []
-    for port in range(settings.metrics.port, settings.metrics.port + 1 + (settings.processes or 0)):
+    for port in _ports(settings):
         try:
-            text = _get(f"http://{settings.metrics.host}:{port}/metrics")
+            series = _series(settings, port)
         except SilentError:
             silent.append(port)
             continue
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples if family.name.startswith("tarazy_") else ():
-                label = next(iter(sample.labels.values()), "")
-                seen.setdefault(sample.name, {}).setdefault(label, []).append(sample.value)
+        for name, label, value in series:
+            seen.setdefault(name, {}).setdefault(label, []).append(value)
     return Counted(time.monotonic(), seen, silent)
+
+
+def _ports(settings: Settings) -> range:
+    return range(settings.metrics.port, settings.metrics.port + 1 + (settings.processes or 0))
+
+
+def _series(settings: Settings, port: int) -> list[tuple[str, str, float]]:
+    """Name, label and value of what one process tells. Raises `SilentError`."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return [
+        (sample.name, next(iter(sample.labels.values()), ""), sample.value)
+        for family in text_string_to_metric_families(_get(f"http://{settings.metrics.host}:{port}/metrics"))
+        if family.name.startswith("tarazy_")
+        for sample in family.samples
+    ]
+
+
+def machinery(settings: Settings) -> dict[str, Any]:
+    """How the journal, the nodes and the gateways are, as plain values; a process that does not answer is not `ok`."""
+    gateways: list[dict[str, Any]] = []
+    nodes: dict[str, bool] = {}
+    unfolded, healthy = 0, True
+    for port in _ports(settings):
+        try:
+            told = {(name, label): value for name, label, value in _series(settings, port)}
+        except SilentError:
+            gateways.append({"port": port, "ok": False, "connections": None, "ready_connections": None})
+            continue
+        unfolded += round(told.get(("tarazy_journal_unfolded_shares", ""), 0))
+        healthy &= bool(told.get(("tarazy_journal_healthy", ""), 1))
+        for (name, label), up in told.items():
+            if name == "tarazy_node_up":
+                nodes[label] = nodes.get(label, True) and bool(up)
+        if (connections := told.get(("tarazy_connections", ""))) is not None:
+            ready = round(told[("tarazy_ready_connections", "")])
+            gateways.append({"port": port, "ok": True, "connections": round(connections), "ready_connections": ready})
+    return {
+        "journal": {"ok": healthy, "unfolded_shares": unfolded},
+        "nodes": [{"node": node, "ok": up} for node, up in sorted(nodes.items())],
+        "gateways": gateways,
+    }
 
 
 class Watcher:

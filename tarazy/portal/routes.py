@@ -13,6 +13,7 @@ import structlog
 import yaml
 from klein import Klein
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from twisted.web.http import CACHED
 from twisted.web.static import File
 
@@ -24,7 +25,7 @@ from tarazy.portal.desk import Rules
 from tarazy.portal.documents import TYPES, document
 from tarazy.portal.energy_pages import EnergyPages
 from tarazy.portal.events import Hub
-from tarazy.portal.gate import PAGED, Gate, answer_faults, paging, parameters
+from tarazy.portal.gate import PAGED, Gate, answer_faults, json_answer, paging, parameters
 from tarazy.portal.guard import Fault, header
 from tarazy.portal.moments import MOMENT, past_of
 from tarazy.portal.own_pages import OwnPages
@@ -43,6 +44,7 @@ from tarazy.portal.registry import RegisterPages
 from tarazy.portal.rights import Right
 from tarazy.portal.signature_pages import SignaturePages
 from tarazy.portal.snapshot import LISTS, PUBLIC, SERIES, Snapshot, Snapshots, Subject
+from tarazy.portal.turns import Turns
 from tarazy.portal.user_pages import UserPages
 from tarazy.portal.worker_lists import WorkerLists
 from tarazy.reports.language import LANGUAGES
@@ -97,6 +99,8 @@ class Pages:
         self._language = language
         self._gate = gate
         shelf = snapshots.reader.shelf
+        self._asking = Turns()
+        """Of whoever asks the processes how they are."""
         self._past = PastSnapshots(gate, subject, shelf)
         self._registers = RegisterPages(gate, rules, subject.seat, pushed, shelf).app.resource()
         self._holders = OwnPages(gate, subject, shelf, workers, refresh)
@@ -245,6 +249,13 @@ class Pages:
             return await self._snapshots.get()
         await self._gate.admit(request, Right.READ)
         return await self._past.get(asked, past)
+
+    @app.route("/api/v1/machinery")
+    async def machinery(self, request: Any) -> bytes:
+        """How the journal, the nodes and the gateways are."""
+        await self._gate.admit(request, Right.READ)
+        parameters(request, ())
+        return json_answer(request, await self._asking.run(lambda: deferToThread(self._subject.machinery)))
 
     @app.route("/api/v1/events")
     async def events(self, request: Any) -> None:

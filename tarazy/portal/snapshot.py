@@ -96,6 +96,8 @@ class Subject:
     """The reports that the office builds by itself."""
     payments: Payments | None = None
     """Who pays; None where the settings have no payouts."""
+    machinery: Callable[[], Mapping[str, Any]] = dict
+    """How the journal, the nodes and the gateways are, asked of every process; takes its time."""
 
     def pool(self) -> Pool:
         """The pool as reports name it."""

@@ -32,6 +32,7 @@ from tarazy.pool.cli import main
 from tarazy.pool.demo import network
 from tarazy.pool.demo.scenario import EKIBASTUZ, expiring_licence
 from tarazy.pool.templates import address_script
+from tarazy.pool.watched import machinery
 from tarazy.stratum.difficulty import target_of
 from tarazy.stratum.job import double_sha256
 from tarazy.stratum.share import Verdict
@@ -347,6 +348,9 @@ def test_top_shows_what_a_server_does(standing_house: House, monkeypatch: pytest
         assert [(row["party"], row["worker"], row["site"]) for row in seen["workers"]] == [("altyn", "rig", EKIBASTUZ)]
         assert [row["party"] for row in seen["parties"]] == [row["party"] for row in seen["workers"]]
         assert seen["sites"][0]["hashrate"] == seen["parties"][0]["hashrate"] > 0
+        told = machinery(house.settings)
+        (gateway,) = told["gateways"]
+        assert (told["journal"]["ok"], gateway["ok"], gateway["ready_connections"]) == (True, True, 1)
         watched_in_a_terminal(house)
     finally:
         sending.set()

@@ -37,6 +37,11 @@ TERMS = Schedule(
 """With a fee of one party's own until another scheme, which is announced."""
 FLOOR = FloorRule(8_500, timedelta(hours=6))
 DEPTHS = {TXIDS[1]: 2}
+MACHINERY = {
+    "journal": {"ok": True, "unfolded_shares": 12},
+    "nodes": [{"node": "1", "ok": True}, {"node": "2", "ok": False}],
+    "gateways": [{"port": 9333, "ok": True, "connections": 34, "ready_connections": 31}],
+}
 SEAL = Seal(Fernet.generate_key(), Path("portal.key"))
 
 
@@ -83,7 +88,16 @@ def make_subject(directory: Path, started: datetime) -> Subject:
         )
 
     return Subject(
-        live, Seat("astana-1", "KZ"), lambda: LAW, reports, INTERVAL, directory, TERMS, FLOOR, lambda: DEPTHS
+        live,
+        Seat("astana-1", "KZ"),
+        lambda: LAW,
+        reports,
+        INTERVAL,
+        directory,
+        TERMS,
+        FLOOR,
+        lambda: DEPTHS,
+        machinery=lambda: MACHINERY,
     )
 
 

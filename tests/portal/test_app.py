@@ -25,6 +25,7 @@ from tarazy.reports.language import LANGUAGES, text
 from tests.portal.conftest import Running
 from tests.portal.pool import ADDRESS, EKIBASTUZ, NAMES
 from tests.portal.shapes import faults
+from tests.portal.subject import MACHINERY
 
 left_open: list[asyncio.StreamWriter] = []
 
@@ -99,6 +100,15 @@ async def test_what_everybody_sees_names_nobody(running: Running) -> None:
         assert name == "overview" or public.headers.getRawHeaders("vary") == ["authorization, cookie"]
         told = await public.text()
         assert not [known for known in (*secrets, *NAMES, EKIBASTUZ) if known in told], name
+
+
+@pytest_twisted.ensureDeferred
+async def test_how_the_processes_are_is_told(running: Running) -> None:
+    """As they tell it, in the described shape."""
+    told = await running.json("/api/v1/machinery")
+    assert told == MACHINERY
+    document = await running.json("/api/v1/openapi.json")
+    assert faults(told, {"$ref": "#/components/schemas/Machinery"}, document) == []
 
 
 @pytest_twisted.ensureDeferred

@@ -383,6 +383,24 @@ def test_before_the_first_interval_had_ended_no_zeros_are_told(server: Server, b
     page.context.close()
 
 
+@in_browser_thread
+def test_operators_see_nodes_gateways_and_the_journal(server: Server, browser: Browser) -> None:
+    """As they are now; nothing of it is told of another moment."""
+    page = browser.new_page()
+    enter(page, server.url, "operator")
+    page.goto(f"{server.url}/ru/pool/")
+    rows = page.locator("#machinery tbody tr")
+    expect(rows).to_have_count(4)
+    expect(rows.nth(0)).to_contain_text("12 шар ещё не в учёте")
+    expect(rows.nth(2)).to_contain_text("Узел 2")
+    expect(rows.nth(2)).to_contain_text("не работает")
+    expect(rows.nth(3)).to_contain_text("34 подключения, из них получают задания: 31")
+    keep_screen(page, "operator-pool-ru")
+    page.locator("#as_of").fill(f"{datetime.now(ALMATY) - timedelta(hours=2):%Y-%m-%dT%H:%M:%S}")
+    expect(page.locator("#machinery")).to_be_hidden()
+    page.context.close()
+
+
 @pytest.mark.parametrize(
     ("name", "filled"),
     [("pool", "#miners"), ("energy", "#allocation"), ("accounting", "#rounds"), ("signing", "#schedule")],

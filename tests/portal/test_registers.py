@@ -89,6 +89,7 @@ ADDRESSES = [
     ("GET", "/api/v1/deliveries", Right.READ),
     ("POST", "/api/v1/deliveries?delivery=7", Right.SEND),
     ("GET", "/api/v1/schedule", Right.READ),
+    ("GET", "/api/v1/machinery", Right.READ),
     ("GET", "/api/v1/accounting/payouts", Right.READ),
     ("GET", "/api/v1/accounting/payouts/2", Right.READ),
     ("POST", "/api/v1/accounting/payouts/propose", Right.PAY),

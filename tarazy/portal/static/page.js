@@ -118,10 +118,28 @@ async function follow() {
   }
 }
 
+/* How the processes are: of this moment alone, and asked anew while somebody looks. */
+async function showMachinery() {
+  box("now-alone").hidden = inPast();
+  if (inPast() || document.hidden || box("shown").hidden) return;
+  try {
+    const {journal, nodes, gateways} = await (await ask("machinery")).json();
+    fillList("machinery", {items: [
+      {part: t("health.journal"), ok: journal.ok, what: t("machinery.unfolded", {count: journal.unfolded_shares})},
+      ...nodes.map((row) => ({part: t("machinery.node", {number: row.node}), ok: row.ok, what: "–"})),
+      ...gateways.map((row) => ({part: t("machinery.gateway", {port: String(row.port)}), ok: row.ok,
+        what: row.ok ? t("machinery.connections", {count: row.connections, ready: row.ready_connections}) : "–"})),
+    ]});
+  } catch (error) {
+    turnAway(error);
+  }
+}
+
 function watchPast() {
   watchMoment(() => {
     shown = newest = null;
     for (const name of Object.keys(seen)) delete seen[name];
+    showMachinery();
     follow();
   });
 }
@@ -168,6 +186,7 @@ async function start() {
   setInterval(tick, 1000);
   if (!whole) return follow();
   watchPast();
+  setInterval(showMachinery, 10000);
   waitForSomebody(enter);
   await enter();
 }
@@ -177,6 +196,7 @@ async function enter() {
   try {
     await greet();
     standing(true);
+    showMachinery();
     await follow();
   } catch (error) {
     if (error.status === 403 && may("own")) return location.replace(`/${lang}/me/`);

@@ -103,6 +103,10 @@ const LISTS = {
       row.text[lang], row.at === null ? "–" : when(row.at), row.owner ?? "–",
     ],
   },
+  machinery: {
+    key: (row) => row.part,
+    cells: (row) => [element("strong", {}, row.part), badge(row.ok ? "good" : "bad", t(row.ok ? "machinery.works" : "machinery.ill")), row.what],
+  },
   refusals: {
     key: (row) => `${row.account} ${row.reasons}`,
     cells: (row) => [
